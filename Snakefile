@@ -1,0 +1,71 @@
+# One command runs everything:  snakemake --cores 2 --resources gpu=1
+# Another run:                  snakemake --configfile config/smoke.yaml --cores 2 --resources gpu=1
+# One stage by hand:            dualtail --help
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version, validate
+
+from dualtail.config_document import validate_config
+from dualtail.errors import UserError
+from dualtail.plan import Plan, as_json
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+try:
+    PLAN = Plan(validate_config(config, workflow.configfiles))
+except UserError as error:
+    raise WorkflowError(str(error))
+validate(config, "workflow/schemas/config.schema.json")
+
+PATHS = PLAN.paths
+RUN = PLAN.config.run
+JOBS = PLAN.config.jobs
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    dataset="|".join(PLAN.datasets),
+    member="|".join(PLAN.members),
+    tuning="|".join(t.name for t in PLAN.tunings),
+    corpus=r"[^/]+",
+    number=r"\d\d",
+
+
+include: "workflow/rules/world.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/foundation.smk"
+include: "workflow/rules/bias.smk"
+include: "workflow/rules/tuning.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/paper.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        PLAN.table_files,
+        PLAN.figure_files,
+        PATHS.summary,
+        PATHS.score_csv,
+
+
+rule tables:
+    input:
+        PLAN.table_files,
+
+
+rule figures:
+    input:
+        PLAN.figure_files,
+
+
+# No tuning: zero-shot outputs and the estimated pre-training prior of every model.
+rule quick:
+    input:
+        [PLAN.zero_shot_dumps(d, s) for d in PLAN.datasets for s in ("val", "test")],
+        [PATHS.prior(d, m) for d in PLAN.datasets for m in PLAN.members],

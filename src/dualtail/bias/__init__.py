@@ -1,0 +1,1 @@
+"""Prior estimation, class groups, logit adjustment and backdoor fusion on cached logits."""

@@ -1,0 +1,72 @@
+"""The strength of the ridge on log q, by held-out likelihood."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dualtail.bias.prior.regression import BiasRegression
+from dualtail.bias.softmax import FloatArray, IntArray
+from dualtail.errors import UserError
+
+RIDGES = tuple(10.0 ** (exponent / 2) for exponent in range(6, -7, -1))
+"""1000 down to 0.001 in half decades. CLIP's q on ImageNet has var(log q) = 0.6, i.e. ridge 1.7."""
+
+FOLDS = 5
+PATIENCE = 2
+"""Weaker ridges are not tried after this many without a new best (the curve has one minimum)."""
+
+
+class RidgePoint(NamedTuple):
+    """One point of the curve: ridge and mean held-out negative log-likelihood in nats."""
+
+    ridge: float
+    loss: float
+
+
+def stratified_folds(labels: IntArray, n_folds: int, rng: np.random.Generator) -> IntArray:
+    """Return the fold (N,) of every image; each class is spread over folds as evenly as can be."""
+    shuffled = rng.permutation(labels.size)
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    folds = np.empty(labels.size, dtype=np.int64)
+    folds[by_class] = np.arange(labels.size) % n_folds
+    return folds
+
+
+def choose_ridge(
+    regression: BiasRegression, *, seed: int
+) -> tuple[float, tuple[RidgePoint, ...], FloatArray]:
+    """Choose the ridge with the highest held-out likelihood.
+
+    All folds are solved at once, from the strongest ridge to the weakest, each from the optimum of the
+    one before, so that a runaway optimum is only approached as far as it pays.
+
+    Returns:
+        The ridge, the curve as far as it was followed, and the mean beta (C,) of the folds as a start.
+    """
+    n_images, labels = regression.n_images, regression.labels
+    if n_images < 2:
+        raise UserError('ridge: "auto" needs at least two images; give a number')
+    n_folds = min(FOLDS, n_images)
+    folds = stratified_folds(labels, n_folds, np.random.default_rng(seed))
+    held_out = folds[:, None] == np.arange(n_folds)
+    training = np.where(held_out, 0.0, 1.0)
+    beta = np.zeros((regression.n_classes, n_folds))
+    path: list[RidgePoint] = []
+    best, best_beta = np.inf, beta
+    for ridge in RIDGES:
+        solution = regression.solve(
+            weights=training,
+            penalty=ridge / training.sum(axis=0),
+            start=beta,
+            # The choice needs the loss, which is flat at the optimum, not the last digit of beta.
+            target=1e-3 / regression.n_classes,
+        )
+        beta = solution.beta
+        loss = float(np.mean(regression.losses(beta)[held_out]))
+        path.append(RidgePoint(ridge, loss))
+        if loss < best:
+            best, best_beta = loss, beta
+        elif len(path) - 1 - int(np.argmin([point.loss for point in path])) >= PATIENCE:
+            break
+    chosen = min(path, key=lambda point: point.loss)
+    return chosen.ridge, tuple(path), best_beta.mean(axis=1)

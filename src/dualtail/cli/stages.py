@@ -1,0 +1,148 @@
+"""Verbs that are stages of the workflow. `snakemake -n -p` shows each one's full command."""
+
+import click
+
+SETTINGS = click.option(
+    "--settings",
+    required=True,
+    metavar="JSON|FILE",
+    help="Everything the job needs, as JSON or in a JSON or YAML file.",
+)
+LANES = click.option(
+    "--lanes",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Models trained or run side by side on the CPU, a core each; a GPU takes one at a time.",
+)
+
+
+@click.command("generate-corpus")
+@SETTINGS
+def generate_corpus(settings: str) -> None:
+    """Draw an upstream corpus of the embedded world."""
+    from dualtail.jobs import CorpusJob, read_job
+    from dualtail.stages.generate_corpus import run
+
+    run(read_job(CorpusJob, settings))
+
+
+@click.command("generate-dataset")
+@SETTINGS
+def generate_dataset(settings: str) -> None:
+    """Draw a downstream dataset of the embedded world."""
+    from dualtail.jobs import DatasetJob, read_job
+    from dualtail.stages.generate_dataset import run
+
+    run(read_job(DatasetJob, settings))
+
+
+@click.command("pack")
+@SETTINGS
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
+def pack(settings: str, threads: int) -> None:
+    """Check a dataset's lists and images; decode every image once."""
+    from dualtail.jobs import PackJob, read_job
+    from dualtail.stages.pack import run
+
+    run(read_job(PackJob, settings), threads)
+
+
+@click.command("pretrain")
+@SETTINGS
+@LANES
+def pretrain(settings: str, lanes: int) -> None:
+    """Pre-train small CLIPs on long-tailed corpora."""
+    from dualtail.jobs import PretrainJob, read_job
+    from dualtail.stages.pretrain import run
+
+    run(read_job(PretrainJob, settings), lanes)
+
+
+@click.command("zero-shot")
+@SETTINGS
+@LANES
+def zero_shot(settings: str, lanes: int) -> None:
+    """Write zero-shot outputs of foundation models."""
+    from dualtail.jobs import ZeroShotJob, read_job
+    from dualtail.stages.zero_shot import run
+
+    run(read_job(ZeroShotJob, settings), lanes)
+
+
+@click.command("tune")
+@SETTINGS
+@LANES
+def tune(settings: str, lanes: int) -> None:
+    """Tune foundation models and write their outputs."""
+    from dualtail.jobs import TuneJob, read_job
+    from dualtail.stages.tune import run
+
+    run(read_job(TuneJob, settings), lanes)
+
+
+@click.command("combine")
+@SETTINGS
+def combine(settings: str) -> None:
+    """Adjust and fuse all outputs of one dataset."""
+    from dualtail.jobs import CombineJob, read_job
+    from dualtail.stages.combine import run
+
+    run(read_job(CombineJob, settings))
+
+
+@click.command("collect")
+@SETTINGS
+def collect(settings: str) -> None:
+    """Collect scores, priors and costs of a run into its tables of numbers."""
+    from dualtail.jobs import CollectJob, read_job
+    from dualtail.stages.collect import run
+
+    run(read_job(CollectJob, settings))
+
+
+@click.command("table")
+@click.argument("number")
+@SETTINGS
+def table(number: str, settings: str) -> None:
+    """Make table NUMBER of the paper (CSV, Markdown, LaTeX) from the scores of a run."""
+    from dualtail.jobs import PaperJob, read_job
+    from dualtail.stages.table import run
+
+    run(number, read_job(PaperJob, settings))
+
+
+@click.command("figure")
+@click.argument("number")
+@SETTINGS
+def figure(number: str, settings: str) -> None:
+    """Make figure NUMBER of the paper (PDF, PNG, CSV) from the scores of a run."""
+    from dualtail.jobs import PaperJob, read_job
+    from dualtail.stages.figure import run
+
+    run(number, read_job(PaperJob, settings))
+
+
+@click.command("summary")
+@SETTINGS
+def summary(settings: str) -> None:
+    """Write what came out of a run, in sentences with numbers."""
+    from dualtail.jobs import PaperJob, read_job
+    from dualtail.stages.summary import run
+
+    run(read_job(PaperJob, settings))
+
+
+VERBS: list[click.Command] = [
+    generate_corpus,
+    generate_dataset,
+    pack,
+    pretrain,
+    zero_shot,
+    tune,
+    combine,
+    collect,
+    table,
+    figure,
+    summary,
+]

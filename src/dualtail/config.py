@@ -1,0 +1,379 @@
+"""The config: pydantic models that are its one source.
+
+They validate what the user wrote, generate the commented `config.yaml` and the JSON schema (see
+`config_document.py`), and are what the workflow plans from (`plan.py`). Free of torch and numpy.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from dualtail.datasets.world.settings import WorldSettings
+from dualtail.foundation.pretraining_settings import PretrainingSettings
+from dualtail.section import Section
+from dualtail.tuning.peft import is_own_method
+from dualtail.tuning.settings import LOSSES, PEFT_OPTIONS, TuningSettings
+
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.]*$"
+"""Names become parts of file names and of `clip+openclip`: letters, digits, `_` and `.`."""
+
+Split = Literal["train", "val", "test"]
+Name = str
+
+
+class ImageListFiles(Section):
+    """One split: which images, and where they are."""
+
+    list: Path
+    """text file with one `relative/path.jpg label` a line, under `root`"""
+
+    images: Path = Path(".")
+    """folder or zip archive that the paths of the list are relative to, under `root`"""
+
+
+class DatasetEntry(Section):
+    """A downstream dataset: image lists, images and class names."""
+
+    label: str
+    """name in tables and figures"""
+
+    role: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""
+    """dataset of the paper whose place it takes in tables and figures"""
+
+    root: Path
+    """folder of the files below"""
+
+    class_names: Path = Path("classnames.txt")
+    """one class name a line; the line number, from 0, is the label"""
+
+    train: ImageListFiles = ImageListFiles(list=Path("train.txt"))
+    """long-tailed training split"""
+
+    val: ImageListFiles = ImageListFiles(list=Path("val.txt"))
+    """balanced split: prior, temperature, kNN bank"""
+
+    test: ImageListFiles = ImageListFiles(list=Path("test.txt"))
+    """balanced split on which everything is scored"""
+
+    tuning: dict[str, Any] = {}
+    """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
+
+
+class CorpusEntry(Section):
+    """Images with captions that a foundation model is pre-trained on here."""
+
+    root: Path
+    """folder of the files below"""
+
+    list: Path = Path("list.txt")
+    """text file with one `relative/path.jpg label` a line, under `root`"""
+
+    images: Path = Path("images.zip")
+    """folder or zip archive that the paths of the list are relative to, under `root`"""
+
+    class_names: Path = Path("classnames.txt")
+    """one class name a line; the line number, from 0, is the label"""
+
+    caption: str = "a photo of a {}."
+    """caption of an image; {} stands for its class name"""
+
+
+class Weights(Section):
+    """Where the weights of a foundation model come from: exactly one of the three."""
+
+    corpus: Name | None = None
+    """pre-train here, on this entry of `corpora`"""
+
+    path: Path | None = None
+    """checkpoint on disk that open_clip can load (safetensors, or a .pt of tensors only)"""
+
+    tag: str | None = None
+    """pretrained tag of open_clip, read from the local hub cache"""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Weights":
+        if sum(value is not None for value in (self.corpus, self.path, self.tag)) != 1:
+            raise ValueError("give exactly one of corpus, path, tag")
+        return self
+
+
+class FoundationEntry(Section):
+    """A foundation model: everything that decides its zero-shot outputs."""
+
+    label: str
+    """name in tables and figures"""
+
+    architecture: str
+    """architecture of open_clip by name, or the JSON file of one"""
+
+    weights: Weights
+    """where its weights come from"""
+
+    activation: Literal["native", "quickgelu"] = "native"
+    """native: what it was trained with; quickgelu: as the authors ran all three"""
+
+    transform: Name = "clip"
+    """entry of `transforms`"""
+
+    prompts: Name = "photo"
+    """entry of `prompts`"""
+
+
+class Transform(Section):
+    """Evaluation transform: resize the shorter side, cut out the centre, normalize."""
+
+    resize: PositiveInt
+    """shorter side after resizing, in pixels (bilinear, antialiased)"""
+
+    crop: PositiveInt
+    """side of the central square, in pixels: what the model sees"""
+
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    """channel means (default: CLIP's)"""
+
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    """channel standard deviations (default: CLIP's)"""
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "Transform":
+        if self.crop > self.resize:
+            raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
+        return self
+
+
+class PeftEntry(Section):
+    """A way to tune: one method with its options."""
+
+    label: str
+    """name in tables and figures"""
+
+    method: str
+    """method of dualtail (adaptformer, vpt-deep) or `path/to/file.py:Class` of your own"""
+
+    options: dict[str, Any] = {}
+    """options of the method"""
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> "PeftEntry":
+        from dualtail.config_errors import known_name
+
+        if not is_own_method(self.method):
+            known_name(self.method, PEFT_OPTIONS, "PEFT method")
+            PEFT_OPTIONS[self.method].model_validate(self.options)
+        return self
+
+
+class Study(Section):
+    """What this run covers: every combination of the lists below."""
+
+    datasets: list[Name] = Field(min_length=1)
+    """entries of `datasets`"""
+
+    members: list[Name] = Field(min_length=1)
+    """entries of `foundation`, in the order of rows and of fusion (M = their number)"""
+
+    pefts: list[Name] = Field(min_length=1)
+    """entries of `pefts`"""
+
+    losses: list[str] = Field(min_length=1)
+    """tuning losses: ce, la"""
+
+    seeds: list[NonNegativeInt] = Field(min_length=1)
+    """tuning seeds"""
+
+    @field_validator("*")
+    @classmethod
+    def _no_repetition(cls, value: list[Any]) -> list[Any]:
+        repeated = sorted({str(item) for item in value if value.count(item) > 1})
+        if repeated:
+            raise ValueError(f"{repeated[0]!r} is listed twice")
+        return value
+
+
+class PriorSettings(Section):
+    """Estimation of the pre-training prior q (GLA, Eq. 3) from zero-shot outputs."""
+
+    split: Literal["val", "test"] = "val"
+    """balanced split it is estimated on"""
+
+    ridge: NonNegativeFloat | Literal["auto"] = "auto"
+    """strength of the ridge on log q; auto: by held-out likelihood; 0: the plain optimum"""
+
+    bootstrap: PositiveInt = 200
+    """bootstrap replicates for the intervals of q"""
+
+
+class FusionSettings(Section):
+    """Backdoor adjustment (Eq. 7): which fused outputs are written."""
+
+    modes: list[Literal["logits", "probabilities"]] = ["logits", "probabilities"]
+    """what is averaged: logits (the authors' release) or probabilities (Eq. 7)"""
+
+    losses: list[str] = ["la"]
+    """tuned models that are fused, by loss"""
+
+    zero_shot: bool = True
+    """also fuse the zero-shot outputs"""
+
+
+class ScoreSettings(Section):
+    """Groups and intervals of the score table."""
+
+    many: PositiveInt = 100
+    """D-Many: more training images than this"""
+
+    few: PositiveInt = 20
+    """D-Few: fewer training images than this"""
+
+    p_groups: Literal["thirds", "30-30-40"] = "thirds"
+    """P-Many / P-Medium / P-Few by descending q; the paper's numbers fit thirds"""
+
+    p_groups_from: Name = "clip"
+    """member whose q makes the P-groups"""
+
+    bootstrap: PositiveInt = 1000
+    """class-stratified bootstrap replicates for 95 % intervals"""
+
+
+class Jobs(Section):
+    """How much one process does. Importing open_clip costs seconds: bundle what is small."""
+
+    pretrain: Literal["all", "model"] = "all"
+    """one process pre-trains all models, in parallel, or one each"""
+
+    zero_shot: Literal["all", "model"] = "all"
+    """one process writes the zero-shot outputs of all models, or one each"""
+
+    tune: Literal["all", "dataset", "model", "tuning"] = "dataset"
+    """one process does all tunings, those of a dataset, of a model on it, or a single one"""
+
+    threads: PositiveInt = 2
+    """processor cores of a model job; on the CPU so many models run side by side, a core each"""
+
+    mem_mb: PositiveInt = 2500
+    """memory asked for a model job on a cluster, in MB"""
+
+    runtime: PositiveInt = 60
+    """time asked for a model job on a cluster, in minutes"""
+
+
+class Config(Section):
+    """Everything that decides a run."""
+
+    run: str = Field(default="world", pattern=NAME_PATTERN)
+    """name of the run: outputs go to <results>/<run>/"""
+
+    results: Path = Path("results")
+    """folder of all runs"""
+
+    seed: NonNegativeInt = 0
+    """seed of the world, of pre-training and of every bootstrap (tuning has its own seeds)"""
+
+    study: Study
+    """what this run covers"""
+
+    datasets: dict[Name, DatasetEntry]
+    """downstream datasets"""
+
+    corpora: dict[Name, CorpusEntry] = {}
+    """corpora to pre-train on here"""
+
+    foundation: dict[Name, FoundationEntry]
+    """foundation models"""
+
+    prompts: dict[Name, list[str]]
+    """prompt sets: templates with one {} for the class name; several are averaged"""
+
+    transforms: dict[Name, Transform]
+    """evaluation transforms"""
+
+    pefts: dict[Name, PeftEntry]
+    """ways to tune"""
+
+    tuning: TuningSettings = TuningSettings()
+    """training of adapters and heads"""
+
+    prior: PriorSettings = PriorSettings()
+    """estimation of the pre-training prior q"""
+
+    fusion: FusionSettings = FusionSettings()
+    """backdoor adjustment"""
+
+    scores: ScoreSettings = ScoreSettings()
+    """groups and intervals"""
+
+    pretraining: PretrainingSettings = PretrainingSettings()
+    """training of the small CLIPs on `corpora`"""
+
+    jobs: Jobs = Jobs()
+    """how work is cut into processes"""
+
+    world: WorldSettings | None = None
+    """the embedded world: drawn creatures with known priors and visibilities; null: no world"""
+
+    @field_validator("datasets", "corpora", "foundation", "prompts", "transforms", "pefts")
+    @classmethod
+    def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
+        import re
+
+        for name in value:
+            if not re.fullmatch(NAME_PATTERN, name):
+                raise ValueError(
+                    f"name {name!r}: allowed are letters, digits, _ and ., a letter first"
+                )
+        return value
+
+    @field_validator("prompts")
+    @classmethod
+    def _templates_have_a_slot(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        for name, templates in value.items():
+            if not templates or any(template.count("{}") != 1 for template in templates):
+                raise ValueError(f"prompt set {name!r}: every template needs exactly one {{}}")
+        return value
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> "Config":
+        from dualtail.config_errors import known_name
+
+        study = self.study
+        references = [
+            ("study.datasets", study.datasets, self.datasets, "dataset"),
+            ("study.members", study.members, self.foundation, "foundation model"),
+            ("study.pefts", study.pefts, self.pefts, "PEFT entry"),
+            ("study.losses", study.losses, LOSSES, "loss"),
+            ("fusion.losses", self.fusion.losses, study.losses, "loss of study.losses"),
+            ("scores.p_groups_from", [self.scores.p_groups_from], study.members, "member"),
+        ]
+        for name, entry in self.foundation.items():
+            where = f"foundation.{name}"
+            references += [
+                (f"{where}.transform", [entry.transform], self.transforms, "transform"),
+                (f"{where}.prompts", [entry.prompts], self.prompts, "prompt set"),
+            ]
+            if entry.weights.corpus is not None:
+                corpus = [entry.weights.corpus]
+                references += [(f"{where}.weights.corpus", corpus, self.corpora, "corpus")]
+        for key, used, known, what in references:
+            for name in used:
+                known_name(name, known, what, key)
+        if self.scores.few > self.scores.many:
+            raise ValueError("scores.few: must not exceed scores.many")
+        for name in self.datasets:
+            self.tuning_of(name)
+        return self
+
+    def tuning_of(self, dataset: str) -> TuningSettings:
+        """The tuning settings of one dataset: `tuning` with the dataset's own changes."""
+        from dualtail.config_errors import nested
+
+        changes = self.datasets[dataset].tuning
+        with nested(f"datasets.{dataset}.tuning"):
+            return TuningSettings.model_validate(self.tuning.model_dump() | changes)

@@ -1,0 +1,137 @@
+"""One line for every mistake in a config: file, key, what is allowed, the nearest valid name."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from dualtail.errors import UserError
+
+
+class NameProblem(ValueError):
+    """A name that is not registered; carries the key it stands under."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def known_name(name: str, known: Iterable[str], what: str, key: str = "") -> None:
+    """Raise unless `name` is one of `known`; the message lists them and the nearest.
+
+    Raises:
+        NameProblem: a ValueError, so that pydantic reports it as a validation error.
+    """
+    names = list(known)
+    if name in names:
+        return
+    raise NameProblem(key, f"unknown {what} {name!r}{nearest(name, names)}; known: {_list(names)}")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `, did you mean 'x'?` or nothing."""
+    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f", did you mean {match[0]!r}?" if match else ""
+
+
+@contextmanager
+def nested(key: str) -> Iterator[None]:
+    """Report validation errors of a partial section under its own key."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = ".".join([key, *(str(part) for part in first["loc"])])
+        model = _describe(first, None, str(first["loc"][-1]) if first["loc"] else "")
+        raise NameProblem(location, model) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel], files: Iterable[Path]) -> UserError:
+    """Turn pydantic's report into one line about its first problem.
+
+    Args:
+        error: What pydantic found.
+        model: The model that was validated, to list the keys allowed at the place.
+        files: Config files, later ones override earlier ones: the last that has the key is named.
+    """
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, NameProblem) and cause.key:
+        location = cause.key.split(".")
+    siblings = _keys_at(model, location[:-1])
+    text = _describe(first, siblings, location[-1] if location else "")
+    more = error.error_count() - 1
+    tail = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
+    where = _file_with(location, files)
+    return UserError(f"{where}: {'.'.join(location) or 'config'}: {text}{tail}")
+
+
+def _describe(first: Any, siblings: list[str] | None, key: str) -> str:
+    if first["type"] == "extra_forbidden":
+        names = siblings or []
+        allowed = f"; allowed: {_list(names)}" if names else ""
+        return f"unknown key{nearest(key, names)}{allowed}"
+    if first["type"] == "missing":
+        return "missing key"
+    message = first["msg"].removeprefix("Value error, ")
+    if isinstance(first.get("ctx", {}).get("error"), ValueError):
+        return message
+    return f"{message[0].lower()}{message[1:]}, not {first['input']!r}"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(str(name) for name in names)
+
+
+def _keys_at(model: type[BaseModel], path: list[str]) -> list[str] | None:
+    """The field names of the section at `path`, walking through dicts, unions and lists."""
+    here: Any = model
+    for part in path:
+        section = _section_of(here)
+        if section is not None and part in section.model_fields:
+            here = section.model_fields[part].annotation
+        elif section is None:
+            here = _value_type(here)
+        # else: pydantic inserts the tag of a union into the path; it does not lead deeper
+    section = _section_of(here)
+    return list(section.model_fields) if section is not None else None
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if getattr(annotation, "__origin__", None) in (dict, list):
+        return None
+    for option in get_args(annotation):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    return None
+
+
+def _value_type(annotation: Any) -> Any:
+    arguments = get_args(annotation)
+    return arguments[-1] if arguments else annotation
+
+
+def _file_with(location: list[str], files: Iterable[Path]) -> str:
+    """The last config file that sets the deepest part of the key it can find."""
+    best, depth = "config", -1
+    for file in files:
+        try:
+            node: Any = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError):
+            continue
+        found = 0
+        for part in location:
+            if not isinstance(node, dict) or part not in node:
+                break
+            node = node[part]
+            found += 1
+        if found >= max(depth, 0):
+            best, depth = str(file), found
+    return best

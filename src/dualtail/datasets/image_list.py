@@ -1,0 +1,102 @@
+"""Image lists and class names, as OLTR and LIFT publish them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dualtail.errors import UserError
+from dualtail.outputs import split_hash
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """One split.
+
+    Attributes:
+        source: The file it was read from.
+        paths: N relative image paths.
+        labels: (N,) int64.
+    """
+
+    source: Path
+    paths: list[str]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def hash(self) -> str:
+        """Identifies the split in every dump made from it."""
+        return split_hash(self.paths, self.labels)
+
+    def counts(self, n_classes: int) -> np.ndarray:
+        """(C,) images a class."""
+        return np.bincount(self.labels, minlength=n_classes)
+
+    def where(self, row: int) -> str:
+        """`train.txt line 12: train/000012.png`, for messages."""
+        return f"{self.source} line {row + 1}: {self.paths[row]}"
+
+
+def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
+    """Read a list of `relative/path.jpg label` lines; a path may hold spaces.
+
+    Raises:
+        UserError: unreadable, empty, or a line without a label or with one outside 0..C-1.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text at byte {error.start}") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise UserError(f"{path}: empty image list")
+    paths: list[str] = []
+    labels = np.empty(len(lines), dtype=np.int64)
+    for row, line in enumerate(lines):
+        name, _, label = line.rstrip().rpartition(" ")
+        if not name or not label.isdecimal():
+            raise UserError(
+                f"{path} line {row + 1}: {line[:80]!r} is not `relative/path.jpg label`"
+            )
+        paths.append(name.strip())
+        labels[row] = int(label)
+    images = ImageList(path, paths, labels)
+    if n_classes is not None and labels.max() >= n_classes:
+        row = int(np.argmax(labels >= n_classes))
+        raise UserError(
+            f"{images.where(row)}: label {labels[row]} is outside 0..{n_classes - 1} "
+            f"({n_classes} class names)"
+        )
+    return images
+
+
+def read_class_names(path: Path) -> list[str]:
+    """Read one class name a line; the line number, from 0, is the label.
+
+    Raises:
+        UserError: unreadable, empty, a blank line or a name that comes twice.
+    """
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text at byte {error.start}") from error
+    if not names:
+        raise UserError(f"{path}: no class names")
+    first: dict[str, int] = {}
+    for row, name in enumerate(names):
+        if not name:
+            raise UserError(f"{path} line {row + 1}: blank class name")
+        if name in first:
+            raise UserError(
+                f"{path} line {row + 1}: class {name!r} is on line {first[name] + 1} already"
+            )
+        first[name] = row
+    return names

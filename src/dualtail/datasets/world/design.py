@@ -1,0 +1,179 @@
+"""The design of the world: priors and visibilities of the corpora, training counts of the datasets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualtail.datasets.world.randomness import generator
+from dualtail.datasets.world.settings import WorldSettings
+from dualtail.errors import UserError
+
+D_MANY_ABOVE = 100
+D_FEW_BELOW = 20
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The truth about an upstream corpus.
+
+    Attributes:
+        counts: (C,) images of each class.
+        prior: (C,) counts / sum(counts): the parameter imbalance a model inherits.
+        head_sided: (C,) True where mostly the head is visible, False where mostly the body.
+        visibility: (C, 3) probabilities that both parts, only the head, only the body are visible.
+    """
+
+    counts: NDArray[np.int64]
+    prior: NDArray[np.float64]
+    head_sided: NDArray[np.bool_]
+    visibility: NDArray[np.float64]
+
+
+def corpus_counts(size: int, imbalance: float, n_classes: int) -> NDArray[np.int64]:
+    """Return exponentially falling class counts with exactly the given sum.
+
+    The shares follow imbalance ** (-c / (C - 1)); counts are rounded by largest remainders, and each class
+    has at least one image.
+
+    Returns:
+        (C,) counts, descending.
+    """
+    shares = imbalance ** (-np.arange(n_classes) / max(n_classes - 1, 1))
+    exact = size * shares / shares.sum()
+    counts = np.maximum(np.floor(exact).astype(np.int64), 1)
+    missing = size - int(counts.sum())
+    if missing >= 0:
+        counts[np.argsort(counts - exact, kind="stable")[:missing]] += 1
+    else:  # classes lifted to one image are paid for by the largest
+        for _ in range(-missing):
+            counts[np.argmax(counts)] -= 1
+    return np.sort(counts)[::-1].copy()
+
+
+def training_counts(settings: WorldSettings) -> NDArray[np.int64]:
+    """Return the training counts (C,) of a downstream dataset from the largest to the smallest class."""
+    ratio = settings.train_count_min / settings.train_count_max
+    exponent = np.arange(settings.n_classes) / max(settings.n_classes - 1, 1)
+    return np.rint(settings.train_count_max * ratio**exponent).astype(np.int64)
+
+
+def ranks(values: NDArray) -> NDArray[np.int64]:
+    """Return the ranks 0 ... n-1 of distinct values along the last axis."""
+    return np.argsort(np.argsort(values, axis=-1, kind="stable"), axis=-1, kind="stable")
+
+
+def corpus_orders(settings: WorldSettings, attempts: int = 2000) -> NDArray[np.int64]:
+    """Return the frequency rank of every class in every corpus, 0 for the most frequent.
+
+    The ranks are those of Gaussian scores with a common part, so that what is rare on one web is rather
+    rare on another; of many draws the one is taken whose pairwise rank correlations are closest to
+    `corpus_correlation`.
+
+    Returns:
+        (M, C) ranks, rows in the order of `settings.corpora`.
+    """
+    rng = generator(settings.seed, "corpus orders")
+    n_corpora, n = len(settings.corpora), settings.n_classes
+    # Spearman's rho of bivariate normal scores with correlation r is 6/pi * asin(r/2).
+    r = 2.0 * np.sin(np.pi / 6.0 * settings.corpus_correlation)
+    common = rng.standard_normal((attempts, 1, n))
+    own = rng.standard_normal((attempts, n_corpora, n))
+    order = ranks(np.sqrt(r) * common + np.sqrt(1.0 - r) * own)
+    centered = order - (n - 1) / 2.0
+    rho = np.einsum("tac,tbc->tab", centered, centered) / (n * (n * n - 1) / 12.0)
+    off_diagonal = ~np.eye(n_corpora, dtype=bool)
+    misfit = np.abs(rho - settings.corpus_correlation)[:, off_diagonal].max(axis=1, initial=0.0)
+    return order[int(np.argmin(misfit))]
+
+
+def _head_sided(order: NDArray, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Give a share of the classes the side "head", evenly over the frequencies.
+
+    Walking down the ranks, class k is head-sided where floor(share * k + u) steps up: every stretch of ranks
+    has the share, and within rounding so has the corpus.
+    """
+    steps = np.floor(share * np.arange(len(order) + 1) + rng.uniform())
+    return (np.diff(steps) > 0)[order]
+
+
+def corpora(settings: WorldSettings) -> dict[str, Corpus]:
+    """Return the truth about every corpus, by name.
+
+    The rarer a class, the stronger its bias to one side: the visibilities run from `visibility_frequent`
+    to `visibility_rare`, linearly in log prior.
+    """
+    counts = corpus_counts(
+        settings.corpus_size, settings.corpus_imbalance, settings.n_classes
+    )
+    depth = np.log(counts[0] / counts) / max(np.log(counts[0] / counts[-1]), 1e-12)
+    frequent, rare = np.array(settings.visibility_frequent), np.array(settings.visibility_rare)
+    by_rank = (1.0 - depth)[:, None] * frequent + depth[:, None] * rare
+    result = {}
+    for (name, head_share), order in zip(
+        settings.corpora.items(), corpus_orders(settings), strict=True
+    ):
+        head_sided = _head_sided(order, head_share, generator(settings.seed, name, "sides"))
+        own_side = by_rank[order]  # columns both, own, other
+        visibility = np.where(head_sided[:, None], own_side, own_side[:, [0, 2, 1]])
+        result[name] = Corpus(
+            counts=counts[order],
+            prior=counts[order] / counts.sum(),
+            head_sided=head_sided,
+            visibility=visibility,
+        )
+    return result
+
+
+def d_groups(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return 0, 1, 2 for D-Many (n > 100), D-Medium (20 ... 100), D-Few (n < 20)."""
+    return np.where(counts > D_MANY_ABOVE, 0, np.where(counts >= D_FEW_BELOW, 1, 2))
+
+
+def p_groups(prior: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return 0, 1, 2 for the upper, middle and lower third of a prior."""
+    return ranks(-prior) * 3 // len(prior)
+
+
+def downstream_counts(
+    settings: WorldSettings, dataset: str, attempts: int = 20_000
+) -> NDArray[np.int64]:
+    """Return the training counts (C,) of a downstream dataset in class order.
+
+    Which class gets which count is a DELIBERATE STRATIFICATION, not a plain random draw. With few classes a
+    random order easily makes the D-groups differ in pre-training prior, and then data imbalance and parameter
+    imbalance cannot be told apart. Of many random orders those are kept in which each of the nine cells
+    D-group x P-group (thirds of the true prior) has at least `min_classes_per_cell` classes for every corpus;
+    of these the one is taken whose D-groups agree best in mean log prior and in the share of head-sided
+    classes, for all corpora at once.
+
+    Raises:
+        UserError: no order among those drawn meets `min_classes_per_cell`.
+    """
+    rng = generator(settings.seed, dataset, "class order")
+    counts = training_counts(settings)
+    groups = d_groups(counts)
+    n, truth = settings.n_classes, list(corpora(settings).values())
+    # classes[t, r] is the class with training rank r in attempt t
+    classes = rng.permuted(np.tile(np.arange(n), (attempts, 1)), axis=1)
+    in_group = np.stack([groups == g for g in np.unique(groups)])  # (G, C) over training ranks
+    in_p = np.stack([p_groups(corpus.prior) == p for corpus in truth for p in range(3)])
+    cells = np.einsum("mtr,gr->tmg", in_p[:, classes].astype(np.int32), in_group.astype(np.int32))
+    enough = cells.min(axis=(1, 2)) >= settings.min_classes_per_cell
+    if not enough.any():
+        raise UserError(
+            f"world.min_classes_per_cell: no class order of {dataset} has "
+            f"{settings.min_classes_per_cell} of {n} classes in each cell; lower it or raise "
+            f"world.n_classes"
+        )
+    classes = classes[enough]
+    traits = np.stack(
+        [trait for corpus in truth for trait in (np.log(corpus.prior), 1.0 * corpus.head_sided)]
+    )
+    spread = traits.std(axis=1, keepdims=True)
+    traits = (traits - traits.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
+    means = np.einsum("mtr,gr->tmg", traits[:, classes], in_group / in_group.sum(1, keepdims=True))
+    best = classes[int(np.argmin(np.abs(means).max(axis=(1, 2))))]
+    result = np.empty(n, dtype=np.int64)
+    result[best] = counts
+    return result

@@ -1,0 +1,299 @@
+"""Writes the corpora and datasets of the world as ordinary files, and the truth about them beside.
+
+A corpus folder holds `images.zip`, `list.txt`, `captions.txt`, `classnames.txt`, `truth.csv` and
+`truth.json`; a dataset folder holds `train.zip`, `val.zip`, `test.zip`, a list for each, `classnames.txt`,
+`truth.csv`, `truth.json`, and `pairs.zip` with `pairs.csv`: test images drawn again with either part hidden.
+Lists have one `path label` a line, where the path is the member's name in the zip file.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dualtail.datasets.world import creatures as creatures_module
+from dualtail.datasets.world.archive import write_image_zip
+from dualtail.datasets.world.creatures import Creatures, creatures
+from dualtail.datasets.world.design import corpora, downstream_counts
+from dualtail.datasets.world.randomness import generator, image_seeds
+from dualtail.datasets.world.renderer import Renderer, Scene
+from dualtail.datasets.world.settings import WorldSettings
+from dualtail.errors import UserError
+from dualtail.files import write_text
+
+SPLITS = ("train", "val", "test")
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the images of a corpus or split show, one row per image: everything but the pixels.
+
+    Attributes:
+        labels: (N,) class of each image.
+        head_visible: (N,) bool.
+        body_visible: (N,) bool.
+        blocks: (N,) bool; the style: `blocks` or `smooth`.
+        seeds: (N,) image seeds.
+    """
+
+    labels: NDArray[np.int64]
+    head_visible: NDArray[np.bool_]
+    body_visible: NDArray[np.bool_]
+    blocks: NDArray[np.bool_]
+    seeds: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: slice | NDArray[np.int64]) -> "Plan":
+        """Return the given rows."""
+        return Plan(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def show(self, head: bool, body: bool) -> "Plan":
+        """Return the same images with these parts visible: an intervention."""
+        return replace(
+            self,
+            head_visible=np.full(len(self), head),
+            body_visible=np.full(len(self), body),
+        )
+
+    def scene(self, classes: Creatures) -> Scene:
+        """Return what to draw."""
+        return Scene(
+            head_codes=classes.head_codes[self.labels],
+            body_codes=classes.body_codes[self.labels],
+            head_visible=self.head_visible,
+            body_visible=self.body_visible,
+            blocks=self.blocks,
+            seeds=self.seeds,
+        )
+
+
+def _draw_plan(
+    settings: WorldSettings,
+    counts: NDArray[np.int64],
+    visibility: NDArray[np.float64],
+    block_share: float,
+    *names: str,
+) -> Plan:
+    """Draw labels (in random order, exactly `counts`), visibilities (C, 3) and styles of images."""
+    rng = generator(settings.seed, *names, "plan")
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    # The outcome, 0 both, 1 head only, 2 body only, is the number of thresholds at or below u.
+    thresholds = np.cumsum(visibility, axis=1)[labels, :2]
+    outcome = (rng.random(len(labels))[:, None] >= thresholds).sum(axis=1)
+    return Plan(
+        labels=labels,
+        head_visible=outcome != 2,
+        body_visible=outcome != 1,
+        blocks=rng.random(len(labels)) < block_share,
+        seeds=image_seeds(settings.seed, len(labels), *names),
+    )
+
+
+def _check_known(name: str, known: dict, key: str) -> None:
+    if name not in known:
+        raise UserError(f"world.{key}: {name!r} is not one of them; known: {', '.join(known)}")
+
+
+def plan_corpus(settings: WorldSettings, corpus: str) -> Plan:
+    """Return what the images of an upstream corpus show.
+
+    Raises:
+        UserError: no such corpus.
+    """
+    _check_known(corpus, settings.corpora, "corpora")
+    truth = corpora(settings)[corpus]
+    return _draw_plan(
+        settings, truth.counts, truth.visibility, settings.corpus_block_share, corpus
+    )
+
+
+def plan_split(settings: WorldSettings, dataset: str, split: str) -> Plan:
+    """Return what the images of a split (train, val or test) of a downstream dataset show.
+
+    Raises:
+        UserError: no such dataset or split.
+    """
+    _check_known(dataset, settings.datasets, "datasets")
+    if split not in SPLITS:
+        raise UserError(f"split {split!r} of {dataset}: use one of {', '.join(SPLITS)}")
+    n = settings.n_classes
+    if split == "train":
+        counts = downstream_counts(settings, dataset)
+    else:
+        per_class = settings.val_per_class if split == "val" else settings.test_per_class
+        counts = np.full(n, per_class)
+    visibility = np.tile(settings.visibility_downstream, (n, 1))
+    block_share = float(settings.datasets[dataset] == "blocks")
+    return _draw_plan(settings, counts, visibility, block_share, dataset, split)
+
+
+def plan_pairs(settings: WorldSettings, dataset: str) -> tuple[NDArray[np.int64], Plan]:
+    """Return rows of the test split, the first `pairs_per_class` of each class, and their plan."""
+    plan = plan_split(settings, dataset, "test")
+    rows = [
+        np.flatnonzero(plan.labels == c)[: settings.pairs_per_class]
+        for c in range(settings.n_classes)
+    ]
+    chosen = np.sort(np.concatenate(rows))
+    return chosen, plan.take(chosen)
+
+
+def render_plan(settings: WorldSettings, plan: Plan, size: int) -> NDArray[np.uint8]:
+    """Draw the images of a plan at any size; `settings.display_size` for people.
+
+    Returns:
+        (N, size, size, 3) uint8, RGB.
+    """
+    return Renderer(settings, size).render(plan.scene(creatures(settings)))
+
+
+def generate_corpus(settings: WorldSettings, corpus: str, out_folder: Path) -> None:
+    """Write an upstream corpus: image-caption pairs and the truth about them.
+
+    Raises:
+        UserError: no such corpus, or the folder cannot be written.
+    """
+    plan = plan_corpus(settings, corpus)
+    classes = creatures(settings)
+    paths = _write_images(settings, plan, out_folder / "images.zip", "images", corpus)
+    captions = [settings.caption.format(classes.names[label]) for label in plan.labels]
+    write_text(out_folder / "list.txt", _list_text(paths, plan))
+    write_text(
+        out_folder / "captions.txt",
+        "".join(f"{path}\t{caption}\n" for path, caption in zip(paths, captions, strict=True)),
+    )
+    _write_truth(settings, {"images": (paths, plan)}, out_folder, corpus)
+
+
+def generate_dataset(settings: WorldSettings, dataset: str, out_folder: Path) -> None:
+    """Write a downstream dataset: three splits, the truth about them, and paired test images.
+
+    Raises:
+        UserError: no such dataset, or the folder cannot be written.
+    """
+    _check_known(dataset, settings.datasets, "datasets")
+    written = {}
+    for split in SPLITS:
+        plan = plan_split(settings, dataset, split)
+        paths = _write_images(settings, plan, out_folder / f"{split}.zip", split, dataset)
+        write_text(out_folder / f"{split}.txt", _list_text(paths, plan))
+        written[split] = (paths, plan)
+    _write_truth(settings, written, out_folder, dataset)
+    _write_pairs(settings, dataset, out_folder)
+
+
+def _write_pairs(settings: WorldSettings, dataset: str, out_folder: Path) -> None:
+    rows, plan = plan_pairs(settings, dataset)
+    shown = {"both": (True, True), "head_hidden": (False, True), "body_hidden": (True, False)}
+    renderer, classes = Renderer(settings, settings.image_size), creatures(settings)
+    write_image_zip(
+        out_folder / "pairs.zip",
+        (
+            ([f"{name}/{row:06d}.png" for row in rows[start : start + _CHUNK]], images)
+            for name, parts in shown.items()
+            for start, images in _rendered(renderer, plan.show(*parts), classes)
+        ),
+    )
+    lines = ["path_test,path_both,path_head_hidden,path_body_hidden,label\n"]
+    for row, label in zip(rows, plan.labels, strict=True):
+        names = ",".join(f"{name}/{row:06d}.png" for name in ("test", *shown))
+        lines.append(f"{names},{label}\n")
+    write_text(out_folder / "pairs.csv", "".join(lines))
+
+
+def _rendered(
+    renderer: Renderer, plan: Plan, classes: Creatures
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    for start in range(0, len(plan), _CHUNK):
+        part = plan.take(slice(start, start + _CHUNK))
+        yield start, renderer.render(part.scene(classes))
+
+
+def _write_images(
+    settings: WorldSettings, plan: Plan, path: Path, folder: str, title: str
+) -> list[str]:
+    """Draw and pack the images of a plan; return their member names."""
+    names = [f"{folder}/{i:06d}.png" for i in range(len(plan))]
+    renderer, classes = Renderer(settings, settings.image_size), creatures(settings)
+    with tqdm(total=len(plan), desc=f"{title} {folder}", unit="img", disable=None) as progress:
+
+        def batches() -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
+            for start, images in _rendered(renderer, plan, classes):
+                yield names[start : start + _CHUNK], images
+                progress.update(len(images))
+
+        write_image_zip(path, batches())
+    return names
+
+
+def _list_text(paths: list[str], plan: Plan) -> str:
+    return "".join(f"{path} {label}\n" for path, label in zip(paths, plan.labels, strict=True))
+
+
+def _write_truth(
+    settings: WorldSettings,
+    written: dict[str, tuple[list[str], Plan]],
+    out_folder: Path,
+    name: str,
+) -> None:
+    """Write class names, `truth.csv` (per image) and `truth.json` (per class)."""
+    classes = creatures(settings)
+    write_text(out_folder / "classnames.txt", "".join(f"{word}\n" for word in classes.names))
+    lines = ["split,path,label,head_visible,body_visible,style,seed\n"]
+    for split, (paths, plan) in written.items():
+        columns = (
+            paths,
+            plan.labels.tolist(),
+            plan.head_visible.astype(int).tolist(),
+            plan.body_visible.astype(int).tolist(),
+            np.where(plan.blocks, "blocks", "smooth").tolist(),
+            plan.seeds.tolist(),
+        )
+        lines += [f"{split},{','.join(map(str, row))}\n" for row in zip(*columns, strict=True)]
+    write_text(out_folder / "truth.csv", "".join(lines))
+    write_text(out_folder / "truth.json", json.dumps(truth(settings, name), indent=1) + "\n")
+
+
+def truth(settings: WorldSettings, name: str) -> dict:
+    """Return what is true of the world's classes, as seen from a corpus or dataset; JSON-ready.
+
+    Keys: `name`; `classnames` (C); `head_codes` and `body_codes` (C, 4) with `code_columns` and their values;
+    `corpora`: per corpus `counts` (C), `prior` (C), `head_sided` (C), `visibility` (C, 3: both, head only,
+    body only); for a dataset also `train_counts` (C), `style` and `visibility` (3).
+    """
+    classes = creatures(settings)
+    result: dict = {
+        "name": name,
+        "classnames": classes.names,
+        "code_columns": ["hue", "pattern", "second_color", "shape"],
+        "code_values": {
+            "hue": list(creatures_module.HUES),
+            "pattern": list(creatures_module.PATTERNS),
+            "second_color": list(creatures_module.SECOND_COLORS),
+            "head_shape": list(creatures_module.HEAD_SHAPES),
+            "body_shape": list(creatures_module.BODY_SHAPES),
+        },
+        "head_codes": classes.head_codes.tolist(),
+        "body_codes": classes.body_codes.tolist(),
+        "corpora": {
+            key: {
+                "counts": corpus.counts.tolist(),
+                "prior": corpus.prior.tolist(),
+                "head_sided": corpus.head_sided.tolist(),
+                "visibility": corpus.visibility.round(9).tolist(),
+            }
+            for key, corpus in corpora(settings).items()
+        },
+    }
+    if name in settings.datasets:
+        result["train_counts"] = downstream_counts(settings, name).tolist()
+        result["style"] = settings.datasets[name]
+        result["visibility"] = list(settings.visibility_downstream)
+    return result

@@ -1,0 +1,80 @@
+"""The default run: the embedded world, no downloads, minutes on two cores."""
+
+from pathlib import Path
+
+from dualtail.config import (
+    Config,
+    CorpusEntry,
+    DatasetEntry,
+    FoundationEntry,
+    ImageListFiles,
+    PeftEntry,
+    Study,
+    Transform,
+    Weights,
+)
+from dualtail.datasets.world.settings import WorldSettings
+from dualtail.tuning.settings import Augmentation, TuningSettings
+
+WORLD_FOLDER = Path("data/world")
+WORLD_ARCHITECTURE = "world-vit-8"
+MEMBERS = {"clip": "CLIP", "openclip": "OpenCLIP", "metaclip": "MetaCLIP"}
+
+
+def default_config() -> Config:
+    """The config that `config.yaml` spells out."""
+    return Config(
+        run="world",
+        study=Study(
+            datasets=["world_objects", "world_places"],
+            members=list(MEMBERS),
+            pefts=["adaptformer", "vpt"],
+            losses=["ce", "la"],
+            seeds=[0],
+        ),
+        datasets={
+            "world_objects": _world_dataset("world_objects", "World-Objects", "imagenet_lt"),
+            "world_places": _world_dataset("world_places", "World-Places", "places365_lt"),
+        },
+        corpora={name: CorpusEntry(root=WORLD_FOLDER / "corpora" / name) for name in MEMBERS},
+        foundation={
+            name: FoundationEntry(
+                label=label,
+                architecture=WORLD_ARCHITECTURE,
+                weights=Weights(corpus=name),
+                transform="world",
+            )
+            for name, label in MEMBERS.items()
+        },
+        prompts={"photo": ["a photo of a {}."], "class_name": ["{}"]},
+        transforms={
+            "world": Transform(resize=32, crop=32),
+            "clip": Transform(resize=256, crop=224),
+        },
+        pefts={
+            "adaptformer": PeftEntry(
+                label="AdaptFormer",
+                method="adaptformer",
+                options={"bottleneck": 8, "scale": 0.1},
+            ),
+            "vpt": PeftEntry(label="VPT", method="vpt-deep", options={"prompts": 10}),
+        },
+        # The paper's learning rate (0.01) hardly moves an adapter of this size.
+        tuning=TuningSettings(
+            epochs=5,
+            lr=0.1,
+            precision="float32",
+            augmentation=Augmentation(crop_scale=None, flip=False),
+        ),
+        world=WorldSettings(),
+    )
+
+
+def _world_dataset(name: str, label: str, role: str) -> DatasetEntry:
+    files = {
+        split: ImageListFiles(list=Path(f"{split}.txt"), images=Path(f"{split}.zip"))
+        for split in ("train", "val", "test")
+    }
+    return DatasetEntry.model_validate(
+        {"label": label, "role": role, "root": WORLD_FOLDER / name, **files}
+    )

@@ -1,0 +1,22 @@
+"""Settings of the pre-training of small CLIPs; free of torch, so that reading a config stays cheap."""
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from dualtail.section import Section
+
+
+class PretrainingSettings(Section):
+    """How a small CLIP is pre-trained on a corpus of images with captions."""
+
+    epochs: PositiveInt = Field(10, description="Passes over the corpus.")
+    batch_size: PositiveInt = Field(64, description="Images a step.")
+    lr: PositiveFloat = Field(
+        1.5e-3, description="Largest learning rate of AdamW; linear warm-up, then cosine to zero."
+    )
+    weight_decay: float = Field(
+        0.1, ge=0.0, description="Weight decay of AdamW, on matrices (not on biases and gains)."
+    )
+    warmup: float = Field(0.1, ge=0.0, lt=1.0, description="Share of the steps spent warming up.")
+    beta2: float = Field(
+        0.98, gt=0.0, lt=1.0, description="Decay of AdamW's second moment, as CLIP's ViTs had it."
+    )

@@ -1,0 +1,44 @@
+"""A foundation model fully resolved: what a job needs, free of torch."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from dualtail.config import Transform
+from dualtail.section import Section
+
+ARCHITECTURES = Path(__file__).parent / "architectures"
+"""Model configs that come with dualtail, in open_clip's JSON form."""
+
+
+class FoundationSpec(Section):
+    """One entry of the config's `foundation` with everything it refers to."""
+
+    member: str
+    """key in the config"""
+
+    architecture: str
+    """name of the architecture"""
+
+    architecture_config: dict[str, Any] | None = None
+    """open_clip model config where the architecture comes from a JSON file, else open_clip's own"""
+
+    weights: Path | None = None
+    """checkpoint on disk"""
+
+    tag: str | None = None
+    """pretrained tag of open_clip"""
+
+    activation: Literal["native", "quickgelu"] = "native"
+    """native, or QuickGELU whatever the model was trained with"""
+
+    transform: Transform
+    """evaluation transform"""
+
+    transform_name: str = ""
+    """its name in the config"""
+
+    templates: list[str]
+    """prompt templates with one {} for the class name"""
+
+    prompts_name: str = ""
+    """their name in the config"""

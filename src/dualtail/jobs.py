@@ -1,0 +1,219 @@
+"""What the workflow's model jobs are told: settings of one process, complete and validated.
+
+A rule passes one of these as JSON (`--settings`), so what Snakemake records in a job's params is exactly
+what the job uses; editing the config under a running job changes nothing. Paths stand in it too: they
+are the rule's inputs and outputs.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from dualtail.config_errors import explain
+from dualtail.datasets.world.settings import WorldSettings
+from dualtail.errors import UserError
+from dualtail.foundation.pretraining_settings import PretrainingSettings
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.section import Section
+from dualtail.tuning.settings import TuningSettings
+
+Job = TypeVar("Job", bound=Section)
+
+
+class CorpusJob(Section):
+    """Draw one corpus of the world."""
+
+    world: WorldSettings
+    corpus: str
+    out: Path
+
+
+class DatasetJob(Section):
+    """Draw one downstream dataset of the world."""
+
+    world: WorldSettings
+    dataset: str
+    out: Path
+
+
+class PackSplit(Section):
+    """One split to pack at one size."""
+
+    split: str
+    list: Path
+    images: Path
+    side: int
+    out: Path
+
+
+class PackJob(Section):
+    """Check and pack the splits of one dataset."""
+
+    dataset: str
+    class_names: Path
+    splits: list[PackSplit]
+    train_counts: Path
+
+
+class PretrainTask(Section):
+    """Pre-train one small CLIP."""
+
+    foundation: FoundationSpec
+    corpus: str
+    list: Path
+    images: Path
+    class_names: Path
+    caption: str
+    settings: PretrainingSettings
+    seed: int
+    out: Path
+    history: Path
+
+
+class PretrainJob(Section):
+    """Pre-train small CLIPs side by side."""
+
+    tasks: list[PretrainTask]
+
+
+class DumpFiles(Section):
+    """One split to predict."""
+
+    split: str
+    pack: Path
+    out: Path
+
+
+class ZeroShotTask(Section):
+    """Zero-shot outputs of one model on one dataset."""
+
+    foundation: FoundationSpec
+    dataset: str
+    dumps: list[DumpFiles]
+    precision: Literal["float32", "bfloat16", "float16"]
+
+
+class ZeroShotJob(Section):
+    """Zero-shot outputs."""
+
+    tasks: list[ZeroShotTask]
+
+
+class TuneTask(Section):
+    """Tune one model on one dataset and write its outputs."""
+
+    foundation: FoundationSpec
+    dataset: str
+    peft: str
+    method: str
+    options: dict[str, Any]
+    loss: str
+    seed: int
+    settings: TuningSettings
+    train_pack: Path
+    dumps: list[DumpFiles]
+    adapter: Path
+    record: Path
+    history: Path
+
+
+class TuneJob(Section):
+    """Tunings, side by side on a CPU."""
+
+    tasks: list[TuneTask]
+
+
+class CombineMember(Section):
+    """Tuned outputs that are adjusted with one member's prior, on one split."""
+
+    zero_shot: Path
+    tuned: Path
+    prior: Path
+    outs: dict[str, Path]
+    """adjustment -> dump to write"""
+
+
+class CombineFusion(Section):
+    """Dumps of several members that become one."""
+
+    dumps: list[Path]
+    mode: str
+    out: Path
+
+
+class CombineJob(Section):
+    """Adjusted and fused outputs of one dataset."""
+
+    train_counts: Path
+    adjusted: list[CombineMember]
+    fused: list[CombineFusion]
+
+
+class PriorRecordFile(Section):
+    """What is known of one estimated prior."""
+
+    dataset: str
+    member: str
+    record: Path
+
+
+class CollectJob(Section):
+    """One score table for the run."""
+
+    run: str
+    prior_split: str
+    scores: list[Path]
+    class_scores: list[Path]
+    priors: list[PriorRecordFile]
+    records: list[Path]
+    out_scores: list[Path]
+    out_class_scores: Path
+    out_costs: Path
+
+
+class PriorFile(Section):
+    """One estimated prior."""
+
+    dataset: str
+    member: str
+    prior: Path
+
+
+class PaperJob(Section):
+    """What a table, a figure or the summary is made from."""
+
+    root: Path
+    config: dict[str, Any]
+    scores: Path
+    class_scores: Path
+    costs: Path
+    priors: list[PriorFile]
+
+
+def read_job(kind: type[Job], text: str) -> Job:
+    """Read `--settings`: JSON, or the name of a JSON or YAML file that holds it.
+
+    Raises:
+        UserError: not JSON, no such file, or a wrong key or value (one line).
+    """
+    source = "--settings"
+    if not text.lstrip().startswith("{"):
+        import yaml
+
+        source = text
+        try:
+            values = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"{text}: neither JSON nor a readable JSON or YAML file") from error
+    else:
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"--settings: not JSON: {error}") from error
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        text = str(explain(error, kind, [])).removeprefix("config: ")
+        raise UserError(f"{source}: {text}") from None

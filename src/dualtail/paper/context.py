@@ -1,0 +1,116 @@
+"""What tables and figures need to know besides the scores: names, order, roles."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+from dualtail.bias.prior.table import PriorTable
+from dualtail.errors import UserError
+
+FULL_SUBSETS_UP_TO = 5
+"""With more members than this, Table 8 lists singles, pairs, leave-one-out and all of them."""
+
+
+@dataclass(frozen=True)
+class PaperContext:
+    """The run as the paper's tables and figures see it.
+
+    Attributes:
+        run: Name of the run.
+        datasets: Dataset -> label, in the order of columns.
+        members: Foundation model -> label, in the order of rows and of fusion.
+        pefts: PEFT entry -> label; the first is the one of tables that show a single one.
+        roles: Dataset -> dataset of the paper whose place it takes (places365_lt ...).
+        primary: Member whose single-model results and q figures show; "" is the first.
+        seeds: Tuning seeds; tables show their mean.
+        split: Split that is shown.
+        config: The resolved config as a dict, for Table 10.
+        priors: (dataset, member) -> estimated prior, with the true one where it is known.
+        world: Whether the data come from the embedded world, where the truth is known.
+    """
+
+    run: str
+    datasets: Mapping[str, str]
+    members: Mapping[str, str]
+    pefts: Mapping[str, str]
+    roles: Mapping[str, str] = field(default_factory=dict)
+    primary: str = ""
+    seeds: tuple[int, ...] = (0,)
+    split: str = "test"
+    config: Mapping[str, Any] = field(default_factory=dict)
+    priors: Mapping[tuple[str, str], PriorTable] = field(default_factory=dict)
+    world: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a context from which nothing can be built.
+
+        Raises:
+            UserError: no dataset, member, PEFT entry or seed, or an unknown primary member.
+        """
+        for name in ("datasets", "members", "pefts", "seeds"):
+            if not getattr(self, name):
+                raise UserError(f"tables and figures need at least one entry in {name}")
+        if self.primary and self.primary not in self.members:
+            raise UserError(f"primary member {self.primary!r}; known: {', '.join(self.members)}")
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Mapping[str, Any],
+        priors: Mapping[tuple[str, str], PriorTable] | None = None,
+    ) -> "PaperContext":
+        """Return the context of a resolved config (`Config.model_dump()`)."""
+        study = config["study"]
+        return cls(
+            run=config["run"],
+            datasets={name: config["datasets"][name]["label"] for name in study["datasets"]},
+            members={name: config["foundation"][name]["label"] for name in study["members"]},
+            pefts={name: config["pefts"][name]["label"] for name in study["pefts"]},
+            roles={
+                name: config["datasets"][name]["role"]
+                for name in study["datasets"]
+                if config["datasets"][name]["role"]
+            },
+            primary=config["scores"]["p_groups_from"],
+            seeds=tuple(study["seeds"]),
+            config=config,
+            priors=priors or {},
+            world=config["world"] is not None,
+        )
+
+    @property
+    def first_member(self) -> str:
+        """The member that stands for a single model."""
+        return self.primary or next(iter(self.members))
+
+    @property
+    def first_peft(self) -> str:
+        """The PEFT entry of tables and figures that show only one."""
+        return next(iter(self.pefts))
+
+    @property
+    def places(self) -> str:
+        """The dataset in Places365-LT's role, else the first: Table 2, 14, Figures 2, 3, 6."""
+        return next(
+            (name for name in self.datasets if self.roles.get(name) == "places365_lt"),
+            next(iter(self.datasets)),
+        )
+
+    def members_label(self, members: str) -> str:
+        """Return `clip+openclip` or `clip|openclip` with the labels of the members."""
+        for separator, shown in (("+", " + "), ("|", "-")):
+            if separator in members:
+                return shown.join(self.members_label(part) for part in members.split(separator))
+        return self.members[members]
+
+    def subsets(self) -> list[tuple[str, ...]]:
+        """Return the sets of members of Table 8, small ones first, in the order of the config.
+
+        All non-empty sets of up to `FULL_SUBSETS_UP_TO` members; of more members only singles,
+        pairs, leave-one-out and the whole.
+        """
+        names = tuple(self.members)
+        n = len(names)
+        sizes = range(1, n + 1) if n <= FULL_SUBSETS_UP_TO else (1, 2, n - 1, n)
+        return [subset for size in sizes for subset in combinations(names, size)]

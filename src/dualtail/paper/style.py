@@ -1,0 +1,112 @@
+"""One look for all figures, and how a figure becomes files.
+
+Sizes are those of a two-column page: `SINGLE` and `DOUBLE` inches wide, text of 7 to 8 points. Lines
+use Okabe and Ito's colors, which people with any color vision can tell apart, and differ in dash
+too; heatmaps use perceptually uniform maps, diverging around 0 for gains.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dualtail.files import atomic_path, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+SINGLE = 3.3
+DOUBLE = 7.0
+DPI = 200
+
+BLACK = "#000000"
+GRAY = "#767676"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+PURPLE = "#CC79A7"
+
+SEQUENTIAL = "viridis"
+DIVERGING = "PuOr_r"
+
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": DPI,
+    "pdf.fonttype": 42,
+}
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """One figure.
+
+    Attributes:
+        number: Its number in the paper; names its files.
+        title: A few words.
+        caption: What is shown, on what, in which unit.
+        figure: The drawing.
+        data: The numbers that are drawn, one row a mark.
+    """
+
+    number: int
+    title: str
+    caption: str
+    figure: "Figure"
+    data: "pd.DataFrame"
+
+    @property
+    def stem(self) -> str:
+        """Name of its files without suffix: `figure_02`."""
+        return f"figure_{self.number:02d}"
+
+
+@contextmanager
+def styled() -> "Iterator[None]":
+    """Draw with the project's style, whatever the user's own matplotlib settings are."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def write_paper_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
+    """Write `figure_NN.pdf`, `.png` (200 dpi) and `.csv` into a folder, each atomically.
+
+    The files hold no date, so that equal figures give equal bytes.
+
+    Returns:
+        Their paths.
+    """
+    stem = Path(folder) / figure.stem
+    pdf, png, csv = (stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv"))
+    with styled():
+        with atomic_path(pdf) as temporary:
+            figure.figure.savefig(temporary, metadata={"CreationDate": None, "ModDate": None})
+        with atomic_path(png) as temporary:
+            figure.figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
+    numbers = figure.data.select_dtypes("float").columns
+    data = figure.data.assign(**{name: figure.data[name].round(6) for name in numbers})
+    write_text(csv, data.to_csv(index=False, lineterminator="\n"))
+    return [pdf, png, csv]

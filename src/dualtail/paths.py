@@ -1,0 +1,88 @@
+"""Where every file of a run is. The only place that knows."""
+
+from dataclasses import dataclass
+
+from dualtail.config import Config
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """File names of one run; arguments may be Snakemake wildcards such as `{dataset}`.
+
+    A `variant` names predictions of the same members: `zero-shot`, a tuning (`adaptformer-la-0`: peft,
+    loss, seed), an adjusted one (`adaptformer-gla-0`) or a fused one (`adaptformer-la-0-logits`).
+    """
+
+    root: str
+
+    @classmethod
+    def of(cls, config: Config) -> "RunPaths":
+        return cls((config.results / config.run).as_posix())
+
+    def pack(self, dataset: str, split: str, side: int | str) -> str:
+        return f"{self.root}/packs/{dataset}/{split}_{side}px.safetensors"
+
+    def train_counts(self, dataset: str) -> str:
+        return f"{self.root}/packs/{dataset}/train_counts.csv"
+
+    def weights(self, member: str) -> str:
+        return f"{self.root}/foundation/{member}.safetensors"
+
+    def pretraining_history(self, member: str) -> str:
+        return f"{self.root}/foundation/{member}.history.csv"
+
+    def outputs(self, dataset: str, members: str, variant: str, split: str) -> str:
+        return f"{self.root}/outputs/{dataset}/{members}/{variant}/{split}.safetensors"
+
+    def adapter(self, dataset: str, member: str, tuning: str) -> str:
+        return f"{self.root}/adapters/{dataset}/{member}/{tuning}.safetensors"
+
+    def adapter_record(self, dataset: str, member: str, tuning: str) -> str:
+        return f"{self.root}/adapters/{dataset}/{member}/{tuning}.json"
+
+    def tuning_history(self, dataset: str, member: str, tuning: str) -> str:
+        return f"{self.root}/adapters/{dataset}/{member}/{tuning}.history.csv"
+
+    def prior(self, dataset: str, member: str) -> str:
+        return f"{self.root}/priors/{dataset}/{member}.csv"
+
+    def prior_record(self, dataset: str, member: str) -> str:
+        return f"{self.root}/priors/{dataset}/{member}.json"
+
+    def scores(self, dataset: str) -> str:
+        return f"{self.root}/scores/{dataset}.parquet"
+
+    def class_scores(self, dataset: str) -> str:
+        return f"{self.root}/scores/{dataset}.classes.parquet"
+
+    @property
+    def score_table(self) -> str:
+        return f"{self.root}/scores.parquet"
+
+    @property
+    def score_csv(self) -> str:
+        return f"{self.root}/scores.csv"
+
+    @property
+    def costs(self) -> str:
+        return f"{self.root}/costs.csv"
+
+    @property
+    def class_score_table(self) -> str:
+        return f"{self.root}/class_scores.parquet"
+
+    def table(self, number: str, suffix: str) -> str:
+        return f"{self.root}/tables/table_{number}.{suffix}"
+
+    def figure(self, number: str, suffix: str) -> str:
+        return f"{self.root}/figures/figure_{number}.{suffix}"
+
+    @property
+    def summary(self) -> str:
+        return f"{self.root}/summary.md"
+
+    def log(self, *parts: str) -> str:
+        return f"{self.root}/logs/{'/'.join(parts)}.log"
+
+    def benchmark(self, *parts: str) -> str:
+        return f"{self.root}/benchmarks/{'/'.join(parts)}.tsv"

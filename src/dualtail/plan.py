@@ -1,0 +1,552 @@
+"""From the config to jobs: which files exist, what makes them, in which process. Pure."""
+
+import itertools
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dualtail import jobs
+from dualtail.code_hash import code_hash
+from dualtail.config import Config
+from dualtail.config_errors import known_name
+from dualtail.errors import UserError
+from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
+from dualtail.paths import RunPaths
+from dualtail.section import Section
+from dualtail.tuning.peft import is_own_method
+
+SPLITS = ("train", "val", "test")
+EVALUATED = ("val", "test")
+ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
+"""Post-hoc adjustments of CE-tuned models that Table 3 compares."""
+
+TABLES = ("01", "02", "03", "08", "09", "10", "14")
+FIGURES = ("02", "03", "06")
+
+
+@dataclass(frozen=True, order=True)
+class Tuning:
+    """One way a model is tuned; its `name` is part of file names."""
+
+    peft: str
+    loss: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.peft}-{self.loss}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What one process of a model stage does; entries may be Snakemake wildcards."""
+
+    datasets: list[str]
+    members: list[str]
+    tunings: list[str]
+
+    @property
+    def label(self) -> list[str]:
+        """The wildcards in it, for the names of logs; `all` if there are none."""
+        parts = [*self.datasets, *self.members, *self.tunings]
+        return [part for part in parts if part.startswith("{")] or ["all"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the Snakefile asks of a config."""
+
+    config: Config
+
+    @cached_property
+    def paths(self) -> RunPaths:
+        return RunPaths.of(self.config)
+
+    splits = SPLITS
+    evaluated = EVALUATED
+
+    # What the run covers ---------------------------------------------------------------------
+
+    @property
+    def datasets(self) -> list[str]:
+        return self.config.study.datasets
+
+    @property
+    def members(self) -> list[str]:
+        return self.config.study.members
+
+    @cached_property
+    def tunings(self) -> list[Tuning]:
+        study = self.config.study
+        return [Tuning(*t) for t in itertools.product(study.pefts, study.losses, study.seeds)]
+
+    @cached_property
+    def pretrained_here(self) -> list[str]:
+        """Members whose weights the run trains itself."""
+        return [
+            m for m in self.members if self.config.foundation[m].weights.corpus is not None
+        ]
+
+    def subsets(self) -> list[tuple[str, ...]]:
+        """Member sets that are fused: all of two and more; beyond five members pairs, all but one, all."""
+        m = len(self.members)
+        sizes = range(2, m + 1) if m <= 5 else sorted({2, m - 1, m})
+        return [s for size in sizes for s in itertools.combinations(self.members, size)]
+
+    def fused_variants(self) -> list[tuple[str, str]]:
+        """(variant of the single models, fusion mode) of every fusion."""
+        fusion = self.config.fusion
+        singles = [t.name for t in self.tunings if t.loss in fusion.losses]
+        singles = (["zero-shot"] if fusion.zero_shot else []) + singles
+        return list(itertools.product(singles, fusion.modes))
+
+    def adjusted_tunings(self) -> list[Tuning]:
+        """Tunings that GLA and its two halves start from: those with CE."""
+        return [t for t in self.tunings if t.loss == "ce"]
+
+    def bundle(self, stage: str) -> Bundle:
+        """How the config cuts a model stage into processes, with wildcards for what varies."""
+        level = getattr(self.config.jobs, stage)
+        members = self.pretrained_here if stage == "pretrain" else self.members
+        return Bundle(
+            datasets=["{dataset}"] if level in ("dataset", "tuning") else self.datasets,
+            members=["{member}"] if level in ("model", "tuning") else members,
+            tunings=["{tuning}"] if level == "tuning" else [t.name for t in self.tunings],
+        )
+
+    def bundled(self, wildcards: Any, stage: str) -> Bundle:
+        """The bundle of one job: wildcards filled in."""
+        bundle = self.bundle(stage)
+
+        def filled(names: list[str]) -> list[str]:
+            return [name.format(**dict(wildcards.items())) for name in names]
+
+        return Bundle(filled(bundle.datasets), filled(bundle.members), filled(bundle.tunings))
+
+    # Files -----------------------------------------------------------------------------------
+
+    @cached_property
+    def world_corpora(self) -> str | None:
+        """Folder of the corpora that the world draws, or None."""
+        world, known = self.config.world, self.config.corpora
+        return _common_folder(
+            "corpora", {n: known[n].root for n in (world.corpora if world else ()) if n in known}
+        )
+
+    @cached_property
+    def world_datasets(self) -> str | None:
+        """Folder of the datasets that the world draws, or None."""
+        world, known = self.config.world, self.config.datasets
+        return _common_folder(
+            "datasets", {n: known[n].root for n in (world.datasets if world else ()) if n in known}
+        )
+
+    def weights_file(self, member: str) -> Path | None:
+        weights = self.config.foundation[member].weights
+        if weights.corpus is not None:
+            return Path(self.paths.weights(member))
+        return weights.path
+
+    def side(self, member: str) -> int:
+        """Side of the packed images a member reads, in pixels."""
+        return self.config.transforms[self.config.foundation[member].transform].resize
+
+    @cached_property
+    def sides(self) -> list[int]:
+        return sorted({self.side(m) for m in self.members})
+
+    def zero_shot_dumps(self, dataset: str, split: str) -> list[str]:
+        return [self.paths.outputs(dataset, m, "zero-shot", split) for m in self.members]
+
+    def tuned_dumps(self, dataset: str, split: str) -> list[str]:
+        return [
+            self.paths.outputs(dataset, m, t.name, split)
+            for m in self.members
+            for t in self.tunings
+        ]
+
+    def combined_dumps(self, dataset: str, split: str) -> list[str]:
+        adjusted = [
+            self.paths.outputs(dataset, m, f"{t.peft}-{a}-{t.seed}", split)
+            for m in self.members
+            for t in self.adjusted_tunings()
+            for a in ADJUSTMENTS
+        ]
+        fused = [
+            self.paths.outputs(dataset, "+".join(s), f"{variant}-{mode}", split)
+            for s in self.subsets()
+            for variant, mode in self.fused_variants()
+        ]
+        return adjusted + fused
+
+    def all_dumps(self, dataset: str, split: str) -> list[str]:
+        return (
+            self.zero_shot_dumps(dataset, split)
+            + self.tuned_dumps(dataset, split)
+            + self.combined_dumps(dataset, split)
+        )
+
+    # Jobs ------------------------------------------------------------------------------------
+
+    def foundation_spec(self, member: str) -> FoundationSpec:
+        entry = self.config.foundation[member]
+        architecture, content = _architecture(member, entry.architecture)
+        return FoundationSpec(
+            member=member,
+            architecture=architecture,
+            architecture_config=content,
+            weights=self.weights_file(member),
+            tag=entry.weights.tag,
+            activation=entry.activation,
+            transform=self.config.transforms[entry.transform],
+            transform_name=entry.transform,
+            templates=self.config.prompts[entry.prompts],
+            prompts_name=entry.prompts,
+        )
+
+    def corpus_job(self, corpus: str) -> jobs.CorpusJob:
+        world = self._world()
+        known_name(corpus, world.corpora, "corpus of the world")
+        return jobs.CorpusJob(world=world, corpus=corpus, out=self.config.corpora[corpus].root)
+
+    def dataset_job(self, dataset: str) -> jobs.DatasetJob:
+        world = self._world()
+        known_name(dataset, world.datasets, "dataset of the world")
+        return jobs.DatasetJob(world=world, dataset=dataset, out=self.config.datasets[dataset].root)
+
+    def pack_job(self, dataset: str) -> jobs.PackJob:
+        entry = self.config.datasets[dataset]
+        return jobs.PackJob(
+            dataset=dataset,
+            class_names=entry.root / entry.class_names,
+            splits=[
+                jobs.PackSplit(
+                    split=split,
+                    list=entry.root / files.list,
+                    images=entry.root / files.images,
+                    side=side,
+                    out=Path(self.paths.pack(dataset, split, side)),
+                )
+                for split, files in (
+                    ("train", entry.train),
+                    ("val", entry.val),
+                    ("test", entry.test),
+                )
+                for side in self.sides
+            ],
+            train_counts=Path(self.paths.train_counts(dataset)),
+        )
+
+    # Inputs and outputs of rules -----------------------------------------------------------------
+
+    def dataset_inputs(self, wildcards: Any) -> list[str]:
+        """Lists, class names and zip archives of a dataset (folders of images are not tracked)."""
+        entry = self.config.datasets[wildcards.dataset]
+        files = [entry.class_names]
+        for split in (entry.train, entry.val, entry.test):
+            files.append(split.list)
+            if split.images.suffix.lower() == ".zip":
+                files.append(split.images)
+        return [(entry.root / file).as_posix() for file in files]
+
+    def corpus_inputs(self, member: str) -> list[str]:
+        name = self.config.foundation[member].weights.corpus
+        if name is None:
+            return []
+        entry = self.config.corpora[name]
+        files = [entry.list, entry.class_names]
+        if entry.images.suffix.lower() == ".zip":
+            files.append(entry.images)
+        return [(entry.root / file).as_posix() for file in files]
+
+    def pretrain_inputs(self, members: Iterable[str]) -> list[str]:
+        return [file for member in members for file in self.corpus_inputs(member)]
+
+    def _weights_inputs(self, members: Iterable[str]) -> list[str]:
+        files = [self.weights_file(member) for member in members]
+        return [file.as_posix() for file in files if file is not None]
+
+    def zero_shot_inputs(self, members: list[str]) -> list[str]:
+        return self._weights_inputs(members) + [
+            self.paths.pack(dataset, split, side)
+            for dataset in self.datasets
+            for split in EVALUATED
+            for side in sorted({self.side(m) for m in members})
+        ]
+
+    def tune_inputs(self, bundle: Bundle) -> list[str]:
+        return self._weights_inputs(bundle.members) + [
+            self.paths.pack(dataset, split, side)
+            for dataset in bundle.datasets
+            for split in SPLITS
+            for side in sorted({self.side(m) for m in bundle.members})
+        ]
+
+    def tune_outputs(self, bundle: Bundle) -> dict[str, list[str]]:
+        grid = list(itertools.product(bundle.datasets, bundle.members, bundle.tunings))
+        return {
+            "adapters": [self.paths.adapter(*names) for names in grid],
+            "records": [self.paths.adapter_record(*names) for names in grid],
+            "histories": [self.paths.tuning_history(*names) for names in grid],
+            "dumps": [self.paths.outputs(*names, split) for names in grid for split in EVALUATED],
+        }
+
+    def true_prior_inputs(self, wildcards: Any) -> list[str]:
+        """What tells the true prior of a model that was pre-trained here: its corpus' labels."""
+        return self.corpus_inputs(wildcards.member)[:2]
+
+    def prior_flags(self, member: str) -> str:
+        settings = self.config.prior
+        flags = [f"--ridge {settings.ridge} --bootstrap {settings.bootstrap}"]
+        flags.append(f"--seed {self.config.seed}")
+        truth = self.corpus_inputs(member)[:2]
+        if truth:
+            flags.append(f"--true-list {shlex.quote(truth[0])} --true-names {shlex.quote(truth[1])}")
+        return " ".join(flags)
+
+    def world_dataset_files(self) -> dict[str, str]:
+        """What the world writes for a dataset."""
+        files = {f"{split}_{kind}": f"{split}.{kind}" for split in SPLITS for kind in ("zip", "txt")}
+        names = ("classnames.txt", "truth.json", "truth.csv", "pairs.zip", "pairs.csv")
+        return files | {name.replace(".", "_"): name for name in names}
+
+    def pretrain_job(self, members: Iterable[str]) -> jobs.PretrainJob:
+        return jobs.PretrainJob(tasks=[self._pretrain_task(m) for m in members])
+
+    def _pretrain_task(self, member: str) -> jobs.PretrainTask:
+        name = self.config.foundation[member].weights.corpus
+        assert name is not None
+        corpus = self.config.corpora[name]
+        return jobs.PretrainTask(
+            foundation=self.foundation_spec(member),
+            corpus=name,
+            list=corpus.root / corpus.list,
+            images=corpus.root / corpus.images,
+            class_names=corpus.root / corpus.class_names,
+            caption=corpus.caption,
+            settings=self.config.pretraining,
+            seed=self.config.seed,
+            out=Path(self.paths.weights(member)),
+            history=Path(self.paths.pretraining_history(member)),
+        )
+
+    def zero_shot_job(self, members: Iterable[str]) -> jobs.ZeroShotJob:
+        return jobs.ZeroShotJob(
+            tasks=[
+                jobs.ZeroShotTask(
+                    foundation=self.foundation_spec(member),
+                    dataset=dataset,
+                    dumps=self._dump_files(dataset, member, "zero-shot"),
+                    precision=self.config.tuning.precision,
+                )
+                for member in members
+                for dataset in self.datasets
+            ]
+        )
+
+    def tune_job(self, bundle: Bundle) -> jobs.TuneJob:
+        grid = itertools.product(bundle.datasets, bundle.members, bundle.tunings)
+        tasks = [self._tune_task(d, m, self._tuning_named(t)) for d, m, t in grid]
+        return jobs.TuneJob(tasks=tasks)
+
+    def _tune_task(self, dataset: str, member: str, tuning: Tuning) -> jobs.TuneTask:
+        peft = self.config.pefts[tuning.peft]
+        names = (dataset, member, tuning.name)
+        return jobs.TuneTask(
+            foundation=self.foundation_spec(member),
+            dataset=dataset,
+            peft=tuning.peft,
+            method=peft.method,
+            options=peft.options,
+            loss=tuning.loss,
+            seed=tuning.seed,
+            settings=self.config.tuning_of(dataset),
+            train_pack=Path(self.paths.pack(dataset, "train", self.side(member))),
+            dumps=self._dump_files(*names),
+            adapter=Path(self.paths.adapter(*names)),
+            record=Path(self.paths.adapter_record(*names)),
+            history=Path(self.paths.tuning_history(*names)),
+        )
+
+    def _dump_files(self, dataset: str, member: str, variant: str) -> list[jobs.DumpFiles]:
+        return [
+            jobs.DumpFiles(
+                split=split,
+                pack=Path(self.paths.pack(dataset, split, self.side(member))),
+                out=Path(self.paths.outputs(dataset, member, variant, split)),
+            )
+            for split in EVALUATED
+        ]
+
+    def combine_job(self, dataset: str) -> jobs.CombineJob:
+        def dump(members: str, variant: str, split: str) -> Path:
+            return Path(self.paths.outputs(dataset, members, variant, split))
+
+        return jobs.CombineJob(
+            train_counts=Path(self.paths.train_counts(dataset)),
+            adjusted=[
+                jobs.CombineMember(
+                    zero_shot=dump(member, "zero-shot", split),
+                    tuned=dump(member, tuning.name, split),
+                    prior=Path(self.paths.prior(dataset, member)),
+                    outs={
+                        a: dump(member, f"{tuning.peft}-{a}-{tuning.seed}", split)
+                        for a in ADJUSTMENTS
+                    },
+                )
+                for member in self.members
+                for tuning in self.adjusted_tunings()
+                for split in EVALUATED
+            ],
+            fused=[
+                jobs.CombineFusion(
+                    dumps=[dump(member, variant, split) for member in subset],
+                    mode=mode,
+                    out=dump("+".join(subset), f"{variant}-{mode}", split),
+                )
+                for subset in self.subsets()
+                for variant, mode in self.fused_variants()
+                for split in EVALUATED
+            ],
+        )
+
+    def all_records(self) -> list[str]:
+        """Records and histories of all tunings: what the table of costs is made from."""
+        grid = list(itertools.product(self.datasets, self.members, (t.name for t in self.tunings)))
+        return [self.paths.adapter_record(*names) for names in grid]
+
+    def score_flags(self) -> str:
+        scores = self.config.scores
+        return (
+            f"--run {self.config.run} --p-groups {scores.p_groups} --many {scores.many} "
+            f"--few {scores.few} --bootstrap {scores.bootstrap} --seed {self.config.seed}"
+        )
+
+    def collect_job(self) -> jobs.CollectJob:
+        grid = list(itertools.product(self.datasets, self.members))
+        return jobs.CollectJob(
+            run=self.config.run,
+            prior_split=self.config.prior.split,
+            scores=[Path(self.paths.scores(d)) for d in self.datasets],
+            class_scores=[Path(self.paths.class_scores(d)) for d in self.datasets],
+            priors=[
+                jobs.PriorRecordFile(
+                    dataset=d, member=m, record=Path(self.paths.prior_record(d, m))
+                )
+                for d, m in grid
+            ],
+            records=[Path(record) for record in self.all_records()],
+            out_scores=[Path(self.paths.score_table), Path(self.paths.score_csv)],
+            out_class_scores=Path(self.paths.class_score_table),
+            out_costs=Path(self.paths.costs),
+        )
+
+    @cached_property
+    def paper_inputs(self) -> list[str]:
+        """What tables, figures and the summary read."""
+        priors = [self.paths.prior(d, m) for d in self.datasets for m in self.members]
+        return [self.paths.score_table, self.paths.class_score_table, self.paths.costs, *priors]
+
+    def paper_job(self) -> jobs.PaperJob:
+        return jobs.PaperJob(
+            root=Path(self.paths.root),
+            config=self.config.model_dump(
+                mode="json", include={"run", "study", "datasets", "foundation", "pefts", "scores",
+                                      "prior", "tuning", "world"}
+            ),
+            scores=Path(self.paths.score_table),
+            class_scores=Path(self.paths.class_score_table),
+            costs=Path(self.paths.costs),
+            priors=[
+                jobs.PriorFile(dataset=d, member=m, prior=Path(self.paths.prior(d, m)))
+                for d in self.datasets
+                for m in self.members
+            ],
+        )
+
+    @property
+    def table_files(self) -> list[str]:
+        suffixes = ("csv", "md", "tex")
+        return [self.paths.table(n, suffix) for n in TABLES for suffix in suffixes]
+
+    @property
+    def figure_files(self) -> list[str]:
+        return [self.paths.figure(n, suffix) for n in FIGURES for suffix in ("pdf", "png", "csv")]
+
+    def _tuning_named(self, name: str) -> Tuning:
+        return next(t for t in self.tunings if t.name == name)
+
+    def _world(self) -> Any:
+        if self.config.world is None:
+            raise UserError("world: is null, but a corpus or dataset of the world is asked for")
+        return self.config.world
+
+    # Params ----------------------------------------------------------------------------------
+
+    def code(self, verb: str, *modules: str) -> str:
+        """The hash of the code behind one verb, and of modules that it imports by name."""
+        methods = list(modules)
+        files: list[Path] = []
+        if verb == "tune":
+            for name in self.config.study.pefts:
+                method = self.config.pefts[name].method
+                if is_own_method(method):
+                    files.append(Path(method.rpartition(":")[0]))
+                else:
+                    methods.append(f"dualtail.tuning.peft.{method.replace('-', '_')}")
+        return code_hash([STAGES[verb], *methods], files)
+
+
+STAGES: Mapping[str, str] = {
+    verb: f"dualtail.stages.{verb.replace('-', '_')}"
+    for verb in (
+        "generate-corpus",
+        "generate-dataset",
+        "pack",
+        "pretrain",
+        "zero-shot",
+        "prior",
+        "tune",
+        "combine",
+        "score",
+        "collect",
+        "table",
+        "figure",
+        "summary",
+    )
+}
+"""The module behind every verb of the workflow."""
+
+
+def as_json(job: Section) -> str:
+    """A job as it stands in params and on the command line."""
+    return json.dumps(job.model_dump(mode="json"), separators=(",", ":"))
+
+
+def _common_folder(key: str, roots: Mapping[str, Path]) -> str | None:
+    """The folder under which the world writes `<name>/`; Snakemake needs one pattern."""
+    for name, root in roots.items():
+        if root.name != name or root.parent != next(iter(roots.values())).parent:
+            raise UserError(
+                f"{key}.{name}.root: the world draws all its {key} into one folder, each under its "
+                f"name; {root} is not {next(iter(roots.values())).parent / name}"
+            )
+    return next(iter(roots.values())).parent.as_posix() if roots else None
+
+
+def _architecture(member: str, name: str) -> tuple[str, dict[str, Any] | None]:
+    """The name of an architecture, and its config if it is a file."""
+    file = Path(name) if name.endswith(".json") else ARCHITECTURES / f"{name}.json"
+    if not file.is_file():
+        if name.endswith(".json"):
+            raise UserError(f"foundation.{member}.architecture: {name}: no such file")
+        return name, None
+    try:
+        return file.stem, json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{file}: not a readable JSON file ({error})") from error
+

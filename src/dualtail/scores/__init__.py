@@ -1,0 +1,1 @@
+"""Scores: metrics of predictions, their intervals, and the one tidy table of what is measured."""

@@ -1,0 +1,75 @@
+"""Which dumps of a split are compared with which."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from dualtail.outputs import OutputsHeader
+
+
+class Comparison(NamedTuple):
+    """Two dumps by their position, and what is asked of the pair."""
+
+    left: int
+    right: int
+    what: Literal["gap", "gain"]
+
+
+JOINED = ("kind", "members", "peft", "loss", "adjustment", "fusion", "seed")
+
+
+def comparisons(headers: Sequence[OutputsHeader]) -> list[Comparison]:
+    """Return the comparisons that the paper makes.
+
+    - gap (Eq. 5, Table 2): two foundation models under otherwise equal conditions;
+    - gain: LA over CE of one model (Fig. 2); another loss, or a GLA adjustment, over LA (Table 3);
+      a fused prediction over each of its members (Fig. 6).
+    """
+    found = []
+    for right, base in enumerate(headers):
+        if len(base.members) != 1:
+            continue
+        for left, other in enumerate(headers):
+            if left < right and len(other.members) == 1 and _alike(other, base, "members"):
+                found.append(Comparison(left, right, "gap"))
+            if _improves(other, base):
+                found.append(Comparison(left, right, "gain"))
+    return sorted(found, key=lambda pair: (pair.what, pair.left, pair.right))
+
+
+def joined(left: OutputsHeader, right: OutputsHeader) -> dict[str, str | int | None]:
+    """Return the identifying columns of a comparison: equal values once, others as `left|right`.
+
+    Seeds of a comparison are equal or one is absent; then the present one stands for both.
+    """
+    columns: dict[str, str | int | None] = {"kind": left.kind}
+    for name in ("members", "peft", "loss", "adjustment"):
+        one, two = _text(left, name), _text(right, name)
+        columns[name] = one if one == two else f"{one}|{two}"
+    columns["fusion"] = left.fusion
+    columns["seed"] = right.seed if left.seed is None else left.seed
+    return columns
+
+
+def _text(header: OutputsHeader, name: str) -> str:
+    return header.members_key if name == "members" else str(getattr(header, name))
+
+
+def _alike(one: OutputsHeader, two: OutputsHeader, *but: str) -> bool:
+    names = (name for name in JOINED if name not in but)
+    return all(getattr(one, name) == getattr(two, name) for name in names)
+
+
+def _improves(other: OutputsHeader, base: OutputsHeader) -> bool:
+    """Whether `other` is a remedy that the paper sets against `base`, a single model."""
+    if other.kind == "fused" and base.kind != "fused":
+        same = _alike(other, base, "kind", "members", "fusion")
+        return same and base.members[0] in other.members
+    if base.kind != "tuned":
+        return False
+    if other.kind == "tuned" and _alike(other, base, "loss"):
+        return (other.loss, base.loss) == ("la", "ce") or (
+            base.loss == "la" and other.loss not in ("ce", "la")
+        )
+    if other.kind == "adjusted" and base.loss == "la":
+        return _alike(other, base, "kind", "loss", "adjustment")
+    return False

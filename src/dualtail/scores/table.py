@@ -1,0 +1,455 @@
+"""Score dumps: one function for zero-shot, tuned, adjusted, fused and imported outputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dualtail.bias.groups import Groups, cross_groups
+from dualtail.errors import UserError
+from dualtail.outputs import Outputs, OutputsHeader, check_same_split
+from dualtail.scores import metrics
+from dualtail.scores.bootstrap import centered_interval, indicator, interval, weight_blocks
+from dualtail.scores.comparisons import JOINED, Comparison, comparisons, joined
+from dualtail.scores.schema import (
+    PER_CLASS,
+    PERCENT,
+    POINTS,
+    SCHEME_GROUPS,
+    SCORES,
+    SPREAD_GROUPS,
+    UNITS,
+    as_frame,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is known about the dumps of one split.
+
+    Attributes:
+        table: The tidy table, columns as in `dualtail.scores.schema.COLUMNS`.
+        per_class: One row a dump and class, columns as in `schema.PER_CLASS_COLUMNS`.
+    """
+
+    table: "pd.DataFrame"
+    per_class: "pd.DataFrame"
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """All groups of the classes of one dataset, those of several schemes side by side.
+
+    Attributes:
+        names: (scheme, group), G of them.
+        members: (C, G) bool.
+    """
+
+    names: list[tuple[str, str]]
+    members: np.ndarray
+
+    def index(self, name: str) -> int:
+        """Return the column of a group."""
+        return next(i for i, (_, group) in enumerate(self.names) if group == name)
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """What the scores need of one dump: (N,) arrays instead of (N, C) logits."""
+
+    header: OutputsHeader
+    predictions: np.ndarray
+    confidences: np.ndarray
+    temperature: float | None
+    calibrated: np.ndarray | None
+
+
+def make_grouping(
+    n_classes: int, d_groups: Groups | None = None, p_groups: Groups | None = None
+) -> Grouping:
+    """Return the groups of the schemes all, D, P and DxP as columns; without D or P, no DxP.
+
+    Args:
+        n_classes: C.
+        d_groups: Class indices of D-Many, D-Medium and D-Few (`dualtail.bias.groups.d_groups`).
+        p_groups: The same of P-Many, P-Medium and P-Few.
+
+    Raises:
+        UserError: other groups, or groups that do not split the C classes.
+    """
+    by_scheme = {"all": {"Overall": np.arange(n_classes)}}
+    by_scheme |= {s: g for s, g in (("D", d_groups), ("P", p_groups)) if g is not None}
+    for scheme, groups in by_scheme.items():
+        if tuple(groups) != SCHEME_GROUPS[scheme]:
+            raise UserError(
+                f"{scheme}-groups: {', '.join(groups)}; allowed: {', '.join(SCHEME_GROUPS[scheme])}"
+            )
+        classes = np.sort(np.concatenate([np.asarray(group) for group in groups.values()]))
+        if not np.array_equal(classes, np.arange(n_classes)):
+            raise UserError(
+                f"{scheme}-groups: they must hold each of the {n_classes} classes exactly once"
+            )
+    if d_groups is not None and p_groups is not None:
+        by_scheme["DxP"] = cross_groups(d_groups, p_groups)
+    names = [(scheme, group) for scheme, groups in by_scheme.items() for group in groups]
+    members = np.zeros((n_classes, len(names)), dtype=bool)
+    for column, (scheme, group) in enumerate(names):
+        members[np.asarray(by_scheme[scheme][group], dtype=np.int64), column] = True
+    return Grouping(names, members)
+
+
+def score_outputs(
+    dumps: Sequence[Outputs],
+    validation: Sequence[Outputs] = (),
+    *,
+    run: str,
+    train_counts: np.ndarray | None = None,
+    d_groups: Groups | None = None,
+    p_groups: Groups | None = None,
+    q: np.ndarray | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Scores:
+    """Score all dumps of one split, and compare those that the paper compares.
+
+    All dumps share the bootstrap's resamples, so that the intervals of gaps and gains are those of
+    paired differences. A group without a scored class gives a row with n_classes 0 and no value.
+
+    Args:
+        dumps: Outputs on one split; logits may be memory-mapped, they are read once.
+        validation: Outputs on another split of the dataset; those with the kind, members, PEFT,
+            loss, adjustment, fusion and seed of a dump give its temperature and `ece_calibrated`.
+        run: Name of the run, first column of the table.
+        train_counts: (C,) downstream training images, for the per-class table, or None.
+        d_groups: Class indices of D-Many, D-Medium, D-Few (`dualtail.bias.groups.d_groups`), or
+            None: no schemes D and DxP.
+        p_groups: Class indices of P-Many, P-Medium, P-Few (`p_groups`), or None: no P, no DxP.
+        q: (C,) pre-training prior, for the per-class table, or None.
+        replicates: Bootstrap replicates.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        UserError: no dumps, dumps of different splits, two dumps that would share their rows,
+            validation dumps of another dataset or of the same split, or groups that do not fit.
+    """
+    if not dumps:
+        raise UserError("nothing to score: no dumps were given")
+    check_same_split(dumps)
+    _check_distinct(dumps)
+    labels, n_classes = np.asarray(dumps[0].labels), dumps[0].n_classes
+    groups = make_grouping(n_classes, d_groups, p_groups)
+    for name, values in (("train_counts", train_counts), ("q", q)):
+        if values is not None and np.shape(values) != (n_classes,):
+            raise UserError(f"{name}: shape {np.shape(values)} for {n_classes} classes")
+    predicted = [_predictions(dump, _partner(dump, validation)) for dump in dumps]
+    rows = _score_rows(predicted, labels, groups, replicates, seed)
+    constant = {"run": run, "dataset": dumps[0].header.dataset, "split": dumps[0].header.split}
+    table = as_frame([constant | row for row in rows], SCORES)
+    class_rows = [
+        constant | row for dump in predicted for row in _class_rows(dump, labels, train_counts, q)
+    ]
+    return Scores(table, as_frame(class_rows, PER_CLASS))
+
+
+def _identity(header: OutputsHeader) -> tuple:
+    return tuple(
+        header.members_key if name == "members" else getattr(header, name) for name in JOINED
+    )
+
+
+def _check_distinct(dumps: Sequence[Outputs]) -> None:
+    seen: dict[tuple, str] = {}
+    for dump in dumps:
+        key = _identity(dump.header)
+        if key in seen:
+            raise UserError(
+                f"{seen[key]} and {dump.source}: both are {dump.header.title}; score one of them"
+            )
+        seen[key] = dump.source
+
+
+def _partner(dump: Outputs, validation: Sequence[Outputs]) -> Outputs | None:
+    """Return the validation dump of the same predictor, if there is one."""
+    for other in validation:
+        if _identity(other.header) != _identity(dump.header):
+            continue
+        pair = f"{other.source} and {dump.source}"
+        for name in ("dataset", "class_names"):
+            if getattr(other.header, name) != getattr(dump.header, name):
+                raise UserError(f"{pair}: not the same {name}; a temperature needs the same")
+        if other.header.split == dump.header.split:
+            raise UserError(
+                f"{pair}: both are of the split {dump.header.split!r}; "
+                "a temperature must be fitted on another split than it is scored on"
+            )
+        return other
+    return None
+
+
+def _predictions(dump: Outputs, validation: Outputs | None) -> _Predictions:
+    temperature = calibrated = None
+    if validation is not None:
+        temperature = metrics.fit_temperature(validation.logits, np.asarray(validation.labels))
+        calibrated = metrics.confidence(dump.logits, temperature)
+    return _Predictions(
+        header=dump.header,
+        predictions=metrics.predict(dump.logits),
+        confidences=metrics.confidence(dump.logits),
+        temperature=temperature,
+        calibrated=calibrated,
+    )
+
+
+def _class_rows(
+    dump: _Predictions,
+    labels: np.ndarray,
+    train_counts: np.ndarray | None,
+    q: np.ndarray | None,
+) -> list[dict]:
+    n_classes = len(dump.header.class_names)
+    accuracy, images = metrics.per_class_accuracy(labels, dump.predictions, n_classes)
+    n_predicted = np.bincount(dump.predictions, minlength=n_classes)
+    identity = joined(dump.header, dump.header)
+    return [
+        identity
+        | {
+            "class_index": index,
+            "class_name": name,
+            "train_count": None if train_counts is None else int(train_counts[index]),
+            "q": float("nan") if q is None else float(q[index]),
+            "n_images": int(images[index]),
+            "n_predicted": int(n_predicted[index]),
+            "accuracy": 100 * accuracy[index],
+        }
+        for index, name in enumerate(dump.header.class_names)
+    ]
+
+
+def _score_rows(
+    dumps: Sequence[_Predictions],
+    labels: np.ndarray,
+    groups: Grouping,
+    replicates: int,
+    seed: int,
+) -> list[dict]:
+    """Return the rows of the table, without run, dataset and split."""
+    n_classes = len(groups.members)
+    present = np.bincount(labels, minlength=n_classes) > 0
+    sizes = (groups.members & present[:, None]).sum(axis=0)
+    accuracies = [
+        metrics.per_class_accuracy(labels, dump.predictions, n_classes)[0] for dump in dumps
+    ]
+    pairs = comparisons([dump.header for dump in dumps])
+    boot = _bootstrap(dumps, labels, groups, pairs, replicates, seed)
+
+    # Group means and differences are linear in the class accuracies: (dumps, groups).
+    values = np.array(
+        [
+            [metrics.group_accuracy(accuracy, column) for column in groups.members.T]
+            for accuracy in accuracies
+        ]
+    )
+    spreads = [
+        (scheme, name, groups.index(f"{scheme}-Many"), groups.index(f"{scheme}-Few"))
+        for scheme, name in SPREAD_GROUPS.items()
+        if any(scheme == known for known, _ in groups.names)
+    ]
+
+    def linear_rows(
+        value: np.ndarray, replicate: np.ndarray, metric: str, spread_metric: str
+    ) -> list[dict]:
+        rows = []
+        for g, (scheme, group) in enumerate(groups.names):
+            low, high = interval(replicate[g])
+            rows.append(_row(metric, scheme, group, sizes[g], value[g], low, high))
+        for scheme, group, many, few in spreads:
+            low, high = interval(replicate[many] - replicate[few])
+            rows.append(
+                _row(
+                    spread_metric,
+                    scheme,
+                    group,
+                    sizes[many] + sizes[few],
+                    value[many] - value[few],
+                    low,
+                    high,
+                )
+            )
+        return rows
+
+    rows: list[dict] = []
+    n_present = int(present.sum())
+    for k, dump in enumerate(dumps):
+        found = linear_rows(values[k], boot.groups[k], "accuracy", "spread")
+        point = _overall_metrics(dump, labels, accuracies[k], n_classes)
+        for metric, value in point.items():
+            replicate = boot.overall[metric][k]
+            limits = (
+                centered_interval(replicate, np.asarray(value))
+                if metric.startswith("ece")
+                else interval(replicate)
+            )
+            found.append(_row(metric, "all", "Overall", n_present, value, *limits))
+        rows += [joined(dump.header, dump.header) | row for row in found]
+        if dump.temperature is not None:
+            row = _row("temperature", "all", "Overall", n_present, dump.temperature)
+            rows.append(joined(dump.header, dump.header) | row)
+    for p, (left, right, what) in enumerate(pairs):
+        if what == "gap":
+            gap = metrics.average_gap(accuracies[left], accuracies[right])
+            limits = centered_interval(boot.gaps[p], np.asarray(gap))
+            found = [_row("average_gap", "all", "Overall", n_present, gap, *limits)]
+        else:
+            found = linear_rows(
+                values[left] - values[right],
+                boot.groups[left] - boot.groups[right],
+                "accuracy_gain",
+                "spread_gain",
+            )
+        identity = joined(dumps[left].header, dumps[right].header)
+        rows += [identity | row for row in found]
+    return rows
+
+
+def _row(
+    metric: str,
+    scheme: str,
+    group: str,
+    n_classes: int,
+    value: float,
+    low: "float | np.ndarray" = float("nan"),
+    high: "float | np.ndarray" = float("nan"),
+) -> dict:
+    """Return the end of a row; shares and their differences come as fractions."""
+    scale = 100 if UNITS[metric] in (PERCENT, POINTS) else 1
+    return {
+        "scheme": scheme,
+        "group": group,
+        "n_classes": int(n_classes),
+        "metric": metric,
+        "value": scale * float(value),
+        "ci_low": scale * float(low),
+        "ci_high": scale * float(high),
+    }
+
+
+def _overall_metrics(
+    dump: _Predictions, labels: np.ndarray, accuracy: np.ndarray, n_classes: int
+) -> dict[str, float]:
+    correct = labels == dump.predictions
+    values = {
+        "macro_f1": metrics.macro_f1(labels, dump.predictions, n_classes),
+        "worst_class_accuracy": metrics.worst_class_accuracy(accuracy),
+        "harmonic_mean": metrics.harmonic_mean(accuracy),
+        "geometric_mean": metrics.geometric_mean(accuracy),
+        "ece": metrics.expected_calibration_error(dump.confidences, correct),
+    }
+    if dump.calibrated is not None:
+        values["ece_calibrated"] = metrics.expected_calibration_error(dump.calibrated, correct)
+    return values
+
+
+@dataclass(frozen=True)
+class _Bootstrap:
+    """Replicates of everything: K dumps, G groups, B replicates.
+
+    Attributes:
+        groups: (K, G, B) group accuracies.
+        overall: metric -> (K, B).
+        gaps: position of a comparison -> (B,) average gaps.
+    """
+
+    groups: np.ndarray
+    overall: dict[str, np.ndarray]
+    gaps: dict[int, np.ndarray]
+
+
+def _bootstrap(
+    dumps: Sequence[_Predictions],
+    labels: np.ndarray,
+    groups: Grouping,
+    pairs: Sequence[Comparison],
+    replicates: int,
+    seed: int,
+) -> _Bootstrap:
+    from tqdm import tqdm
+
+    n_classes = len(groups.members)
+    images = np.bincount(labels, minlength=n_classes)
+    present = images > 0
+    # Mean over the scored classes of each group, NaN for a group that has none.
+    scored = (groups.members & present[:, None]).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        mean = (scored / scored.sum(axis=0)).T[:, present]
+    counting = [_counting(dump, labels, n_classes) for dump in dumps]
+    per_image = images[present, None].astype(np.float64)
+
+    n = len(dumps)
+    result = _Bootstrap(
+        groups=np.empty((n, len(groups.names), replicates)),
+        overall={
+            name: np.full((n, replicates), np.nan)
+            for name in (
+                "macro_f1",
+                "worst_class_accuracy",
+                "harmonic_mean",
+                "geometric_mean",
+                "ece",
+                "ece_calibrated",
+            )
+        },
+        gaps={p: np.empty(replicates) for p, pair in enumerate(pairs) if pair.what == "gap"},
+    )
+    bins = metrics.ECE_BINS
+    start = 0
+    blocks = weight_blocks(labels, replicates, seed)
+    with tqdm(total=replicates, desc="bootstrap", unit="replicate", disable=None) as progress:
+        for weights in blocks:
+            block = slice(start, start + weights.shape[1])
+            accuracy = np.empty((n, int(present.sum()), weights.shape[1]))
+            for k, matrix in enumerate(counting):
+                counts = (matrix @ weights).astype(np.float64)
+                correct = counts[:n_classes][present]
+                predicted = counts[n_classes : 2 * n_classes][present]
+                excess = np.abs(counts[2 * n_classes :])
+                accuracy[k] = correct / per_image
+                result.groups[k, :, block] = mean @ accuracy[k]
+                overall = result.overall
+                overall["macro_f1"][k, block] = (2 * correct / (per_image + predicted)).mean(axis=0)
+                overall["worst_class_accuracy"][k, block] = accuracy[k].min(axis=0)
+                floored = np.maximum(accuracy[k], metrics.HARMONIC_FLOOR)
+                overall["harmonic_mean"][k, block] = 1 / (1 / floored).mean(axis=0)
+                with np.errstate(divide="ignore"):
+                    logs = np.log(accuracy[k]).mean(axis=0)
+                overall["geometric_mean"][k, block] = np.exp(logs)
+                overall["ece"][k, block] = excess[:bins].sum(axis=0) / labels.size
+                if len(excess) > bins:
+                    calibrated = excess[bins:].sum(axis=0) / labels.size
+                    overall["ece_calibrated"][k, block] = calibrated
+            for p, gaps in result.gaps.items():
+                left, right, _ = pairs[p]
+                gaps[block] = np.abs(accuracy[left] - accuracy[right]).mean(axis=0)
+            start = block.stop
+            progress.update(weights.shape[1])
+    return result
+
+
+def _counting(dump: _Predictions, labels: np.ndarray, n_classes: int):
+    """Return the sparse matrix that turns image weights into all sums that the metrics need.
+
+    Its rows: right predictions of each class, predictions of each class, and confidence minus
+    correctness in each bin, before and (if there is a temperature) after calibration.
+    """
+    from scipy.sparse import vstack
+
+    correct = (labels == dump.predictions).astype(float)
+    parts = [indicator(labels, n_classes, correct), indicator(dump.predictions, n_classes)]
+    for values in (dump.confidences, dump.calibrated):
+        if values is not None:
+            bins = metrics.confidence_bin(values)
+            parts.append(indicator(bins, metrics.ECE_BINS, values - correct))
+    return vstack(parts, format="csr")

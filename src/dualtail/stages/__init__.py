@@ -1,0 +1,1 @@
+"""One module a stage of the workflow: reads files, calls pure functions, writes files."""

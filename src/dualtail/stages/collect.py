@@ -1,0 +1,75 @@
+"""Stage collect: the run's one score table, its class accuracies, and its costs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dualtail.errors import UserError
+from dualtail.jobs import CollectJob
+from dualtail.scores.schema import PER_CLASS, SCORES, as_frame, concatenate, read_frame, write_frame
+
+
+def run(job: CollectJob) -> None:
+    """Concatenate the scores of the datasets, add the priors; write costs apart.
+
+    Costs hold measured times: they differ from run to run, the other tables do not.
+
+    Raises:
+        UserError: an input is missing or not what it should be.
+    """
+    priors = as_frame([_prior_row(job, entry.dataset, entry.member, entry.record)
+                       for entry in job.priors], SCORES)
+    scores = concatenate([read_frame(path, SCORES) for path in job.scores] + [priors], SCORES)
+    for out in job.out_scores:
+        write_frame(out, scores, SCORES)
+    classes = concatenate([read_frame(path, PER_CLASS) for path in job.class_scores], PER_CLASS)
+    write_frame(job.out_class_scores, classes, PER_CLASS)
+    costs = [row for path in job.records for row in _cost_rows(job.run, _read(path))]
+    write_frame(job.out_costs, as_frame(costs, SCORES), SCORES)
+
+
+def _prior_row(job: CollectJob, dataset: str, member: str, record: Path) -> dict[str, Any]:
+    found = _read(record)
+    return _row(job.run, dataset, "prior", member, "", job.prior_split, "imbalance_factor") | {
+        "value": found["imbalance_factor"],
+        "ci_low": found["imbalance_factor_low"],
+        "ci_high": found["imbalance_factor_high"],
+    }
+
+
+def _cost_rows(run: str, record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _row(run, record["dataset"], "cost", record["member"], record["peft"], "", metric)
+        | {"loss": record["loss"], "seed": record["seed"], "value": value}
+        for metric, value in record["costs"].items()
+    ]
+
+
+def _row(
+    run: str, dataset: str, kind: str, member: str, peft: str, split: str, metric: str
+) -> dict[str, Any]:
+    return {
+        "run": run,
+        "dataset": dataset,
+        "kind": kind,
+        "members": member,
+        "peft": peft,
+        "loss": "",
+        "adjustment": "",
+        "fusion": "",
+        "seed": None,
+        "split": split,
+        "scheme": "all",
+        "group": "Overall",
+        "metric": metric,
+        "n_classes": 0,
+        "ci_low": float("nan"),
+        "ci_high": float("nan"),
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: not a readable JSON file ({error})") from error

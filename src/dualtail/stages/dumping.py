@@ -1,0 +1,47 @@
+"""What the stages that run models share: the device, and writing one dump."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dualtail.datasets.pack import Pack
+from dualtail.datasets.packed_images import PackedImages
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.outputs import Outputs, OutputsHeader, write_outputs
+from dualtail.tuning.inference import predict
+
+
+def best_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def write_dump(
+    out: Path,
+    model: torch.nn.Module,
+    pack: Pack,
+    images: PackedImages,
+    header: OutputsHeader,
+    spec: FoundationSpec,
+    lane: int,
+) -> None:
+    """Run a model over a packed split and write its outputs."""
+    side = spec.transform.crop
+    predictions = predict(
+        model,
+        images,
+        size=(side, side),
+        mean=spec.transform.mean,
+        std=spec.transform.std,
+        label=f"{header.members_key} on {header.dataset}/{header.split}",
+    )
+    outputs = Outputs(
+        header=header,
+        logits=predictions.logits,
+        labels=pack.labels,
+        image_index=np.arange(len(pack), dtype=np.int64),
+        features=predictions.features,
+        source=str(out),
+    )
+    write_outputs(out, outputs)

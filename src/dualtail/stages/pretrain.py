@@ -1,0 +1,61 @@
+"""Stage pretrain: small CLIPs on long-tailed corpora."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import save_file
+
+from dualtail.datasets.image_list import read_class_names, read_image_list
+from dualtail.datasets.images import ImageStore, decode_squares
+from dualtail.errors import UserError
+from dualtail.files import atomic_path
+from dualtail.foundation.pretraining import pretrain
+from dualtail.jobs import PretrainJob, PretrainTask
+from dualtail.lanes import run_lanes
+
+
+def run(job: PretrainJob, lanes: int) -> None:
+    """Pre-train every model and write its checkpoint, which open_clip loads, and its history.
+
+    Raises:
+        UserError: a corpus that cannot be read, or images that do not fit the architecture.
+    """
+    run_lanes(_pretrain_one, job.tasks, lanes)
+
+
+def _pretrain_one(task: PretrainTask, lane: int) -> None:
+    spec = task.foundation
+    if spec.architecture_config is None:
+        raise UserError(
+            f"foundation.{spec.member}.architecture: only models from a JSON file are pre-trained "
+            f"here; give {spec.architecture}'s config as a file"
+        )
+    names = read_class_names(task.class_names)
+    corpus = read_image_list(task.list, len(names))
+    side = spec.transform.crop
+    images = np.empty((len(corpus), side, side, 3), dtype=np.uint8)
+    with ImageStore(task.images) as store:
+        for row, image in enumerate(decode_squares(corpus, store, side)):
+            images[row] = image
+    state, history = pretrain(
+        images,
+        corpus.labels,
+        names,
+        task.caption,
+        spec.architecture_config,
+        task.settings,
+        task.seed,
+        description=f"pre-training {spec.member}",
+        bar_position=lane,
+    )
+    _write_history(task.history, history)
+    with atomic_path(task.out) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
+
+
+def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

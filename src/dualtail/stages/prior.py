@@ -1,0 +1,102 @@
+"""Stage prior: the pre-training prior q from a dump of zero-shot outputs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from dualtail.bias.prior.bootstrap import bootstrap_prior
+from dualtail.bias.prior.estimate import estimate_prior
+from dualtail.bias.prior.table import write_prior_csv
+from dualtail.datasets.image_list import read_class_names, read_image_list
+from dualtail.errors import UserError
+from dualtail.files import write_text
+from dualtail.outputs import read_outputs
+
+
+def run(
+    dump: Path,
+    ridge: float | str,
+    bootstrap: int,
+    seed: int,
+    truth: tuple[Path, Path] | None,
+    out: Path,
+) -> str:
+    """Estimate q, write it as CSV with a JSON record beside it, and return what to tell the user.
+
+    Args:
+        dump: Zero-shot outputs on a balanced split.
+        ridge: A number, or "auto".
+        bootstrap: Replicates of the intervals.
+        seed: Of folds and bootstrap.
+        truth: Image list and class names of the pre-training corpus, where it is known.
+        out: The CSV.
+
+    Raises:
+        UserError: an unreadable dump, or a corpus without one of its classes.
+    """
+    outputs = read_outputs(dump)
+    names = outputs.header.class_names
+    q_true = None if truth is None else true_prior(*truth, names)
+    estimate = estimate_prior(
+        outputs.logits,
+        outputs.labels,
+        ridge,  # type: ignore[arg-type]
+        class_names=names,
+        seed=seed,
+    )
+    intervals = bootstrap_prior(
+        outputs.logits, outputs.labels, estimate, replicates=bootstrap, seed=seed
+    )
+    record = {
+        "estimator": estimate.estimator,
+        "ridge": estimate.ridge,
+        "imbalance_factor": estimate.imbalance_factor,
+        "imbalance_factor_low": intervals.imbalance_low,
+        "imbalance_factor_high": intervals.imbalance_high,
+        "residual": estimate.residual,
+        "gradient": estimate.gradient,
+        "objective": estimate.objective,
+        "iterations": estimate.iterations,
+        "absent": estimate.absent,
+        "never_predicted": estimate.never_predicted,
+        "notes": estimate.notes,
+    }
+    write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    write_prior_csv(out, names, estimate.q, intervals.ci_low, intervals.ci_high, q_true)
+    lines = [
+        f"{outputs.header.title}: {outputs.n_images:,} images, {outputs.n_classes:,} classes",
+        f"imbalance factor max q / min q: {estimate.imbalance_factor:.1f} "
+        f"(95 % interval {intervals.imbalance_low:.1f} to {intervals.imbalance_high:.1f})",
+        f"ridge {estimate.ridge:.4g}, {estimate.iterations} iterations, "
+        f"largest |mean p - frequency| {estimate.residual:.1e}, gradient {estimate.gradient:.1e}",
+    ]
+    if not np.isin(outputs.header.kind, ("zero-shot", "imported")):
+        lines.append(
+            f"note: these are {outputs.header.kind} outputs; q describes a pre-training only if it "
+            "is estimated from zero-shot outputs"
+        )
+    if q_true is not None:
+        difference = np.log(estimate.q) - np.log(q_true)
+        rmse = float(np.std(difference))
+        lines.append(f"true prior known: RMSE of log q {rmse:.2f} (up to a constant)")
+    lines += [f"note: {note}" for note in estimate.notes]
+    return "\n".join(lines)
+
+
+def true_prior(image_list: Path, class_names: Path, names: list[str]) -> np.ndarray:
+    """(C,) prior of a corpus over the classes `names`, matched by name.
+
+    Raises:
+        UserError: a class has no image in the corpus.
+    """
+    corpus_names = read_class_names(class_names)
+    counts = read_image_list(image_list, len(corpus_names)).counts(len(corpus_names))
+    by_name = dict(zip(corpus_names, counts.tolist(), strict=True))
+    missing = [name for name in names if not by_name.get(name)]
+    if missing:
+        raise UserError(
+            f"{image_list}: no image of class {missing[0]!r} ({len(missing)} such classes)"
+        )
+    values = np.array([by_name[name] for name in names], dtype=float)
+    return values / values.sum()

@@ -1,0 +1,129 @@
+"""Stage tune: PEFT and head on a long-tailed training split, then the tuned model's outputs."""
+
+import csv
+import json
+import resource
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dualtail.datasets.pack import read_pack
+from dualtail.datasets.packed_images import PackedImages
+from dualtail.files import atomic_path, sha256_file, write_text
+from dualtail.foundation.loading import load_foundation
+from dualtail.jobs import TuneJob, TuneTask
+from dualtail.lanes import run_lanes
+from dualtail.outputs import OutputsHeader
+from dualtail.stages.dumping import best_device, write_dump
+from dualtail.stages.zero_shot import class_features, model_record
+from dualtail.tuning.adapter_file import save_adapter
+from dualtail.tuning.cost import forward_gflops
+from dualtail.tuning.loop import EpochMetrics, tune
+from dualtail.tuning.losses import make_loss
+from dualtail.tuning.peft import parse_peft_options
+from dualtail.tuning.tuned_model import build_tuned_model, trained_parameters
+
+
+def run(job: TuneJob, lanes: int) -> None:
+    """Tune every model; write adapter, record, history and dumps of each.
+
+    Raises:
+        UserError: weights or packs that cannot be read, a class without training images, a loss that
+            diverges.
+    """
+    run_lanes(_tune_one, job.tasks, lanes)
+
+
+def _tune_one(task: TuneTask, lane: int) -> None:
+    spec, settings = task.foundation, task.settings
+    foundation, weights_hash = load_foundation(spec)
+    foundation = foundation.to(best_device())
+    train = read_pack(task.train_pack)
+    options = parse_peft_options(task.method, task.options)
+    model = build_tuned_model(
+        foundation.visual,  # type: ignore[arg-type]
+        class_features(foundation, spec, train),
+        peft=task.method,
+        peft_options=options,
+        cosine_scale=settings.cosine_scale,
+        precision=settings.precision,
+        seed=task.seed,
+    )
+    del foundation
+    name = f"{task.peft}-{task.loss}-{task.seed} {spec.member} on {task.dataset}"
+    started = time.perf_counter()
+    history = tune(
+        model,
+        PackedImages(train),
+        train.labels,
+        make_loss(task.loss, train.counts(), train.header.class_names),
+        settings,
+        seed=task.seed,
+        mean=spec.transform.mean,
+        std=spec.transform.std,
+        label=name,
+    )
+    seconds = time.perf_counter() - started
+    identity: dict[str, Any] = {
+        "dataset": task.dataset,
+        "member": spec.member,
+        "peft": task.peft,
+        "loss": task.loss,
+        "seed": task.seed,
+    }
+    resolved = task.model_dump(
+        mode="json", include={"foundation", "method", "options", "settings"}
+    )
+    provenance = identity | {
+        "weights_hash": weights_hash,
+        "train_split_hash": train.header.split_hash,
+        "resolved": resolved,
+    }
+    _write_history(task.history, history)
+    save_adapter(task.adapter, model, peft=task.method, peft_options=options, record=provenance)
+    record = model_record(spec, weights_hash, settings.precision, sha256_file(task.adapter))
+    predicting = time.perf_counter()
+    n_predicted = 0
+    for entry in task.dumps:
+        pack = read_pack(entry.pack)
+        header = OutputsHeader(
+            kind="tuned",
+            dataset=pack.header.dataset,
+            split=pack.header.split,
+            split_hash=pack.header.split_hash,
+            class_names=pack.header.class_names,
+            members=[spec.member],
+            peft=task.peft,
+            loss=task.loss,
+            seed=task.seed,
+            models=[record],
+        )
+        write_dump(entry.out, model, pack, PackedImages(pack), header, spec, lane)
+        n_predicted += len(pack)
+    costs = {
+        "parameters": trained_parameters(model),
+        "gflops": forward_gflops(model),
+        "images_per_second": n_predicted / (time.perf_counter() - predicting),
+        "tuning_seconds": seconds,
+        "peak_memory": _peak_memory_gib(),
+    }
+    write_text(task.record, json.dumps(provenance | {"costs": costs}, indent=1) + "\n")
+
+
+def _write_history(path: Path, rows: list[EpochMetrics]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, asdict(rows[0]).keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def _peak_memory_gib() -> float:
+    """Largest memory of the GPU, or of this process, so far."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

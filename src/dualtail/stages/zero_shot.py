@@ -1,0 +1,66 @@
+"""Stage zero-shot: outputs of foundation models as they are."""
+
+import torch
+
+from dualtail.datasets.pack import Pack, read_pack
+from dualtail.datasets.packed_images import PackedImages
+from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.foundation.zero_shot import ZeroShotModel, text_features
+from dualtail.jobs import ZeroShotJob, ZeroShotTask
+from dualtail.lanes import run_lanes
+from dualtail.outputs import ModelRecord, OutputsHeader
+from dualtail.stages.dumping import best_device, write_dump
+from dualtail.tuning.tuned_model import DTYPES
+
+
+def run(job: ZeroShotJob, lanes: int) -> None:
+    """Write the dumps of every model, dataset and split.
+
+    Raises:
+        UserError: weights or a pack that cannot be read.
+    """
+    run_lanes(_dump_one, job.tasks, lanes)
+
+
+def _dump_one(task: ZeroShotTask, lane: int) -> None:
+    model, weights_hash = load_foundation(task.foundation)
+    model = model.to(best_device())
+    packs = [read_pack(entry.pack) for entry in task.dumps]
+    head = class_features(model, task.foundation, packs[0])
+    zero_shot = ZeroShotModel(model, head, DTYPES[task.precision]).to(best_device())
+    record = model_record(task.foundation, weights_hash, task.precision)
+    for entry, pack in zip(task.dumps, packs, strict=True):
+        header = OutputsHeader(
+            kind="zero-shot",
+            dataset=pack.header.dataset,
+            split=pack.header.split,
+            split_hash=pack.header.split_hash,
+            class_names=pack.header.class_names,
+            members=[task.foundation.member],
+            models=[record],
+        )
+        write_dump(entry.out, zero_shot, pack, PackedImages(pack), header, task.foundation, lane)
+
+
+def class_features(model: torch.nn.Module, spec: FoundationSpec, pack: Pack) -> torch.Tensor:
+    """(C, E) text features of the pack's classes from the model's prompt set."""
+    return text_features(model, tokenizer_of(spec), pack.header.class_names, spec.templates)
+
+
+def model_record(
+    spec: FoundationSpec, weights_hash: str, precision: str, adapter_hash: str = ""
+) -> ModelRecord:
+    """What a dump says about the model it comes from."""
+    transform = spec.transform
+    return ModelRecord(
+        member=spec.member,
+        architecture=spec.architecture,
+        weights_hash=weights_hash,
+        activation=spec.activation,
+        transform=f"{spec.transform_name}: resize {transform.resize}, crop {transform.crop}",
+        prompts=f"{spec.prompts_name}: {' | '.join(spec.templates[:3])}"
+        + (f" and {len(spec.templates) - 3} more" if len(spec.templates) > 3 else ""),
+        precision=precision,
+        adapter_hash=adapter_hash,
+    )

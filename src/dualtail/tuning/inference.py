@@ -1,0 +1,93 @@
+"""Logits and features of a whole split, for every kind of model."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from dualtail.errors import UserError
+from dualtail.tuning.pixels import ImageSource, Normalize, center_crop, load_batch
+
+
+class Predictions(NamedTuple):
+    """What a model says about a split, ready for a dump."""
+
+    logits: np.ndarray
+    """(N, C) float16"""
+
+    features: np.ndarray
+    """(N, D) float16"""
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module,
+    images: ImageSource,
+    *,
+    size: tuple[int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    batch_size: int = 256,
+    label: str = "predicting",
+) -> Predictions:
+    """Run a model over a split, in order; results stream into half-precision arrays.
+
+    Args:
+        model: Maps normalized images (B, 3, *size) to logits (B, C) and features (B, D); is put
+            in evaluation mode.
+        images: The split.
+        size: Height and width the model sees; larger images are cropped in the middle.
+        mean, std: Normalization of each channel.
+        batch_size: Images a step.
+        label: Text of the progress bar.
+
+    Raises:
+        UserError: no images, images smaller than `size`, or logits or features that half precision
+            cannot hold (not finite, or above 65,504).
+    """
+    n = len(images)
+    if n == 0:
+        raise UserError(f"{label}: the split has no images")
+    device = next(model.parameters()).device
+    normalize = Normalize(mean, std, device)
+    model.eval()
+    results: Predictions | None = None
+    waiting: tuple[slice, torch.Tensor, torch.Tensor] | None = None
+    with tqdm(total=n, unit="img", unit_scale=True, desc=label, disable=None) as bar:
+        for start in range(0, n, batch_size):
+            rows = slice(start, min(start + batch_size, n))
+            pixels = load_batch(images, torch.arange(rows.start, rows.stop), device)
+            logits, features = model(normalize(center_crop(pixels, size)))
+            if results is None:
+                results = Predictions(
+                    np.empty((n, logits.shape[1]), np.float16),
+                    np.empty((n, features.shape[1]), np.float16),
+                )
+            # Fetched one batch late: by then the device already works on the next one.
+            if waiting is not None:
+                _store(results, *waiting, label)
+            waiting = rows, logits.half(), features.half()
+            bar.update(rows.stop - rows.start)
+    assert results is not None
+    assert waiting is not None
+    _store(results, *waiting, label)
+    return results
+
+
+def _store(
+    results: Predictions, rows: slice, logits: torch.Tensor, features: torch.Tensor, label: str
+) -> None:
+    for name, values, target in (
+        ("logits", logits, results.logits),
+        ("features", features, results.features),
+    ):
+        target[rows] = values.cpu().numpy()
+        if not np.isfinite(target[rows]).all():
+            row = rows.start + int(np.argwhere(~np.isfinite(target[rows]))[0, 0])
+            raise UserError(
+                f"{label}: the {name} of image {row} are not finite in half precision: "
+                "the weights are damaged, or precision float16 overflowed (use bfloat16 or float32)"
+            )

@@ -1,0 +1,101 @@
+"""AdaptFormer: a bottleneck parallel to the FFN of every block."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import VisionTransformer
+from torch import nn
+
+from dualtail.tuning.backbone import BackboneShape
+from dualtail.tuning.peft.method import PeftMethod
+from dualtail.tuning.settings import AdaptFormerOptions
+
+
+def auto_bottleneck(n_classes: int, layers: int) -> int:
+    """Return r = 2 ** floor(log2(C / (2 L))), at least 1 (LIFT's rule).
+
+    The adapters then hold about as many parameters as a classifier of C classes.
+    """
+    ratio = n_classes // (2 * layers)
+    return 1 << (ratio.bit_length() - 1) if ratio else 1
+
+
+class ParallelAdapter(nn.Module):
+    """One block's adapter: `s * up(relu(down(LN(x))))`, (B, T, D) -> (B, T, D).
+
+    `up` and both biases start at zero, so the adapter starts as the zero map; `down` is Kaiming
+    normal with a = sqrt 5. Parameters keep their own precision (float32); the two products run in
+    half precision if `x` does.
+    """
+
+    def __init__(
+        self, width: int, bottleneck: int, scale: float, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.down = nn.Linear(width, bottleneck)
+        self.up = nn.Linear(bottleneck, width)
+        self.scale = nn.Parameter(torch.full((1,), scale))
+        nn.init.kaiming_normal_(self.down.weight, a=math.sqrt(5), generator=generator)
+        nn.init.zeros_(self.down.bias)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+        self._residual: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        half = x.dtype in (torch.bfloat16, torch.float16)
+        normed = self.norm(x.to(self.norm.weight.dtype))
+        with torch.autocast(x.device.type, dtype=x.dtype if half else None, enabled=half):
+            hidden = F.relu(self.down(normed))
+            # s * up(h) with s taken inside: the same map, scaling r numbers a token instead of D.
+            return F.linear(self.scale * hidden, self.up.weight, self.scale * self.up.bias)
+
+    def attach(self, block: nn.Module) -> None:
+        """Make `block` compute `x + ls_2(FFN(ln_2(x))) + self(x)`.
+
+        `x` is seen where it enters `ln_2`; the sum is joined where the FFN's branch ends, after
+        layer scale (the identity in models without it).
+        """
+        block.get_submodule("ln_2").register_forward_pre_hook(self._hold_residual)
+        block.get_submodule("ls_2").register_forward_hook(self._add_to_ffn)
+
+    def _hold_residual(self, _module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        self._residual = args[0]
+
+    def _add_to_ffn(
+        self, _module: nn.Module, _args: tuple[torch.Tensor, ...], ffn: torch.Tensor
+    ) -> torch.Tensor:
+        residual, self._residual = self._residual, None
+        assert residual is not None, "ls_2 ran before ln_2"
+        return ffn + self(residual)
+
+
+class AdaptFormer(PeftMethod):
+    """A `ParallelAdapter` in every block (Chen et al., AdaptFormer, NeurIPS 2022; as in LIFT)."""
+
+    Options = AdaptFormerOptions
+
+    def __init__(
+        self,
+        shape: BackboneShape,
+        n_classes: int,
+        options: AdaptFormerOptions,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(shape, n_classes, options, generator)
+        bottleneck = options.bottleneck
+        if bottleneck == "auto":
+            bottleneck = auto_bottleneck(n_classes, shape.layers)
+        self.adapters = nn.ModuleList(
+            ParallelAdapter(shape.width, bottleneck, options.scale, generator)
+            for _ in range(shape.layers)
+        )
+
+    def attach(self, visual: VisionTransformer) -> None:
+        for adapter, block in zip(self.adapters, visual.transformer.resblocks, strict=True):
+            assert isinstance(adapter, ParallelAdapter)
+            adapter.attach(block)
+
+
+METHOD = AdaptFormer

@@ -1,0 +1,79 @@
+"""Settings of the tuning stage; free of torch, so that reading a config stays cheap."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+
+from dualtail.section import Section
+
+
+class Augmentation(Section):
+    """Random changes to training images."""
+
+    crop_scale: tuple[PositiveFloat, PositiveFloat] | None = (0.08, 1.0)
+    """RandomResizedCrop: smallest and largest share of the area; null: the evaluation crop"""
+
+    flip: bool = True
+    """horizontal flip with probability one half"""
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] <= value[1] <= 1:
+            raise ValueError("crop_scale must be [smallest, largest], both in (0, 1], or null")
+        return value
+
+
+class TuningSettings(Section):
+    """How every foundation model is tuned (method of the paper: Table 10 and LIFT)."""
+
+    epochs: PositiveInt = 10
+    """passes over the training split"""
+
+    batch_size: PositiveInt = 128
+    """images a step"""
+
+    lr: PositiveFloat = 0.01
+    """learning rate of SGD at the start; cosine annealing, stepped per epoch"""
+
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """momentum of SGD"""
+
+    weight_decay: NonNegativeFloat = 5e-4
+    """weight decay of SGD, on every trained parameter"""
+
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """arithmetic of the backbone (autocast)"""
+
+    cosine_scale: PositiveFloat = 25.0
+    """scale of the cosine head: logits = scale * cos(feature, weight)"""
+
+    augmentation: Augmentation = Augmentation()
+    """random changes to training images"""
+
+
+class AdaptFormerOptions(Section):
+    """Options of `adaptformer`."""
+
+    bottleneck: PositiveInt | Literal["auto"] = "auto"
+    """width r of the adapter; auto: 2 ** floor(log2(C / (2 L))), at least 1"""
+
+    scale: float = 1.0
+    """initial value of the learned scalar s"""
+
+
+class VptDeepOptions(Section):
+    """Options of `vpt-deep`."""
+
+    prompts: PositiveInt = 10
+    """prompts a block"""
+
+
+PEFT_OPTIONS: dict[str, type[Section]] = {
+    "adaptformer": AdaptFormerOptions,
+    "vpt-deep": VptDeepOptions,
+}
+"""The methods of `tuning/peft/` and what may be set for each."""
+
+LOSSES: tuple[str, ...] = ("ce", "la")
+"""The losses of `tuning/losses.py`."""

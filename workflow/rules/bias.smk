@@ -1,0 +1,53 @@
+# From cached outputs: the pre-training prior, logit adjustment, backdoor fusion. No model, no torch.
+
+
+rule prior:
+    message:
+        "Estimating the pre-training prior of {wildcards.member} on {wildcards.dataset}"
+    input:
+        outputs=PATHS.outputs("{dataset}", "{member}", "zero-shot", PLAN.config.prior.split),
+        true_counts=PLAN.true_prior_inputs,
+    output:
+        prior=PATHS.prior("{dataset}", "{member}"),
+        record=PATHS.prior_record("{dataset}", "{member}"),
+    log:
+        PATHS.log("prior", "{dataset}", "{member}"),
+    benchmark:
+        PATHS.benchmark("prior", "{dataset}", "{member}")
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: PLAN.prior_flags(wildcards.member),
+        code=PLAN.code("prior"),
+    shell:
+        "dualtail prior {input.outputs:q} {params.settings} --out {output.prior:q}"
+        " 2> {log:q}"
+
+
+rule combine:
+    message:
+        "Adjusting and fusing the outputs on {wildcards.dataset}"
+    input:
+        singles=lambda wildcards: [
+            dump
+            for split in PLAN.evaluated
+            for dump in PLAN.zero_shot_dumps(wildcards.dataset, split)
+            + PLAN.tuned_dumps(wildcards.dataset, split)
+        ],
+        priors=expand(PATHS.prior("{{dataset}}", "{member}"), member=PLAN.members),
+        train_counts=PATHS.train_counts("{dataset}"),
+    output:
+        [dump for split in PLAN.evaluated for dump in PLAN.combined_dumps("{dataset}", split)],
+    log:
+        PATHS.log("combine", "{dataset}"),
+    benchmark:
+        PATHS.benchmark("combine", "{dataset}")
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=lambda wildcards: as_json(PLAN.combine_job(wildcards.dataset)),
+        code=PLAN.code("combine"),
+    shell:
+        "dualtail combine --settings {params.settings:q} 2> {log:q}"

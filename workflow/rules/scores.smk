@@ -1,0 +1,61 @@
+# One tidy score table from all dumps; everything in tables and figures is read from it.
+
+
+rule score:
+    message:
+        "Scoring all outputs on {wildcards.dataset}"
+    input:
+        dumps=lambda wildcards: PLAN.all_dumps(wildcards.dataset, "test"),
+        validation=lambda wildcards: PLAN.all_dumps(wildcards.dataset, "val"),
+        train_counts=PATHS.train_counts("{dataset}"),
+        prior=PATHS.prior("{dataset}", PLAN.config.scores.p_groups_from),
+    output:
+        scores=PATHS.scores("{dataset}"),
+        class_scores=PATHS.class_scores("{dataset}"),
+    log:
+        PATHS.log("score", "{dataset}"),
+    benchmark:
+        PATHS.benchmark("score", "{dataset}")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        validation=lambda wildcards, input: [f"--validation={v}" for v in input.validation],
+        settings=PLAN.score_flags(),
+        code=PLAN.code("score"),
+    shell:
+        "dualtail score {input.dumps:q} {params.validation:q} --train-counts {input.train_counts:q}"
+        " --prior {input.prior:q} {params.settings} --class-scores {output.class_scores:q}"
+        " --out {output.scores:q} > {log:q} 2>&1"
+
+
+rule collect:
+    message:
+        "Collecting the score table"
+    input:
+        scores=[PATHS.scores(d) for d in PLAN.datasets],
+        class_scores=[PATHS.class_scores(d) for d in PLAN.datasets],
+        priors=[PATHS.prior_record(d, m) for d in PLAN.datasets for m in PLAN.members],
+        records=PLAN.all_records(),
+    output:
+        scores=report(
+            PATHS.score_csv,
+            caption="../report/scores.rst",
+            category="Scores",
+            labels={"what": "All scores"},
+        ),
+        score_table=PATHS.score_table,
+        class_scores=PATHS.class_score_table,
+        costs=PATHS.costs,
+    log:
+        PATHS.log("collect"),
+    benchmark:
+        PATHS.benchmark("collect")
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=as_json(PLAN.collect_job()),
+        code=PLAN.code("collect"),
+    shell:
+        "dualtail collect --settings {params.settings:q} 2> {log:q}"

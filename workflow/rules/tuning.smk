@@ -1,0 +1,24 @@
+# PEFT tuning on the long-tailed training split, and the tuned models' outputs.
+
+
+rule tune:
+    message:
+        "Tuning"
+    input:
+        lambda wildcards: PLAN.tune_inputs(PLAN.bundled(wildcards, "tune")),
+    output:
+        **PLAN.tune_outputs(PLAN.bundle("tune")),
+    log:
+        PATHS.log("tune", *PLAN.bundle("tune").label),
+    benchmark:
+        PATHS.benchmark("tune", *PLAN.bundle("tune").label)
+    threads: JOBS.threads
+    resources:
+        gpu=1,
+        mem_mb=JOBS.mem_mb,
+        runtime=JOBS.runtime,
+    params:
+        settings=lambda wildcards: as_json(PLAN.tune_job(PLAN.bundled(wildcards, "tune"))),
+        code=PLAN.code("tune"),
+    shell:
+        "dualtail tune --settings {params.settings:q} --lanes {threads} 2> {log:q}"

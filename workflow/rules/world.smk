@@ -1,0 +1,49 @@
+# The embedded world: drawn corpora and datasets with known truth.
+
+if PLAN.world_corpora:
+
+    rule generate_corpus:
+        message:
+            "Drawing the corpus {wildcards.corpus}"
+        output:
+            images=f"{PLAN.world_corpora}/{{corpus}}/images.zip",
+            list=f"{PLAN.world_corpora}/{{corpus}}/list.txt",
+            class_names=f"{PLAN.world_corpora}/{{corpus}}/classnames.txt",
+            truth=f"{PLAN.world_corpora}/{{corpus}}/truth.json",
+            truth_per_image=f"{PLAN.world_corpora}/{{corpus}}/truth.csv",
+        log:
+            PATHS.log("generate_corpus", "{corpus}"),
+        benchmark:
+            PATHS.benchmark("generate_corpus", "{corpus}")
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        params:
+            settings=lambda wildcards: as_json(PLAN.corpus_job(wildcards.corpus)),
+            code=PLAN.code("generate-corpus"),
+        shell:
+            "dualtail generate-corpus --settings {params.settings:q} 2> {log:q}"
+
+
+if PLAN.world_datasets:
+
+    rule generate_dataset:
+        message:
+            "Drawing the dataset {wildcards.dataset}"
+        output:
+            **{
+                name: f"{PLAN.world_datasets}/{{dataset}}/{file}"
+                for name, file in PLAN.world_dataset_files().items()
+            },
+        log:
+            PATHS.log("generate_dataset", "{dataset}"),
+        benchmark:
+            PATHS.benchmark("generate_dataset", "{dataset}")
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        params:
+            settings=lambda wildcards: as_json(PLAN.dataset_job(wildcards.dataset)),
+            code=PLAN.code("generate-dataset"),
+        shell:
+            "dualtail generate-dataset --settings {params.settings:q} 2> {log:q}"
