@@ -16,6 +16,7 @@ configfile: "config.yaml"
 
 try:
     PLAN = Plan(validate_config(config, workflow.configfiles))
+    PLAN.check()
 except UserError as error:
     raise WorkflowError(str(error))
 validate(config, "workflow/schemas/config.schema.json")
@@ -32,8 +33,7 @@ wildcard_constraints:
     dataset="|".join(PLAN.datasets),
     member="|".join(PLAN.members),
     tuning="|".join(t.name for t in PLAN.tunings),
-    corpus=r"[^/]+",
-    number=r"\d\d",
+    corpus="|".join(PLAN.corpora),
 
 
 include: "workflow/rules/world.smk"
@@ -48,20 +48,10 @@ include: "workflow/rules/paper.smk"
 rule all:
     default_target: True
     input:
-        PLAN.table_files,
-        PLAN.figure_files,
-        PATHS.summary,
-        PATHS.score_csv,
-
-
-rule tables:
-    input:
-        PLAN.table_files,
-
-
-rule figures:
-    input:
-        PLAN.figure_files,
+        rules.tables.output,
+        rules.figures.output,
+        rules.summary.output,
+        rules.collect.output,
 
 
 # No tuning: zero-shot outputs and the estimated pre-training prior of every model.

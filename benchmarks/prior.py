@@ -1,9 +1,9 @@
 """Time and memory of prior estimation at the sizes of the paper. Run: python benchmarks/prior.py
 
-Each case runs in a process of its own, on Gaussian logits whose prior is known: an image of class y has
-f_c = sigma * noise + sigma^2 [c = y] + log q_c, for which softmax(f - log q) is the exact posterior of
-balanced classes. Logits are float16 memory maps on disk, as the pipeline's dumps are; "peak" is the
-resident memory of the whole process, pages of the map included.
+Each case runs in a process of its own, on Gaussian logits whose prior is known: an image of class
+y has f_c = sigma * noise + sigma^2 [c = y] + log q_c, for which softmax(f - log q) is the exact
+posterior of balanced classes. Logits are float16 memory maps on disk, as the pipeline's dumps are;
+"peak" is the resident memory of the whole process, pages of the map included.
 """
 
 import argparse

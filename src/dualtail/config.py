@@ -4,6 +4,7 @@ They validate what the user wrote, generate the commented `config.yaml` and the 
 `config_document.py`), and are what the workflow plans from (`plan.py`). Free of torch and numpy.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from dualtail.config_errors import known_name, nested
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.section import Section
@@ -160,15 +162,6 @@ class PeftEntry(Section):
 
     options: dict[str, Any] = {}
     """options of the method"""
-
-    @model_validator(mode="after")
-    def _options_fit(self) -> "PeftEntry":
-        from dualtail.config_errors import known_name
-
-        if not is_own_method(self.method):
-            known_name(self.method, PEFT_OPTIONS, "PEFT method")
-            PEFT_OPTIONS[self.method].model_validate(self.options)
-        return self
 
 
 class Study(Section):
@@ -322,8 +315,6 @@ class Config(Section):
     @field_validator("datasets", "corpora", "foundation", "prompts", "transforms", "pefts")
     @classmethod
     def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
-        import re
-
         for name in value:
             if not re.fullmatch(NAME_PATTERN, name):
                 raise ValueError(
@@ -341,8 +332,6 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _references_exist(self) -> "Config":
-        from dualtail.config_errors import known_name
-
         study = self.study
         references = [
             ("study.datasets", study.datasets, self.datasets, "dataset"),
@@ -368,12 +357,15 @@ class Config(Section):
             raise ValueError("scores.few: must not exceed scores.many")
         for name in self.datasets:
             self.tuning_of(name)
+        for name, entry in self.pefts.items():
+            if not is_own_method(entry.method):
+                known_name(entry.method, PEFT_OPTIONS, "PEFT method", f"pefts.{name}.method")
+                with nested(f"pefts.{name}.options", PEFT_OPTIONS[entry.method]):
+                    PEFT_OPTIONS[entry.method].model_validate(entry.options)
         return self
 
     def tuning_of(self, dataset: str) -> TuningSettings:
         """The tuning settings of one dataset: `tuning` with the dataset's own changes."""
-        from dualtail.config_errors import nested
-
         changes = self.datasets[dataset].tuning
-        with nested(f"datasets.{dataset}.tuning"):
+        with nested(f"datasets.{dataset}.tuning", TuningSettings):
             return TuningSettings.model_validate(self.tuning.model_dump() | changes)

@@ -39,15 +39,15 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 @contextmanager
-def nested(key: str) -> Iterator[None]:
-    """Report validation errors of a partial section under its own key."""
+def nested(key: str, section: type[BaseModel]) -> Iterator[None]:
+    """Report validation errors of a section that stands in a plain mapping under its own key."""
     try:
         yield
     except ValidationError as error:
         first = error.errors()[0]
-        location = ".".join([key, *(str(part) for part in first["loc"])])
-        model = _describe(first, None, str(first["loc"][-1]) if first["loc"] else "")
-        raise NameProblem(location, model) from error
+        path = [str(part) for part in first["loc"]]
+        text = _describe(first, _keys_at(section, path[:-1]), path[-1] if path else "")
+        raise NameProblem(".".join([key, *path]), text) from error
 
 
 def explain(error: ValidationError, model: type[BaseModel], files: Iterable[Path]) -> UserError:
@@ -58,7 +58,8 @@ def explain(error: ValidationError, model: type[BaseModel], files: Iterable[Path
         model: The model that was validated, to list the keys allowed at the place.
         files: Config files, later ones override earlier ones: the last that has the key is named.
     """
-    first = error.errors()[0]
+    # A misspelled key shows as an unknown and a missing one: the unknown one is the mistake.
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"]]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, NameProblem) and cause.key:

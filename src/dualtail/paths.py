@@ -71,11 +71,11 @@ class RunPaths:
     def class_score_table(self) -> str:
         return f"{self.root}/class_scores.parquet"
 
-    def table(self, number: str, suffix: str) -> str:
-        return f"{self.root}/tables/table_{number}.{suffix}"
+    def table(self, number: int, suffix: str) -> str:
+        return f"{self.root}/tables/table_{number:02d}.{suffix}"
 
-    def figure(self, number: str, suffix: str) -> str:
-        return f"{self.root}/figures/figure_{number}.{suffix}"
+    def figure(self, number: int, suffix: str) -> str:
+        return f"{self.root}/figures/figure_{number:02d}.{suffix}"
 
     @property
     def summary(self) -> str:

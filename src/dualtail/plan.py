@@ -24,8 +24,8 @@ EVALUATED = ("val", "test")
 ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
 """Post-hoc adjustments of CE-tuned models that Table 3 compares."""
 
-TABLES = ("01", "02", "03", "08", "09", "10", "14")
-FIGURES = ("02", "03", "06")
+TABLES = (1, 2, 3, 8, 9, 10, 14)
+FIGURES = (2, 3, 6)
 
 
 @dataclass(frozen=True, order=True)
@@ -68,6 +68,8 @@ class Plan:
 
     splits = SPLITS
     evaluated = EVALUATED
+    tables = TABLES
+    figures = FIGURES
 
     # What the run covers ---------------------------------------------------------------------
 
@@ -112,8 +114,9 @@ class Plan:
         """How the config cuts a model stage into processes, with wildcards for what varies."""
         level = getattr(self.config.jobs, stage)
         members = self.pretrained_here if stage == "pretrain" else self.members
+        by_dataset = stage == "tune" and level != "all"
         return Bundle(
-            datasets=["{dataset}"] if level in ("dataset", "tuning") else self.datasets,
+            datasets=["{dataset}"] if by_dataset else self.datasets,
             members=["{member}"] if level in ("model", "tuning") else members,
             tunings=["{tuning}"] if level == "tuning" else [t.name for t in self.tunings],
         )
@@ -130,20 +133,35 @@ class Plan:
     # Files -----------------------------------------------------------------------------------
 
     @cached_property
+    def corpora(self) -> list[str]:
+        """Corpora that members of this run are pre-trained on here."""
+        used = [self.config.foundation[m].weights.corpus for m in self.pretrained_here]
+        return list(dict.fromkeys(name for name in used if name is not None))
+
+    @cached_property
     def world_corpora(self) -> str | None:
-        """Folder of the corpora that the world draws, or None."""
-        world, known = self.config.world, self.config.corpora
-        return _common_folder(
-            "corpora", {n: known[n].root for n in (world.corpora if world else ()) if n in known}
-        )
+        """Folder of the corpora that the world draws for this run, or None."""
+        drawn = self.config.world.corpora if self.config.world else {}
+        roots = {n: self.config.corpora[n].root for n in self.corpora if n in drawn}
+        return _common_folder("corpora", roots)
 
     @cached_property
     def world_datasets(self) -> str | None:
-        """Folder of the datasets that the world draws, or None."""
-        world, known = self.config.world, self.config.datasets
-        return _common_folder(
-            "datasets", {n: known[n].root for n in (world.datasets if world else ()) if n in known}
-        )
+        """Folder of the datasets that the world draws for this run, or None."""
+        drawn = self.config.world.datasets if self.config.world else {}
+        roots = {n: self.config.datasets[n].root for n in self.datasets if n in drawn}
+        return _common_folder("datasets", roots)
+
+    def check(self) -> None:
+        """Find what only shows when the plan is worked out.
+
+        Raises:
+            UserError: folders of the world that do not go together, an architecture file that cannot
+                be read.
+        """
+        _ = self.world_corpora, self.world_datasets
+        for member in self.members:
+            self.foundation_spec(member)
 
     def weights_file(self, member: str) -> Path | None:
         weights = self.config.foundation[member].weights
@@ -468,15 +486,6 @@ class Plan:
             ],
         )
 
-    @property
-    def table_files(self) -> list[str]:
-        suffixes = ("csv", "md", "tex")
-        return [self.paths.table(n, suffix) for n in TABLES for suffix in suffixes]
-
-    @property
-    def figure_files(self) -> list[str]:
-        return [self.paths.figure(n, suffix) for n in FIGURES for suffix in ("pdf", "png", "csv")]
-
     def _tuning_named(self, name: str) -> Tuning:
         return next(t for t in self.tunings if t.name == name)
 
@@ -487,9 +496,13 @@ class Plan:
 
     # Params ----------------------------------------------------------------------------------
 
-    def code(self, verb: str, *modules: str) -> str:
-        """The hash of the code behind one verb, and of modules that it imports by name."""
-        methods = list(modules)
+    def code(self, verb: str) -> str:
+        """The hash of the code behind one verb, and of the modules that it imports by name."""
+        methods: list[str] = []
+        if verb == "tables":
+            methods += [f"dualtail.paper.tables.table_{number:02d}" for number in TABLES]
+        if verb == "figures":
+            methods += [f"dualtail.paper.figures.figure_{number:02d}" for number in FIGURES]
         files: list[Path] = []
         if verb == "tune":
             for name in self.config.study.pefts:
@@ -514,8 +527,8 @@ STAGES: Mapping[str, str] = {
         "combine",
         "score",
         "collect",
-        "table",
-        "figure",
+        "tables",
+        "figures",
         "summary",
     )
 }

@@ -1,62 +1,68 @@
-# Tables, figures and the summary: pivots of the score table.
+# Tables, figures and the summary: pivots of the score table. One process each: they take seconds.
 
 
-rule table:
+rule tables:
     message:
-        "Table {wildcards.number}"
+        "Tables of the paper"
     input:
         PLAN.paper_inputs,
     output:
-        csv=report(
-            PATHS.table("{number}", "csv"),
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{number}"},
-        ),
-        markdown=PATHS.table("{number}", "md"),
-        latex=PATHS.table("{number}", "tex"),
+        csv=[
+            report(
+                PATHS.table(number, "csv"),
+                caption="../report/table.rst",
+                category="Tables",
+                labels={"table": str(number)},
+            )
+            for number in PLAN.tables
+        ],
+        markdown=[PATHS.table(number, "md") for number in PLAN.tables],
+        latex=[PATHS.table(number, "tex") for number in PLAN.tables],
     log:
-        PATHS.log("table_{number}"),
+        PATHS.log("tables"),
     benchmark:
-        PATHS.benchmark("table_{number}")
+        PATHS.benchmark("tables")
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=lambda wildcards: as_json(PLAN.paper_job()),
-        code=lambda wildcards: PLAN.code("table", f"dualtail.paper.tables.table_{wildcards.number}"),
+        numbers=PLAN.tables,
+        settings=as_json(PLAN.paper_job()),
+        code=PLAN.code("tables"),
     shell:
-        "dualtail table {wildcards.number} --settings {params.settings:q} 2> {log:q}"
+        "dualtail tables {params.numbers} --settings {params.settings:q} 2> {log:q}"
 
 
-rule figure:
+rule figures:
     message:
-        "Figure {wildcards.number}"
+        "Figures of the paper"
     input:
         PLAN.paper_inputs,
     output:
-        png=report(
-            PATHS.figure("{number}", "png"),
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{number}"},
-        ),
-        pdf=PATHS.figure("{number}", "pdf"),
-        csv=PATHS.figure("{number}", "csv"),
+        png=[
+            report(
+                PATHS.figure(number, "png"),
+                caption="../report/figure.rst",
+                category="Figures",
+                labels={"figure": str(number)},
+            )
+            for number in PLAN.figures
+        ],
+        pdf=[PATHS.figure(number, "pdf") for number in PLAN.figures],
+        csv=[PATHS.figure(number, "csv") for number in PLAN.figures],
     log:
-        PATHS.log("figure_{number}"),
+        PATHS.log("figures"),
     benchmark:
-        PATHS.benchmark("figure_{number}")
+        PATHS.benchmark("figures")
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=lambda wildcards: as_json(PLAN.paper_job()),
-        code=lambda wildcards: PLAN.code(
-            "figure", f"dualtail.paper.figures.figure_{wildcards.number}"
-        ),
+        numbers=PLAN.figures,
+        settings=as_json(PLAN.paper_job()),
+        code=PLAN.code("figures"),
     shell:
-        "dualtail figure {wildcards.number} --settings {params.settings:q} 2> {log:q}"
+        "dualtail figures {params.numbers} --settings {params.settings:q} 2> {log:q}"
 
 
 rule summary:
@@ -79,7 +85,7 @@ rule summary:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=lambda wildcards: as_json(PLAN.paper_job()),
+        settings=as_json(PLAN.paper_job()),
         code=PLAN.code("summary"),
     shell:
         "dualtail summary --settings {params.settings:q} 2> {log:q}"

@@ -1,6 +1,6 @@
 """Post-hoc logit adjustment: LA (Menon et al.) and GLA with its halves (Eq. 4).
 
-Adjusted logits are float32 (N, C): the inputs are half precision, and sums of two of them need more.
+Adjusted logits are float32 (N, C): a sum of two half-precision numbers needs more than half.
 """
 
 from collections.abc import Callable, Sequence
@@ -112,8 +112,8 @@ def adjust(
         class_names: (C,) for messages only.
 
     Raises:
-        UserError: an unknown name, an input it needs but did not get, shapes that do not fit, zero counts,
-            a q that is not positive, logits that are not finite.
+        UserError: an unknown name, an input it needs but did not get, shapes that do not fit, zero
+            counts, a q that is not positive, logits that are not finite.
     """
     if name not in ADJUSTMENTS:
         raise UserError(f"adjustment: {name!r}; known are {', '.join(ADJUSTMENTS)}")

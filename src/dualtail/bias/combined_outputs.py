@@ -52,10 +52,16 @@ def adjust_outputs(
         train_counts=train_counts,
         class_names=main.header.class_names,
     )
-    used = [d for d, role in ((tuned, "tuned"), (zero_shot, "zero_shot"))
-            if d is not None and role in ADJUSTMENTS[name].needs]
-    models = {record.adapter_hash + record.weights_hash: record
-              for dump in used for record in dump.header.models}
+    used = [
+        d
+        for d, role in ((tuned, "tuned"), (zero_shot, "zero_shot"))
+        if d is not None and role in ADJUSTMENTS[name].needs
+    ]
+    models = {
+        record.adapter_hash + record.weights_hash: record
+        for dump in used
+        for record in dump.header.models
+    }
     header = main.header.model_copy(
         update={"kind": "adjusted", "adjustment": name, "models": list(models.values())}
     )
@@ -82,9 +88,7 @@ def fuse_outputs(
     if len(dumps) < 2:
         raise UserError("fusion: needs at least two dumps")
     check_same_split(dumps)
-    logits = fuse(
-        [dump.logits for dump in dumps], mode, weights, [dump.source for dump in dumps]
-    )
+    logits = fuse([dump.logits for dump in dumps], mode, weights, [dump.source for dump in dumps])
     headers = [dump.header for dump in dumps]
 
     def shared(field: str) -> object:

@@ -1,7 +1,7 @@
-"""Backdoor adjustment: P(Y | do(X)) = sum_m P(Y | X, member m) P(m) (Eq. 7), P(m) = 1 / M by default.
+"""Backdoor adjustment: P(Y | do(X)) = sum_m P(Y | X, member m) P(m) (Eq. 7), P(m) = 1 / M.
 
-Eq. 7 averages probabilities; the authors' release sums logits, which is what produced the paper's tables.
-Their sum and the mean taken here rank classes alike.
+Eq. 7 averages probabilities; the authors' release sums logits, which is what produced the paper's
+tables. Their sum and the mean taken here rank classes alike.
 """
 
 from collections.abc import Callable, Sequence
@@ -79,8 +79,9 @@ def fuse(
             )
     shares = member_weights(weights, len(members))
     used = np.flatnonzero(shares)
-    fused = np.empty(arrays[0].shape, dtype=np.float32)
-    for rows in row_blocks(len(fused), fused.shape[1]):
+    n_images, n_classes = arrays[0].shape
+    fused = np.empty((n_images, n_classes), dtype=np.float32)
+    for rows in row_blocks(n_images, n_classes):
         blocks = [
             read_block(array, rows, label) for array, label in zip(arrays, labels, strict=True)
         ]

@@ -1,7 +1,7 @@
 """Groups of classes: D by training count, P by the pre-training prior, and their crossing.
 
-All functions return a dictionary from group name to class indices (int64, ascending), in the order Many,
-Medium, Few. The groups of a scheme are disjoint and cover all classes; a group may be empty.
+All functions return a dictionary from group name to class indices (int64, ascending), in the order
+Many, Medium, Few. The groups of a scheme are disjoint and cover all classes; a group may be empty.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,9 +61,9 @@ P_SCHEMES: dict[str, Callable[[int], tuple[int, int]]] = {
 def p_groups(q: ArrayLike, scheme: str = "thirds") -> Groups:
     """Group classes by descending prior q (parameter imbalance).
 
-    `thirds` is what fits the paper's Table 3, `30-30-40` what its text says. Sizes are rounded down and
-    P-Few takes the rest: 1000 classes are 333 / 333 / 334, 365 are 121 / 121 / 123. Ties in q are broken
-    by class index, the lower one counting as more frequent.
+    `thirds` is what fits the paper's Table 3, `30-30-40` what its text says. Sizes are rounded
+    down and P-Few takes the rest: 1000 classes are 333 / 333 / 334, 365 are 121 / 121 / 123. Ties
+    in q are broken by class index, the lower one counting as more frequent.
 
     Args:
         q: (C,) positive; only its order matters.

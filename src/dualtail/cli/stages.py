@@ -101,26 +101,29 @@ def collect(settings: str) -> None:
     run(read_job(CollectJob, settings))
 
 
-@click.command("table")
-@click.argument("number")
+NUMBERS = click.argument("numbers", nargs=-1, required=True, type=int)
+
+
+@click.command("tables")
+@NUMBERS
 @SETTINGS
-def table(number: str, settings: str) -> None:
-    """Make table NUMBER of the paper (CSV, Markdown, LaTeX) from the scores of a run."""
+def tables(numbers: tuple[int, ...], settings: str) -> None:
+    """Make tables NUMBERS of the paper (CSV, Markdown, LaTeX) from the scores of a run."""
     from dualtail.jobs import PaperJob, read_job
-    from dualtail.stages.table import run
+    from dualtail.stages.tables import run
 
-    run(number, read_job(PaperJob, settings))
+    run(numbers, read_job(PaperJob, settings))
 
 
-@click.command("figure")
-@click.argument("number")
+@click.command("figures")
+@NUMBERS
 @SETTINGS
-def figure(number: str, settings: str) -> None:
-    """Make figure NUMBER of the paper (PDF, PNG, CSV) from the scores of a run."""
+def figures(numbers: tuple[int, ...], settings: str) -> None:
+    """Make figures NUMBERS of the paper (PDF, PNG, CSV) from the scores of a run."""
     from dualtail.jobs import PaperJob, read_job
-    from dualtail.stages.figure import run
+    from dualtail.stages.figures import run
 
-    run(number, read_job(PaperJob, settings))
+    run(numbers, read_job(PaperJob, settings))
 
 
 @click.command("summary")
@@ -142,7 +145,7 @@ VERBS: list[click.Command] = [
     tune,
     combine,
     collect,
-    table,
-    figure,
+    tables,
+    figures,
     summary,
 ]

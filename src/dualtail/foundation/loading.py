@@ -37,12 +37,11 @@ def load_foundation(spec: FoundationSpec) -> "tuple[torch.nn.Module, str]":
     try:
         model = open_clip.create_model(
             name,
+            pretrained=str(weights),
             force_quick_gelu=spec.activation == "quickgelu",
-            require_pretrained=False,
+            require_pretrained=True,
+            weights_only=True,
         )
-        open_clip.load_checkpoint(model, str(weights), strict=True, weights_only=True)
-    except UserError:
-        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(

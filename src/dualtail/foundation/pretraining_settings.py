@@ -8,10 +8,10 @@ from dualtail.section import Section
 class PretrainingSettings(Section):
     """How a small CLIP is pre-trained on a corpus of images with captions."""
 
-    epochs: PositiveInt = Field(10, description="Passes over the corpus.")
-    batch_size: PositiveInt = Field(64, description="Images a step.")
+    epochs: PositiveInt = Field(5, description="Passes over the corpus.")
+    batch_size: PositiveInt = Field(96, description="Images a step.")
     lr: PositiveFloat = Field(
-        1.5e-3, description="Largest learning rate of AdamW; linear warm-up, then cosine to zero."
+        2e-3, description="Largest learning rate of AdamW; linear warm-up, then cosine to zero."
     )
     weight_decay: float = Field(
         0.1, ge=0.0, description="Weight decay of AdamW, on matrices (not on biases and gains)."

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dualtail.bias.prior.table import PriorTable
 from dualtail.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FULL_SUBSETS_UP_TO = 5
 """With more members than this, Table 8 lists singles, pairs, leave-one-out and all of them."""
@@ -26,7 +28,8 @@ class PaperContext:
         seeds: Tuning seeds; tables show their mean.
         split: Split that is shown.
         config: The resolved config as a dict, for Table 10.
-        priors: (dataset, member) -> estimated prior, with the true one where it is known.
+        priors: (dataset, member) -> estimated prior: columns class_index, class_name, q and, where
+            the truth is known, q_true.
         world: Whether the data come from the embedded world, where the truth is known.
     """
 
@@ -39,7 +42,7 @@ class PaperContext:
     seeds: tuple[int, ...] = (0,)
     split: str = "test"
     config: Mapping[str, Any] = field(default_factory=dict)
-    priors: Mapping[tuple[str, str], PriorTable] = field(default_factory=dict)
+    priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)
     world: bool = False
 
     def __post_init__(self) -> None:
@@ -58,7 +61,7 @@ class PaperContext:
     def from_config(
         cls,
         config: Mapping[str, Any],
-        priors: Mapping[tuple[str, str], PriorTable] | None = None,
+        priors: "Mapping[tuple[str, str], pd.DataFrame] | None" = None,
     ) -> "PaperContext":
         """Return the context of a resolved config (`Config.model_dump()`)."""
         study = config["study"]

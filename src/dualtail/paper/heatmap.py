@@ -58,23 +58,24 @@ def draw(
     form: str = "{:.1f}",
     y_labels: bool = True,
 ) -> "AxesImage":
-    """Draw one panel: color and number of every cell, and its 95 % interval below in small print."""
+    """Draw one panel: color and number of every cell, below it half its 95 % interval."""
     import matplotlib as mpl
 
     values = np.array([[cell.value for cell in row] for row in cells])
     colors = mpl.colormaps[colormap].with_extremes(bad="#e8e8e8")
     image = axes.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=limits[0], vmax=limits[1])
+    shades = image.to_rgba(np.nan_to_num(values))
     for i, row in enumerate(cells):
         for j, cell in enumerate(row):
             if np.isnan(cell.value):
                 axes.text(j, i, "no class", ha="center", va="center", fontsize=6, color="#555555")
                 continue
-            ink = _ink(image.cmap(image.norm(cell.value)))
+            ink = _ink(shades[i, j])
             number = form.format(cell.value).replace("-", "\N{MINUS SIGN}")
-            axes.text(j, i - 0.08, number, ha="center", va="center", fontsize=9, color=ink)
+            axes.text(j, i - 0.06, number, ha="center", va="center", fontsize=9, color=ink)
             if not np.isnan(cell.low):
                 half = f"± {(cell.high - cell.low) / 2:.1f}"
-                axes.text(j, i + 0.24, half, ha="center", va="center", fontsize=6, color=ink)
+                axes.text(j, i + 0.2, half, ha="center", va="center", fontsize=6, color=ink)
     axes.set_title(title)
     axes.set_xticks(range(len(D_GROUPS)), D_GROUPS)
     axes.set_yticks(range(len(P_GROUPS)), P_GROUPS if y_labels else [""] * len(P_GROUPS))
@@ -87,7 +88,7 @@ def draw(
     return image
 
 
-def _ink(background: tuple[float, float, float, float]) -> str:
+def _ink(background: np.ndarray) -> str:
     """Return black or white, whichever contrasts more with the background (WCAG luminance)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in background[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

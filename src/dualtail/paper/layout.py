@@ -95,14 +95,13 @@ def to_csv(table: Table) -> str:
     for position, labels in enumerate(cells.columns):
         name = " / ".join(label for label in labels if label)
         column = list(cells.iloc[:, position])
-        frame[name] = [_value(entry) for entry in column]
+        frame[name] = pd.Series([_value(entry) for entry in column], dtype=object).infer_objects()
         if any(_has_interval(entry) for entry in column):
             bounds = [entry if isinstance(entry, Cell) else Cell(math.nan) for entry in column]
             frame[f"{name} / ci_low"] = [entry.low for entry in bounds]
             frame[f"{name} / ci_high"] = [entry.high for entry in bounds]
     floats = frame.select_dtypes("number").columns
     frame[floats] = frame[floats].round(6)
-    assert isinstance(frame, pd.DataFrame)
     return frame.to_csv(index=False, lineterminator="\n")
 
 
@@ -112,6 +111,7 @@ def to_markdown(table: Table) -> str:
     cells = table.cells
     header = [str(name) for name in cells.index.names]
     header += [" ".join(label for label in labels if label) for labels in cells.columns]
+    header = [_escape_markdown(text) for text in header]
     body = []
     for i, labels in enumerate(_without_repetition(list(cells.index))):
         line = [_escape_markdown(label) for label in labels]

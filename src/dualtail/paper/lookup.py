@@ -76,7 +76,8 @@ def over(left: Predictor, right: Predictor) -> Predictor:
         one if one == two else f"{one}|{two}"
         for one, two in zip(left[1:5], right[1:5], strict=True)
     ]
-    return Predictor(left.kind, *joined, left.fusion)
+    members, peft, loss, adjustment = joined
+    return Predictor(left.kind, members, peft, loss, adjustment, left.fusion)
 
 
 class ScoreLookup:

@@ -1,15 +1,15 @@
 """One look for all figures, and how a figure becomes files.
 
-Sizes are those of a two-column page: `SINGLE` and `DOUBLE` inches wide, text of 7 to 8 points. Lines
-use Okabe and Ito's colors, which people with any color vision can tell apart, and differ in dash
-too; heatmaps use perceptually uniform maps, diverging around 0 for gains.
+Sizes are those of a two-column page: `SINGLE` and `DOUBLE` inches wide, text of 7 to 8 points.
+Lines use Okabe and Ito's colors, which people with any color vision can tell apart, and differ in
+dash too; heatmaps use perceptually uniform maps, diverging around 0 for gains.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dualtail.files import atomic_path, write_text
 
@@ -33,7 +33,7 @@ PURPLE = "#CC79A7"
 SEQUENTIAL = "viridis"
 DIVERGING = "PuOr_r"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 8,
     "axes.titlesize": 8,
@@ -87,8 +87,8 @@ def styled() -> "Iterator[None]":
 
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        yield
+        with mpl.rc_context(STYLE):
+            yield
 
 
 def write_paper_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:

@@ -1,11 +1,13 @@
 """How close an estimated prior comes to the true one, where the truth is known (the world)."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dualtail.bias.prior.table import PriorTable
 from dualtail.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Recovery(NamedTuple):
@@ -24,20 +26,28 @@ class Recovery(NamedTuple):
     true_imbalance_factor: float
 
 
-def recovery(prior: PriorTable) -> Recovery:
-    """Compare an estimated prior with the truth beside it.
+def is_known(prior: "pd.DataFrame | None") -> bool:
+    """Whether an estimated prior has the truth beside it."""
+    return prior is not None and "q_true" in prior
+
+
+def recovery(prior: "pd.DataFrame") -> Recovery:
+    """Compare the columns `q` and `q_true` of a prior.
 
     Raises:
-        UserError: the table holds no truth.
+        UserError: a column is missing, or a probability is not positive.
     """
-    from scipy.stats import spearmanr
+    from scipy.stats import rankdata
 
-    if prior.q_true is None:
-        raise UserError("prior table: no column q_true; the truth is known only in a world")
-    q, truth = prior.q, prior.q_true
+    for name in ("q", "q_true"):
+        if name not in prior:
+            raise UserError(f"prior table: no column {name!r}; the truth is known only in a world")
+        if not (prior[name] > 0).all():
+            raise UserError(f"prior table: {name} must be positive for every class")
+    q, truth = prior["q"].to_numpy(float), prior["q_true"].to_numpy(float)
     error = np.log(q) - np.log(truth)
     return Recovery(
-        spearman=float(spearmanr(q, truth).statistic),
+        spearman=float(np.corrcoef(rankdata(q), rankdata(truth))[0, 1]),
         log_rmse=float(error.std()),
         imbalance_factor=float(q.max() / q.min()),
         true_imbalance_factor=float(truth.max() / truth.min()),

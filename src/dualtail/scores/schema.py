@@ -140,7 +140,7 @@ def concatenate(frames: "Sequence[pd.DataFrame]", layout: Layout = SCORES) -> "p
     return as_frame(pd.concat(filled, ignore_index=True) if filled else [], layout)
 
 
-def write_frame(frame: "pd.DataFrame", path: str | Path, layout: Layout = SCORES) -> None:
+def write_frame(path: str | Path, frame: "pd.DataFrame", layout: Layout = SCORES) -> None:
     """Check and write a table, atomically: `.parquet` (zstd) or `.csv`, by the suffix.
 
     Equal tables give equal bytes.
@@ -157,7 +157,7 @@ def write_frame(frame: "pd.DataFrame", path: str | Path, layout: Layout = SCORES
         if path.suffix == ".parquet":
             table = pa.Table.from_pandas(frame, _arrow_schema(layout), preserve_index=False)
             table = table.replace_schema_metadata({"dualtail": layout.what})
-            pq.write_frame(table, temporary, compression="zstd")
+            pq.write_table(table, temporary, compression="zstd")
         else:
             frame.to_csv(temporary, index=False, lineterminator="\n")
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dualtail.bias.groups import Groups, cross_groups
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader, check_same_split
 from dualtail.scores import metrics
@@ -25,6 +24,9 @@ from dualtail.scores.schema import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Labels = np.ndarray | Sequence[str]
+"""Name of the group of every class, (C,)."""
 
 
 @dataclass(frozen=True)
@@ -69,37 +71,39 @@ class _Predictions:
 
 
 def make_grouping(
-    n_classes: int, d_groups: Groups | None = None, p_groups: Groups | None = None
+    n_classes: int, d_groups: Labels | None = None, p_groups: Labels | None = None
 ) -> Grouping:
     """Return the groups of the schemes all, D, P and DxP as columns; without D or P, no DxP.
 
     Args:
         n_classes: C.
-        d_groups: Class indices of D-Many, D-Medium and D-Few (`dualtail.bias.groups.d_groups`).
-        p_groups: The same of P-Many, P-Medium and P-Few.
+        d_groups: (C,) D-Many, D-Medium or D-Few.
+        p_groups: (C,) P-Many, P-Medium or P-Few.
 
     Raises:
-        UserError: other groups, or groups that do not split the C classes.
+        UserError: labels of the wrong number, or unknown ones.
     """
-    by_scheme = {"all": {"Overall": np.arange(n_classes)}}
-    by_scheme |= {s: g for s, g in (("D", d_groups), ("P", p_groups)) if g is not None}
-    for scheme, groups in by_scheme.items():
-        if tuple(groups) != SCHEME_GROUPS[scheme]:
-            raise UserError(
-                f"{scheme}-groups: {', '.join(groups)}; allowed: {', '.join(SCHEME_GROUPS[scheme])}"
-            )
-        classes = np.sort(np.concatenate([np.asarray(group) for group in groups.values()]))
-        if not np.array_equal(classes, np.arange(n_classes)):
-            raise UserError(
-                f"{scheme}-groups: they must hold each of the {n_classes} classes exactly once"
-            )
+    names, columns = [("all", "Overall")], [np.ones(n_classes, dtype=bool)]
+    inside: dict[str, np.ndarray] = {}
+    for scheme, given in (("D", d_groups), ("P", p_groups)):
+        if given is None:
+            continue
+        labels, known = np.asarray(given), SCHEME_GROUPS[scheme]
+        if labels.shape != (n_classes,):
+            raise UserError(f"{scheme}-groups: {labels.shape} labels for {n_classes} classes")
+        unknown = sorted({str(label) for label in labels} - set(known))
+        if unknown:
+            raise UserError(f"{scheme}-groups: {unknown[0]!r}; allowed: {', '.join(known)}")
+        for group in known:
+            inside[group] = labels == group
+            names.append((scheme, group))
+            columns.append(inside[group])
     if d_groups is not None and p_groups is not None:
-        by_scheme["DxP"] = cross_groups(d_groups, p_groups)
-    names = [(scheme, group) for scheme, groups in by_scheme.items() for group in groups]
-    members = np.zeros((n_classes, len(names)), dtype=bool)
-    for column, (scheme, group) in enumerate(names):
-        members[np.asarray(by_scheme[scheme][group], dtype=np.int64), column] = True
-    return Grouping(names, members)
+        for cell in SCHEME_GROUPS["DxP"]:
+            d, p = cell.split("/")
+            names.append(("DxP", cell))
+            columns.append(inside[d] & inside[p])
+    return Grouping(names, np.stack(columns, axis=1))
 
 
 def score_outputs(
@@ -108,8 +112,8 @@ def score_outputs(
     *,
     run: str,
     train_counts: np.ndarray | None = None,
-    d_groups: Groups | None = None,
-    p_groups: Groups | None = None,
+    d_groups: Labels | None = None,
+    p_groups: Labels | None = None,
     q: np.ndarray | None = None,
     replicates: int = 1000,
     seed: int = 0,
@@ -125,9 +129,8 @@ def score_outputs(
             loss, adjustment, fusion and seed of a dump give its temperature and `ece_calibrated`.
         run: Name of the run, first column of the table.
         train_counts: (C,) downstream training images, for the per-class table, or None.
-        d_groups: Class indices of D-Many, D-Medium, D-Few (`dualtail.bias.groups.d_groups`), or
-            None: no schemes D and DxP.
-        p_groups: Class indices of P-Many, P-Medium, P-Few (`p_groups`), or None: no P, no DxP.
+        d_groups: (C,) labels D-Many, D-Medium, D-Few, or None: no schemes D and DxP.
+        p_groups: (C,) labels P-Many, P-Medium, P-Few, or None: no schemes P and DxP.
         q: (C,) pre-training prior, for the per-class table, or None.
         replicates: Bootstrap replicates.
         seed: Seed of the bootstrap.

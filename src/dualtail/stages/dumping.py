@@ -21,16 +21,14 @@ def write_dump(
     out: Path,
     model: torch.nn.Module,
     pack: Pack,
-    images: PackedImages,
     header: OutputsHeader,
     spec: FoundationSpec,
-    lane: int,
 ) -> None:
     """Run a model over a packed split and write its outputs."""
     side = spec.transform.crop
     predictions = predict(
         model,
-        images,
+        PackedImages(pack),
         size=(side, side),
         mean=spec.transform.mean,
         std=spec.transform.std,

@@ -66,6 +66,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         mean=spec.transform.mean,
         std=spec.transform.std,
         label=name,
+        bar_position=lane,
     )
     seconds = time.perf_counter() - started
     identity: dict[str, Any] = {
@@ -102,7 +103,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
             seed=task.seed,
             models=[record],
         )
-        write_dump(entry.out, model, pack, PackedImages(pack), header, spec, lane)
+        write_dump(entry.out, model, pack, header, spec)
         n_predicted += len(pack)
     costs = {
         "parameters": trained_parameters(model),

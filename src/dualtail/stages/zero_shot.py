@@ -3,7 +3,6 @@
 import torch
 
 from dualtail.datasets.pack import Pack, read_pack
-from dualtail.datasets.packed_images import PackedImages
 from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
@@ -40,7 +39,7 @@ def _dump_one(task: ZeroShotTask, lane: int) -> None:
             members=[task.foundation.member],
             models=[record],
         )
-        write_dump(entry.out, zero_shot, pack, PackedImages(pack), header, task.foundation, lane)
+        write_dump(entry.out, zero_shot, pack, header, task.foundation)
 
 
 def class_features(model: torch.nn.Module, spec: FoundationSpec, pack: Pack) -> torch.Tensor:

@@ -56,6 +56,7 @@ def tune(
     mean: Sequence[float],
     std: Sequence[float],
     label: str = "tuning",
+    bar_position: int = 0,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
 ) -> list[EpochMetrics]:
     """Train PEFT and head in place.
@@ -73,6 +74,7 @@ def tune(
         seed: Of order and augmentation.
         mean, std: Normalization of each channel.
         label: Text of the progress bar and of messages.
+        bar_position: Line of the progress bar, for processes side by side.
         on_epoch: Called with each epoch's row as it is done.
 
     Returns:
@@ -98,14 +100,21 @@ def tune(
         lr=settings.lr,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
-        fused=True,  # with float16 it also checks for overflow on the device
+        # Fused SGD starts from an uninitialized momentum if GradScaler skips the first step; stock
+        # SGD does not, at the price of one wait for the device a step.
+        fused=model.precision != "float16",
     )
     scaler = torch.amp.GradScaler(device.type, enabled=model.precision == "float16")
     n = len(images)
     history: list[EpochMetrics] = []
     model.train()
     with tqdm(
-        total=settings.epochs * n, unit="img", unit_scale=True, desc=label, disable=None
+        total=settings.epochs * n,
+        unit="img",
+        unit_scale=True,
+        desc=label,
+        position=bar_position,
+        disable=None,
     ) as bar:
         for epoch in range(settings.epochs):
             started = time.perf_counter()

@@ -53,7 +53,8 @@ def center_crop(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
             f"images are {height} x {width} pixels but the model needs {size[0]} x {size[1]}: "
             "pack the data set at least at the model's resolution"
         )
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    # Rounded as torchvision's CenterCrop does.
+    top, left = round((height - size[0]) / 2), round((width - size[1]) / 2)
     return images[..., top : top + size[0], left : left + size[1]]
 
 

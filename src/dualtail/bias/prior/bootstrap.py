@@ -56,10 +56,10 @@ def bootstrap_prior(
 ) -> PriorIntervals:
     """Return percentile intervals of an exact estimate by resampling images within classes.
 
-    Every replicate is the full optimum of Eq. 3 on its resample, at the ridge of `estimate` (which is
-    not chosen anew), started from `estimate`; replicates are weighted problems that share each pass
-    over the logits. The imbalance factor is a ratio of extremes: its replicates, hence its interval,
-    lie above the estimate when classes have few images.
+    Every replicate is the full optimum of Eq. 3 on its resample, at the ridge of `estimate` (which
+    is not chosen anew), started from `estimate`; replicates are weighted problems that share each
+    pass over the logits. The imbalance factor is a ratio of extremes: its replicates, hence its
+    interval, lie above the estimate when classes have few images.
 
     Args:
         logits, labels: as given to `estimate_prior`.

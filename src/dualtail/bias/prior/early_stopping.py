@@ -1,11 +1,11 @@
-"""The reference implementation's estimate of q: an early-stopped Lagrangian descent, for comparison.
+"""The reference's estimate of q: an early-stopped Lagrangian descent, for comparison.
 
 What the public few-shot release of GLA does (Zhu et al., NeurIPS 2023): the logits are divided by a
-temperature at which mean confidence equals accuracy; q itself (not its logarithm) starts uniform and
-takes 1000 full-batch steps of plain gradient descent on CE(f / T - log q, y), while multipliers of
-the constraints sum(q) = 1 and q >= 0 ascend with the same step size, 1e-5 * (N / C) / 50. The cross-entropy
-does not depend on the scale of q, so only the multiplier holds the sum, and with steps this small neither the
-sum nor q arrives.
+temperature at which mean confidence equals accuracy; q itself (not its logarithm) starts uniform
+and takes 1000 full-batch steps of plain gradient descent on CE(f / T - log q, y), while
+multipliers of the constraints sum(q) = 1 and q >= 0 ascend with the same step size, 1e-5 * (N / C)
+/ 50. The cross-entropy does not depend on the scale of q, so only the multiplier holds the sum,
+and with steps this small neither the sum nor q arrives.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
 def calibration_temperature(regression: BiasRegression) -> float:
     """Return the temperature at which the mean confidence of f / T equals the accuracy.
 
-    Confidence falls as the temperature rises, so that bisection finds it; beyond 0.01 .. 100 the bound
-    is returned. Stops when both agree within 0.1 points, as the reference does.
+    Confidence falls as the temperature rises, so that bisection finds it; beyond 0.01 .. 100 the
+    bound is returned. Stops when both agree within 0.1 points, as the reference does.
     """
     accuracy, low, high = 0.0, np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE)
     shape = regression.logits.shape
@@ -63,8 +63,8 @@ def estimate_prior_early_stopped(
 ) -> PriorEstimate:
     """Estimate q as the GLA reference does, to show how far from the optimum it stops.
 
-    The result's `residual` and `objective` are those of the normalized q on the undivided logits, so
-    that they compare with `estimate_prior`'s; the sum of q before normalization is in `notes`.
+    The result's `residual` and `objective` are those of the normalized q on the undivided logits,
+    so that they compare with `estimate_prior`'s; the sum of q before normalization is in `notes`.
 
     Args:
         logits: (N, C) zero-shot logits of a balanced split.
@@ -74,7 +74,7 @@ def estimate_prior_early_stopped(
         calibrate: divide the logits by the temperature that makes confidence equal accuracy.
 
     Raises:
-        UserError: bad inputs; a q that leaves the positive numbers (the learning rate is too large).
+        UserError: bad inputs; a q that leaves the positive numbers (too large a learning rate).
     """
     if steps < 1:
         raise UserError(f"steps: {steps}; at least 1 is needed")
@@ -115,7 +115,7 @@ def estimate_prior_early_stopped(
 def _descend(regression: BiasRegression, steps: int, rate: float) -> FloatArray:
     """Return q (C,) after simultaneous descent in q and ascent in the multiplier of its sum.
 
-    The multipliers of q >= 0 start at zero and stay there while q is positive, so they are left out.
+    The multipliers of q >= 0 stay at zero while q is positive, so they are left out.
     """
     frequency = np.bincount(regression.labels, minlength=regression.n_classes) / regression.n_images
     q = np.full(regression.n_classes, 1.0 / regression.n_classes)

@@ -36,7 +36,7 @@ class PriorEstimate:
     ridge: strength used; an inverse variance of log q (see `estimate_prior`).
     ridge_path: held-out negative log-likelihood of every ridge tried, in the order tried.
     residual: max_c |mean predicted probability - label frequency| under q, in float64.
-    gradient: max-norm of the gradient of the penalized objective (equal to `residual` if ridge = 0).
+    gradient: max-norm of the gradient of the penalized objective (`residual` if ridge = 0).
     objective: mean cross-entropy in nats of the corrected zero-shot model, penalty included.
     iterations: steps of the optimizer.
     converged: whether `gradient` is within the tolerance.
@@ -64,7 +64,7 @@ class PriorEstimate:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Optimality of a prior, recomputed from the logits in float64 (fields as in `PriorEstimate`)."""
+    """Optimality of a prior, recomputed in float64 (fields as in `PriorEstimate`)."""
 
     residual: float
     gradient: float
@@ -145,15 +145,16 @@ def estimate_prior(
 ) -> PriorEstimate:
     """Estimate q by solving Eq. 3 to a certificate.
 
-    With beta = -log q the problem is a convex bias-only logistic regression; its optimality condition
-    is that the mean predicted probability of every class equals its label frequency. The ridge adds
-    `ridge / (2 N) * ||log q - mean log q||^2` to the mean cross-entropy, i.e. log q is a priori normal
-    with variance 1 / ridge; 0 gives the plain optimum, "auto" the value with the highest held-out
-    likelihood in a class-stratified 5-fold cross-validation (`ridge.choose_ridge`).
+    With beta = -log q the problem is a convex bias-only logistic regression; its optimality
+    condition is that the mean predicted probability of every class equals its label frequency. The
+    ridge adds `ridge / (2 N) * ||log q - mean log q||^2` to the mean cross-entropy, i.e. log q is
+    a priori normal with variance 1 / ridge; 0 gives the plain optimum, "auto" the value with the
+    highest held-out likelihood in a class-stratified 5-fold cross-validation
+    (`ridge.choose_ridge`).
 
     Labels need not be balanced: their frequencies are part of the model, softmax(f - log q + log
-    frequency), which is Eq. 3 on a balanced split. A class without a label says nothing about its q: it
-    gets the geometric mean of the others' and is listed in `absent`.
+    frequency), which is Eq. 3 on a balanced split. A class without a label says nothing about its
+    q: it gets the geometric mean of the others' and is listed in `absent`.
 
     Args:
         logits: (N, C) zero-shot logits, float16 to float64, possibly memory-mapped.
@@ -227,8 +228,8 @@ def assemble(
     said = list(notes)
     if absent:
         said.append(
-            f"{len(absent)} class(es) without a label in the split: {name_classes(absent, class_names)}; "
-            "their q is the geometric mean of the others'"
+            f"{len(absent)} class(es) without a label in the split: "
+            f"{name_classes(absent, class_names)}; their q is the geometric mean of the others'"
         )
     if never_predicted:
         said.append(
@@ -237,13 +238,13 @@ def assemble(
         )
     if counts[present].min() < counts.max():
         said.append(
-            f"the split is not balanced ({counts[present].min()} to {counts.max()} labels a class): "
-            "label frequencies are modeled, so that they do not enter q"
+            f"the split is not balanced ({counts[present].min()} to {counts.max()} labels a "
+            "class): label frequencies are modeled, so that they do not enter q"
         )
     if factor > SUSPICIOUS_FACTOR:
         said.append(
-            f"imbalance factor {factor:.3g}: the logits nearly separate the classes and the optimum "
-            'runs away; use ridge "auto" or a larger ridge'
+            f"imbalance factor {factor:.3g}: the logits nearly separate the classes and the "
+            'optimum runs away; use ridge "auto" or a larger ridge'
         )
     if (log_q < LOWEST_LOG_Q).any():
         log_q = np.maximum(log_q, LOWEST_LOG_Q)

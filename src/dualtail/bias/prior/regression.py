@@ -5,10 +5,10 @@ The model of column k of a batch of K problems is
     p_k(c | i) = softmax_c(f_ic + beta_ck + offset_ck),
 
 with f (N, C) the zero-shot logits, beta = -log q up to a constant, and offset the log of the label
-frequencies (zero up to a constant on a balanced split, so that this is Eq. 3 there; on an unbalanced
-split it keeps the label frequencies out of q). Folds of a cross-validation and replicates of a
-bootstrap differ only in the weights of the images, so all of them share exp(f) and every pass over
-the data is two matrix products.
+frequencies (zero up to a constant on a balanced split, so that this is Eq. 3 there; on an
+unbalanced split it keeps the label frequencies out of q). Folds of a cross-validation and
+replicates of a bootstrap differ only in the weights of the images, so all of them share exp(f) and
+every pass over the data is two matrix products.
 
 Each column minimizes a convex function,
 
@@ -43,7 +43,10 @@ MAX_STEP = 15.0
 """No coordinate moves further in one step: exp(f) is re-centered before it could underflow."""
 
 SCALING_STEPS = 20
-"""Iterative scaling is preferred far from the optimum, in this many steps; it is slow after that."""
+"""Iterative scaling is preferred far from the optimum, but only in the first steps: it is slow."""
+
+STALLED_STEPS = 10
+"""Steps without a smaller gradient after which a nearly solved column has met rounding errors."""
 
 SHRINKING = (0.5, 0.125, 0.03, 0.0)
 """Factors tried on a Newton step that does not descend; 0 stands for an iterative scaling step."""
@@ -211,7 +214,7 @@ class BiasRegression:
     def losses(self, beta: FloatArray) -> FloatArray:
         """Return the cross-entropy (N, K) of every image under every column of beta (C, K).
 
-        The offset is that of the whole split; beta is zero (the mean) where a fold lacked the class.
+        The offset is that of the whole split; beta is 0, the mean, where a fold lacked a class.
         """
         columns = self._columns(
             np.ones((self.n_images, beta.shape[1])), np.zeros(beta.shape[1]), beta
@@ -261,8 +264,8 @@ class BiasRegression:
     def _scaling_step(self, columns: _Columns) -> FloatArray:
         """Return the step of generalized iterative scaling, (C, K): it never raises the objective.
 
-        Without a penalty it is log(frequency / mean probability); with one, the minimizer of the same
-        separable upper bound plus the penalty. A shortened step still descends on that bound.
+        Without a penalty it is log(frequency / mean probability); with one, the minimizer of the
+        same separable upper bound plus the penalty. A shortened step still descends on that bound.
         """
         mean_p = np.maximum(columns.mean_p, 1e-300)
         frequencies = np.where(columns.present, columns.frequencies, 1.0)
@@ -293,9 +296,10 @@ class BiasRegression:
         residual = np.where(columns.present, -columns.gradient, 0.0)
         scaled = inverse * residual
         energy = np.einsum("ck,ck->k", residual, scaled)
-        # Solve more exactly as the optimum nears (superlinear convergence).
-        relative = np.sqrt(energy)
-        goal = energy * np.minimum(0.1, relative) ** 2
+        # Solve more exactly as the optimum nears, but no further than products are exact: pursued
+        # beyond that, conjugate gradients diverge along directions of small curvature.
+        exactness = 1e-8 if self.dtype is np.float64 else 0.03
+        goal = energy * np.clip(np.sqrt(energy), exactness, 0.1) ** 2
         step, direction = np.zeros_like(residual), scaled
         running = energy > 0
         for _ in range(max_products):
@@ -318,8 +322,8 @@ class BiasRegression:
     def _advance(self, columns: _Columns, allow_scaling: bool) -> _Columns:
         """Return the columns after one step.
 
-        Newton near the optimum, iterative scaling far from it (if allowed) and wherever a Newton step
-        does not descend even when shortened.
+        Newton near the optimum, iterative scaling far from it (if allowed) and wherever a Newton
+        step does not descend even when shortened.
         """
         scaling = self._scaling_step(columns)
         newton = ~(allow_scaling & (np.abs(scaling).max(axis=0) >= 1.0))
@@ -362,6 +366,9 @@ class BiasRegression:
             target: bound on the max-norm of the gradient at which a column is finished.
         """
         columns = self._columns(weights, np.asarray(penalty, dtype=float), start)
+        norms = np.full(weights.shape[1], np.inf)
+        best, best_beta = norms.copy(), columns.beta.copy()
+        stalled = np.zeros(weights.shape[1], dtype=np.int64)
         iterations = 0
         for iterations in range(max_iterations + 1):
             if self._too_far_apart(columns):
@@ -371,14 +378,17 @@ class BiasRegression:
             if columns.centering != self._centering:
                 self._evaluate(columns)
             norms = np.abs(np.where(columns.present, columns.gradient, 0.0)).max(axis=0)
-            unfinished = np.flatnonzero(norms > target)
+            improved = norms < best
+            best_beta[:, improved], best[improved] = columns.beta[:, improved], norms[improved]
+            stalled = np.where(improved, 0, stalled + 1)
+            at_rounding = (stalled >= STALLED_STEPS) & (best < 1e-2 / self.n_classes)
+            unfinished = np.flatnonzero((norms > target) & ~at_rounding)
             if unfinished.size == 0 or iterations == max_iterations:
                 break
             part = self._advance(columns.take(unfinished), iterations < SCALING_STEPS)
             columns.put(unfinished, part)
             columns.centering = part.centering
-        norms = np.abs(np.where(columns.present, columns.gradient, 0.0)).max(axis=0)
-        return Solution(columns.beta, norms, norms <= target, iterations)
+        return Solution(best_beta, best, best <= target, iterations)
 
     def _too_far_apart(self, columns: _Columns) -> bool:
         """Whether no single centering of exp(f) serves all columns."""

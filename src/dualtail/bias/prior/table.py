@@ -49,7 +49,7 @@ def write_prior_csv(
     ci_high: ArrayLike | None = None,
     q_true: ArrayLike | None = None,
 ) -> None:
-    """Write a prior (C,), one line a class in the order of the index, numbers with all their digits.
+    """Write a prior (C,), one line a class by index, numbers with all their digits.
 
     Raises:
         UserError: lengths differ, or a value that `read_prior_csv` would refuse.
@@ -80,9 +80,10 @@ def read_prior_csv(
 ) -> PriorTable:
     """Read a prior written by `write_prior_csv`, or someone else's with the same columns.
 
-    Needed are `class_index` (or `index`) and `q`; unknown columns are ignored, lines may come in any
-    order. Only ratios of q matter to the method, so a q that does not sum to one (GLA's released
-    ImageNet prior sums to 0.804) is normalized together with its bounds, and `notes` says so.
+    Needed are `class_index` (or `index`) and `q`; unknown columns are ignored, lines may come in
+    any order. Only ratios of q matter to the method, so a q that does not sum to one (GLA's
+    released ImageNet prior sums to 0.804) is normalized together with its bounds, and `notes` says
+    so.
 
     Args:
         path: the file.
@@ -90,8 +91,8 @@ def read_prior_csv(
             underscores and surrounding blanks do not matter.
 
     Raises:
-        UserError: a missing file or column; a class that is missing, repeated or out of range; another
-            number of classes or another name; a value that is not a number or not allowed.
+        UserError: a missing file or column; a class that is missing, repeated or out of range;
+            another number of classes or another name; a value that is not a number or not allowed.
     """
     rows = _read_rows(path)
     by_index: dict[int, dict[str, str]] = {}

@@ -102,33 +102,33 @@ class WorldSettings(Section):
     )
 
     # Nuisance ---------------------------------------------------------------------------------
-    rotation: float = Field(0.2, ge=0.0, description="Largest rotation of a creature, in radians.")
+    rotation: float = Field(0.25, ge=0.0, description="Largest rotation of a creature, in radians.")
     shift: float = Field(
-        0.08, ge=0.0, le=0.5, description="Largest shift along each axis; an image is 2 wide."
+        0.1, ge=0.0, le=0.5, description="Largest shift along each axis; an image is 2 wide."
     )
-    scale_min: float = Field(0.95, gt=0.2, le=2.0, description="Smallest size of a creature.")
-    scale_max: float = Field(1.15, gt=0.2, le=2.0, description="Largest size of a creature.")
+    scale_min: float = Field(0.8, gt=0.2, le=2.0, description="Smallest size of a creature.")
+    scale_max: float = Field(1.1, gt=0.2, le=2.0, description="Largest size of a creature.")
     distractors: int = Field(
         2, ge=0, le=8, description="Blobs without meaning behind the creature."
     )
-    clutter: float = Field(0.25, ge=0.0, le=1.0, description="Contrast of the background.")
+    clutter: float = Field(0.3, ge=0.0, le=1.0, description="Contrast of the background.")
     background_saturation: float = Field(
         0.2, ge=0.0, le=1.0, description="Color saturation of the background."
     )
     hue_jitter: float = Field(
-        0.02, ge=0.0, le=0.5, description="Largest shift of a part's hue (1 is the whole circle)."
+        0.035, ge=0.0, le=0.5, description="Largest shift of a part's hue (1 is the whole circle)."
     )
     light_jitter: float = Field(
-        0.12, ge=0.0, lt=1.0, description="Largest relative change of an image's brightness."
+        0.15, ge=0.0, lt=1.0, description="Largest relative change of an image's brightness."
     )
     block_probability: Probability = Field(
-        0.15, description="Style `blocks`: probability that a background block is brightly colored."
+        0.12, description="Style `blocks`: probability that a background block is brightly colored."
     )
     blocks_scale: float = Field(
-        0.85, gt=0.2, le=1.0, description="Style `blocks`: size of creatures relative to `smooth`."
+        0.9, gt=0.2, le=1.0, description="Style `blocks`: size of creatures relative to `smooth`."
     )
     blocks_saturation: float = Field(
-        0.7, ge=0.0, le=1.0, description="Style `blocks`: color saturation relative to `smooth`."
+        0.8, ge=0.0, le=1.0, description="Style `blocks`: color saturation relative to `smooth`."
     )
 
     @model_validator(mode="after")

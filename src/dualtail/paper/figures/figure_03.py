@@ -49,10 +49,10 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             ax, panel = axes[index], data[data["order"] == key]
             for curve, (color, dash) in CURVES.items():
                 rows = panel[panel["curve"] == curve]
-                ax.plot(rows["rank"], rows["accuracy"], ".", color=color, ms=2.2, alpha=0.35, mew=0)
+                ax.plot(rows["rank"], rows["accuracy"], ".", color=color, ms=4, alpha=0.35, mew=0)
                 ax.plot(rows["rank"], rows["smoothed"], color=color, linestyle=dash, label=curve)
-            ax.set_xlabel(f"classes, most to least frequent by {name}")
-            ax.set_title(f"({'ab'[index]}) sorted by {name}", loc="left")
+            ax.set_xlabel("class rank, most frequent first")
+            ax.set_title(f"({'ab'[index]}) sorted by {name}")
             ax.set_xlim(0.5, panel["rank"].max() + 0.5)
             ax.set_ylim(0, 100)
         axes[0].set_ylabel("accuracy (%)")

@@ -22,7 +22,7 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
     published = published_numbers("table9").set_index("row")["value"]
 
     def cost(member: str, metric: str) -> float:
-        return lookup.get(dataset, Predictor("cost", member, peft), metric, split="").value
+        return lookup.get(dataset, Predictor("cost", member, peft, "la"), metric, split="").value
 
     def cell(i: int, j: int) -> object:
         used = members[: i + 1]

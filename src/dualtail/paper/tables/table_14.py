@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup
-from dualtail.paper.truth import recovery
+from dualtail.paper.truth import is_known, recovery
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
     rows = []
     for dataset in context.datasets:
         rows.append((dataset, "estimated"))
-        if all(_is_known(context, dataset, member) for member in members):
+        if all(is_known(context.priors.get((dataset, member))) for member in members):
             rows.append((dataset, "true"))
 
     def cell(i: int, j: int) -> object:
@@ -50,8 +50,3 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         notes=("A ratio of two extremes: it grows with the noise of the estimate.",),
         interval_note="±: half the 95 % bootstrap interval; the CSV file has both ends.",
     )
-
-
-def _is_known(context: PaperContext, dataset: str, member: str) -> bool:
-    prior = context.priors.get((dataset, member))
-    return prior is not None and prior.q_true is not None

@@ -44,12 +44,14 @@ class ParallelAdapter(nn.Module):
         self._residual: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        half = x.dtype in (torch.bfloat16, torch.float16)
-        normed = self.norm(x.to(self.norm.weight.dtype))
-        with torch.autocast(x.device.type, dtype=x.dtype if half else None, enabled=half):
-            hidden = F.relu(self.down(normed))
-            # s * up(h) with s taken inside: the same map, scaling r numbers a token instead of D.
-            return F.linear(self.scale * hidden, self.up.weight, self.scale * self.up.bias)
+        dtype = x.dtype
+        normed = self.norm(x.to(self.norm.weight.dtype)).to(dtype)
+        hidden = F.relu(F.linear(normed, self.down.weight.to(dtype), self.down.bias.to(dtype)))
+        # s * up(h) with s taken inside: the same map, scaling r numbers a token instead of D.
+        scale = self.scale.to(dtype)
+        return F.linear(
+            scale * hidden, self.up.weight.to(dtype), (self.scale * self.up.bias).to(dtype)
+        )
 
     def attach(self, block: nn.Module) -> None:
         """Make `block` compute `x + ls_2(FFN(ln_2(x))) + self(x)`.

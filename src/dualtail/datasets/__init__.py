@@ -1,0 +1,1 @@
+"""Image lists, images, packs, and the embedded world."""

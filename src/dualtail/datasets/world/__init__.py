@@ -1,0 +1,1 @@
+"""The embedded world: creatures with known priors, visibilities and interventions."""

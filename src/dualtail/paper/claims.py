@@ -1,0 +1,339 @@
+"""What the paper claims, judged on the numbers of a run.
+
+Each function looks at one dataset and returns a `Claim`: a verdict that follows from 95 % intervals
+by a rule stated in its docstring, and sentences with the numbers. Nothing is judged by eye.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from dualtail.bias.groups import D_GROUPS, P_GROUPS
+from dualtail.errors import UserError
+from dualtail.paper.context import PaperContext
+from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, fused, over, tuned, zero_shot
+from dualtail.paper.tables.table_03 import gla_methods
+from dualtail.scores.schema import SPREAD_GROUPS
+
+Verdict = Literal["holds", "in part", "does not hold", "not resolved"]
+D_SPREAD, P_SPREAD = SPREAD_GROUPS["D"], SPREAD_GROUPS["P"]
+
+
+class Claim(NamedTuple):
+    """The verdict on one claim and dataset, and the sentences it rests on."""
+
+    verdict: Verdict
+    sentences: list[str]
+
+
+class Evidence(NamedTuple):
+    """Where a claim finds its numbers."""
+
+    lookup: ScoreLookup
+    context: PaperContext
+    dataset: str
+
+    def get(self, predictor: Predictor, metric: str = "accuracy", group: str = "Overall") -> Cell:
+        """Return a number of this dataset.
+
+        Raises:
+            UserError: the scores lack it.
+        """
+        return self.lookup.get(self.dataset, predictor, metric, group)
+
+    @property
+    def single(self) -> str:
+        """The member that stands for a single model."""
+        return self.context.first_member
+
+    @property
+    def single_label(self) -> str:
+        """Its label."""
+        return self.context.members[self.single]
+
+    def tuned(self, loss: str, member: str = "") -> Predictor:
+        """A tuned single model, of the first PEFT entry."""
+        return tuned(member or self.single, self.context.first_peft, loss)
+
+
+def percent(cell: Cell) -> str:
+    """Return a share with its interval: `61.0 % [59.4, 62.6]`."""
+    return f"{cell.value:.1f} %{_bounds(cell, '')}"
+
+
+def points(cell: Cell) -> str:
+    """Return a difference with its interval: `+7.9 points [+6.1, +9.7]`."""
+    return f"{_signed(cell.value)} points{_bounds(cell, '+')}"
+
+
+def zero_shot_bias(at: Evidence) -> Claim:
+    """Zero-shot accuracy falls along P-groups, not along D-groups (Table 1, Fig. 3).
+
+    Holds if the whole interval of the P-spread (P-Many minus P-Few) is above 0 and above the
+    interval of the size of the D-spread; does not hold if the P-spread's interval reaches 0.
+    """
+    model = zero_shot(at.single)
+    d, p = at.get(model, "spread", D_SPREAD), at.get(model, "spread", P_SPREAD)
+    groups = [
+        ", ".join(f"{at.get(model, group=g).value:.1f}" for g in gs) for gs in (D_GROUPS, P_GROUPS)
+    ]
+    others = [
+        f"{at.context.members[m]} {_signed(at.get(zero_shot(m), 'spread', D_SPREAD).value)} and "
+        f"{_signed(at.get(zero_shot(m), 'spread', P_SPREAD).value)}"
+        for m in at.context.members
+        if m != at.single
+    ]
+    sentences = [
+        f"{at.single_label} alone, before any tuning, is right on {percent(at.get(model))} of the "
+        f"images. By D-groups (Many, Medium, Few) that is {groups[0]} %, a spread of {points(d)}; "
+        f"by P-groups {groups[1]} %, a spread of {points(p)}."
+    ]
+    if others:
+        sentences.append(
+            f"The other models' spreads over D and over {at.single_label}'s P-groups: "
+            f"{'; '.join(others)} points."
+        )
+    if p.low <= 0:
+        return Claim("does not hold", sentences)
+    flat = max(abs(d.low), abs(d.high)) < p.low
+    return Claim("holds" if flat else "in part", sentences)
+
+
+def la_repairs_data(at: Evidence) -> Claim:
+    """LA removes the spread over D-groups that CE leaves (Fig. 2, 3).
+
+    Holds if the D-spread is above 0 with CE and LA lowers it, both by the whole interval; does not
+    hold if LA raises it; not resolved otherwise.
+    """
+    before, after, change = _spreads(at, D_SPREAD)
+    sentences = [_spread_sentence("D", before, after, change, at)]
+    if before.low > 0 and change.high < 0:
+        return Claim("holds", sentences)
+    return Claim("does not hold" if change.low > 0 else "not resolved", sentences)
+
+
+def la_leaves_parameters(at: Evidence) -> Claim:
+    """LA does not remove the spread over P-groups (Fig. 2, 3).
+
+    Holds if the P-spread with LA is above 0 by its whole interval and LA removes a smaller share
+    of it than of the D-spread; in part if only the first; does not hold otherwise.
+    """
+    before, after, change = _spreads(at, P_SPREAD)
+    d_before, d_after, _ = _spreads(at, D_SPREAD)
+    sentences = [_spread_sentence("P", before, after, change, at)]
+    lost = [
+        f"{d}/{p} ({points(gain)})"
+        for d in D_GROUPS
+        for p in P_GROUPS
+        for gain in [_cross_gain(at, over(at.tuned("la"), at.tuned("ce")), f"{d}/{p}")]
+        if gain is not None and gain.high < 0
+    ]
+    gains = at.get(over(at.tuned("la"), at.tuned("ce")), "accuracy_gain")
+    sentences.append(
+        f"Overall LA changes accuracy by {points(gains)}; "
+        + (f"it loses in {_listed(lost)}." if lost else "no nine-group cell loses significantly.")
+    )
+    if after.low <= 0:
+        return Claim("does not hold", sentences)
+    share = after.value / before.value if before.value > 0 else float("inf")
+    d_share = abs(d_after.value) / d_before.value if d_before.value > 0 else float("inf")
+    return Claim("holds" if share > d_share else "in part", sentences)
+
+
+def gla_after_tuning(at: Evidence) -> Claim:
+    """Adjusting by q does not remove the tuned model's spread over P-groups (Table 3).
+
+    Holds if GLA's P-spread is above 0 by its whole interval; does not hold if it reaches 0.
+    """
+    methods = gla_methods(at.single, at.context.first_peft)
+    la = at.tuned("la")
+    gla = methods["GLA"]
+    numbers = ", ".join(f"{name} {percent(at.get(p))}" for name, p in methods.items())
+    gain = at.get(over(gla, la), "accuracy_gain")
+    spread, change = (
+        at.get(gla, "spread", P_SPREAD),
+        at.get(over(gla, la), "spread_gain", P_SPREAD),
+    )
+    halves = [at.get(p, "spread", P_SPREAD) for p in (zero_shot(at.single), methods["GLA-ZS"])]
+    word = "beats" if gain.low > 0 else "loses to" if gain.high < 0 else "cannot be told from"
+    sentences = [
+        f"{numbers}; LA has {percent(at.get(la))}. GLA {word} LA ({points(gain)}).",
+        f"Dividing by q takes the zero-shot P-spread from {points(halves[0])} to "
+        f"{points(halves[1])}. After tuning, GLA's P-spread is {points(spread)}, "
+        f"{points(change)} against LA.",
+    ]
+    return Claim("holds" if spread.low > 0 else "does not hold", sentences)
+
+
+def fusion_helps(at: Evidence) -> Claim:
+    """Fusing all models beats each of them (Table 8).
+
+    By logits, the paper's way. Holds if the gain over every member is above 0 by its whole
+    interval; in part if over some; does not hold if over none.
+    """
+    members = tuple(at.context.members)
+    if len(members) < 2:
+        raise UserError("a single foundation model: there is nothing to fuse")
+    parts = []
+    for size in range(1, len(members) + 1):
+        subsets = [s for s in at.context.subsets() if len(s) == size]
+        if not subsets:
+            continue
+        means = []
+        for mode in ("logits", "probabilities"):
+            values = [at.get(fused(s, at.context.first_peft, "la", mode)).value for s in subsets]
+            means.append(sum(values) / len(values))
+        shown = f"{means[0]:.1f} %" if size == 1 else f"{means[0]:.1f} % ({means[1]:.1f} %)"
+        parts.append(f"M = {size}: {shown}")
+    whole = {
+        mode: fused(members, at.context.first_peft, "la", mode)
+        for mode in ("logits", "probabilities")
+    }
+    gains = {m: at.get(over(whole["logits"], at.tuned("la", m)), "accuracy_gain") for m in members}
+    listed = _listed([f"{points(gain)} over {at.context.members[m]}" for m, gain in gains.items()])
+    sentences = [
+        "Mean accuracy over the sets of M models tuned with LA, fused by logits (in brackets by "
+        f"probabilities): {'; '.join(parts)}.",
+        f"All together they reach {percent(at.get(whole['logits']))} by logits and "
+        f"{percent(at.get(whole['probabilities']))} by probabilities; by logits that is {listed}.",
+    ]
+    better = [gain.low > 0 for gain in gains.values()]
+    verdict: Verdict = "holds" if all(better) else "in part" if any(better) else "does not hold"
+    return Claim(verdict, sentences)
+
+
+def fusion_helps_the_tail(at: Evidence) -> Claim:
+    """The fusion gains most on the groups with the least data or the lowest prior (Fig. 6).
+
+    A tail (D-Few, P-Few) is helped most if the gain over the single model is above 0 there and
+    larger than on its head (D-Many, P-Many), both by the whole interval. Holds if that is so for
+    both tails; in part if for one; does not hold if a head gains more than its tail by the whole
+    interval; else not resolved.
+    """
+    members = tuple(at.context.members)
+    if len(members) < 2:
+        raise UserError("a single foundation model: there is nothing to fuse")
+    whole = fused(members, at.context.first_peft, "la", "logits")
+    pair = over(whole, at.tuned("la"))
+    sentences, helped, heads = [], [], []
+    for scheme, groups, spread in (("D", D_GROUPS, D_SPREAD), ("P", P_GROUPS, P_SPREAD)):
+        gains = [at.get(pair, "accuracy_gain", group) for group in groups]
+        # The change of the spread Many minus Few is the gain on Many minus the gain on Few.
+        change = at.get(pair, "spread_gain", spread)
+        tail = Cell(-change.value, -change.high, -change.low)
+        helped.append(gains[-1].low > 0 and tail.low > 0)
+        heads.append(tail.high < 0)
+        numbers = ", ".join(f"{g} {_signed(c.value)}" for g, c in zip(groups, gains, strict=True))
+        sentences.append(
+            f"Gain over {at.single_label} by {scheme}-groups: {numbers} points; {scheme}-Few gains "
+            f"{points(tail)} more than {scheme}-Many."
+        )
+    if any(helped):
+        return Claim("holds" if all(helped) else "in part", sentences)
+    return Claim("does not hold" if any(heads) else "not resolved", sentences)
+
+
+def gaps_shrink(at: Evidence) -> Claim:
+    """Tuning brings foundation models closer, class by class (Table 2, Eq. 5).
+
+    Holds if for every pair the interval of the gap with LA lies below that of the zero-shot gap;
+    in part if for some; does not hold if for none.
+    """
+    members = list(at.context.members)
+    if len(members) < 2:
+        raise UserError("a single foundation model: there is no gap")
+    numbers, closer = [], []
+    for i, one in enumerate(members):
+        for two in members[i + 1 :]:
+            before = at.get(over(zero_shot(one), zero_shot(two)), "average_gap")
+            losses = [
+                at.get(over(at.tuned(loss, one), at.tuned(loss, two)), "average_gap")
+                for loss in ("ce", "la")
+            ]
+            numbers.append(
+                f"{at.context.members_label(f'{one}|{two}')} {before.value:.1f}, "
+                f"{losses[0].value:.1f}, {losses[1].value:.1f}"
+            )
+            closer.append(losses[1].high < before.low)
+    sentences = [
+        "Average accuracy gap zero-shot, with CE and with LA, in percentage points: "
+        f"{'; '.join(numbers)}."
+    ]
+    verdict: Verdict = "holds" if all(closer) else "in part" if any(closer) else "does not hold"
+    return Claim(verdict, sentences)
+
+
+CLAIMS: Sequence[tuple[str, str, Callable[[Evidence], Claim]]] = (
+    (
+        "Zero-shot models suffer from parameter imbalance, not from data imbalance",
+        "[Table 1](tables/table_01.md), [Figure 3](figures/figure_03.png)",
+        zero_shot_bias,
+    ),
+    (
+        "LA repairs data imbalance",
+        "[Figure 2](figures/figure_02.png), [Figure 3](figures/figure_03.png)",
+        la_repairs_data,
+    ),
+    (
+        "LA does not repair parameter imbalance",
+        "[Figure 2](figures/figure_02.png), [Figure 3](figures/figure_03.png)",
+        la_leaves_parameters,
+    ),
+    (
+        "Adjusting by q does not repair it after tuning either",
+        "[Table 3](tables/table_03.md)",
+        gla_after_tuning,
+    ),
+    (
+        "Fusing foundation models beats each of them",
+        "[Table 8](tables/table_08.md), cost in [Table 9](tables/table_09.md)",
+        fusion_helps,
+    ),
+    (
+        "The fusion helps the tails most",
+        "[Figure 6](figures/figure_06.png)",
+        fusion_helps_the_tail,
+    ),
+    (
+        "Tuning brings the models' class accuracies together",
+        "[Table 2](tables/table_02.md)",
+        gaps_shrink,
+    ),
+)
+"""Claim, where its numbers are shown, how it is judged."""
+
+
+def _spreads(at: Evidence, group: str) -> tuple[Cell, Cell, Cell]:
+    """Return the spread with CE, with LA, and the paired change."""
+    ce, la = at.tuned("ce"), at.tuned("la")
+    return (
+        at.get(ce, "spread", group),
+        at.get(la, "spread", group),
+        at.get(over(la, ce), "spread_gain", group),
+    )
+
+
+def _spread_sentence(scheme: str, before: Cell, after: Cell, change: Cell, at: Evidence) -> str:
+    return (
+        f"{at.single_label}'s accuracy on {scheme}-Many minus that on {scheme}-Few is "
+        f"{points(before)} with CE and {points(after)} with LA, a change of {points(change)}."
+    )
+
+
+def _cross_gain(at: Evidence, pair: Predictor, group: str) -> Cell | None:
+    return at.lookup.find(at.dataset, pair, "accuracy_gain", group)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _bounds(cell: Cell, sign: str) -> str:
+    if cell.low != cell.low:
+        return ""
+    low, high = (f"{bound:{sign}.1f}".replace("-", "\N{MINUS SIGN}") for bound in cell[1:])
+    return f" [{low}, {high}]"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

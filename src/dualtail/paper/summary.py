@@ -1,0 +1,177 @@
+"""summary.md: what came out of a run, in sentences whose numbers come from the score table."""
+
+from typing import TYPE_CHECKING
+
+from dualtail.errors import UserError
+from dualtail.paper.claims import CLAIMS, Claim, Evidence
+from dualtail.paper.context import PaperContext
+from dualtail.paper.lookup import ScoreLookup
+from dualtail.paper.truth import is_known, recovery
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = "–"
+PAPER_RATE = 0.01
+"""Learning rate of the paper's tuning (Table 10)."""
+
+
+def build_summary(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> str:
+    """Return the summary as Markdown.
+
+    Args:
+        scores: The score table of the run.
+        per_class: Its table of class accuracies.
+        context: Names, order, roles, priors.
+
+    Raises:
+        UserError: the scores have no row of this run.
+    """
+    if not (scores["run"] == context.run).any():
+        raise UserError(f"the scores have no row of the run {context.run!r}")
+    lookup = ScoreLookup(scores, context)
+    judged = {
+        (title, dataset): _judge(Evidence(lookup, context, dataset), judge)
+        for title, _, judge in CLAIMS
+        for dataset in context.datasets
+    }
+    lines = [f"# Summary of the run `{context.run}`", "", *_introduction(per_class, context), ""]
+    lines += ["## The paper's claims on this run", "", *_verdicts(judged, context), ""]
+    for number, (title, where, _) in enumerate(CLAIMS, start=1):
+        lines += [f"## {number}. {title}", "", f"See {where}.", ""]
+        for dataset, label in context.datasets.items():
+            found = judged[title, dataset]
+            text = f"not judged ({found})." if isinstance(found, str) else _paragraph(found)
+            lines += [f"- **{label}** – {text}"]
+        lines.append("")
+    lines += _priors(context)
+    lines += _world(context) if context.world else []
+    return "\n".join(lines)
+
+
+def _judge(at: Evidence, judge) -> Claim | str:
+    """Return the claim, or why it cannot be judged."""
+    try:
+        return judge(at)
+    except UserError as error:
+        return str(error)
+
+
+def _paragraph(claim: Claim) -> str:
+    return f"**{claim.verdict}**. " + " ".join(claim.sentences)
+
+
+def _introduction(per_class: "pd.DataFrame", context: PaperContext) -> list[str]:
+    rows = per_class[(per_class["run"] == context.run) & (per_class["split"] == context.split)]
+    sizes = []
+    for dataset, label in context.datasets.items():
+        first = rows[rows["dataset"] == dataset].drop_duplicates("class_index")
+        images, trained = int(first["n_images"].sum()), first["train_count"]
+        size = f"{label} ({len(first)} classes, {images:,} {context.split} images"
+        if trained.notna().all() and len(trained):
+            size += f", {int(trained.sum()):,} training images, {trained.max()} to {trained.min()}"
+            size += " a class"
+        sizes.append(size + ")")
+    seeds = ", ".join(str(seed) for seed in context.seeds)
+    many = len(context.seeds) > 1
+    pefts = ", ".join(context.pefts.values())
+    return [
+        f"Foundation models {', '.join(context.members.values())}, tuned with {pefts} "
+        f"({'means over seeds' if many else 'seed'} {seeds}), on {' and '.join(sizes)}.",
+        "",
+        "Accuracies are means over classes in percent, differences are in percentage points. "
+        "Square brackets hold 95 % intervals of a bootstrap over test images within classes "
+        "(paired for differences); they do not cover what another training seed would change. "
+        f"P-groups go by the q of {context.members[context.first_member]}. All numbers: "
+        "[scores.csv](scores.csv).",
+    ]
+
+
+def _verdicts(judged: dict[tuple[str, str], Claim | str], context: PaperContext) -> list[str]:
+    labels = list(context.datasets.values())
+    body = []
+    for title, _, _ in CLAIMS:
+        cells = [judged[title, dataset] for dataset in context.datasets]
+        body.append([title, *(c.verdict if isinstance(c, Claim) else MISSING for c in cells)])
+    rows = [["Claim", *labels], *body]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    padded = [
+        "| " + " | ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    rule = "|" + "|".join(":" + "-" * (width + 1) for width in widths) + "|"
+    rules = (
+        "A claim *holds* or *does not hold* where the intervals say so; the exact rule of each is "
+        "in the docstrings of `dualtail.paper.claims`."
+    )
+    return [padded[0], rule, *padded[1:], "", rules]
+
+
+def _priors(context: PaperContext) -> list[str]:
+    """Return the section that sets estimated against true priors, or nothing without a truth."""
+    known = {pair: prior for pair, prior in context.priors.items() if is_known(prior)}
+    if not known:
+        return []
+    lines = [
+        "## How well the estimated prior recovers the true one",
+        "",
+        "The truth is the class share of the corpus that the model was pre-trained on. The error "
+        "is the root mean square of log q minus log truth; 0.69 is a factor of two. Imbalance "
+        "factors with intervals: [Table 14](tables/table_14.md).",
+        "",
+    ]
+    rows = [["Dataset", "Model", "Spearman", "Error of log q", "max q / min q", "truth"]]
+    for dataset, label in context.datasets.items():
+        for member, name in context.members.items():
+            if (dataset, member) in known:
+                found = recovery(known[dataset, member])
+                rows.append(
+                    [
+                        label,
+                        name,
+                        f"{found.spearman:.2f}",
+                        f"{found.log_rmse:.2f}",
+                        f"{found.imbalance_factor:.1f}",
+                        f"{found.true_imbalance_factor:.1f}",
+                    ]
+                )
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for i, row in enumerate(rows):
+        cells = [
+            t.ljust(w) if k < 2 else t.rjust(w)
+            for k, (t, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+        if i == 0:
+            marks = [
+                ":" + "-" * (w + 1) if k < 2 else "-" * (w + 1) + ":" for k, w in enumerate(widths)
+            ]
+            lines.append("|" + "|".join(marks) + "|")
+    return [*lines, ""]
+
+
+def _world(context: PaperContext) -> list[str]:
+    """Return the section that says what was put into the world on purpose."""
+    cell = context.config.get("world", {}).get("min_classes_per_cell")
+    classes = f"at least {cell} classes" if cell else "some classes"
+    rate = context.config.get("tuning", {}).get("lr")
+    notes = [
+        "**The models are small and were pre-trained here**, each on a corpus of its own whose "
+        "class prior and visibility of parts are known. Compare directions with the paper, not "
+        "numbers.",
+        "**Pre-training keeps the prior.** Its contrastive loss weighs captions by their "
+        "frequency. With duplicate captions the usual InfoNCE balances the prior away, and there "
+        "would be no parameter imbalance to study.",
+        "**The corpora show different parts.** A class can be told by its head or by its body, and "
+        "the corpora differ in which of the two they mostly show. This is the incomplete semantic "
+        "factor that backdoor adjustment is about: fusion has something to gain.",
+        "**Data and parameter imbalance are kept apart.** The order of the classes downstream is "
+        "drawn so that training counts do not go with any corpus' prior, and each of the nine "
+        f"D x P groups has {classes}. A random order would mix the two up.",
+    ]
+    if rate not in (None, PAPER_RATE):
+        notes.append(
+            f"**Tuning uses the learning rate {rate:g}**, the paper {PAPER_RATE:g} "
+            "([Table 10](tables/table_10.md))."
+        )
+    return ["## What is deliberate in this world", "", *(f"- {note}" for note in notes), ""]

@@ -1,0 +1,19 @@
+"""Stage tables: tables of the paper."""
+
+from collections.abc import Sequence
+
+from dualtail.jobs import PaperJob
+from dualtail.paper.layout import write_paper_table
+from dualtail.paper.tables import build_table
+from dualtail.stages.paper_inputs import paper_context, scores_and_costs
+
+
+def run(numbers: Sequence[int], job: PaperJob) -> None:
+    """Write tables as CSV, Markdown and LaTeX.
+
+    Raises:
+        UserError: no such table, or the scores lack rows that it shows.
+    """
+    scores, context = scores_and_costs(job), paper_context(job)
+    for number in numbers:
+        write_paper_table(build_table(number, scores, context), job.root / "tables")

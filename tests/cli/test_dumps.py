@@ -1,0 +1,231 @@
+"""The verbs on dumps as a user runs them: from arrays of their own to scores, without torch."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from scipy.special import log_softmax, logsumexp
+
+from dualtail.cli.program import program
+from dualtail.outputs import Outputs, read_outputs, write_outputs
+
+Make = Callable[..., Outputs]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str, fails: bool = False) -> Result:
+        result = CliRunner().invoke(program, list(arguments))
+        assert (result.exit_code != 0) == fails, result.output
+        if fails:
+            assert isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def arrays(tmp_path: Path) -> Path:
+    """Arrays of a user's own: 60 images, 4 classes."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 4
+    logits = rng.normal(size=(60, 4)) + 2 * np.eye(4)[labels] + [1.5, 0, 0, -1]
+    np.save(tmp_path / "L.npy", logits)
+    np.save(tmp_path / "y.npy", labels)
+    (tmp_path / "names.txt").write_text("cat\ndog\ntench\nfruit bat\n")
+    (tmp_path / "counts.csv").write_text("count\n200\n50\n30\n5\n")
+    return tmp_path
+
+
+def import_arrays(run: Run, out: str = "dump.safetensors", *more: str) -> None:
+    run(
+        *["import-outputs", "--logits", "L.npy", "--labels", "y.npy"],
+        *["--class-names", "names.txt", "--out", out, *more],
+    )
+
+
+def test_from_arrays_to_scores(run: Run, arrays: Path) -> None:
+    import_arrays(run)
+    shown = run("inspect", "dump.safetensors").output
+    expected = 100 * np.mean(np.load("L.npy").argmax(1) == np.load("y.npy"))
+    assert f"{expected:.2f} %" in shown
+    assert "4 (15 to 15 images each)" in shown
+    run("prior", "dump.safetensors", "--bootstrap", "20", "--out", "q.csv")
+    q = pd.read_csv("q.csv")
+    assert list(q) == ["class_index", "class_name", "q", "ci_low", "ci_high"]
+    assert q["q"].sum() == pytest.approx(1)
+    assert list(q.sort_values("q")["class_name"])[::3] == ["fruit bat", "cat"]
+    run("adjust", "dump.safetensors", "--prior", "q.csv", "--out", "adjusted.safetensors")
+    result = run(
+        *["score", "dump.safetensors", "adjusted.safetensors", "--train-counts", "counts.csv"],
+        *["--prior", "q.csv", "--bootstrap", "50", "--out", "scores.csv"],
+    )
+    scores = pd.read_csv("scores.csv", keep_default_na=False)
+    overall = scores[(scores["metric"] == "accuracy") & (scores["scheme"] == "all")]
+    before = overall[overall["kind"] == "imported"]["value"].astype(float).item()
+    assert before == pytest.approx(expected)
+    assert f"{expected:.2f} %" in result.output
+    assert {"D-Many", "P-Few", "D-Few/P-Few"} <= set(scores["group"])
+
+
+def test_scores_need_neither_counts_nor_a_prior(run: Run, arrays: Path) -> None:
+    import_arrays(run)
+    run("score", "dump.safetensors", "--bootstrap", "20", "--out", "scores.csv")
+    assert set(pd.read_csv("scores.csv")["scheme"]) == {"all"}
+
+
+@pytest.mark.parametrize("mode", ["logits", "probabilities"])
+def test_fusing_equals_the_formula(
+    run: Run, tmp_path: Path, make_outputs: Make, mode: str
+) -> None:
+    members = [make_outputs(seed=s, members=[m]) for s, m in enumerate(["a", "b", "c"])]
+    files = [f"{i}.safetensors" for i in range(3)]
+    for file, outputs in zip(files, members, strict=True):
+        write_outputs(file, outputs)
+    run("fuse", *files, "--mode", mode, "--weights", "2,1,1", "--out", "f.safetensors")
+    fused = read_outputs("f.safetensors")
+    logits = np.stack([m.logits.astype(float) for m in members])
+    weights = np.array([0.5, 0.25, 0.25])[:, None, None]
+    if mode == "logits":
+        expected = (weights * logits).sum(0)
+    else:
+        expected = logsumexp(log_softmax(logits, axis=2), axis=0, b=weights)
+    np.testing.assert_allclose(fused.logits, expected, atol=5e-3)
+    assert fused.header.members == ["a", "b", "c"]
+    assert fused.header.kind == "fused"
+    assert fused.header.fusion == mode
+    assert fused.header.weights == [0.5, 0.25, 0.25]
+    assert fused.header.loss == "la"
+
+
+def test_gla_is_equation_4(run: Run, tmp_path: Path, make_outputs: Make) -> None:
+    zero_shot = make_outputs(seed=1, kind="zero-shot", peft="", loss="", **{})
+    tuned = make_outputs(seed=2, loss="ce")
+    write_outputs("zs.safetensors", zero_shot)
+    write_outputs("ce.safetensors", tuned)
+    q = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
+    counts = np.array([300, 100, 50, 20, 5])
+    lines = [f"{i},class {i},{value}" for i, value in enumerate(q)]
+    Path("q.csv").write_text("class_index,class_name,q\n" + "\n".join(lines) + "\n")
+    Path("c.csv").write_text("count\n" + "\n".join(map(str, counts)) + "\n")
+    priors = ["--prior", "q.csv", "--train-counts", "c.csv"]
+    run("adjust", "ce.safetensors", *priors, "--zero-shot", "zs.safetensors", "--out", "g.safetensors")
+    expected = (
+        zero_shot.logits.astype(float) - np.log(q)
+        + tuned.logits.astype(float) - np.log(counts / counts.sum())
+    )
+    found = read_outputs("g.safetensors")
+    np.testing.assert_allclose(found.logits, expected, atol=1e-2)
+    assert (found.header.kind, found.header.adjustment) == ("adjusted", "gla")
+    message = run("adjust", "ce.safetensors", *priors, "--out", "x.safetensors", fails=True).output
+    assert "--zero-shot together (GLA)" in message
+
+
+def test_dumps_that_do_not_belong_together_are_refused(
+    run: Run, tmp_path: Path, make_outputs: Make
+) -> None:
+    write_outputs("a.safetensors", make_outputs())
+    write_outputs("val.safetensors", make_outputs(split="val"))
+    write_outputs("c4.safetensors", make_outputs(c=4))
+    for other, message in (
+        ("val.safetensors", "different splits, 'test' and 'val'"),
+        ("c4.safetensors", "different class counts, 5 and 4"),
+    ):
+        result = run("fuse", "a.safetensors", other, "--out", "f.safetensors", fails=True)
+        assert "a.safetensors and " + other in result.output
+        assert message in result.output
+    assert not Path("f.safetensors").exists()
+    assert "numbers with commas" in run(
+        "fuse", "a.safetensors", "a.safetensors", "--weights", "x", "--out", "f", fails=True
+    ).output
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.__setitem__((3, 1), np.nan), "logit nan at row 3, class 1 (dog)"),
+        (lambda a: a.__setitem__((3, 1), np.inf), "logit inf at row 3, class 1 (dog)"),
+        (lambda a: a.__setitem__((3, 1), 1e300), "logit inf at row 3"),
+    ],
+)
+def test_bad_logits_are_refused(
+    run: Run, arrays: Path, change: Callable[[np.ndarray], None], message: str
+) -> None:
+    logits = np.load("L.npy")
+    change(logits)
+    np.save("L.npy", logits)
+    result = run(
+        *["import-outputs", "--logits", "L.npy", "--labels", "y.npy"],
+        *["--class-names", "names.txt", "--out", "dump.safetensors"],
+        fails=True,
+    )
+    assert message in result.output
+    assert not Path("dump.safetensors").exists()
+
+
+def test_pickled_and_broken_arrays_are_refused(run: Run, arrays: Path) -> None:
+    np.save("y.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    base = ["import-outputs", "--logits", "L.npy", "--class-names", "names.txt", "--out", "d"]
+    assert "not a .npy array of numbers" in run(*base, "--labels", "y.npy", fails=True).output
+    Path("y.npy").write_bytes(b"\x93NUMPY")
+    assert "not a .npy array of numbers" in run(*base, "--labels", "y.npy", fails=True).output
+    assert "none.npy: no such file" in run(*base, "--labels", "none.npy", fails=True).output
+    np.save("y.npy", np.full(60, 4))
+    assert "label 4 of row 0 is outside 0..3" in run(*base, "--labels", "y.npy", fails=True).output
+    np.save("y.npy", np.full(60, 0.5))
+    assert "labels must be integers" in run(*base, "--labels", "y.npy", fails=True).output
+
+
+def test_half_precision_stays_half_precision(run: Run, arrays: Path) -> None:
+    np.save("L.npy", np.load("L.npy").astype(np.float16))
+    import_arrays(run)
+    assert read_outputs("dump.safetensors").logits.dtype == np.float16
+
+
+def test_an_absent_class_gets_a_finite_prior_and_is_named(run: Run, arrays: Path) -> None:
+    labels = np.load("y.npy")
+    keep = labels != 2
+    np.save("y.npy", labels[keep])
+    logits = np.load("L.npy")[keep]
+    logits[:, 1] = -50  # never predicted
+    np.save("L.npy", logits)
+    import_arrays(run)
+    result = run("prior", "dump.safetensors", "--ridge", "0", "--bootstrap", "5", "--out", "q.csv")
+    assert np.isfinite(pd.read_csv("q.csv")["q"]).all()
+    assert (pd.read_csv("q.csv")["q"] > 0).all()
+    assert "2 (tench)" in result.output
+    assert "1 (dog)" in result.output
+
+
+def test_a_wrong_verb_and_a_wrong_ridge_name_the_right_one(run: Run, arrays: Path) -> None:
+    assert "no verb 'scroe', did you mean 'score'?" in run("scroe", fails=True).output
+    assert "neither auto nor a number" in run(
+        "prior", "x", "--ridge", "some", "--out", "q", fails=True
+    ).output
+    assert "negative" in run("prior", "x", "--ridge=-1", "--out", "q", fails=True).output
+
+
+def test_help_mentions_every_verb(run: Run) -> None:
+    text = run("--help").output
+    for verb in program.commands:
+        assert verb in text
+        assert len(run(verb, "--help").output) > 80
+
+
+def test_verbs_on_dumps_do_not_import_torch() -> None:
+    code = (
+        "import sys\n"
+        "from dualtail.stages import adjust, collect, combine, fuse, import_outputs, inspect, prior\n"
+        "from dualtail.stages import score, tables, figures, summary\n"
+        "import dualtail.plan, dualtail.default_config\n"
+        "assert 'torch' not in sys.modules, 'torch'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

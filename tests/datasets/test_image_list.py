@@ -1,0 +1,106 @@
+"""Image lists, class names and training counts: what is read, and what is refused with file and line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtail.datasets.image_list import read_class_names, read_image_list
+from dualtail.datasets.train_counts import read_counts_csv, write_counts_csv
+from dualtail.errors import UserError
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_paths_may_hold_spaces_and_other_letters(tmp_path: Path) -> None:
+    images = read_image_list(write(tmp_path / "a.txt", "x/ä b.jpg 0\ny.png 2\n\n"))
+    assert images.paths == ["x/ä b.jpg", "y.png"]
+    np.testing.assert_array_equal(images.labels, [0, 2])
+    np.testing.assert_array_equal(images.counts(4), [1, 0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty image list"),
+        ("\n\n", "empty image list"),
+        ("a.jpg 0\nb.jpg\n", "line 2: 'b.jpg' is not"),
+        ("a.jpg -1\n", "line 1"),
+        ("a.jpg 1.0\n", "line 1"),
+        ("a.jpg 0\n\nb.jpg 1\n", "line 2: '' is not"),
+        ("a.jpg 0\nb c.jpg 3\n", r"line 2: b c\.jpg: label 3 is outside 0\.\.2 \(3 class names\)"),
+    ],
+)
+def test_bad_lists_are_refused_with_the_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_image_list(write(tmp_path / "a.txt", text), 3)
+
+
+def test_unreadable_lists_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read: No such file"):
+        read_image_list(tmp_path / "none.txt")
+    (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_image_list(tmp_path / "b.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no class names"),
+        ("a\n\nb\n", "line 2: blank class name"),
+        ("a\nb\na\n", "line 3: class 'a' is on line 1 already"),
+    ],
+)
+def test_bad_class_names_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_class_names(write(tmp_path / "n.txt", text))
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
+def test_counts_round_trip(tmp_path_factory: pytest.TempPathFactory, counts: list[int]) -> None:
+    path = tmp_path_factory.mktemp("counts") / "c.csv"
+    names = [f'a "{i}", b' for i in range(len(counts))]
+    write_counts_csv(path, names, np.array(counts))
+    np.testing.assert_array_equal(read_counts_csv(path, names), counts)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class_index,class_name\n0,a\n", "needs a header with a column `count`"),
+        ("count\n3\n4.5\n", "line 3: count '4.5' is not a number"),
+        ("count\n3\n-4\n", "line 3"),
+        ("count\n3\n", "1 classes, expected 2"),
+        ("class_name,count\na,3\nc,4\n", "line 3: class 'c', expected 'b'"),
+    ],
+)
+def test_bad_counts_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_counts_csv(write(tmp_path / "c.csv", text), ["a", "b"])
+
+
+def test_the_real_lists_have_the_published_sizes(shared: Path) -> None:
+    import gzip
+    import shutil
+    import tempfile
+
+    known = {
+        "Places_LT/Places_LT_train.txt.gz": (62_500, 365),
+        "Places_LT/Places_LT_test.txt.gz": (36_500, 365),
+        "ImageNet_LT/ImageNet_LT_val.txt.gz": (20_000, 1000),
+        "iNaturalist18/iNaturalist18_val.txt.gz": (24_426, 8142),
+    }
+    for name, (n_images, n_classes) in known.items():
+        with tempfile.NamedTemporaryFile(suffix=".txt") as plain:
+            with gzip.open(shared / "data/splits" / name) as packed:
+                shutil.copyfileobj(packed, plain)
+            plain.flush()
+            images = read_image_list(Path(plain.name), n_classes)
+        assert len(images) == n_images
+        assert (images.counts(n_classes) > 0).all()

@@ -1,0 +1,148 @@
+"""Loading through open_clip: the same outputs as open_clip's own calls, and every refusal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dualtail.config import Transform
+from dualtail.errors import UserError
+from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
+from dualtail.foundation.zero_shot import ZeroShotModel, captions, text_features
+
+ARCHITECTURE = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
+
+
+def make_spec(**changes: Any) -> FoundationSpec:
+    values = {
+        "member": "clip",
+        "architecture": "world-vit-8",
+        "architecture_config": ARCHITECTURE,
+        "transform": Transform(resize=32, crop=32),
+        "templates": ["a photo of a {}."],
+    }
+    return FoundationSpec.model_validate(values | changes)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from open_clip.model import CLIP
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "clip.safetensors"
+    save_file(CLIP(**ARCHITECTURE).state_dict(), path)
+    return path
+
+
+def test_zero_shot_equals_open_clips_own_forward(checkpoint: Path) -> None:
+    spec = make_spec(weights=checkpoint, templates=["a photo of a {}.", "a drawing of a {}."])
+    model, _ = load_foundation(spec)
+    names = ["sea_lion", "tench", "owl"]
+    text = text_features(model, tokenizer_of(spec), names, spec.templates, batch_size=2)
+    images = torch.randn(5, 3, 32, 32)
+    logits, features = ZeroShotModel(model, text)(images)
+    tokens = tokenizer_of(spec)
+    with torch.no_grad():
+        parts = [
+            model.encode_text(tokens([t.format(n) for n in ["sea lion", "tench", "owl"]]), True)
+            for t in spec.templates
+        ]
+        mean = sum(parts) / 2
+        mean = mean / mean.norm(dim=-1, keepdim=True)
+        expected = model.logit_scale.exp() * model.encode_image(images, normalize=True) @ mean.T
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    assert features.shape == (5, ARCHITECTURE["vision_cfg"]["width"])
+
+
+def test_quickgelu_changes_the_model(checkpoint: Path) -> None:
+    images = torch.randn(2, 3, 32, 32)
+    native, _ = load_foundation(make_spec(weights=checkpoint))
+    quick, _ = load_foundation(make_spec(weights=checkpoint, activation="quickgelu"))
+    assert "QuickGELU" in str(quick.visual)
+    assert not torch.allclose(native.encode_image(images), quick.encode_image(images))
+
+
+def test_captions_fill_the_slot_and_nothing_else() -> None:
+    assert captions("a {}!", ["sea_lion", "{}", "%s \\n"]) == ["a sea lion!", "a {}!", "a %s \\n!"]
+
+
+def test_pickles_are_never_loaded(tmp_path: Path) -> None:
+    import pickle
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "boom",))
+
+    (tmp_path / "w.pt").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(UserError, match=r"w\.pt: not a checkpoint of tensors alone"):
+        load_foundation(make_spec(weights=tmp_path / "w.pt"))
+    torch.save(Bomb(), tmp_path / "z.pt")
+    with pytest.raises(UserError, match=r"z\.pt: not a checkpoint of tensors alone"):
+        load_foundation(make_spec(weights=tmp_path / "z.pt"))
+    assert not (tmp_path / "boom").exists()
+
+
+def test_a_pt_file_of_tensors_loads(checkpoint: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    torch.save(load_file(checkpoint), tmp_path / "w.pt")
+    model, _ = load_foundation(make_spec(weights=tmp_path / "w.pt"))
+    reference, _ = load_foundation(make_spec(weights=checkpoint))
+    for a, b in zip(model.parameters(), reference.parameters(), strict=True):
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def test_broken_weights_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such weights file"):
+        load_foundation(make_spec(weights=tmp_path / "none.safetensors"))
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"cut\.safetensors: truncated"):
+        load_foundation(make_spec(weights=cut))
+    save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match=r"does not load into world-vit-8"):
+        load_foundation(make_spec(weights=tmp_path / "other.safetensors"))
+
+
+def test_unknown_architectures_and_tags_name_the_nearest() -> None:
+    unknown = make_spec(architecture="ViT-B-61", architecture_config=None, tag="openai")
+    with pytest.raises(UserError, match="no 'ViT-B-61', did you mean 'ViT-B-16'"):
+        load_foundation(unknown)
+    tag = make_spec(architecture="ViT-B-16", architecture_config=None, tag="openia")
+    with pytest.raises(UserError, match="has no tag 'openia', did you mean 'openai'"):
+        load_foundation(tag)
+
+
+def test_weights_that_are_not_here_are_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    spec = make_spec(architecture="ViT-B-16", architecture_config=None, tag="laion2b_s34b_b88k")
+    with pytest.raises(UserError, match="not in the local hub cache"):
+        load_foundation(spec)
+
+
+def test_an_activation_that_the_weights_were_not_trained_with_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """open_clip only warns. The tag's file is replaced, so that the check is reached offline."""
+    from dualtail.foundation import loading
+
+    file = tmp_path / "w.safetensors"
+    save_file({"x": torch.zeros(1)}, file)
+    monkeypatch.setattr(loading, "_cached_weights", lambda spec, name: file)
+    spec = make_spec(architecture="ViT-B-16", architecture_config=None, tag="openai")
+    with pytest.raises(UserError, match="trained with QuickGELU, ViT-B-16 has GELU; use ViT-B-16-qui"):
+        load_foundation(spec)
+    quick = "ViT-B-16-quickgelu"
+    spec = make_spec(architecture=quick, architecture_config=None, tag="laion2b_s34b_b88k")
+    with pytest.raises(UserError, match=r"trained with GELU|has no tag"):
+        load_foundation(spec)

@@ -1,0 +1,152 @@
+"""A small run: two datasets, three members, scored once for all tests of the paper."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dualtail.bias.combined_outputs import adjust_outputs, fuse_outputs
+from dualtail.outputs import Outputs, OutputsHeader
+from dualtail.paper.context import PaperContext
+from dualtail.scores.schema import PER_CLASS, as_frame, concatenate
+from dualtail.scores.table import score_outputs
+
+MEMBERS = {"clip": "CLIP", "openclip": "OpenCLIP", "metaclip": "MetaCLIP"}
+DATASETS = {"world_objects": "World-Objects", "world_places": "World-Places"}
+C, IMAGES = 18, 10
+COUNTS = np.repeat([200, 50, 5], C // 3)
+Q = np.tile([6.0, 2.0, 0.5], C // 3) / 51
+
+
+def dumps_of(dataset: str) -> list[Outputs]:
+    """Zero-shot logits carry log q, CE-tuned ones a part of it and log pi_s as well."""
+    rng = np.random.default_rng(len(dataset))
+    labels = np.repeat(np.arange(C), IMAGES)
+    log_q, log_pi = np.log(Q), np.log(COUNTS / COUNTS.sum())
+
+    def dump(kind: str, member: str, logits: np.ndarray, **tuning) -> Outputs:
+        header = OutputsHeader(
+            kind=kind,
+            dataset=dataset,
+            split="test",
+            split_hash=dataset,
+            class_names=[f"cat_{i}&co" for i in range(C)],
+            members=[member],
+            **tuning,
+        )
+        logits = logits.astype(np.float16)
+        return Outputs(header, logits, labels, np.arange(labels.size), source=f"{member}-{kind}")
+
+    def evidence(strength: float) -> np.ndarray:
+        logits = rng.normal(size=(labels.size, C))
+        logits[np.arange(labels.size), labels] += strength
+        return logits
+
+    found = []
+    for member in MEMBERS:
+        zero_shot = dump("zero-shot", member, evidence(2.0) + 1.0 * log_q)
+        base = evidence(3.0) + 0.6 * log_q
+        tuning = {"peft": "adaptformer", "seed": 0}
+        la = dump("tuned", member, base, loss="la", **tuning)
+        ce = dump("tuned", member, base + log_pi, loss="ce", **tuning)
+        adjusted = [
+            adjust_outputs(name, ce, zero_shot, Q, COUNTS) for name in ("gla", "gla-zs", "gla-ft")
+        ]
+        found += [zero_shot, ce, la, *adjusted]
+    tuned = [d for d in found if d.header.kind == "tuned" and d.header.loss == "la"]
+    for size in (2, 3):
+        for subset in combinations(tuned, size):
+            found += [fuse_outputs(subset, mode) for mode in ("logits", "probabilities")]
+    return found
+
+
+def other_rows(dataset: str) -> list[dict]:
+    shared = {
+        "run": "toy",
+        "dataset": dataset,
+        "loss": "",
+        "adjustment": "",
+        "fusion": "",
+        "seed": None,
+        "scheme": "all",
+        "group": "Overall",
+        "n_classes": 0,
+        "ci_low": float("nan"),
+        "ci_high": float("nan"),
+    }
+    rows = []
+    for i, member in enumerate(MEMBERS):
+        prior = {"kind": "prior", "members": member, "peft": "", "split": "val"}
+        factor = {"metric": "imbalance_factor", "value": 12.0 + i, "ci_low": 9.0, "ci_high": 20.0}
+        rows.append(shared | prior | factor)
+        cost = {"kind": "cost", "members": member, "peft": "adaptformer", "split": ""}
+        cost |= {"loss": "la", "seed": 0}
+        for metric, value in (("gflops", 0.5), ("images_per_second", 3000.0), ("parameters", 1e4)):
+            rows.append(shared | cost | {"metric": metric, "value": value * (i + 1)})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def run() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(score table, table of class accuracies)."""
+    d_groups = np.repeat(["D-Many", "D-Medium", "D-Few"], C // 3)
+    p_groups = np.tile(["P-Many", "P-Medium", "P-Few"], C // 3)
+    tables, classes = [], []
+    for dataset in DATASETS:
+        scores = score_outputs(
+            dumps_of(dataset),
+            run="toy",
+            train_counts=COUNTS,
+            d_groups=d_groups,
+            p_groups=p_groups,
+            q=Q,
+            replicates=100,
+        )
+        tables += [scores.table, as_frame(other_rows(dataset))]
+        classes.append(scores.per_class)
+    return concatenate(tables), concatenate(classes, PER_CLASS)
+
+
+@pytest.fixture(scope="session")
+def scores(run) -> pd.DataFrame:
+    return run[0]
+
+
+@pytest.fixture(scope="session")
+def per_class(run) -> pd.DataFrame:
+    return run[1]
+
+
+@pytest.fixture
+def context() -> PaperContext:
+    prior = pd.DataFrame(
+        {
+            "class_index": range(C),
+            "class_name": [f"cat_{i}&co" for i in range(C)],
+            "q": Q,
+            "q_true": Q[::-1],
+        }
+    )
+    return PaperContext(
+        run="toy",
+        datasets=DATASETS,
+        members=MEMBERS,
+        pefts={"adaptformer": "AdaptFormer"},
+        roles={"world_objects": "imagenet_lt", "world_places": "places365_lt"},
+        config={
+            "tuning": {
+                "lr": 0.1,
+                "epochs": 5,
+                "batch_size": 128,
+                "momentum": 0.9,
+                "weight_decay": 5e-4,
+                "cosine_scale": 25.0,
+            },
+            "datasets": {"world_places": {"tuning": {"epochs": 7}}},
+            "prior": {"split": "val"},
+            "world": {"min_classes_per_cell": 3},
+        },
+        priors={(d, m): prior for d in DATASETS for m in MEMBERS},
+        world=True,
+    )

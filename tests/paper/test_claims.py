@@ -1,0 +1,190 @@
+"""Verdicts follow from intervals by the stated rules."""
+
+import pytest
+
+from dualtail.errors import UserError
+from dualtail.paper import claims
+from dualtail.paper.claims import Evidence, percent, points
+from dualtail.paper.context import PaperContext
+from dualtail.paper.lookup import Cell, ScoreLookup
+from dualtail.scores.schema import as_frame
+
+CONTEXT = PaperContext(
+    run="r",
+    datasets={"d": "D"},
+    members={"a": "A", "b": "B"},
+    pefts={"p": "P"},
+)
+GROUPS = {
+    "all": ["Overall"],
+    "D": ["D-Many", "D-Medium", "D-Few"],
+    "P": ["P-Many", "P-Medium", "P-Few"],
+}
+
+
+def rows(who, metric, scheme, group, value, half):
+    kind, members, loss, adjustment, fusion = who
+    return {
+        "run": "r",
+        "dataset": "d",
+        "kind": kind,
+        "members": members,
+        "peft": "" if kind == "zero-shot" else "p",
+        "loss": loss,
+        "adjustment": adjustment,
+        "fusion": fusion,
+        "seed": None if kind == "zero-shot" else 0,
+        "split": "test",
+        "scheme": scheme,
+        "group": group,
+        "metric": metric,
+        "n_classes": 9,
+        "value": value,
+        "ci_low": value - half,
+        "ci_high": value + half,
+    }
+
+
+def everyone():
+    found = []
+    for m in "ab":
+        found += [
+            ("zero-shot", m, "", "", ""),
+            ("tuned", m, "ce", "", ""),
+            ("tuned", m, "la", "", ""),
+        ]
+        found += [("adjusted", m, "ce", a, "") for a in ("gla", "gla-zs", "gla-ft")]
+    found += [("fused", "a+b", "la", "", mode) for mode in ("logits", "probabilities")]
+    return found
+
+
+def pairs():
+    found = [("tuned", m, "la|ce", "", "") for m in "ab"]
+    found += [("adjusted", m, "ce|la", "gla|", "") for m in "ab"]
+    found += [("fused", f"a+b|{m}", "la", "", mode) for m in "ab" for mode in ("logits",)]
+    return found
+
+
+def evidence(changes=None, half=2.0):
+    """A run in which every accuracy is 50 and every difference 0, but for `changes`."""
+    changes = changes or {}
+    table = []
+
+    def add(who, metric, scheme, group, value):
+        key = (who[0], who[1], who[2], who[3], metric, group)
+        table.append(rows(who, metric, scheme, group, changes.get(key, value), half))
+
+    for who in everyone():
+        for scheme, groups in GROUPS.items():
+            for group in groups:
+                add(who, "accuracy", scheme, group, 50.0)
+        add(who, "spread", "D", claims.D_SPREAD, 0.0)
+        add(who, "spread", "P", claims.P_SPREAD, 0.0)
+    for who in pairs():
+        for scheme, groups in GROUPS.items():
+            for group in groups:
+                add(who, "accuracy_gain", scheme, group, 0.0)
+        add(who, "spread_gain", "D", claims.D_SPREAD, 0.0)
+        add(who, "spread_gain", "P", claims.P_SPREAD, 0.0)
+    for kind, loss in (("zero-shot", ""), ("tuned", "ce"), ("tuned", "la")):
+        add((kind, "a|b", loss, "", ""), "average_gap", "all", "Overall", 10.0)
+    return Evidence(ScoreLookup(as_frame(table), CONTEXT), CONTEXT, "d")
+
+
+D, P = claims.D_SPREAD, claims.P_SPREAD
+ZS = ("zero-shot", "a", "", "")
+CE, LA = ("tuned", "a", "ce", ""), ("tuned", "a", "la", "")
+LA_CE, GLA = ("tuned", "a", "la|ce", ""), ("adjusted", "a", "ce", "gla")
+
+
+def tail_gain(spreads, few):
+    """The fusion's gain on both Few groups, and its change of the spreads Many minus Few."""
+    pair = ("fused", "a+b|a", "la", "")
+    return {(*pair, "spread_gain", group): value for group, value in spreads.items()} | {
+        (*pair, "accuracy_gain", group): few for group in ("D-Few", "P-Few")
+    }
+
+
+CASES = [
+    (claims.zero_shot_bias, {}, "does not hold"),
+    (claims.zero_shot_bias, {(*ZS, "spread", P): 30}, "holds"),
+    (claims.zero_shot_bias, {(*ZS, "spread", P): 30, (*ZS, "spread", D): 40}, "in part"),
+    (claims.zero_shot_bias, {(*ZS, "spread", P): 30, (*ZS, "spread", D): -40}, "in part"),
+    (claims.zero_shot_bias, {(*ZS, "spread", P): -30}, "does not hold"),
+    (claims.la_repairs_data, {}, "not resolved"),
+    (claims.la_repairs_data, {(*CE, "spread", D): 30, (*LA_CE, "spread_gain", D): -30}, "holds"),
+    (
+        claims.la_repairs_data,
+        {(*CE, "spread", D): 30, (*LA_CE, "spread_gain", D): 5},
+        "does not hold",
+    ),
+    (claims.la_leaves_parameters, {(*CE, "spread", P): 30}, "does not hold"),
+    (
+        claims.la_leaves_parameters,
+        {(*CE, "spread", P): 30, (*LA, "spread", P): 29, (*CE, "spread", D): 30},
+        "holds",
+    ),
+    (
+        claims.la_leaves_parameters,
+        {
+            (*CE, "spread", P): 30,
+            (*LA, "spread", P): 10,
+            (*CE, "spread", D): 30,
+            (*LA, "spread", D): 28,
+        },
+        "in part",
+    ),
+    (claims.gla_after_tuning, {(*GLA, "spread", P): 1.9}, "does not hold"),
+    (claims.gla_after_tuning, {(*GLA, "spread", P): 2.1}, "holds"),
+    (claims.fusion_helps, {}, "does not hold"),
+    (claims.fusion_helps, {("fused", "a+b|a", "la", "", "accuracy_gain", "Overall"): 9}, "in part"),
+    (
+        claims.fusion_helps,
+        {("fused", f"a+b|{m}", "la", "", "accuracy_gain", "Overall"): 9 for m in "ab"},
+        "holds",
+    ),
+    (claims.fusion_helps_the_tail, {}, "not resolved"),
+    (claims.fusion_helps_the_tail, tail_gain({D: -9, P: -9}, few=9), "holds"),
+    (claims.fusion_helps_the_tail, tail_gain({D: -9, P: 9}, few=9), "in part"),
+    (claims.fusion_helps_the_tail, tail_gain({D: -9, P: -9}, few=0), "not resolved"),
+    (claims.fusion_helps_the_tail, tail_gain({D: 9, P: 0}, few=9), "does not hold"),
+    (claims.gaps_shrink, {}, "does not hold"),
+    (
+        claims.gaps_shrink,
+        {("tuned", "a|b", "la", "", "average_gap", "Overall"): 3},
+        "holds",
+    ),
+]
+
+
+@pytest.mark.parametrize(("judge", "changes", "verdict"), CASES)
+def test_verdicts(judge, changes, verdict):
+    claim = judge(evidence(changes))
+    assert claim.verdict == verdict
+    assert all(sentence.endswith(".") and "nan" not in sentence for sentence in claim.sentences)
+
+
+def test_the_tail_gain_is_the_negative_change_of_the_spread():
+    changes = {("fused", "a+b|a", "la", "", "spread_gain", D): -9.0}
+    text = claims.fusion_helps_the_tail(evidence(changes)).sentences[0]
+    assert "D-Few gains +9.0 points [+7.0, +11.0] more than D-Many" in text
+
+
+def test_losses_of_cells_are_listed():
+    found = evidence({("tuned", "a", "la|ce", "", "accuracy_gain", "Overall"): 4.0})
+    text = " ".join(claims.la_leaves_parameters(found).sentences)
+    assert "changes accuracy by +4.0 points [+2.0, +6.0]; no nine-group cell loses" in text
+
+
+def test_numbers_in_words():
+    assert percent(Cell(61.04, 59.4, 62.6)) == "61.0 % [59.4, 62.6]"
+    assert points(Cell(-7.9, -9.7, 0.0)) == "−7.9 points [−9.7, +0.0]"
+    assert percent(Cell(5.0)) == "5.0 %"
+
+
+def test_a_single_member_cannot_be_fused():
+    alone = PaperContext(run="r", datasets={"d": "D"}, members={"a": "A"}, pefts={"p": "P"})
+    found = Evidence(ScoreLookup(as_frame([]), alone), alone, "d")
+    for judge in (claims.fusion_helps, claims.fusion_helps_the_tail, claims.gaps_shrink):
+        with pytest.raises(UserError, match="single foundation model"):
+            judge(found)

@@ -1,0 +1,135 @@
+"""The figures: what they draw, and their files."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dualtail.errors import UserError
+from dualtail.paper.figures import FIGURES, build_figure
+from dualtail.paper.figures.figure_03 import smooth
+from dualtail.paper.heatmap import _ink
+from dualtail.paper.style import write_paper_figure
+
+
+def test_figure_2_data_are_the_nine_groups(scores, per_class, context):
+    data = build_figure(2, scores, per_class, context).data
+    assert len(data) == 18
+    assert data["panel"].tolist() == 9 * ["CE"] + 9 * ["LA"]
+    row = data.query("panel == 'LA' and p_group == 'P-Few' and d_group == 'D-Many'").iloc[0]
+    expected = scores.query(
+        "dataset == 'world_places' and kind == 'tuned' and members == 'clip' and loss == 'la' "
+        "and group == 'D-Many/P-Few' and metric == 'accuracy'"
+    ).iloc[0]
+    assert (row["value"], row["low"], row["high"]) == tuple(
+        expected[["value", "ci_low", "ci_high"]]
+    )
+
+
+def test_figure_6_data_are_the_fusion_and_its_gain(scores, per_class, context):
+    data = build_figure(6, scores, per_class, context).data.set_index(
+        ["panel", "p_group", "d_group"]
+    )["value"]
+    single = build_figure(2, scores, per_class, context).data.query("panel == 'LA'")
+    single = single.set_index(["p_group", "d_group"])["value"]
+    for key in single.index:
+        assert data["fused", *key] - single[key] == pytest.approx(data["gain", *key], abs=1e-5)
+
+
+def test_figure_3_data_are_sorted_class_accuracies(scores, per_class, context):
+    data = build_figure(3, scores, per_class, context).data
+    assert len(data) == 2 * 3 * 18
+    for order in ("train_count", "q"):
+        for curve in ("zero-shot", "CE", "LA"):
+            part = data[(data["order"] == order) & (data["curve"] == curve)]
+            assert part["rank"].tolist() == list(range(1, 19))
+            assert part[order].is_monotonic_decreasing
+            assert sorted(part["class_index"]) == list(range(18))
+    la = data.query("order == 'q' and curve == 'LA'").set_index("class_index")["accuracy"]
+    mine = per_class.query(
+        "dataset == 'world_places' and kind == 'tuned' and members == 'clip' and loss == 'la'"
+    ).set_index("class_index")["accuracy"]
+    assert la.sort_index().to_dict() == mine.to_dict()
+
+
+def test_smoothing():
+    flat = smooth(np.full(20, 7.0), 2.0)
+    np.testing.assert_allclose(flat, 7.0)
+    values = np.random.default_rng(0).random(20)
+    # By hand at one inner and one end position.
+    for i in (0, 9):
+        weights = [np.exp(-0.5 * ((i - j) / 2.0) ** 2) for j in range(20)]
+        assert smooth(values, 2.0)[i] == pytest.approx(np.average(values, weights=weights))
+    np.testing.assert_allclose(smooth(np.arange(41.0), 2.0)[20], 20.0)
+    gap = values.copy()
+    gap[5] = np.nan
+    assert np.isfinite(smooth(gap, 1.0)).all()
+
+
+@pytest.mark.parametrize("number", FIGURES)
+def test_files_are_complete_and_equal_in_two_runs(scores, per_class, context, number, tmp_path):
+    written = [
+        write_paper_figure(build_figure(number, scores, per_class, context), tmp_path / folder)
+        for folder in ("a", "b")
+    ]
+    assert [p.name for p in written[0]] == [
+        f"figure_0{number}{s}" for s in (".pdf", ".png", ".csv")
+    ]
+    pdf, png, csv = (p.read_bytes() for p in written[0])
+    assert pdf.startswith(b"%PDF")
+    assert b"CreationDate" not in pdf
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 10_000
+    assert csv.count(b"\n") > 18
+    for one, two in zip(*written, strict=True):
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_users_matplotlib_settings_do_not_matter(scores, per_class, context, tmp_path):
+    import matplotlib as mpl
+
+    def png(folder):
+        figure = build_figure(2, scores, per_class, context)
+        return write_paper_figure(figure, tmp_path / folder)[1].read_bytes()
+
+    plain = png("a")
+    with mpl.rc_context({"font.size": 20, "axes.facecolor": "red"}):
+        assert png("b") == plain
+        assert mpl.rcParams["font.size"] == 20  # and they are left as they were
+
+
+def test_an_empty_cell_is_drawn_as_such(scores, per_class, context, tmp_path):
+    holes = scores.copy()
+    wrong = (holes["group"] == "D-Few/P-Few") & (holes["metric"] == "accuracy")
+    holes.loc[wrong, ["value", "ci_low", "ci_high"]] = float("nan")
+    figure = build_figure(2, holes, per_class, context)
+    texts = [text.get_text() for ax in figure.figure.axes for text in ax.texts]
+    assert texts.count("no class") == 2
+
+
+def test_numbers_are_printed_in_the_cells(scores, per_class, context):
+    figure = build_figure(6, scores, per_class, context)
+    gains = [text.get_text() for text in figure.figure.axes[1].texts]
+    gain = figure.data[figure.data["panel"] == "gain"]["value"].iloc[0]
+    assert f"{gain:+.1f}".replace("-", "\N{MINUS SIGN}") in gains
+    assert len(gains) == 18
+
+
+def test_ink_contrasts_with_the_background():
+    assert _ink(np.array([0.0, 0.0, 0.3, 1.0])) == "white"
+    assert _ink(np.array([1.0, 1.0, 0.6, 1.0])) == "black"
+
+
+def test_bad_input_is_refused(scores, per_class, context):
+    nowhere = scores[scores["dataset"] == "nowhere"]
+    for number in (2, 6):
+        with pytest.raises(UserError, match="make these outputs and score them"):
+            build_figure(number, nowhere, per_class, context)
+    with pytest.raises(UserError, match="make these outputs and score them"):
+        build_figure(3, scores, per_class[per_class["loss"] != "la"], context)
+    with pytest.raises(UserError, match="lack q"):
+        build_figure(3, scores, per_class.assign(q=float("nan")), context)
+    with pytest.raises(UserError, match="at least two"):
+        build_figure(6, scores, per_class, replace(context, members={"clip": "CLIP"}))
+    with pytest.raises(UserError, match="figure 4: not built here; known: 2, 3, 6"):
+        build_figure(4, scores, per_class, context)

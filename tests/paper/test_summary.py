@@ -1,0 +1,70 @@
+"""The summary: its numbers are those of the score table."""
+
+from dataclasses import replace
+
+import pytest
+
+from dualtail.errors import UserError
+from dualtail.paper.claims import CLAIMS
+from dualtail.paper.summary import build_summary
+
+
+def test_a_whole_run_is_judged(scores, per_class, context):
+    text = build_summary(scores, per_class, context)
+    assert text.startswith("# Summary of the run `toy`\n")
+    assert "not judged" not in text
+    assert "nan" not in text
+    assert text.count("\n## ") == len(CLAIMS) + 3
+    assert "18 classes, 180 test images, 1,530 training images, 200 to 5 a class" in text
+    verdicts = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len({len(line) for line in verdicts[: len(CLAIMS) + 1]}) == 1
+
+
+def test_its_numbers_come_from_the_scores(scores, per_class, context):
+    text = build_summary(scores, per_class, context)
+    row = scores.query(
+        "dataset == 'world_places' and kind == 'fused' and fusion == 'logits' "
+        "and members == 'clip+openclip+metaclip' and metric == 'accuracy' and group == 'Overall'"
+    ).iloc[0]
+    assert f"{row['value']:.1f} % [{row['ci_low']:.1f}, {row['ci_high']:.1f}] by logits" in text
+    pairs = scores.query(
+        "dataset == 'world_objects' and kind == 'fused' and fusion == 'probabilities' "
+        "and metric == 'accuracy' and group == 'Overall'"
+    )
+    mean = pairs[pairs["members"].str.count(r"\+") == 1]["value"].mean()
+    assert f"({mean:.1f} %); M = 3" in text
+
+
+def test_the_built_in_structure_is_found(scores, per_class, context):
+    """The toy zero-shot logits carry log q and nothing else; LA removes log pi_s by design."""
+    text = build_summary(scores, per_class, context)
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    for title in (CLAIMS[0][0], CLAIMS[1][0], CLAIMS[4][0]):
+        (line,) = [line for line in lines if line.startswith(f"| {title} ")]
+        assert line.count(" holds") == 2, line
+
+
+def test_the_truth_is_shown_only_where_it_is_known(scores, per_class, context):
+    assert "recovers the true one" in build_summary(scores, per_class, context)
+    unknown = build_summary(scores, per_class, replace(context, priors={}))
+    assert "recovers the true one" not in unknown
+
+
+def test_the_world_is_explained_only_if_there_is_one(scores, per_class, context):
+    text = build_summary(scores, per_class, context)
+    assert "each of the nine D x P groups has at least 3 classes" in text
+    assert "learning rate 0.1**, the paper 0.01" in text
+    assert "deliberate" not in build_summary(scores, per_class, replace(context, world=False))
+
+
+def test_what_was_not_run_is_said(scores, per_class, context):
+    partial = scores[scores["kind"] != "fused"]
+    text = build_summary(partial, per_class, context)
+    assert "not judged (the scores of run 'toy' lack" in text
+    (line,) = [row for row in text.splitlines() if row.startswith(f"| {CLAIMS[4][0]} ")]
+    assert line.count("–") == 2
+
+
+def test_another_run_is_refused(scores, per_class, context):
+    with pytest.raises(UserError, match="no row of the run 'else'"):
+        build_summary(scores, per_class, replace(context, run="else"))

@@ -1,0 +1,180 @@
+"""The tables of the paper: every cell against the row of the score table it shows."""
+
+from dataclasses import replace
+
+import pytest
+
+from dualtail.errors import UserError
+from dualtail.paper.layout import to_latex, to_markdown
+from dualtail.paper.lookup import Cell
+from dualtail.paper.tables import TABLES, build_table
+
+
+def value(scores, **wanted):
+    defaults = {"metric": "accuracy", "adjustment": "", "fusion": ""}
+    rows = scores
+    for name, wish in (defaults | wanted).items():
+        rows = rows[rows[name] == wish]
+    assert len(rows) == 1
+    return rows.iloc[0]["value"]
+
+
+def cell(table, row, column):
+    found = table.cells.loc[row, column]
+    return found.value if isinstance(found, Cell) else found
+
+
+def test_table_1(scores, context):
+    table = build_table(1, scores, context)
+    assert table.cells.shape == (3, 6)
+    assert cell(table, ("MetaCLIP",), ("World-Places", "D-Few")) == value(
+        scores, kind="zero-shot", members="metaclip", dataset="world_places", group="D-Few"
+    )
+
+
+def test_table_2(scores, context):
+    table = build_table(2, scores, context)
+    assert table.cells.shape == (3, 3)
+    for column, kind, loss in (
+        ("ZS", "zero-shot", ""),
+        ("CE", "tuned", "ce"),
+        ("LA", "tuned", "la"),
+    ):
+        assert cell(table, ("AdaptFormer", "CLIP-MetaCLIP"), (column,)) == value(
+            scores,
+            kind=kind,
+            loss=loss,
+            members="clip|metaclip",
+            dataset="world_places",
+            metric="average_gap",
+        )
+
+
+def test_table_3(scores, context):
+    table = build_table(3, scores, context)
+    assert list(table.cells.index.get_level_values(1)) == 2 * ["GLA", "GLA-ZS", "GLA-FT"]
+    assert [c[0] for c in table.cells.columns] == [
+        "D-Many",
+        "D-Medium",
+        "D-Few",
+        "P-Many",
+        "P-Medium",
+        "P-Few",
+        "Overall",
+    ]
+    for method in ("GLA", "GLA-ZS", "GLA-FT"):
+        assert cell(table, ("World-Objects", method), ("P-Few",)) == value(
+            scores,
+            kind="adjusted",
+            adjustment=method.lower(),
+            members="clip",
+            dataset="world_objects",
+            group="P-Few",
+        )
+
+
+def test_table_3_shows_gla_train_where_it_was_run(scores, context):
+    la = scores[(scores["kind"] == "tuned") & (scores["loss"] == "la")]
+    import pandas as pd
+
+    more = pd.concat([scores, la.assign(loss="gla-train")], ignore_index=True)
+    table = build_table(3, more, context)
+    assert ("World-Places", "GLA-Train") in table.cells.index
+    assert cell(table, ("World-Places", "GLA-Train"), ("Overall",)) == value(
+        scores, kind="tuned", loss="la", members="clip", dataset="world_places", group="Overall"
+    )
+
+
+def test_table_8(scores, context):
+    table = build_table(8, scores, context)
+    assert len(table.cells) == 3 + 4 + 4
+    assert cell(table, ("Single", "OpenCLIP"), ("World-Places", "Overall")) == value(
+        scores,
+        kind="tuned",
+        loss="la",
+        members="openclip",
+        dataset="world_places",
+        group="Overall",
+    )
+    for label, mode in (("Fused, logits", "logits"), ("Fused, probabilities", "probabilities")):
+        row = (label, "CLIP + OpenCLIP + MetaCLIP")
+        assert cell(table, row, ("World-Objects", "D-Few")) == value(
+            scores,
+            kind="fused",
+            fusion=mode,
+            members="clip+openclip+metaclip",
+            dataset="world_objects",
+            group="D-Few",
+        )
+
+
+def test_table_8_with_two_members(scores, context):
+    two = replace(context, members={"clip": "CLIP", "metaclip": "MetaCLIP"})
+    assert len(build_table(8, scores, two).cells) == 4
+
+
+def test_table_9(scores, context):
+    table = build_table(9, scores, context)
+    rows = [("M=1", "CLIP"), ("M=2", "CLIP + OpenCLIP"), ("M=3", "CLIP + OpenCLIP + MetaCLIP")]
+    assert list(table.cells.index) == rows
+    gflops = [cell(table, row, ("GFLOPs",)) for row in rows]
+    assert gflops == pytest.approx([0.5, 1.5, 3.0])
+    speed = [cell(table, row, ("Images/s",)) for row in rows]
+    assert speed == pytest.approx([3000, 1 / (1 / 3000 + 1 / 6000), 1 / (11 / 18000)])
+    assert [cell(table, row, ("Trained parameters",)) for row in rows] == [1e4, 3e4, 6e4]
+    assert [cell(table, row, ("Published",)) for row in rows] == [239.06, 478.13, 717.19]
+    assert any("35.36 GFLOPs" in note for note in table.notes)
+
+
+def test_table_10(scores, context):
+    table = build_table(10, scores, context)
+    assert cell(table, ("Epochs",), ("World-Objects",)) == "5"
+    assert cell(table, ("Epochs",), ("World-Places",)) == "7"
+    assert cell(table, ("Weight decay",), ("World-Places",)) == "0.0005"
+    with pytest.raises(UserError, match=r"tuning\.lr"):
+        build_table(10, scores, replace(context, config={}))
+
+
+def test_table_11_is_table_8_of_the_second_peft(scores, context):
+    with pytest.raises(UserError, match="at least two"):
+        build_table(11, scores, context)
+    swapped = replace(context, pefts={"vpt": "VPT", "adaptformer": "AdaptFormer"})
+    assert build_table(11, scores, swapped).cells.equals(build_table(8, scores, context).cells)
+
+
+def test_table_14_has_the_truth_beside_the_estimate(scores, context):
+    table = build_table(14, scores, context)
+    assert cell(table, ("World-Places", "estimated"), ("OpenCLIP",)) == 13.0
+    assert cell(table, ("World-Places", "true"), ("OpenCLIP",)) == pytest.approx(12.0)
+    unknown = build_table(14, scores, replace(context, priors={}))
+    assert list(unknown.cells.index.get_level_values(1)) == ["estimated", "estimated"]
+
+
+@pytest.mark.parametrize("number", [n for n in TABLES if n != 10])
+def test_missing_rows_are_named(scores, context, number):
+    extended = replace(context, pefts={"adaptformer": "AdaptFormer", "vpt": "VPT"})
+    with pytest.raises(UserError, match=r"lack the .* of .*make these outputs and score them"):
+        build_table(number, scores[scores["dataset"] == "nowhere"], extended)
+
+
+@pytest.mark.parametrize("number", [2, 8])
+def test_one_member(scores, context, number):
+    alone = replace(context, members={"clip": "CLIP"})
+    if number == 2:
+        with pytest.raises(UserError, match="at least two"):
+            build_table(2, scores, alone)
+    else:
+        assert len(build_table(8, scores, alone).cells) == 1
+
+
+def test_unknown_tables_are_refused(scores, context):
+    with pytest.raises(UserError, match="table 4: not built here; known: 1, 2"):
+        build_table(4, scores, context)
+
+
+def test_all_render(scores, context):
+    for number in set(TABLES) - {11}:
+        table = build_table(number, scores, context)
+        assert table.stem == f"table_{number:02d}"
+        assert to_markdown(table).startswith(f"**Table {number}. ")
+        assert to_latex(table).count(r"\begin{tabular}") == 1

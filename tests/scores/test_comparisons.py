@@ -1,0 +1,72 @@
+"""Which pairs are compared."""
+
+from dualtail.outputs import OutputsHeader
+from dualtail.scores.comparisons import comparisons, joined
+
+
+def header(kind, members, **more):
+    return OutputsHeader(
+        kind=kind,
+        dataset="d",
+        split="test",
+        split_hash="h",
+        class_names=["a", "b"],
+        members=members.split("+"),
+        **more,
+    )
+
+
+TUNED = {"peft": "adaptformer", "seed": 0}
+HEADERS = [
+    header("zero-shot", "clip"),
+    header("zero-shot", "openclip"),
+    header("tuned", "clip", loss="ce", **TUNED),
+    header("tuned", "clip", loss="la", **TUNED),
+    header("tuned", "openclip", loss="la", **TUNED),
+    header("tuned", "clip", loss="la", peft="vpt", seed=0),
+    header("adjusted", "clip", loss="ce", adjustment="gla", **TUNED),
+    header("fused", "clip+openclip", loss="la", fusion="logits", **TUNED),
+    header("fused", "clip+openclip", fusion="logits"),
+    header("tuned", "clip", loss="gla-train", **TUNED),
+]
+
+
+def names(what):
+    rows = []
+    for left, right, kind in comparisons(HEADERS):
+        if kind == what:
+            columns = joined(HEADERS[left], HEADERS[right])
+            rows.append((columns["kind"], columns["members"], columns["loss"]))
+    return rows
+
+
+def test_gaps_are_between_models_alike_but_for_the_member():
+    assert names("gap") == [
+        ("zero-shot", "clip|openclip", ""),
+        ("tuned", "clip|openclip", "la"),
+    ]
+
+
+def test_gains_are_those_of_the_paper():
+    assert sorted(names("gain")) == sorted(
+        [
+            ("tuned", "clip", "la|ce"),
+            ("tuned", "clip", "gla-train|la"),
+            ("adjusted", "clip", "ce|la"),
+            ("fused", "clip+openclip|clip", "la"),
+            ("fused", "clip+openclip|openclip", "la"),
+            ("fused", "clip+openclip|clip", ""),
+            ("fused", "clip+openclip|openclip", ""),
+        ]
+    )
+
+
+def test_joined_columns_of_a_dump_with_itself_are_its_own():
+    own = joined(HEADERS[7], HEADERS[7])
+    assert own["members"] == "clip+openclip"
+    assert (own["fusion"], own["seed"], own["adjustment"]) == ("logits", 0, "")
+
+
+def test_joined_columns_name_what_differs():
+    gla = joined(HEADERS[6], HEADERS[3])
+    assert (gla["loss"], gla["adjustment"], gla["seed"]) == ("ce|la", "gla|", 0)

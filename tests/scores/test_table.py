@@ -1,0 +1,267 @@
+"""score_outputs against brute force over resampled images."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dualtail.errors import UserError
+from dualtail.outputs import Outputs, OutputsHeader
+from dualtail.scores import metrics
+from dualtail.scores.bootstrap import weight_blocks
+from dualtail.scores.schema import SCHEME_GROUPS
+from dualtail.scores.table import make_grouping, score_outputs
+
+C, PER_CLASS_IMAGES = 9, 8
+D = np.repeat(["D-Many", "D-Medium", "D-Few"], 3)
+P = np.tile(["P-Many", "P-Medium", "P-Few"], 3)
+COUNTS = np.arange(C, 0, -1) * 20
+Q = np.arange(1, C + 1) / 45
+
+
+def make(kind="tuned", members=("clip",), seed=0, split="test", noise=1.5, **header):
+    labels = np.repeat(np.arange(C), PER_CLASS_IMAGES)
+    rng = np.random.default_rng([seed, len(split), len(members[0])])
+    logits = noise * rng.normal(size=(labels.size, C))
+    logits[np.arange(labels.size), labels] += 2
+    defaults = {"peft": "adaptformer", "loss": "la", "seed": 0} if kind != "zero-shot" else {}
+    return Outputs(
+        OutputsHeader(
+            kind=kind,
+            dataset="toy",
+            split=split,
+            split_hash=split,
+            class_names=[f"class {i}" for i in range(C)],
+            members=list(members),
+            **(defaults | header),
+        ),
+        logits.astype(np.float32),
+        labels,
+        np.arange(labels.size),
+        source=f"{'+'.join(members)}-{kind}-{header.get('loss', '')}.safetensors",
+    )
+
+
+def score(dumps, validation=(), **options):
+    defaults = {
+        "run": "r",
+        "train_counts": COUNTS,
+        "d_groups": D,
+        "p_groups": P,
+        "q": Q,
+        "replicates": 200,
+        "seed": 5,
+    }
+    return score_outputs(dumps, validation, **(defaults | options))
+
+
+def pick(table, **wanted):
+    for name, value in wanted.items():
+        table = table[table[name] == value]
+    assert len(table) == 1, table
+    return table.iloc[0]
+
+
+LA, CE = make(), make(loss="ce", seed=1)
+OTHER = make(members=("openclip",), seed=2)
+FUSED = make("fused", members=("clip", "openclip"), fusion="logits", seed=3, noise=0.8)
+
+
+def replicates_by_hand(dump, metric):
+    """One value a replicate, from images repeated as often as they were drawn."""
+    values = []
+    predictions = metrics.predict(dump.logits)
+    confidences = metrics.confidence(dump.logits)
+    weights = np.concatenate(list(weight_blocks(dump.labels, 200, 5)), axis=1).astype(int)
+    for column in weights.T:
+        drawn = np.repeat(np.arange(dump.n_images), column)
+        accuracy, _ = metrics.per_class_accuracy(dump.labels[drawn], predictions[drawn], C)
+        values.append(metric(accuracy, dump.labels[drawn], predictions[drawn], confidences[drawn]))
+    return np.array(values)
+
+
+BY_HAND = {
+    "macro_f1": lambda acc, y, p, conf: metrics.macro_f1(y, p, C),
+    "worst_class_accuracy": lambda acc, y, p, conf: metrics.worst_class_accuracy(acc),
+    "harmonic_mean": lambda acc, y, p, conf: metrics.harmonic_mean(acc),
+    "geometric_mean": lambda acc, y, p, conf: metrics.geometric_mean(acc),
+}
+
+
+@pytest.mark.parametrize("metric", BY_HAND)
+def test_overall_metrics_and_their_intervals(metric):
+    row = pick(score([LA]).table, metric=metric)
+    accuracy, _ = metrics.per_class_accuracy(LA.labels, metrics.predict(LA.logits), C)
+    value = BY_HAND[metric](accuracy, LA.labels, metrics.predict(LA.logits), None)
+    assert row["value"] == pytest.approx(100 * value, abs=1e-5)
+    expected = 100 * np.quantile(replicates_by_hand(LA, BY_HAND[metric]), [0.025, 0.975])
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx(expected, abs=1e-4)
+
+
+def test_ece_and_its_centered_interval():
+    def ece(accuracy, labels, predictions, confidences):
+        return metrics.expected_calibration_error(confidences, labels == predictions)
+
+    row = pick(score([LA]).table, metric="ece")
+    hit = metrics.predict(LA.logits) == LA.labels
+    value = metrics.expected_calibration_error(metrics.confidence(LA.logits), hit)
+    assert row["value"] == pytest.approx(100 * value, abs=1e-5)
+    drawn = replicates_by_hand(LA, ece)
+    low, high = np.quantile(drawn, [0.025, 0.975]) - (drawn.mean() - value)
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx([100 * low, 100 * high], abs=1e-3)
+
+
+@pytest.mark.parametrize("group", ["Overall", "D-Few", "P-Many", "D-Medium/P-Few"])
+def test_group_accuracy_and_interval(group):
+    inside = np.array(
+        [group == "Overall" or set(group.split("/")) <= {d, p} for d, p in zip(D, P, strict=True)]
+    )
+    row = pick(score([LA]).table, metric="accuracy", group=group)
+    accuracy, _ = metrics.per_class_accuracy(LA.labels, metrics.predict(LA.logits), C)
+    assert row["value"] == pytest.approx(100 * accuracy[inside].mean(), abs=1e-5)
+    assert row["n_classes"] == inside.sum()
+    drawn = 100 * replicates_by_hand(LA, lambda acc, *_: acc[inside].mean())
+    expected = np.quantile(drawn, [0.025, 0.975])
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx(expected, abs=1e-4)
+
+
+def test_gains_and_spreads_are_paired_differences():
+    table = score([LA, CE]).table
+    gain = pick(table, metric="accuracy_gain", group="D-Few")
+    assert (gain["loss"], gain["members"]) == ("la|ce", "clip")
+    few = np.flatnonzero(np.asarray(D) == "D-Few")
+    many = np.flatnonzero(np.asarray(D) == "D-Many")
+    drawn = [replicates_by_hand(d, lambda acc, *_: acc[few].mean()) for d in (LA, CE)]
+    expected = 100 * np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
+    assert [gain["ci_low"], gain["ci_high"]] == pytest.approx(expected, abs=1e-4)
+    spread = pick(table, metric="spread", scheme="D", loss="la")
+    values = [pick(table, metric="accuracy", group=g, loss="la") for g in ("D-Many", "D-Few")]
+    assert spread["value"] == pytest.approx(values[0]["value"] - values[1]["value"], abs=1e-5)
+    drawn = 100 * replicates_by_hand(LA, lambda acc, *_: acc[many].mean() - acc[few].mean())
+    assert spread["ci_high"] == pytest.approx(np.quantile(drawn, 0.975), abs=1e-4)
+    change = pick(table, metric="spread_gain", scheme="D")
+    before = pick(table, metric="spread", scheme="D", loss="ce")
+    assert change["value"] == pytest.approx(spread["value"] - before["value"], abs=1e-5)
+
+
+def test_a_dump_equal_to_another_gains_nothing_with_certainty():
+    twin = replace(LA, header=LA.header.model_copy(update={"loss": "ce"}))
+    gains = score([LA, twin]).table.query("metric == 'accuracy_gain'")
+    assert len(gains) == 16
+    assert (gains[["value", "ci_low", "ci_high"]] == 0).all(axis=None)
+
+
+def test_average_gap():
+    table = score([LA, OTHER]).table
+    row = pick(table, metric="average_gap")
+    pair = [
+        metrics.per_class_accuracy(d.labels, metrics.predict(d.logits), C)[0] for d in (LA, OTHER)
+    ]
+    assert row["members"] == "clip|openclip"
+    assert row["value"] == pytest.approx(100 * np.abs(pair[0] - pair[1]).mean(), abs=1e-5)
+    assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    assert row["unit"] == "percentage points"
+
+
+def test_fused_dumps_gain_over_each_member():
+    table = score([LA, OTHER, FUSED]).table
+    gains = table[(table["metric"] == "accuracy_gain") & (table["scheme"] == "all")]
+    assert set(gains["members"]) == {"clip+openclip|clip", "clip+openclip|openclip"}
+
+
+def test_temperature_is_of_the_validation_dump_of_the_same_predictor():
+    validation = [make(split="val", loss="ce", noise=9), make(split="val", noise=3)]
+    table = score([LA], validation).table
+    expected = metrics.fit_temperature(validation[1].logits, validation[1].labels)
+    assert pick(table, metric="temperature")["value"] == pytest.approx(expected, abs=1e-5)
+    hit = metrics.predict(LA.logits) == LA.labels
+    ece = metrics.expected_calibration_error(metrics.confidence(LA.logits, expected), hit)
+    assert pick(table, metric="ece_calibrated")["value"] == pytest.approx(100 * ece, abs=1e-5)
+    assert "temperature" not in set(score([LA]).table["metric"])
+
+
+def test_dumps_do_not_depend_on_each_other():
+    alone = score([LA]).table
+    together = score([CE, LA, OTHER]).table
+    mine = together[(together["loss"] == "la") & (together["members"] == "clip")]
+    mine = mine[mine["unit"] != "percentage points"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(
+        mine, alone[alone["unit"] != "percentage points"].reset_index(drop=True)
+    )
+
+
+def test_seeds_of_the_bootstrap():
+    first, again, other = (score([LA], seed=s).table for s in (5, 5, 6))
+    pd.testing.assert_frame_equal(first, again)
+    assert first["value"].equals(other["value"])
+    assert not first["ci_low"].equals(other["ci_low"])
+
+
+def test_a_class_without_test_images_is_left_out_and_its_empty_groups_have_no_value():
+    kept = LA.labels != 0
+    dump = replace(
+        LA,
+        logits=LA.logits[kept],
+        labels=LA.labels[kept],
+        image_index=LA.image_index[kept],
+    )
+    scores = score([dump])
+    cell = pick(scores.table, metric="accuracy", group="D-Many/P-Many")
+    assert cell["n_classes"] == 0
+    assert cell[["value", "ci_low", "ci_high"]].isna().all()
+    assert pick(scores.table, metric="accuracy", group="Overall")["n_classes"] == C - 1
+    accuracy, _ = metrics.per_class_accuracy(dump.labels, metrics.predict(dump.logits), C)
+    many = pick(scores.table, metric="accuracy", group="D-Many")
+    assert many["n_classes"] == 2
+    assert many["value"] == pytest.approx(100 * np.nanmean(accuracy[:3]), abs=1e-5)
+    absent = pick(scores.per_class, class_index=0)
+    assert absent["n_images"] == 0
+    assert np.isnan(absent["accuracy"])
+
+
+def test_per_class_table():
+    table = score([LA]).per_class
+    predicted = metrics.predict(LA.logits)
+    assert table["class_index"].tolist() == list(range(C))
+    assert table["n_predicted"].tolist() == np.bincount(predicted, minlength=C).tolist()
+    assert table["train_count"].tolist() == COUNTS.tolist()
+    assert table["q"].tolist() == pytest.approx(Q.tolist())
+    accuracy, _ = metrics.per_class_accuracy(LA.labels, predicted, C)
+    assert table["accuracy"].tolist() == pytest.approx((100 * accuracy).tolist())
+
+
+def test_without_groups_only_overall():
+    scores = score([LA, CE], d_groups=None, p_groups=None, train_counts=None, q=None)
+    assert set(scores.table["scheme"]) == {"all"}
+    assert scores.per_class["train_count"].isna().all()
+    only_p = score([LA], d_groups=None).table
+    assert set(only_p["scheme"]) == {"all", "P"}
+
+
+def test_grouping_has_every_scheme():
+    grouping = make_grouping(C, D, P)
+    assert grouping.members.shape == (C, 1 + 3 + 3 + 9)
+    cross = [group for scheme, group in grouping.names if scheme == "DxP"]
+    assert tuple(cross) == SCHEME_GROUPS["DxP"]
+    assert (grouping.members[:, -9:].sum(axis=1) == 1).all()
+
+
+def test_bad_inputs_are_refused():
+    wrong = replace(LA, header=LA.header.model_copy(update={"dataset": "other"}))
+    other_names = LA.header.model_copy(update={"split": "val", "class_names": ["x"] * C})
+    cases = [
+        (lambda: score([]), "nothing to score"),
+        (lambda: score([LA, wrong]), "different datasets"),
+        (lambda: score([LA, LA]), "score one of them"),
+        (lambda: score([LA], [LA]), "another split"),
+        (lambda: score([LA], [replace(LA, header=other_names)]), "class_names"),
+        (lambda: score([LA], d_groups=D[:5]), "D-groups"),
+        (lambda: score([LA], p_groups=D), "P-groups: 'D-Few'; allowed: P-Many"),
+        (lambda: score([LA], train_counts=COUNTS[:3]), "train_counts"),
+        (lambda: score([LA], q=Q[:3]), "q: shape"),
+        (lambda: score([LA], replicates=0), "at least 1"),
+    ]
+    for call, message in cases:
+        with pytest.raises(UserError, match=message):
+            call()

@@ -1,0 +1,64 @@
+"""Files appear whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dualtail.errors import UserError
+from dualtail.files import atomic_path, sha256_file, sha256_text, write_text
+
+
+def test_a_failing_writer_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+        assert temporary.suffix == ".txt"
+        assert (tmp_path / "a.txt").read_text() == "old"
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_files_get_the_mode_that_the_umask_allows(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "x")
+    with pytest.raises(UserError, match=r"file/a\.txt: cannot be written: "):
+        write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    with (
+        pytest.raises(UserError, match="No space left on device"),
+        atomic_path(tmp_path / "a.txt"),
+        Path("/dev/full").open("w") as full,
+    ):
+        full.write("x")
+        full.flush()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hashes(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_file(tmp_path / "a.txt") == known
+    assert sha256_text("ab", "c") != sha256_text("a", "bc")
+    with pytest.raises(UserError, match="cannot be read"):
+        sha256_file(tmp_path / "none")

@@ -1,0 +1,175 @@
+"""The exchange format: round trip, and every dump that must be refused."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualtail.errors import UserError
+from dualtail.outputs import (
+    Outputs,
+    OutputsHeader,
+    check_same_split,
+    read_outputs,
+    split_hash,
+    write_outputs,
+)
+
+Make = Callable[..., Outputs]
+
+
+def test_round_trip_keeps_every_value_and_is_memory_mapped(
+    tmp_path: Path, make_outputs: Make
+) -> None:
+    outputs = make_outputs()
+    write_outputs(tmp_path / "a.safetensors", outputs)
+    back = read_outputs(tmp_path / "a.safetensors")
+    assert back.header == outputs.header
+    assert isinstance(back.logits, np.memmap)
+    for name in ("logits", "labels", "image_index", "features"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(outputs, name))
+
+
+def test_our_memory_map_agrees_with_safetensors_own_reader(
+    tmp_path: Path, make_outputs: Make
+) -> None:
+    from safetensors.numpy import load_file
+
+    write_outputs(tmp_path / "a.safetensors", make_outputs(n=7, c=3))
+    theirs = load_file(tmp_path / "a.safetensors")
+    ours = read_outputs(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(theirs["logits"], ours.logits)
+    np.testing.assert_array_equal(theirs["features"], ours.features)
+
+
+def test_equal_outputs_give_equal_bytes(tmp_path: Path, make_outputs: Make) -> None:
+    for name in "ab":
+        write_outputs(tmp_path / f"{name}.safetensors", make_outputs())
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_are_refused_with_their_place(
+    tmp_path: Path, make_outputs: Make, value: float
+) -> None:
+    outputs = make_outputs()
+    outputs.logits[7, 2] = value
+    with pytest.raises(UserError, match=r"row 7, class 2 \(class 2\): logits must be finite"):
+        write_outputs(tmp_path / "a.safetensors", outputs)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": np.full(40, 5)}, "label 5 of row 0 is outside 0..4"),
+        ({"labels": np.full(40, -1)}, "label -1"),
+        ({"labels": np.zeros(40)}, "labels must be integers"),
+        ({"labels": np.zeros(3, dtype=int)}, "one for each row"),
+        ({"image_index": np.zeros(3, dtype=int)}, "one for each row"),
+        ({"logits": np.zeros((40, 5))}, "float16 or float32"),
+        ({"logits": np.zeros((40, 6), dtype=np.float32)}, "5 class names for 6 columns"),
+        ({"logits": np.zeros(40, dtype=np.float32)}, r"must be \(N, C\)"),
+        ({"features": np.zeros((3, 2), dtype=np.float16)}, "must have 40 rows"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(
+    tmp_path: Path, make_outputs: Make, change: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        write_outputs(tmp_path / "a.safetensors", replace(make_outputs(), **change))
+
+
+@pytest.mark.parametrize("keep", [0, 4, 8, 60, -1])
+def test_truncated_files_are_refused(tmp_path: Path, make_outputs: Make, keep: int) -> None:
+    path = tmp_path / "a.safetensors"
+    write_outputs(path, make_outputs())
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"a\.safetensors: truncated or not a safetensors file"):
+        read_outputs(path)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    with pytest.raises(UserError, match="no such file"):
+        read_outputs(tmp_path / "none.safetensors")
+    save_file({"x": np.zeros(3)}, tmp_path / "x.safetensors")
+    with pytest.raises(UserError, match="not a dump of outputs; `dualtail import-outputs`"):
+        read_outputs(tmp_path / "x.safetensors")
+    (tmp_path / "p.safetensors").write_bytes(b"\x80\x04\x95" + bytes(100))
+    with pytest.raises(UserError, match="not a safetensors file"):
+        read_outputs(tmp_path / "p.safetensors")
+
+
+def test_a_newer_schema_and_a_wrong_header_are_refused(tmp_path: Path, make_outputs: Make) -> None:
+    from safetensors.numpy import save_file
+
+    outputs = make_outputs()
+    text = outputs.header.model_dump_json()
+    tensors = {"logits": outputs.logits, "labels": outputs.labels}
+    newer = text.replace('"schema_version":1', '"schema_version":2')
+    save_file(tensors, tmp_path / "n.safetensors", metadata={"dualtail": newer})
+    with pytest.raises(UserError, match="schema version 2, this dualtail reads 1"):
+        read_outputs(tmp_path / "n.safetensors")
+    wrong = text.replace('"kind":"tuned"', '"kind":"magic"')
+    save_file(tensors, tmp_path / "w.safetensors", metadata={"dualtail": wrong})
+    with pytest.raises(UserError, match="header: kind"):
+        read_outputs(tmp_path / "w.safetensors")
+    save_file(tensors, tmp_path / "t.safetensors", metadata={"dualtail": text})
+    with pytest.raises(UserError, match="no tensor 'image_index'"):
+        read_outputs(tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "other"}, "different datasets, 'toy' and 'other'"),
+        ({"split": "val"}, "different splits, 'test' and 'val'"),
+        ({"split_hash": "g"}, "their images or labels differ"),
+        ({"class_names": ["x", *[f"class {i}" for i in range(1, 5)]]}, "class 0 is"),
+    ],
+)
+def test_dumps_of_different_splits_do_not_go_together(
+    make_outputs: Make, change: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        check_same_split([make_outputs(), make_outputs(**change)])
+
+
+def test_dumps_of_different_class_counts_do_not_go_together(make_outputs: Make) -> None:
+    with pytest.raises(UserError, match="different class counts, 5 and 4"):
+        check_same_split([make_outputs(), make_outputs(c=4)])
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.integers(0, 9)), min_size=1, max_size=6))
+def test_the_split_hash_depends_on_every_path_label_and_their_order(
+    rows: list[tuple[str, int]],
+) -> None:
+    paths, labels = [p for p, _ in rows], [c for _, c in rows]
+    reference = split_hash(paths, labels)
+    assert split_hash(paths, np.array(labels)) == reference
+    assert split_hash([paths[0] + "x", *paths[1:]], labels) != reference
+    assert split_hash(paths, [labels[0] + 1, *labels[1:]]) != reference
+    if rows != rows[::-1]:
+        assert split_hash(paths[::-1], labels[::-1]) != reference
+
+
+def test_the_title_reads_like_a_sentence() -> None:
+    header = OutputsHeader(
+        kind="fused",
+        dataset="toy",
+        split="test",
+        split_hash="h",
+        class_names=["a"],
+        members=["clip", "openclip"],
+        peft="vpt",
+        loss="la",
+        fusion="logits",
+        seed=1,
+    )
+    assert header.title == "clip+openclip fused vpt la fused by logits seed 1 on toy/test"

@@ -1,0 +1,65 @@
+"""The lock and the conda file say what pyproject.toml says, and name no host."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    found = {}
+    for line in lines:
+        match = re.match(r"([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==([^\s;]+)", line)
+        if match:
+            found[match[1].lower().replace("_", "-")] = match[2]
+    return found
+
+
+@pytest.fixture
+def project(root: Path) -> dict:
+    return tomllib.loads((root / "pyproject.toml").read_text())
+
+
+def test_every_direct_dependency_is_pinned_exactly(project: dict) -> None:
+    listed = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    assert len(pins(listed)) == len(listed)
+
+
+def test_the_lock_agrees_and_has_hashes(root: Path, project: dict) -> None:
+    lines = (root / "envs/requirements.lock").read_text().splitlines()
+    locked = pins(lines)
+    for listed in (project["project"]["dependencies"], project["dependency-groups"]["dev"]):
+        for name, version in pins(listed).items():
+            assert locked.get(name) == version, name
+    packages = [line for line in lines if re.match(r"[A-Za-z0-9]", line)]
+    hashes = "\n".join(lines).split("--hash=sha256:")
+    assert len(packages) > 60
+    assert len(hashes) > len(packages)
+    assert not any("://" in line for line in lines)
+
+
+def test_the_conda_file_agrees(root: Path, project: dict) -> None:
+    conda = yaml.safe_load((root / "envs/environment.yaml").read_text())
+    pip = next(entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
+    assert pip == project["project"]["dependencies"]
+    assert f"python{project['project']['requires-python']}" in conda["dependencies"]
+
+
+def test_versions_agree(root: Path, project: dict) -> None:
+    import dualtail
+
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert dualtail.__version__ == project["project"]["version"] == citation["version"]
+
+
+def test_nothing_unpickles(root: Path) -> None:
+    """No pickle, and torch.load and np.load only in their safe forms."""
+    for file in (root / "src").rglob("*.py"):
+        text = file.read_text()
+        assert not re.search(r"^\s*(import|from) (pickle|dill|joblib|shelve|marshal)", text, re.M), file
+        for call in re.findall(r"torch\.load\(([^)]*)\)", text):
+            assert "weights_only=True" in call, file
+        for call in re.findall(r"np\.load\(([^)]*)\)", text):
+            assert "allow_pickle=False" in call, file

@@ -1,0 +1,148 @@
+"""The plan: jobs cut as the config says, files named once, mistakes found before anything runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dualtail.config_document import validate_config
+from dualtail.errors import UserError
+from dualtail.jobs import PackJob, TuneJob, read_job
+from dualtail.plan import Plan, as_json
+
+
+@pytest.fixture
+def values(root: Path) -> dict[str, Any]:
+    return yaml.safe_load((root / "config.yaml").read_text())
+
+
+def plan_of(values: dict[str, Any]) -> Plan:
+    plan = Plan(validate_config(values))
+    plan.check()
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("level", "wildcards"),
+    [
+        ("all", []),
+        ("dataset", ["{dataset}"]),
+        ("model", ["{dataset}", "{member}"]),
+        ("tuning", ["{dataset}", "{member}", "{tuning}"]),
+    ],
+)
+def test_every_level_covers_every_tuning_exactly_once(
+    values: dict[str, Any], level: str, wildcards: list[str]
+) -> None:
+    values["jobs"]["tune"] = level
+    plan = plan_of(values)
+    bundle = plan.bundle("tune")
+    assert bundle.label == (wildcards or ["all"])
+    patterns = plan.tune_outputs(bundle)["adapters"]
+    found = set()
+    for dataset in plan.datasets:
+        for member in plan.members:
+            for tuning in plan.tunings:
+                names = {"dataset": dataset, "member": member, "tuning": tuning.name}
+                filled = plan.bundled(names, "tune")
+                outputs = plan.tune_outputs(filled)
+                assert outputs["adapters"] == [p.format(**names) for p in patterns]
+                job = plan.tune_job(filled)
+                assert [task.adapter.as_posix() for task in job.tasks] == outputs["adapters"]
+                found.update(outputs["adapters"])
+    assert len(found) == 2 * 3 * 4
+
+
+def test_every_dump_has_one_maker(values: dict[str, Any]) -> None:
+    plan = plan_of(values)
+    for dataset in plan.datasets:
+        for split in ("val", "test"):
+            dumps = plan.all_dumps(dataset, split)
+            assert len(dumps) == len(set(dumps))
+            combined = plan.combine_job(dataset)
+            made = [out for m in combined.adjusted for out in m.outs.values()]
+            made += [fusion.out for fusion in combined.fused]
+            assert {m.as_posix() for m in made if m.stem == split} == set(
+                plan.combined_dumps(dataset, split)
+            )
+    # 2 pefts x (4 subsets x 2 modes) fused + zero-shot fused, 3 members x 2 pefts x 3 adjusted
+    assert len(plan.combined_dumps("world_places", "test")) == 3 * 2 * 3 + 4 * 3 * 2
+
+
+def test_jobs_survive_the_command_line(values: dict[str, Any]) -> None:
+    values["prompts"]["photo"] = ["it's a \"{}\"; $(touch x) `y` \\ é"]
+    plan = plan_of(values)
+    job = plan.tune_job(plan.bundled({"dataset": "world_places"}, "tune"))
+    assert read_job(TuneJob, as_json(job)) == job
+
+
+def test_jobs_from_files_and_wrong_jobs(values: dict[str, Any], tmp_path: Path) -> None:
+    job = plan_of(values).pack_job("world_places")
+    file = tmp_path / "job.yaml"
+    file.write_text(yaml.safe_dump(job.model_dump(mode="json")))
+    assert read_job(PackJob, str(file)) == job
+    with pytest.raises(UserError, match=r"--settings: datset: unknown key"):
+        read_job(PackJob, '{"datset": "x"}')
+    with pytest.raises(UserError, match="not JSON"):
+        read_job(PackJob, "{")
+    with pytest.raises(UserError, match=r"none\.json: neither JSON nor a readable"):
+        read_job(PackJob, "none.json")
+
+
+def test_a_world_in_two_folders_is_refused(values: dict[str, Any]) -> None:
+    values["datasets"]["world_places"]["root"] = "elsewhere/world_places"
+    with pytest.raises(UserError, match=r"datasets\.world_places\.root: the world draws all"):
+        plan_of(values)
+
+
+def test_architectures(values: dict[str, Any], tmp_path: Path) -> None:
+    values["foundation"]["clip"]["architecture"] = str(tmp_path / "none.json")
+    with pytest.raises(UserError, match=r"foundation\.clip\.architecture: .*no such file"):
+        plan_of(values)
+    (tmp_path / "bad.json").write_text("{")
+    values["foundation"]["clip"]["architecture"] = str(tmp_path / "bad.json")
+    with pytest.raises(UserError, match=r"bad\.json: not a readable JSON"):
+        plan_of(values)
+    values["foundation"]["clip"]["architecture"] = "ViT-B-16"
+    assert plan_of(values).foundation_spec("clip").architecture_config is None
+
+
+def test_a_users_own_data_needs_no_world(values: dict[str, Any]) -> None:
+    values["world"] = None
+    for name, entry in values["foundation"].items():
+        entry["weights"] = {"path": f"{name}.safetensors"}
+    plan = plan_of(values)
+    assert (plan.world_corpora, plan.world_datasets, plan.pretrained_here) == (None, None, [])
+
+
+def test_many_members_are_fused_in_pairs_all_but_one_and_all(values: dict[str, Any]) -> None:
+    names = [f"m{i}" for i in range(7)]
+    for name in names:
+        values["foundation"][name] = values["foundation"]["clip"]
+    values["study"]["members"] = names
+    values["scores"]["p_groups_from"] = "m0"
+    sizes = [len(subset) for subset in plan_of(values).subsets()]
+    assert [sizes.count(k) for k in (1, 2, 3, 6, 7)] == [0, 21, 0, 7, 1]
+
+
+def test_only_the_code_of_the_methods_in_use_counts(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dualtail import code_hash
+
+    both = plan_of(values).code("tune")
+    values["study"]["pefts"] = ["adaptformer"]
+    assert plan_of(values).code("tune") != both
+    found = set()
+    original = code_hash._parse
+
+    def spy(name: str) -> Any:
+        found.add(name)
+        return original(name)
+
+    monkeypatch.setattr(code_hash, "_parse", spy)
+    plan_of(values).code("tune")
+    assert "dualtail.tuning.peft.adaptformer" in found
+    assert "dualtail.tuning.peft.vpt_deep" not in found
+    assert "dualtail.paper.layout" not in found

@@ -1,0 +1,115 @@
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from dualtail.errors import UserError
+from dualtail.tuning.peft import check_peft_name, parse_peft_options, peft_class
+from dualtail.tuning.peft.method import PeftMethod
+from dualtail.tuning.settings import PEFT_OPTIONS, AdaptFormerOptions, VptDeepOptions
+
+OWN = """
+from torch import nn
+import torch
+from dualtail.section import Section
+from dualtail.tuning.peft.method import PeftMethod
+
+class ShiftOptions(Section):
+    size: float = 0.5
+
+class Shift(PeftMethod):
+    Options = ShiftOptions
+    def __init__(self, shape, n_classes, options, generator):
+        super().__init__(shape, n_classes, options, generator)
+        self.shift = nn.Parameter(torch.full((shape.width,), options.size))
+    def attach(self, visual):
+        visual.transformer.resblocks[0].ls_1.register_forward_hook(self.add)
+    def add(self, module, args, output):
+        return output + self.shift.to(output.dtype)
+
+not_a_class = 3
+"""
+
+
+@pytest.mark.parametrize("name", PEFT_OPTIONS)
+def test_every_listed_method_exists_and_takes_its_options(name):
+    found = peft_class(name)
+    assert issubclass(found, PeftMethod)
+    assert found.Options is PEFT_OPTIONS[name]
+
+
+def test_options_are_parsed():
+    assert parse_peft_options("adaptformer", {"bottleneck": 8}) == AdaptFormerOptions(bottleneck=8)
+    assert parse_peft_options("vpt-deep", {}) == VptDeepOptions(prompts=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parts"),
+    [
+        ("adaptformer", {"botleneck": 8}, ["botleneck", "bottleneck", "scale"]),
+        ("adaptformer", {"bottleneck": 0}, ["bottleneck"]),
+        ("adaptformer", {"bottleneck": "automatic"}, ["bottleneck"]),
+        ("vpt-deep", {"prompts": -1}, ["prompts"]),
+        ("vpt-deep", {"prompts": 1.5}, ["prompts"]),
+    ],
+)
+def test_wrong_options_name_key_and_method(name, options, parts):
+    with pytest.raises(UserError) as error:
+        parse_peft_options(name, options)
+    assert "\n" not in str(error.value)
+    for part in [name, *parts]:
+        assert part in str(error.value)
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(UserError, match=r"did you mean 'adaptformer'.*vpt-deep"):
+        peft_class("adaptfromer")
+    with pytest.raises(UserError, match="known are adaptformer, vpt-deep"):
+        check_peft_name("zzz")
+    with pytest.raises(UserError):
+        check_peft_name("../adaptformer")
+
+
+def test_a_users_own_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(OWN)
+    found = peft_class(f"{file}:Shift")
+    assert found.__name__ == "Shift"
+    assert parse_peft_options(f"{file}:Shift", {"size": 2})
+    with pytest.raises(UserError, match="sise"):
+        parse_peft_options(f"{file}:Shift", {"sise": 2})
+    for missing in ("Shfit", "not_a_class", "ShiftOptions"):
+        with pytest.raises(UserError, match="it has: Shift"):
+            peft_class(f"{file}:{missing}")
+
+
+def test_a_users_broken_or_missing_file(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        peft_class(f"{tmp_path}/absent.py:Mine")
+    broken = tmp_path / "broken.py"
+    broken.write_text("import no_such_module_at_all\n")
+    with pytest.raises(UserError, match="no_such_module_at_all"):
+        peft_class(f"{broken}:Mine")
+    broken.write_text("class :\n")
+    with pytest.raises(UserError, match="SyntaxError"):
+        peft_class(f"{broken}:Mine")
+
+
+def test_looking_up_options_does_not_import_torch():
+    code = (
+        "import sys; from dualtail.tuning.peft import parse_peft_options, check_peft_name;"
+        "check_peft_name('adaptformer'); parse_peft_options('vpt-deep', {});"
+        "import dualtail.tuning.settings; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_crop_scale_must_be_ordered():
+    from dualtail.tuning.settings import Augmentation
+
+    for wrong in [(0.5, 0.2), (0.5, 1.5), (0.0, 1.0), (-1, 1)]:
+        with pytest.raises(ValidationError):
+            Augmentation(crop_scale=wrong)
+    assert Augmentation(crop_scale=(1, 1)).crop_scale == (1, 1)
+    assert Augmentation(crop_scale=None).crop_scale is None

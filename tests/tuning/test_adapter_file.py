@@ -1,0 +1,242 @@
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from dualtail.errors import UserError
+from dualtail.tuning.adapter_file import HEADER_KEY, load_adapter, read_adapter_header, save_adapter
+from dualtail.tuning.peft import parse_peft_options
+from dualtail.tuning.tuned_model import build_tuned_model
+
+
+def trained(visual, peft="adaptformer", precision="float32", seed=0, **options):
+    generator = torch.Generator().manual_seed(seed + 100)
+    model = build_tuned_model(
+        visual,
+        torch.randn(7, 6, generator=generator),
+        peft=peft,
+        peft_options=options,
+        cosine_scale=20.0,
+        precision=precision,
+        seed=seed,
+    )
+    with torch.no_grad():
+        for parameter in [*model.peft.parameters(), *model.head.parameters()]:
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def save(path, model, peft="adaptformer", record=None, **options):
+    save_adapter(
+        path, model, peft=peft, peft_options=parse_peft_options(peft, options), record=record
+    )
+    return path
+
+
+def rewrite(path, change):
+    """Change tensors and header of an adapter in place."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        header = json.loads(file.metadata()[HEADER_KEY])
+    tensors, header = change(tensors, header)
+    save_file(tensors, path, metadata={HEADER_KEY: json.dumps(header)})
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("peft", "options"), [("adaptformer", {"bottleneck": 3, "scale": 0.1}), ("vpt-deep", {})]
+)
+def test_round_trip_is_bit_for_bit(tmp_path, make_visual, peft, options, precision):
+    visual = make_visual()
+    model = trained(visual, peft, precision, **options)
+    record = {"weights_hash": "ab12", "seed": 3, "members": ["clip"]}
+    path = save(tmp_path / "deep" / "adapter.safetensors", model, peft, record, **options)
+    again, header = load_adapter(path, make_visual(), precision)
+    images = torch.randn(4, 3, 8, 8)
+    for found, expected in zip(again(images), model(images), strict=True):
+        assert torch.equal(found, expected)
+    assert header.record == record
+    assert header.peft == peft
+    assert header.n_classes == 7
+    assert header.cosine_scale == 20.0
+    assert header.backbone == model.shape
+    assert read_adapter_header(path) == header
+    assert not again.training
+
+
+def test_the_file_is_small_and_the_same_for_the_same_model(tmp_path, make_visual):
+    visual = make_visual()
+    first = save(tmp_path / "a.safetensors", trained(visual), record={"b": 1, "a": 2})
+    second = save(tmp_path / "b.safetensors", trained(visual), record={"a": 2, "b": 1})
+    other = save(tmp_path / "c.safetensors", trained(visual, seed=1), record={"b": 1, "a": 2})
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes() != other.read_bytes()
+    with safe_open(first, framework="pt") as file:
+        names = set(file.keys())
+    assert all(name.startswith(("peft.", "head.")) for name in names)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.safetensors",
+        "b.safetensors",
+        "c.safetensors",
+    ]
+
+
+def test_a_loaded_adapter_can_be_trained_on(tmp_path, make_visual):
+    path = save(tmp_path / "a.safetensors", trained(make_visual()))
+    model, _ = load_adapter(path, make_visual(), "float32")
+    model(torch.randn(2, 3, 8, 8))[0].square().sum().backward()
+    assert all(p.grad is not None for p in model.peft.parameters())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.99])
+def test_truncated_files(tmp_path, make_visual, share):
+    path = save(tmp_path / "a.safetensors", trained(make_visual()))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(UserError, match=r"a\.safetensors: not a whole safetensors file"):
+        load_adapter(path, make_visual(), "float32")
+
+
+def test_pickles_are_not_opened(tmp_path, make_visual):
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("the pickle was run",))
+
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(pickle.dumps({"weight": Bomb()}))
+    with pytest.raises(UserError, match="pickled"):
+        load_adapter(path, make_visual(), "float32")
+    torch.save({"head.weight": torch.zeros(3)}, path)
+    with pytest.raises(UserError, match="pickled"):
+        read_adapter_header(path)
+
+
+def test_missing_files_and_strangers(tmp_path, make_visual):
+    with pytest.raises(UserError, match="no such adapter"):
+        load_adapter(tmp_path / "absent.safetensors", make_visual(), "float32")
+    with pytest.raises(UserError, match="no such adapter"):
+        read_adapter_header(tmp_path)
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
+    with pytest.raises(UserError, match="not an adapter"):
+        read_adapter_header(tmp_path / "x.safetensors")
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", metadata={HEADER_KEY: "{"})
+    with pytest.raises(UserError, match="damaged adapter header"):
+        read_adapter_header(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"width": 24}, "width 16"),
+        ({"layers": 2}, "layers 3"),
+        ({"head_width": 4}, "heads 2"),
+        ({"patch_size": 2}, "patch_size"),
+        ({"image_size": 12}, "image_size"),
+    ],
+)
+def test_other_backbones_are_refused(tmp_path, make_visual, changes, field):
+    path = save(tmp_path / "a.safetensors", trained(make_visual()))
+    with pytest.raises(UserError, match=field):
+        load_adapter(path, make_visual(**changes), "float32")
+
+
+def test_the_expected_method(tmp_path, make_visual):
+    path = save(tmp_path / "a.safetensors", trained(make_visual()))
+    load_adapter(path, make_visual(), "float32", peft="adaptformer")
+    with pytest.raises(UserError, match="'adaptformer', not 'vpt-deep'"):
+        load_adapter(path, make_visual(), "float32", peft="vpt-deep")
+
+
+def test_a_file_cannot_choose_python_code_to_run(tmp_path, make_visual):
+    code = tmp_path / "own.py"
+    code.write_text(
+        "import torch\nfrom dualtail.tuning.peft.method import PeftMethod\n"
+        f"open({str(tmp_path / 'ran')!r}, 'w').close()\n"
+        "class Own(PeftMethod):\n"
+        "    def attach(self, visual):\n        pass\n"
+    )
+    own = f"{code}:Own"
+    path = save(tmp_path / "a.safetensors", trained(make_visual(), own), own)
+    (tmp_path / "ran").unlink()
+    with pytest.raises(UserError, match="Python file"):
+        load_adapter(path, make_visual(), "float32")
+    assert not (tmp_path / "ran").exists()
+    load_adapter(path, make_visual(), "float32", peft=own)
+    assert (tmp_path / "ran").exists()
+
+
+def _without_head(tensors, header):
+    del tensors["head.weight"]
+    return tensors, header
+
+
+def _with_stranger(tensors, header):
+    return {**tensors, "peft.extra": torch.zeros(2)}, header
+
+
+def _wrong_shape(tensors, header):
+    return {**tensors, "peft.adapters.1.down.weight": torch.zeros(2, 16)}, header
+
+
+def _wrong_dtype(tensors, header):
+    return {**tensors, "peft.adapters.1.scale": torch.ones(1, dtype=torch.float64)}, header
+
+
+def _nan(tensors, header):
+    tensors["peft.adapters.2.norm.bias"][3] = float("nan")
+    return tensors, header
+
+
+def _classes(tensors, header):
+    return tensors, {**header, "n_classes": 10**12}
+
+
+def _newer(tensors, header):
+    return tensors, {**header, "schema_version": 99, "new_key": 1}
+
+
+def _unknown_method(tensors, header):
+    return tensors, {**header, "peft": "magic"}
+
+
+def _extra_key(tensors, header):
+    return tensors, {**header, "surprise": 1}
+
+
+def _not_a_mapping(tensors, header):
+    return tensors, [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (_without_head, "head None"),
+        (_with_stranger, "peft.extra"),
+        (_wrong_shape, r"adapters\.1\.down\.weight"),
+        (_wrong_dtype, "float64"),
+        (_nan, "not finite"),
+        (_classes, "1000000000000"),
+        (_newer, "schema 99"),
+        (_unknown_method, "'magic'"),
+        (_extra_key, "damaged adapter header"),
+        (_not_a_mapping, "damaged adapter header"),
+    ],
+)
+def test_damage_is_named(tmp_path, make_visual, change, complaint):
+    path = save(tmp_path / "a.safetensors", trained(make_visual()))
+    rewrite(path, change)
+    with pytest.raises(UserError, match=complaint) as error:
+        load_adapter(path, make_visual(), "float32")
+    assert "\n" not in str(error.value)
+
+
+def test_broken_models_are_not_written(tmp_path, make_visual):
+    model = trained(make_visual())
+    with torch.no_grad():
+        model.head.weight[0, 0] = float("inf")
+    with pytest.raises(UserError, match=r"head\.weight"):
+        save(tmp_path / "a.safetensors", model)
+    assert list(tmp_path.iterdir()) == []

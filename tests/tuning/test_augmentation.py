@@ -1,0 +1,160 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms.v2 import functional as tv
+
+from dualtail.errors import UserError
+from dualtail.tuning.augmentation import RATIO, Augment, random_boxes, resized_crops
+from dualtail.tuning.settings import Augmentation
+
+
+def pixels(n=6, height=20, width=24, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@given(
+    st.integers(4, 40),
+    st.integers(4, 40),
+    st.integers(3, 30),
+    st.integers(3, 30),
+    st.integers(0, 2**31),
+)
+@settings(deadline=None, max_examples=60)
+def test_crops_against_torchvision_one_by_one(height, width, out_height, out_width, seed):
+    """Enlarging and shrinking, with torchvision's antialiased bilinear filter as the reference."""
+    images = pixels(3, height, width, seed)
+    boxes = random_boxes(3, (height, width), (0.08, 1.0), rng(seed))
+    flip = torch.tensor([False, True, True])
+    found = resized_crops(images, boxes, (out_height, out_width), flip)
+    for image, box, mirrored, result in zip(images, boxes.tolist(), flip, found, strict=True):
+        expected = tv.resized_crop(image.float(), *box, [out_height, out_width], antialias=True)
+        if mirrored:
+            expected = tv.horizontal_flip(expected)
+        torch.testing.assert_close(result, expected, rtol=1e-4, atol=2e-2)
+
+
+def test_shrinking_agrees_with_pillow():
+    """Pillow rounds to whole gray levels twice, so within 1 level."""
+    image = pixels(1, 40, 40)[0]
+    box = torch.tensor([[3, 5, 33, 31]])
+    found = resized_crops(image[None], box, (8, 8))[0]
+    cut = Image.fromarray(image.permute(1, 2, 0).numpy()).crop((5, 3, 36, 36))
+    expected = np.asarray(cut.resize((8, 8), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert np.abs(found.numpy() - expected).max() <= 1.001
+
+
+def test_whole_image_to_its_own_size_is_exact():
+    images = pixels()
+    boxes = torch.tensor([[0, 0, 20, 24]]).expand(6, -1)
+    assert torch.equal(resized_crops(images, boxes, (20, 24)), images.float())
+    flip = torch.ones(6, dtype=torch.bool)
+    assert torch.equal(resized_crops(images, boxes, (20, 24), flip), images.flip(3).float())
+
+
+def test_integer_boxes_of_output_size_are_plain_slices():
+    images = pixels()
+    boxes = torch.tensor([[i, 2 * i, 10, 12] for i in range(6)])
+    found = resized_crops(images, boxes, (10, 12))
+    for i in range(6):
+        assert torch.equal(found[i], images[i, :, i : i + 10, 2 * i : 2 * i + 12].float())
+
+
+def test_pixels_outside_the_box_do_not_matter():
+    boxes = torch.tensor([[4, 6, 9, 7]])
+    first = pixels(1)
+    second = torch.full_like(first, 255)
+    second[:, :, 4:13, 6:13] = first[:, :, 4:13, 6:13]
+    assert torch.equal(resized_crops(first, boxes, (16, 5)), resized_crops(second, boxes, (16, 5)))
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2**31))
+@settings(deadline=None)
+def test_boxes_lie_inside_the_image(height, width, seed):
+    boxes = random_boxes(50, (height, width), (0.08, 1.0), rng(seed))
+    top, left, h, w = boxes.unbind(1)
+    assert (h >= 1).all()
+    assert (w >= 1).all()
+    assert (top >= 0).all()
+    assert (left >= 0).all()
+    assert (top + h <= height).all()
+    assert (left + w <= width).all()
+
+
+def test_distribution_of_boxes():
+    """Area uniform, ratio log-uniform, position uniform given the size."""
+    side, n = 1000, 20_000
+    _, left, h, w = (
+        column.double() for column in random_boxes(n, (side, side), (0.2, 0.4), rng()).unbind(1)
+    )
+    area = h * w / side**2
+    ratio = torch.log(w / h)
+    assert area.min() > 0.199
+    assert area.max() < 0.401
+    quantiles = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    torch.testing.assert_close(area.quantile(quantiles), 0.2 + 0.2 * quantiles, rtol=0, atol=5e-3)
+    low, high = math.log(RATIO[0]), math.log(RATIO[1])
+    assert ratio.min() > low - 0.01
+    assert ratio.max() < high + 0.01
+    torch.testing.assert_close(
+        ratio.quantile(quantiles), low + (high - low) * quantiles, rtol=0, atol=0.02
+    )
+    position = (left + 0.5) / (side - w + 1)
+    torch.testing.assert_close(position.quantile(quantiles), quantiles, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [((10, 100), [0, 43, 10, 13]), ((100, 10), [43, 0, 13, 10]), ((12, 12), [0, 0, 12, 12])],
+)
+def test_when_no_draw_fits_the_central_box_is_taken(size, box):
+    """A full-area crop of a very long image has no allowed ratio."""
+    boxes = random_boxes(4, size, (1.0, 1.0), rng())
+    if size != (12, 12):
+        assert boxes.tolist() == [box] * 4
+    else:  # ratio 1 is drawn with probability 0: squares fall back too, or round to fit
+        assert (boxes[:, 2] * boxes[:, 3] > 130).all()
+
+
+def test_same_seed_same_batch_and_other_seed_another():
+    augment = [Augment(Augmentation(), (16, 16), rng(s)) for s in (3, 3, 4)]
+    first, again, other = (a(pixels()) for a in augment)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, augment[0](pixels())), "the second batch repeats the first"
+    assert first.shape == (6, 3, 16, 16)
+    assert first.dtype == torch.float32
+    assert first.min() >= 0
+    assert first.max() <= 255
+
+
+def test_flip_alone_mirrors_about_half_and_nothing_else():
+    images = pixels(2000, 4, 6)
+    result = Augment(Augmentation(crop_scale=None, flip=True), (4, 6), rng())(images)
+    same = (result == images).flatten(1).all(1)
+    mirrored = (result == images.flip(3)).flatten(1).all(1)
+    assert (same ^ mirrored).all()
+    assert 0.45 < mirrored.float().mean() < 0.55
+
+
+def test_no_augmentation_is_the_center_crop():
+    images = pixels(3, 20, 24)
+    augment = Augment(Augmentation(crop_scale=None, flip=False), (10, 12), rng())
+    assert torch.equal(augment(images), images[:, :, 5:15, 6:18])
+    assert torch.equal(augment(images[:, :, 5:15, 6:18]), images[:, :, 5:15, 6:18])
+
+
+def test_center_crop_needs_large_enough_images():
+    augment = Augment(Augmentation(crop_scale=None), (32, 32), rng())
+    with pytest.raises(UserError, match=r"20 x 24 .*32 x 32"):
+        augment(pixels())
+    assert Augment(Augmentation(), (32, 32), rng())(pixels()).shape == (6, 3, 32, 32)

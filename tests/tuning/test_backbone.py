@@ -1,0 +1,64 @@
+import pytest
+import torch
+from open_clip.model import CLIP
+
+from dualtail.errors import UserError
+from dualtail.tuning.backbone import BackboneShape, cls_feature
+
+
+def test_shape_is_read_off_the_tower(make_visual):
+    shape = BackboneShape.of(make_visual(image_size=(8, 12)))
+    assert shape == BackboneShape(
+        width=16, layers=3, heads=2, patch_size=(4, 4), image_size=(8, 12)
+    )
+
+
+def test_shape_of_the_real_tower():
+    with torch.device("meta"):
+        visual = CLIP(512, {}, {"layers": 1, "vocab_size": 10}).visual
+    assert BackboneShape.of(visual) == BackboneShape(
+        width=768, layers=12, heads=12, patch_size=(16, 16), image_size=(224, 224)
+    )
+
+
+@pytest.mark.parametrize("quick_gelu", [False, True])
+def test_feature_follows_the_equations(make_visual, reference_features, quick_gelu):
+    visual = make_visual(quick_gelu=quick_gelu).double()
+    images = torch.randn(5, 3, 8, 8, dtype=torch.float64)
+    expected = reference_features(visual, images, quick_gelu=quick_gelu)
+    torch.testing.assert_close(cls_feature(visual, images), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ls_init_value": 0.3},
+        {"no_ln_pre": True},
+        {"final_ln_after_pool": True},
+        {"pos_embed_type": "sin_cos_2d"},
+        {"layers": 1},
+        {"patch_dropout": 0.5},
+        {"norm_kwargs": {"eps": 1e-3}},
+    ],
+)
+def test_skipping_the_last_blocks_patches_changes_nothing(make_visual, changes):
+    """Against open_clip's own forward pass, which computes every token."""
+    visual = make_visual(**changes).double()
+    visual.proj = None
+    images = torch.randn(4, 3, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(cls_feature(visual, images), visual(images), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"layers": (1, 1, 1, 1), "image_size": 64, "width": 16}, "ModifiedResNet"),
+        ({"pool_type": "avg"}, "pool by"),
+        ({"attentional_pool": True, "attn_pooler_heads": 2}, "pool by"),
+        ({"qk_norm": True}, "custom blocks"),
+    ],
+)
+def test_other_towers_are_refused(make_visual, changes, complaint):
+    with pytest.raises(UserError, match=complaint):
+        BackboneShape.of(make_visual(**changes))

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+import torch
+
+from dualtail.tuning.pixels import Normalize, load_batch
+
+CPU = torch.device("cpu")
+
+
+def test_both_channel_orders_give_the_same_batch(array_source):
+    images = torch.randint(0, 256, (5, 3, 8, 6), dtype=torch.uint8)
+    index = torch.tensor([4, 0, 4])
+    first = load_batch(array_source(images), index, CPU)
+    last = load_batch(array_source(images.permute(0, 2, 3, 1).contiguous()), index, CPU)
+    assert torch.equal(first, images[index])
+    assert torch.equal(last, first)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.zeros(5, 3, 8, 8),
+        torch.zeros(5, 8, 8, dtype=torch.uint8),
+        torch.zeros(5, 1, 8, 8, dtype=torch.uint8),
+    ],
+)
+def test_sources_that_break_the_contract(array_source, images):
+    with pytest.raises(ValueError, match="image"):
+        load_batch(array_source(images), torch.tensor([0, 1]), CPU)
+
+
+def test_normalization_of_each_channel():
+    images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+    found = Normalize(mean, std, CPU)(images).numpy()
+    for c in range(3):
+        expected = (images[:, c].numpy().astype(np.float64) / 255 - mean[c]) / std[c]
+        np.testing.assert_allclose(found[:, c], expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,168 @@
+import copy
+
+import pytest
+import torch
+from open_clip.model import CLIP
+
+from dualtail.errors import UserError
+from dualtail.tuning.backbone import BackboneShape
+from dualtail.tuning.heads import CosineHead
+from dualtail.tuning.tuned_model import (
+    TunedModel,
+    build_peft,
+    build_tuned_model,
+    trained_parameters,
+)
+
+
+def build(visual, peft="adaptformer", precision="float32", seed=0, **options):
+    text = torch.randn(7, 6, generator=torch.Generator().manual_seed(9))
+    return build_tuned_model(
+        visual,
+        text,
+        peft=peft,
+        peft_options=options,
+        cosine_scale=25.0,
+        precision=precision,
+        seed=seed,
+    )
+
+
+def randomize(model, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.peft.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+
+
+@pytest.mark.parametrize("peft", ["adaptformer", "vpt-deep"])
+def test_only_peft_and_head_are_trained(make_visual, peft):
+    model = build(make_visual(), peft)
+    model.train()
+    logits, features = model(torch.randn(4, 3, 8, 8))
+    assert logits.shape == (4, 7)
+    assert features.shape == (4, 16)
+    logits.logsumexp(1).sum().backward()
+    assert all(p.grad is None and not p.requires_grad for p in model.backbone.parameters())
+    assert not any(module.training for module in model.backbone.modules())
+    assert model.head.weight.grad is not None
+    assert all(p.dtype == torch.float32 for p in [*model.peft.parameters(), model.head.weight])
+    by_hand = {
+        "adaptformer": 3 * (2 * 16 + (16 * 1 + 1) + (1 * 16 + 16) + 1),
+        "vpt-deep": 3 * 10 * 16,
+    }
+    assert trained_parameters(model.peft) == by_hand[peft]
+    assert trained_parameters(model) == by_hand[peft] + 7 * 16
+
+
+@torch.inference_mode()
+def test_before_training_logits_are_those_of_the_untouched_backbone(make_visual):
+    visual = make_visual()
+    model = build(visual)
+    images = torch.randn(4, 3, 8, 8)
+    logits, features = model(images)
+    plain = copy.deepcopy(visual)
+    plain.proj = None
+    expected = plain(images)
+    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits, model.head(expected), rtol=1e-5, atol=1e-4)
+
+
+def test_the_given_tower_is_left_alone(make_visual):
+    visual = make_visual()
+    images = torch.randn(2, 3, 8, 8)
+    state = {name: tensor.clone() for name, tensor in visual.state_dict().items()}
+    before = visual(images)
+    model = build(visual, precision="bfloat16", bottleneck=3)
+    randomize(model)
+    model.features(images)
+    assert torch.equal(visual(images), before)
+    assert all(torch.equal(state[name], tensor) for name, tensor in visual.state_dict().items())
+    assert all(p.requires_grad for p in visual.parameters())
+
+
+@pytest.mark.parametrize("peft", ["adaptformer", "vpt-deep"])
+def test_a_deep_copy_has_parameters_of_its_own(make_visual, peft):
+    model = build(make_visual(), peft)
+    randomize(model)
+    images = torch.randn(2, 3, 8, 8)
+    before, _ = model(images)
+    other = copy.deepcopy(model)
+    assert torch.equal(other(images)[0], before)
+    randomize(other, seed=1)
+    assert not torch.equal(other(images)[0], before)
+    assert torch.equal(model(images)[0], before)
+
+
+@pytest.mark.parametrize("peft", ["adaptformer", "vpt-deep"])
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.06), ("float16", 0.01)])
+def test_half_precision_is_near_and_trains_in_float32(make_visual, peft, precision, tolerance):
+    exact = build(make_visual(), peft)
+    half = build(make_visual(), peft, precision)
+    randomize(exact)
+    randomize(half)
+    images = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    assert half.backbone.conv1.weight.dtype == getattr(torch, precision)
+    expected, _ = exact(images)
+    logits, features = half(images)
+    assert logits.dtype == features.dtype == torch.float32
+    assert (logits - expected).abs().max() < tolerance * 25
+    assert not torch.equal(logits, expected)
+    labels = torch.arange(16) % 7
+    torch.nn.functional.cross_entropy(logits, labels).backward()
+    torch.nn.functional.cross_entropy(expected, labels).backward()
+    for (name, p), q in zip(half.named_parameters(), exact.parameters(), strict=True):
+        if p.requires_grad:
+            assert p.grad is not None, name
+            assert p.grad.dtype == torch.float32, name
+            cosine = torch.cosine_similarity(p.grad.flatten(), q.grad.flatten(), dim=0)
+            assert p.numel() == 1 or cosine > 0.97, (name, cosine)
+
+
+@pytest.mark.parametrize("peft", ["adaptformer", "vpt-deep"])
+def test_an_image_does_not_depend_on_its_batch(make_visual, peft):
+    model = build(make_visual(), peft)
+    randomize(model)
+    images = torch.randn(6, 3, 8, 8)
+    together, _ = model(images)
+    for i in range(6):
+        torch.testing.assert_close(
+            model(images[i : i + 1])[0][0], together[i], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_the_seed_fixes_the_start(make_visual):
+    first, again, other = (build(make_visual(), seed=s).state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert any(not torch.equal(first[k], other[k]) for k in first)
+
+
+@pytest.mark.parametrize("n_classes", [365, 1000])
+def test_the_real_size(n_classes):
+    """ViT-B/16 on the meta device: shapes and counts, no arithmetic."""
+    with torch.device("meta"):
+        visual = CLIP(512, {}, {"layers": 1, "vocab_size": 10}, quick_gelu=True).visual
+    shape = BackboneShape.of(visual)
+    peft = build_peft("adaptformer", {}, shape, n_classes, seed=0)
+    model = TunedModel(visual, peft, CosineHead(torch.empty(n_classes, 768), 25.0), "bfloat16")
+    counts = {365: 175_212, 1000: 617_868}
+    assert trained_parameters(model.peft) == counts[n_classes]
+    assert trained_parameters(model) == counts[n_classes] + 768 * n_classes
+    logits, features = model(torch.empty(2, 3, 224, 224, device="meta"))
+    assert logits.shape == (2, n_classes)
+    assert features.shape == (2, 768)
+
+
+def test_mistakes(make_visual):
+    visual = make_visual()
+    shape = BackboneShape.of(visual)
+    peft = build_peft("adaptformer", {}, shape, 7, seed=0)
+    with pytest.raises(UserError, match="width 5"):
+        TunedModel(visual, peft, CosineHead(torch.randn(7, 5), 25.0), "float32")
+    with pytest.raises(UserError, match="unknown"):
+        build(visual, "lora")
+    with pytest.raises(UserError, match="bottelneck"):
+        build(visual, bottelneck=3)
+    resnet = make_visual(layers=(1, 1, 1, 1), image_size=64)
+    with pytest.raises(UserError, match="ModifiedResNet"):
+        build(resnet)

@@ -1,0 +1,213 @@
+"""The whole pipeline through real Snakemake, on config/smoke.yaml, in a copy of the checkout.
+
+One copy runs undisturbed; in another the first attempt is killed with all its children, and the same
+command is run again. Then: nothing to be done, exact re-runs, equal results.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+COMMAND = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml", "--cores", "2"]
+GPU = ["--resources", "gpu=1"]
+MEASURED = {".history.csv", ".json", "costs.csv", "table_09.csv", "table_09.md", "table_09.tex"}
+"""Endings of files under adapters/ and of tables that hold measured times."""
+
+
+class Checkout:
+    """A copy of the project in which Snakemake runs."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder = folder
+        for name in ("src", "workflow", "config"):
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(root / name, folder / name, ignore=ignore)
+        for name in ("Snakefile", "config.yaml"):
+            shutil.copy(root / name, folder / name)
+        (folder / "profiles").symlink_to("workflow/profiles")
+        self.environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+
+    def start(self, *more: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*COMMAND, *more, *GPU],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *more: str) -> str:
+        process = self.start(*more)
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, output[-4000:]
+        return output
+
+    def planned(self) -> set[str]:
+        """The rules that a run would execute now."""
+        output = self.run("-n", "--quiet", "rules")
+        return set(re.findall(r"^(\w+) +\d+$", output, re.M)) - {"total", "all"}
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of all results that hold no measured time."""
+        results = self.folder / "results/smoke"
+        return {
+            str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(results.rglob("*"))
+            if path.is_file()
+            and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
+            and not (path.relative_to(results).parts[0] == "adapters" and path.suffix != ".safetensors")
+            and path.name not in MEASURED
+        }
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout with a whole run in it."""
+    checkout = Checkout(root, tmp_path_factory.mktemp("finished") / "a checkout")
+    checkout.run()
+    return checkout
+
+
+def test_every_result_is_there_and_readable(finished: Checkout) -> None:
+    results = finished.folder / "results/smoke"
+    for number in (1, 2, 3, 8, 9, 10, 14):
+        for suffix in ("csv", "md", "tex"):
+            assert (results / f"tables/table_{number:02d}.{suffix}").stat().st_size > 50
+    for number in (2, 3, 6):
+        assert (results / f"figures/figure_{number:02d}.pdf").read_bytes()[:5] == b"%PDF-"
+        assert (results / f"figures/figure_{number:02d}.png").read_bytes()[1:4] == b"PNG"
+    assert "World-Places" in (results / "summary.md").read_text()
+
+
+def test_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
+    assert "Nothing to be done" in finished.run("-n")
+
+
+def test_comments_and_docstrings_re_run_nothing(finished: Checkout) -> None:
+    finished.edit("src/dualtail/tuning/loop.py", '"""', '"""Another text. ')
+    finished.edit("src/dualtail/outputs.py", "SCHEMA_VERSION = 1", "SCHEMA_VERSION = 1  # why")
+    assert finished.planned() == set()
+
+
+AFTER_TUNING = {"combine", "score", "collect", "tables", "figures", "summary"}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("config.yaml", "  lr: 0.1\n", "  lr: 0.05\n", {"tune"} | AFTER_TUNING),
+        ("config.yaml", "few: 20", "few: 10", {"score", "collect", "tables", "figures", "summary"}),
+        ("config/smoke.yaml", "bootstrap: 20\n", "bootstrap: 21\n", {"prior"} | AFTER_TUNING),
+        (
+            "src/dualtail/tuning/losses.py",
+            "F.cross_entropy(logits, labels)",
+            "F.cross_entropy(1 * logits, labels)",
+            {"tune"} | AFTER_TUNING,
+        ),
+        (
+            "src/dualtail/paper/figures/figure_03.py",
+            "SMOOTHING = 1 / 20",
+            "SMOOTHING = 1 / 10",
+            {"figures"},
+        ),
+        (
+            "src/dualtail/foundation/architectures/world-vit-8.json",
+            '"embed_dim": 64',
+            '"embed_dim": 32',
+            {"pretrain", "zero_shot", "prior", "tune"} | AFTER_TUNING,
+        ),
+    ],
+    ids=["learning-rate", "groups", "prior", "loss", "figure", "architecture"],
+)
+def test_a_change_re_runs_its_dependants_and_nothing_else(
+    finished: Checkout, file: str, old: str, new: str, expected: set[str]
+) -> None:
+    before = (finished.folder / file).read_text()
+    finished.edit(file, old, new)
+    try:
+        assert finished.planned() == expected
+    finally:
+        (finished.folder / file).write_text(before)
+    assert finished.planned() == set()
+
+
+def test_a_killed_first_attempt_loses_nothing(
+    root: Path, tmp_path: Path, finished: Checkout
+) -> None:
+    checkout = Checkout(root, tmp_path / "killed")
+    process = checkout.start()
+    # Kill in the middle of tuning: everything before is done, dumps are about to be written.
+    log = checkout.folder / "results/smoke/logs/tune/world_places.log"
+    for _ in range(3000):
+        if log.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    time.sleep(4)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not list((checkout.folder / "results/smoke/tables").glob("*"))
+    weights = checkout.folder / "results/smoke/foundation/clip.safetensors"
+    written = weights.stat().st_mtime_ns
+    checkout.run("--unlock")
+    checkout.run()
+    assert weights.stat().st_mtime_ns == written, "pre-training was done already"
+    assert not [path for path in checkout.folder.rglob(".*.safetensors")], "rubbish is left"
+    assert checkout.hashes() == finished.hashes()
+    assert len(checkout.hashes()) > 40
+
+
+def test_a_wrong_config_is_one_line_that_names_the_file(finished: Checkout) -> None:
+    (finished.folder / "mine.yaml").write_text("tuning: {lrr: 1}\n")
+    process = subprocess.run(
+        [*COMMAND[:3], "--configfile", "mine.yaml", "--cores", "1", "-n"],
+        cwd=finished.folder,
+        env=finished.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode != 0
+    line = next(x for x in process.stderr.splitlines() if "mine.yaml: " in x)
+    assert "tuning.lrr: unknown key, did you mean 'lr'?" in line
+
+
+def test_a_read_only_results_folder_is_a_clear_error(finished: Checkout, tmp_path: Path) -> None:
+    """Not even root may write to a file used as a folder."""
+    (finished.folder / "blocked").write_text("")
+    process = subprocess.run(
+        [*COMMAND, "--config", "results=blocked", *GPU],
+        cwd=finished.folder,
+        env=finished.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode != 0
+    assert "blocked" in process.stderr + process.stdout
+
+
+def test_the_report_has_captions(finished: Checkout) -> None:
+    finished.run("--report", "report.zip")
+    with __import__("zipfile").ZipFile(finished.folder / "report.zip") as archive:
+        text = "".join(
+            archive.read(name).decode() for name in archive.namelist() if name.endswith((".html", ".js"))
+        )
+    assert "The CSV file beside it holds" in text
+    assert "what came out" in text.lower()
