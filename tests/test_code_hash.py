@@ -15,7 +15,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "deep").mkdir(parents=True)
     (folder / "__init__.py").write_text("")
     (folder / "deep/__init__.py").write_text("")
-    (folder / "deep/leaf.py").write_text('"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return x\n')
+    (folder / "deep/leaf.py").write_text(
+        '"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return x\n'
+    )
     (folder / "lonely.py").write_text("y = 1\n")
     (folder / "top.py").write_text(
         "import numpy\n\n\ndef g():\n    from dualtail.deep import leaf\n    return leaf.f(1)\n"

@@ -71,7 +71,7 @@ def test_every_dump_has_one_maker(values: dict[str, Any]) -> None:
 
 
 def test_jobs_survive_the_command_line(values: dict[str, Any]) -> None:
-    values["prompts"]["photo"] = ["it's a \"{}\"; $(touch x) `y` \\ é"]
+    values["prompts"]["photo"] = ['it\'s a "{}"; $(touch x) `y` \\ é']
     plan = plan_of(values)
     job = plan.tune_job(plan.bundled({"dataset": "world_places"}, "tune"))
     assert read_job(TuneJob, as_json(job)) == job

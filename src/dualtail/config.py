@@ -37,7 +37,7 @@ class ImageListFiles(Section):
     list: Path
     """text file with one `relative/path.jpg label` a line, under `root`"""
 
-    images: Path = Path(".")
+    images: Path = Path()
     """folder or zip archive that the paths of the list are relative to, under `root`"""
 
 
@@ -197,11 +197,14 @@ class PriorSettings(Section):
     split: Literal["val", "test"] = "val"
     """balanced split it is estimated on"""
 
+    estimator: Literal["exact", "early-stopped"] = "exact"
+    """exact: the optimum, with a certificate; early-stopped: as the reference implementation"""
+
     ridge: NonNegativeFloat | Literal["auto"] = "auto"
     """strength of the ridge on log q; auto: by held-out likelihood; 0: the plain optimum"""
 
     bootstrap: PositiveInt = 200
-    """bootstrap replicates for the intervals of q"""
+    """bootstrap replicates for the intervals of q (exact only)"""
 
 
 class FusionSettings(Section):

@@ -50,7 +50,9 @@ def run_lanes(work: Callable[[Task, int], None], tasks: Sequence[Task], lanes: i
             for future in futures:
                 future.result()
         except BrokenProcessPool:
-            raise UserError("a worker process was killed (out of memory?); re-run to go on") from None
+            raise UserError(
+                "a worker process was killed (out of memory?); re-run to go on"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

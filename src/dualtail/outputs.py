@@ -54,7 +54,9 @@ class OutputsHeader(BaseModel):
     kind: Kind
     dataset: str
     split: str
-    split_hash: str = Field(description="hash of the split's image list: paths and labels, in order")
+    split_hash: str = Field(
+        description="hash of the split's image list: paths and labels, in order"
+    )
     class_names: list[str]
     members: list[str] = Field(description="foundation models, in the order of the config")
     peft: str = ""

@@ -89,9 +89,7 @@ class Plan:
     @cached_property
     def pretrained_here(self) -> list[str]:
         """Members whose weights the run trains itself."""
-        return [
-            m for m in self.members if self.config.foundation[m].weights.corpus is not None
-        ]
+        return [m for m in self.members if self.config.foundation[m].weights.corpus is not None]
 
     def subsets(self) -> list[tuple[str, ...]]:
         """Member sets that are fused: all of two and more; beyond five members pairs, all but one, all."""
@@ -319,16 +317,21 @@ class Plan:
 
     def prior_flags(self, member: str) -> str:
         settings = self.config.prior
-        flags = [f"--ridge {settings.ridge} --bootstrap {settings.bootstrap}"]
+        flags = [f"--estimator {settings.estimator} --ridge {settings.ridge}"]
+        flags.append(f"--bootstrap {settings.bootstrap}")
         flags.append(f"--seed {self.config.seed}")
         truth = self.corpus_inputs(member)[:2]
         if truth:
-            flags.append(f"--true-list {shlex.quote(truth[0])} --true-names {shlex.quote(truth[1])}")
+            flags.append(
+                f"--true-list {shlex.quote(truth[0])} --true-names {shlex.quote(truth[1])}"
+            )
         return " ".join(flags)
 
     def world_dataset_files(self) -> dict[str, str]:
         """What the world writes for a dataset."""
-        files = {f"{split}_{kind}": f"{split}.{kind}" for split in SPLITS for kind in ("zip", "txt")}
+        files = {
+            f"{split}_{kind}": f"{split}.{kind}" for split in SPLITS for kind in ("zip", "txt")
+        }
         names = ("classnames.txt", "truth.json", "truth.csv", "pairs.zip", "pairs.csv")
         return files | {name.replace(".", "_"): name for name in names}
 
@@ -473,8 +476,18 @@ class Plan:
         return jobs.PaperJob(
             root=Path(self.paths.root),
             config=self.config.model_dump(
-                mode="json", include={"run", "study", "datasets", "foundation", "pefts", "scores",
-                                      "prior", "tuning", "world"}
+                mode="json",
+                include={
+                    "run",
+                    "study",
+                    "datasets",
+                    "foundation",
+                    "pefts",
+                    "scores",
+                    "prior",
+                    "tuning",
+                    "world",
+                },
             ),
             scores=Path(self.paths.score_table),
             class_scores=Path(self.paths.class_score_table),
@@ -562,4 +575,3 @@ def _architecture(member: str, name: str) -> tuple[str, dict[str, Any] | None]:
         return file.stem, json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise UserError(f"{file}: not a readable JSON file ({error})") from error
-

@@ -83,9 +83,7 @@ def test_scores_need_neither_counts_nor_a_prior(run: Run, arrays: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["logits", "probabilities"])
-def test_fusing_equals_the_formula(
-    run: Run, tmp_path: Path, make_outputs: Make, mode: str
-) -> None:
+def test_fusing_equals_the_formula(run: Run, tmp_path: Path, make_outputs: Make, mode: str) -> None:
     members = [make_outputs(seed=s, members=[m]) for s, m in enumerate(["a", "b", "c"])]
     files = [f"{i}.safetensors" for i in range(3)]
     for file, outputs in zip(files, members, strict=True):
@@ -117,10 +115,20 @@ def test_gla_is_equation_4(run: Run, tmp_path: Path, make_outputs: Make) -> None
     Path("q.csv").write_text("class_index,class_name,q\n" + "\n".join(lines) + "\n")
     Path("c.csv").write_text("count\n" + "\n".join(map(str, counts)) + "\n")
     priors = ["--prior", "q.csv", "--train-counts", "c.csv"]
-    run("adjust", "ce.safetensors", *priors, "--zero-shot", "zs.safetensors", "--out", "g.safetensors")
+    run(
+        "adjust",
+        "ce.safetensors",
+        *priors,
+        "--zero-shot",
+        "zs.safetensors",
+        "--out",
+        "g.safetensors",
+    )
     expected = (
-        zero_shot.logits.astype(float) - np.log(q)
-        + tuned.logits.astype(float) - np.log(counts / counts.sum())
+        zero_shot.logits.astype(float)
+        - np.log(q)
+        + tuned.logits.astype(float)
+        - np.log(counts / counts.sum())
     )
     found = read_outputs("g.safetensors")
     np.testing.assert_allclose(found.logits, expected, atol=1e-2)
@@ -143,9 +151,12 @@ def test_dumps_that_do_not_belong_together_are_refused(
         assert "a.safetensors and " + other in result.output
         assert message in result.output
     assert not Path("f.safetensors").exists()
-    assert "numbers with commas" in run(
-        "fuse", "a.safetensors", "a.safetensors", "--weights", "x", "--out", "f", fails=True
-    ).output
+    assert (
+        "numbers with commas"
+        in run(
+            "fuse", "a.safetensors", "a.safetensors", "--weights", "x", "--out", "f", fails=True
+        ).output
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,11 +216,22 @@ def test_an_absent_class_gets_a_finite_prior_and_is_named(run: Run, arrays: Path
     assert "1 (dog)" in result.output
 
 
+def test_the_early_stopped_estimate_is_far_from_the_optimum(run: Run, arrays: Path) -> None:
+    import_arrays(run)
+    run("prior", "dump.safetensors", "--ridge", "0", "--bootstrap", "5", "--out", "exact.csv")
+    run("prior", "dump.safetensors", "--estimator", "early-stopped", "--out", "early.csv")
+    exact, early = pd.read_csv("exact.csv"), pd.read_csv("early.csv")
+    assert list(early) == ["class_index", "class_name", "q"]
+    spread = [frame["q"].max() / frame["q"].min() for frame in (exact, early)]
+    assert spread[0] > 2 * spread[1]
+
+
 def test_a_wrong_verb_and_a_wrong_ridge_name_the_right_one(run: Run, arrays: Path) -> None:
     assert "no verb 'scroe', did you mean 'score'?" in run("scroe", fails=True).output
-    assert "neither auto nor a number" in run(
-        "prior", "x", "--ridge", "some", "--out", "q", fails=True
-    ).output
+    assert (
+        "neither auto nor a number"
+        in run("prior", "x", "--ridge", "some", "--out", "q", fails=True).output
+    )
     assert "negative" in run("prior", "x", "--ridge=-1", "--out", "q", fails=True).output
 
 

@@ -43,7 +43,9 @@ def folder(tmp_path: Path) -> Path:
     "size", [(40, 30), (30, 40), (57, 31), (256, 341), (500, 375), (33, 200), (24, 24), (10, 90)]
 )
 @pytest.mark.parametrize("side", [24, 17])
-def test_squares_equal_torchvisions_resize_and_center_crop(size: tuple[int, int], side: int) -> None:
+def test_squares_equal_torchvisions_resize_and_center_crop(
+    size: tuple[int, int], side: int
+) -> None:
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
     image = photo(*size)

@@ -140,7 +140,9 @@ def test_an_activation_that_the_weights_were_not_trained_with_is_refused(
     save_file({"x": torch.zeros(1)}, file)
     monkeypatch.setattr(loading, "_cached_weights", lambda spec, name: file)
     spec = make_spec(architecture="ViT-B-16", architecture_config=None, tag="openai")
-    with pytest.raises(UserError, match="trained with QuickGELU, ViT-B-16 has GELU; use ViT-B-16-qui"):
+    with pytest.raises(
+        UserError, match="trained with QuickGELU, ViT-B-16 has GELU; use ViT-B-16-qui"
+    ):
         load_foundation(spec)
     quick = "ViT-B-16-quickgelu"
     spec = make_spec(architecture=quick, architecture_config=None, tag="laion2b_s34b_b88k")

@@ -8,7 +8,8 @@ import pytest
 from dualtail.errors import UserError
 from dualtail.paper.figures import FIGURES, build_figure
 from dualtail.paper.figures.figure_03 import smooth
-from dualtail.paper.heatmap import _ink
+from dualtail.paper.heatmap import draw
+from dualtail.paper.lookup import Cell
 from dualtail.paper.style import write_paper_figure
 
 
@@ -115,9 +116,28 @@ def test_numbers_are_printed_in_the_cells(scores, per_class, context):
     assert len(gains) == 18
 
 
-def test_ink_contrasts_with_the_background():
-    assert _ink(np.array([0.0, 0.0, 0.3, 1.0])) == "white"
-    assert _ink(np.array([1.0, 1.0, 0.6, 1.0])) == "black"
+def test_numbers_contrast_with_their_cells_and_empty_cells_say_so():
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    cells = [[Cell(float(10 * (3 * i + j)), 0.0, 4.0) for j in range(3)] for i in range(3)]
+    cells[1][1] = Cell(float("nan"))
+    image = draw(axes, cells, title="t", limits=(0, 80), colormap="viridis")
+    brightness = np.array([0.2126, 0.7152, 0.0722])
+    backgrounds = image.to_rgba(image.get_array())[..., :3].reshape(3, 3, 3)
+    texts = {}
+    for text in axes.texts:
+        x, y = text.get_position()
+        texts.setdefault((int(y), int(x)), []).append(text)
+    for (i, j), found in texts.items():
+        if (i, j) == (1, 1):
+            assert [text.get_text() for text in found if text.get_text()] == ["no class"]
+            continue
+        assert [text.get_text() for text in found] == [f"{10 * (3 * i + j):.1f}", "± 2.0"]
+        for text in found:
+            ink = np.array(to_rgb(text.get_color())) @ brightness
+            assert abs(ink - backgrounds[i, j] @ brightness) > 0.3
 
 
 def test_bad_input_is_refused(scores, per_class, context):

@@ -73,7 +73,9 @@ class Checkout:
             for path in sorted(results.rglob("*"))
             if path.is_file()
             and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
-            and not (path.relative_to(results).parts[0] == "adapters" and path.suffix != ".safetensors")
+            and not (
+                path.relative_to(results).parts[0] == "adapters" and path.suffix != ".safetensors"
+            )
             and path.name not in MEASURED
         }
 
@@ -170,7 +172,7 @@ def test_a_killed_first_attempt_loses_nothing(
     checkout.run("--unlock")
     checkout.run()
     assert weights.stat().st_mtime_ns == written, "pre-training was done already"
-    assert not [path for path in checkout.folder.rglob(".*.safetensors")], "rubbish is left"
+    assert not list(checkout.folder.rglob(".*.safetensors")), "rubbish is left"
     assert checkout.hashes() == finished.hashes()
     assert len(checkout.hashes()) > 40
 
@@ -185,7 +187,8 @@ def test_a_wrong_config_is_one_line_that_names_the_file(finished: Checkout) -> N
         text=True,
     )
     assert process.returncode != 0
-    line = next(x for x in process.stderr.splitlines() if "mine.yaml: " in x)
+    text = process.stdout + process.stderr
+    line = next(x for x in text.splitlines() if "mine.yaml: " in x)
     assert "tuning.lrr: unknown key, did you mean 'lr'?" in line
 
 
@@ -207,7 +210,9 @@ def test_the_report_has_captions(finished: Checkout) -> None:
     finished.run("--report", "report.zip")
     with __import__("zipfile").ZipFile(finished.folder / "report.zip") as archive:
         text = "".join(
-            archive.read(name).decode() for name in archive.namelist() if name.endswith((".html", ".js"))
+            archive.read(name).decode()
+            for name in archive.namelist()
+            if name.endswith((".html", ".js"))
         )
     assert "The CSV file beside it holds" in text
     assert "what came out" in text.lower()

@@ -2,10 +2,10 @@
 
 
 rule prior:
-    message:
-        "Estimating the pre-training prior of {wildcards.member} on {wildcards.dataset}"
     input:
-        outputs=PATHS.outputs("{dataset}", "{member}", "zero-shot", PLAN.config.prior.split),
+        outputs=PATHS.outputs(
+            "{dataset}", "{member}", "zero-shot", PLAN.config.prior.split
+        ),
         true_counts=PLAN.true_prior_inputs,
     output:
         prior=PATHS.prior("{dataset}", "{member}"),
@@ -20,14 +20,14 @@ rule prior:
     params:
         settings=lambda wildcards: PLAN.prior_flags(wildcards.member),
         code=PLAN.code("prior"),
+    message:
+        "Estimating the pre-training prior of {wildcards.member} on {wildcards.dataset}"
     shell:
         "dualtail prior {input.outputs:q} {params.settings} --out {output.prior:q}"
         " 2> {log:q}"
 
 
 rule combine:
-    message:
-        "Adjusting and fusing the outputs on {wildcards.dataset}"
     input:
         singles=lambda wildcards: [
             dump
@@ -38,7 +38,11 @@ rule combine:
         priors=expand(PATHS.prior("{{dataset}}", "{member}"), member=PLAN.members),
         train_counts=PATHS.train_counts("{dataset}"),
     output:
-        [dump for split in PLAN.evaluated for dump in PLAN.combined_dumps("{dataset}", split)],
+        [
+            dump
+            for split in PLAN.evaluated
+            for dump in PLAN.combined_dumps("{dataset}", split)
+        ],
     log:
         PATHS.log("combine", "{dataset}"),
     benchmark:
@@ -49,5 +53,7 @@ rule combine:
     params:
         settings=lambda wildcards: as_json(PLAN.combine_job(wildcards.dataset)),
         code=PLAN.code("combine"),
+    message:
+        "Adjusting and fusing the outputs on {wildcards.dataset}"
     shell:
         "dualtail combine --settings {params.settings:q} 2> {log:q}"

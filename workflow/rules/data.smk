@@ -2,8 +2,6 @@
 
 
 rule pack:
-    message:
-        "Checking and packing the images of {wildcards.dataset}"
     input:
         PLAN.dataset_inputs,
     output:
@@ -20,5 +18,7 @@ rule pack:
     params:
         settings=lambda wildcards: as_json(PLAN.pack_job(wildcards.dataset)),
         code=PLAN.code("pack"),
+    message:
+        "Checking and packing the images of {wildcards.dataset}"
     shell:
         "dualtail pack --settings {params.settings:q} --threads {threads} 2> {log:q}"

@@ -3,13 +3,15 @@
 if PLAN.pretrained_here:
 
     rule pretrain:
-        message:
-            "Pre-training the foundation models on their corpora"
         input:
-            lambda wildcards: PLAN.pretrain_inputs(PLAN.bundled(wildcards, "pretrain").members),
+            lambda wildcards: PLAN.pretrain_inputs(
+                PLAN.bundled(wildcards, "pretrain").members
+            ),
         output:
             weights=[PATHS.weights(m) for m in PLAN.bundle("pretrain").members],
-            histories=[PATHS.pretraining_history(m) for m in PLAN.bundle("pretrain").members],
+            histories=[
+                PATHS.pretraining_history(m) for m in PLAN.bundle("pretrain").members
+            ],
         log:
             PATHS.log("pretrain", *PLAN.bundle("pretrain").label),
         benchmark:
@@ -24,15 +26,17 @@ if PLAN.pretrained_here:
                 PLAN.pretrain_job(PLAN.bundled(wildcards, "pretrain").members)
             ),
             code=PLAN.code("pretrain"),
+        message:
+            "Pre-training the foundation models on their corpora"
         shell:
             "dualtail pretrain --settings {params.settings:q} --lanes {threads} 2> {log:q}"
 
 
 rule zero_shot:
-    message:
-        "Zero-shot outputs"
     input:
-        lambda wildcards: PLAN.zero_shot_inputs(PLAN.bundled(wildcards, "zero_shot").members),
+        lambda wildcards: PLAN.zero_shot_inputs(
+            PLAN.bundled(wildcards, "zero_shot").members
+        ),
     output:
         [
             PATHS.outputs(d, m, "zero-shot", s)
@@ -54,5 +58,7 @@ rule zero_shot:
             PLAN.zero_shot_job(PLAN.bundled(wildcards, "zero_shot").members)
         ),
         code=PLAN.code("zero-shot"),
+    message:
+        "Zero-shot outputs"
     shell:
         "dualtail zero-shot --settings {params.settings:q} --lanes {threads} 2> {log:q}"

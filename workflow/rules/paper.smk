@@ -2,8 +2,6 @@
 
 
 rule tables:
-    message:
-        "Tables of the paper"
     input:
         PLAN.paper_inputs,
     output:
@@ -29,13 +27,13 @@ rule tables:
         numbers=PLAN.tables,
         settings=as_json(PLAN.paper_job()),
         code=PLAN.code("tables"),
+    message:
+        "Tables of the paper"
     shell:
         "dualtail tables {params.numbers} --settings {params.settings:q} 2> {log:q}"
 
 
 rule figures:
-    message:
-        "Figures of the paper"
     input:
         PLAN.paper_inputs,
     output:
@@ -61,13 +59,13 @@ rule figures:
         numbers=PLAN.figures,
         settings=as_json(PLAN.paper_job()),
         code=PLAN.code("figures"),
+    message:
+        "Figures of the paper"
     shell:
         "dualtail figures {params.numbers} --settings {params.settings:q} 2> {log:q}"
 
 
 rule summary:
-    message:
-        "Summary of the run"
     input:
         PLAN.paper_inputs,
     output:
@@ -87,5 +85,7 @@ rule summary:
     params:
         settings=as_json(PLAN.paper_job()),
         code=PLAN.code("summary"),
+    message:
+        "Summary of the run"
     shell:
         "dualtail summary --settings {params.settings:q} 2> {log:q}"

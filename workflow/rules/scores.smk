@@ -2,8 +2,6 @@
 
 
 rule score:
-    message:
-        "Scoring all outputs on {wildcards.dataset}"
     input:
         dumps=lambda wildcards: PLAN.all_dumps(wildcards.dataset, "test"),
         validation=lambda wildcards: PLAN.all_dumps(wildcards.dataset, "val"),
@@ -20,9 +18,13 @@ rule score:
         mem_mb=4000,
         runtime=60,
     params:
-        validation=lambda wildcards, input: [f"--validation={v}" for v in input.validation],
+        validation=lambda wildcards, input: [
+            f"--validation={v}" for v in input.validation
+        ],
         settings=PLAN.score_flags(),
         code=PLAN.code("score"),
+    message:
+        "Scoring all outputs on {wildcards.dataset}"
     shell:
         "dualtail score {input.dumps:q} {params.validation:q} --train-counts {input.train_counts:q}"
         " --prior {input.prior:q} {params.settings} --class-scores {output.class_scores:q}"
@@ -30,8 +32,6 @@ rule score:
 
 
 rule collect:
-    message:
-        "Collecting the score table"
     input:
         scores=[PATHS.scores(d) for d in PLAN.datasets],
         class_scores=[PATHS.class_scores(d) for d in PLAN.datasets],
@@ -57,5 +57,7 @@ rule collect:
     params:
         settings=as_json(PLAN.collect_job()),
         code=PLAN.code("collect"),
+    message:
+        "Collecting the score table"
     shell:
         "dualtail collect --settings {params.settings:q} 2> {log:q}"

@@ -2,8 +2,6 @@
 
 
 rule tune:
-    message:
-        "Tuning"
     input:
         lambda wildcards: PLAN.tune_inputs(PLAN.bundled(wildcards, "tune")),
     output:
@@ -18,7 +16,11 @@ rule tune:
         mem_mb=JOBS.mem_mb,
         runtime=JOBS.runtime,
     params:
-        settings=lambda wildcards: as_json(PLAN.tune_job(PLAN.bundled(wildcards, "tune"))),
+        settings=lambda wildcards: as_json(
+            PLAN.tune_job(PLAN.bundled(wildcards, "tune"))
+        ),
         code=PLAN.code("tune"),
+    message:
+        "Tuning"
     shell:
         "dualtail tune --settings {params.settings:q} --lanes {threads} 2> {log:q}"

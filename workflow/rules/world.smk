@@ -3,8 +3,6 @@
 if PLAN.world_corpora:
 
     rule generate_corpus:
-        message:
-            "Drawing the corpus {wildcards.corpus}"
         output:
             images=f"{PLAN.world_corpora}/{{corpus}}/images.zip",
             list=f"{PLAN.world_corpora}/{{corpus}}/list.txt",
@@ -21,6 +19,8 @@ if PLAN.world_corpora:
         params:
             settings=lambda wildcards: as_json(PLAN.corpus_job(wildcards.corpus)),
             code=PLAN.code("generate-corpus"),
+        message:
+            "Drawing the corpus {wildcards.corpus}"
         shell:
             "dualtail generate-corpus --settings {params.settings:q} 2> {log:q}"
 
@@ -28,8 +28,6 @@ if PLAN.world_corpora:
 if PLAN.world_datasets:
 
     rule generate_dataset:
-        message:
-            "Drawing the dataset {wildcards.dataset}"
         output:
             **{
                 name: f"{PLAN.world_datasets}/{{dataset}}/{file}"
@@ -45,5 +43,7 @@ if PLAN.world_datasets:
         params:
             settings=lambda wildcards: as_json(PLAN.dataset_job(wildcards.dataset)),
             code=PLAN.code("generate-dataset"),
+        message:
+            "Drawing the dataset {wildcards.dataset}"
         shell:
             "dualtail generate-dataset --settings {params.settings:q} 2> {log:q}"

@@ -72,6 +72,13 @@ def inspect(file: Path) -> None:
 @click.command("prior")
 @click.argument("dump", type=INPUT)
 @click.option(
+    "--estimator",
+    type=click.Choice(["exact", "early-stopped"]),
+    default="exact",
+    show_default=True,
+    help="exact: the optimum, with a certificate; early-stopped: the reference's 1000 SGD steps.",
+)
+@click.option(
     "--ridge",
     type=Ridge(),
     default="auto",
@@ -83,7 +90,7 @@ def inspect(file: Path) -> None:
     default=200,
     show_default=True,
     type=click.IntRange(2),
-    help="Replicates for the 95 % intervals.",
+    help="Replicates for the 95 % intervals (exact only).",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of folds and bootstrap.")
 @click.option("--true-list", type=INPUT, help="Image list of the pre-training corpus, if known.")
@@ -91,6 +98,7 @@ def inspect(file: Path) -> None:
 @OUT
 def prior(
     dump: Path,
+    estimator: str,
     ridge: float | str,
     bootstrap: int,
     seed: int,
@@ -108,7 +116,7 @@ def prior(
     if (true_list is None) != (true_names is None):
         raise click.UsageError("--true-list and --true-names go together")
     truth = (true_list, true_names) if true_list and true_names else None
-    click.echo(run(dump, ridge, bootstrap, seed, truth, out), err=True)
+    click.echo(run(dump, estimator, ridge, bootstrap, seed, truth, out), err=True)
 
 
 @click.command("adjust")

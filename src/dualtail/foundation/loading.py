@@ -44,9 +44,7 @@ def load_foundation(spec: FoundationSpec) -> "tuple[torch.nn.Module, str]":
         )
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"{weights}: does not load into {spec.architecture}: {reason}"
-        ) from error
+        raise UserError(f"{weights}: does not load into {spec.architecture}: {reason}") from error
     return model.eval(), sha256_file(weights)
 
 

@@ -1,12 +1,13 @@
 """Pre-training of small CLIPs on corpora with a known long tail.
 
-The models are open_clip's own class, so that a saved state dict is an ordinary open_clip checkpoint.
+The models are open_clip's own class, so that a saved state dict is an ordinary open_clip
+checkpoint.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import open_clip
@@ -14,32 +15,32 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from open_clip.model import CLIP
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
-from dualtail.foundation.towers import CaptionEncoder, check_towers, image_features, patches
+from dualtail.foundation.towers import CaptionEncoder, check_towers, image_features, patches, sides
 
 _LARGEST_LOG_SCALE = math.log(100.0)  # as in CLIP
 
 
 def contrastive_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The two halves of the image-caption loss when captions repeat: one distinct caption per class.
+    """The two halves of the image-caption loss, with one distinct caption per class.
 
     With s(x, c) the logit of image x and caption c, B images in the batch and C captions in all:
 
     - image to text, a softmax over ALL captions: -mean_i log softmax_c(s(x_i, .))[y_i];
-    - text to image, over the images of the batch, each image of the caption's class being a positive,
-      captions weighted by their number of images: -mean_i log softmax_j(s(x_j, y_i))[i].
+    - text to image, a softmax over the images of the batch, every image of the caption's class being
+      a positive and captions weighing as many images: -mean_i log softmax_j(s(x_j, y_i))[i].
 
-    Why not InfoNCE on the batch's image-caption pairs, as CLIP has it? There the denominator of
-    an image contains each caption as often as it occurs in the batch. Its optimum is
-    exp(s(x, c)) ~ p(c | x) / p(c): the duplicates themselves supply the prior p(c), and the logits learn
-    what is left, the pointwise mutual information. A classifier built from such logits is balanced: the
-    prior of the corpus cannot be read from it. (In web data captions hardly repeat, and
-    that does not happen.) Here every caption stands once in the denominator, the optimum
-    is exp(s(x, c)) ~ p(c | x) ~ p(x | c) p(c), and the zero-shot logits carry the corpus's prior: the parameter
+    Why not InfoNCE on the batch's image-caption pairs, as CLIP has it? There the denominator of an
+    image contains each caption as often as it occurs in the batch. Its optimum is exp(s(x, c)) ~
+    p(c | x) / p(c): the duplicates themselves supply the prior p(c), and the logits learn what is
+    left, the pointwise mutual information. A classifier built from such logits is balanced: the
+    prior of the corpus cannot be read from it. (In web data captions hardly repeat, and that does
+    not happen.) Here every caption stands once in the denominator, the optimum is exp(s(x, c)) ~
+    p(c | x) ~ p(x | c) p(c), and the zero-shot logits carry the corpus's prior: the parameter
     imbalance of the paper's Section 3. The text-to-image half only fixes s up to a constant per
     caption and agrees with that optimum.
 
@@ -94,14 +95,15 @@ def pretrain(
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Train a small CLIP from scratch on images and their captions.
 
-    Bit for bit reproducible on one kind of machine: one thread, and all randomness from `seed`. (Run several
-    models as several processes: at this size that is faster than several threads.) The token
-    embedding stays as initialized; 60 made-up names do not need 49,408 trained vectors.
+    Bit for bit reproducible on one kind of machine: one thread, and all randomness from `seed`.
+    (Run several models as several processes: at this size that is faster than several threads.) The
+    token embedding stays as initialized; 60 made-up names do not need 49,408 trained vectors.
 
     Args:
         images: (N, H, W, 3) uint8, RGB, of the architecture's image size.
         labels: (N,) class of each image.
-        class_names: C names; the caption of class c is prompt_template with {} replaced by its name.
+        class_names: C names; the caption of class c is prompt_template with {} replaced by its
+            name.
         prompt_template: for example "a photo of a {}.".
         architecture: an open_clip model config (embed_dim, vision_cfg, text_cfg) with a plain ViT.
         settings: the optimizer's settings.
@@ -110,8 +112,8 @@ def pretrain(
         bar_position: line of the progress bar, for processes side by side.
 
     Returns:
-        The state dict of `open_clip.model.CLIP`, and per epoch a row with epoch, loss, image_to_text,
-        text_to_image, accuracy (image to text, in training) and logit_scale.
+        The state dict of `open_clip.model.CLIP`, and per epoch a row with epoch, loss,
+        image_to_text, text_to_image, accuracy (image to text, in training) and logit_scale.
 
     Raises:
         UserError: images, labels, captions and architecture do not fit together.
@@ -122,18 +124,16 @@ def pretrain(
     with _reproducible():
         model = build_model(architecture, seed)
         check_towers(model, tokens)
-        history = _train(
-            model, tokens, images, labels, settings, seed, description, bar_position
-        )
+        history = _train(model, tokens, images, labels, settings, seed, description, bar_position)
     return {key: value.detach().clone() for key, value in model.state_dict().items()}, history
 
 
 def build_model(architecture: Mapping[str, Any], seed: int) -> CLIP:
-    """Return open_clip's CLIP, initialized from `seed`; the global random state is left as it was."""
+    """Return open_clip's CLIP, initialized from `seed`; global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = CLIP(**architecture)
-    model.token_embedding.weight.requires_grad_(False)
+    cast(nn.Embedding, model.token_embedding).weight.requires_grad_(False)
     return model
 
 
@@ -162,9 +162,9 @@ def _check_inputs(
 def _reproducible() -> Iterator[None]:
     """One thread, and oneDNN's matrix products, whose order of summation is fixed.
 
-    "medium" makes torch hand float32 products to oneDNN. On processors without bfloat16 tiles (AMX) oneDNN
-    computes them in float32, twice as fast as the default library does on AMD processors with AVX-512;
-    with AMX it multiplies in bfloat16 and adds in float32.
+    "medium" makes torch hand float32 products to oneDNN. On processors without bfloat16 tiles (AMX)
+    oneDNN computes them in float32, twice as fast as the default library does on AMD processors
+    with AVX-512; with AMX it multiplies in bfloat16 and adds in float32.
     """
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_num_threads(1)
@@ -199,8 +199,9 @@ def _train(
     bar_position: int,
 ) -> list[dict[str, float]]:
     """Train the model in place; return the history."""
-    # Bytes are kept and normalized batch by batch: a quarter of the memory, at 1 % of a step's time.
-    size = model.visual.patch_size[0]
+    # Bytes are kept and normalized batch by batch: a quarter of the memory, at 1 % of a step's
+    # time.
+    _, size = sides(model)
     data = patches(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), size)
     mean, std = (
         torch.tensor(values).repeat_interleave(size * size)
@@ -222,9 +223,10 @@ def _train(
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(step, n_steps, settings)
                 batch, batch_labels = torch.addcmul(offset, data[rows].float(), gain), targets[rows]
-                cosines = F.normalize(image_features(model, batch), dim=-1) @ F.normalize(
-                    encode_captions(), dim=-1
-                ).T
+                cosines = (
+                    F.normalize(image_features(model, batch), dim=-1)
+                    @ F.normalize(encode_captions(), dim=-1).T
+                )
                 logits = model.logit_scale.exp() * cosines
                 image_to_text, text_to_image = contrastive_loss(logits, batch_labels)
                 optimizer.zero_grad()

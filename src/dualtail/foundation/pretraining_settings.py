@@ -1,4 +1,4 @@
-"""Settings of the pre-training of small CLIPs; free of torch, so that reading a config stays cheap."""
+"""Settings of the pre-training of small CLIPs; free of torch, for quick reading of configs."""
 
 from pydantic import Field, PositiveFloat, PositiveInt
 

@@ -1,18 +1,28 @@
 """The forward passes of open_clip's towers without the work that does not reach the features.
 
-Only the class token of an image, and only the end token of a caption, is projected to a feature. In the last block
-of a tower the other tokens therefore need keys and values, but no queries, no output and no MLP: a quarter of
-the vision tower of three blocks. Captions are cut after the longest one, which a causal mask makes exact.
-The parameters are the model's own, so that gradients arrive where open_clip's forward pass would
-put them; `check_towers` compares the two.
+Only the class token of an image, and only the end token of a caption, is projected to a feature. In
+the last block of a tower the other tokens therefore need keys and values, but no queries, no output
+and no MLP: a quarter of the vision tower of three blocks. Captions are cut after the longest one,
+which a causal mask makes exact. The parameters are the model's own, so that gradients arrive where
+open_clip's forward pass would put them; `check_towers` compares the two.
 """
+
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 from dualtail.errors import UserError
+
+
+def sides(model: CLIP) -> tuple[int, int]:
+    """Side of an image and of a patch."""
+    visual = cast(VisionTransformer, model.visual)
+    image, patch = cast(tuple, visual.image_size), cast(tuple, visual.patch_size)
+    return image[0], patch[0]
 
 
 def patches(images: Tensor, size: int) -> Tensor:
@@ -40,15 +50,16 @@ def image_features(model: CLIP, image_patches: Tensor) -> Tensor:
     Returns:
         (B, E).
     """
-    visual = model.visual
+    visual = cast(VisionTransformer, model.visual)
+    assert visual.proj is not None
     tokens = F.linear(image_patches, visual.conv1.weight.flatten(1))
     start = visual.class_embedding.expand(len(tokens), 1, -1)
     x = torch.cat([start, tokens], dim=1) + visual.positional_embedding
     x = _layer_norm(visual.ln_pre, x)
-    blocks = visual.transformer.resblocks
-    for block in blocks[:-1]:
+    *blocks, last = _blocks(visual.transformer)
+    for block in blocks:
         x = _block(block, x, x, mask=None)
-    x = _block(blocks[-1], x, x[:, :1], mask=None)
+    x = _block(last, x, x[:, :1], mask=None)
     return _layer_norm(visual.ln_post, x[:, 0]) @ visual.proj
 
 
@@ -66,21 +77,23 @@ class CaptionEncoder:
         self._length = int(end.max()) + 1
         self._rows, self._end = torch.arange(len(tokens)), end
         with torch.no_grad():
-            self._embedded = model.token_embedding(tokens[:, : self._length])
+            embedding = cast(nn.Embedding, model.token_embedding)
+            self._embedded = embedding(tokens[:, : self._length])
         position = torch.arange(self._length)
         self._causal = position[None, :] <= position[:, None]
         self._before_end = (position[None, :] <= end[:, None])[:, None, None, :]
 
     def __call__(self) -> Tensor:
-        """Return the projected, unnormalized caption features (C, E), as `model.encode_text` does."""
+        """Return the projected, unnormalized features (C, E), as `model.encode_text` does."""
         model = self._model
-        x = self._embedded + model.positional_embedding[: self._length]
-        blocks = model.transformer.resblocks
-        for block in blocks[:-1]:
+        x = self._embedded + cast(Tensor, model.positional_embedding)[: self._length]
+        *blocks, last = _blocks(model.transformer)
+        for block in blocks:
             x = _block(block, x, x, self._causal)
-        last = x[self._rows, self._end][:, None]
-        last = _block(blocks[-1], x, last, self._before_end)
-        return _layer_norm(model.ln_final, last[:, 0]) @ model.text_projection
+        x = _block(last, x, x[self._rows, self._end][:, None], self._before_end)
+        return _layer_norm(cast(nn.Module, model.ln_final), x[:, 0]) @ cast(
+            Tensor, model.text_projection
+        )
 
 
 def check_towers(model: CLIP, tokens: Tensor) -> None:
@@ -95,14 +108,14 @@ def check_towers(model: CLIP, tokens: Tensor) -> None:
         "without options beyond width, layers, heads, mlp_ratio and sizes"
     )
     try:
-        side, size = model.visual.image_size[0], model.visual.patch_size[0]
+        side, size = sides(model)
         images = torch.linspace(-2.0, 2.0, 2 * 3 * side * side).reshape(2, 3, side, side)
         with torch.no_grad():
             pairs = (
                 (image_features(model, patches(images, size)), model.encode_image(images)),
                 (CaptionEncoder(model, tokens)(), model.encode_text(tokens)),
             )
-    except (AttributeError, RuntimeError, TypeError) as error:
+    except (AssertionError, AttributeError, RuntimeError, TypeError) as error:
         raise UserError(f"{message} ({error})") from error
     # Loose enough for bfloat16 products; a part left out changes features by their own size.
     for ours, theirs in pairs:
@@ -110,11 +123,18 @@ def check_towers(model: CLIP, tokens: Tensor) -> None:
             raise UserError(message)
 
 
+def _blocks(transformer: nn.Module) -> list[ResidualAttentionBlock]:
+    return cast(list[ResidualAttentionBlock], list(cast(nn.ModuleList, transformer.resblocks)))
+
+
 def _layer_norm(module: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(module, nn.LayerNorm)
     return F.layer_norm(x, (x.shape[-1],), module.weight, module.bias, module.eps)
 
 
-def _block(block: nn.Module, context: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
+def _block(
+    block: ResidualAttentionBlock, context: Tensor, x: Tensor, mask: Tensor | None
+) -> Tensor:
     """One residual attention block for some of the tokens.
 
     Args:

@@ -11,7 +11,7 @@ from dualtail.paper.lookup import Cell, Predictor, ScoreLookup
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
+    from matplotlib.cm import ScalarMappable
 
 
 def nine_groups(
@@ -57,39 +57,46 @@ def draw(
     colormap: str,
     form: str = "{:.1f}",
     y_labels: bool = True,
-) -> "AxesImage":
+) -> "ScalarMappable":
     """Draw one panel: color and number of every cell, below it half its 95 % interval."""
-    import matplotlib as mpl
+    import seaborn as sns
 
     values = np.array([[cell.value for cell in row] for row in cells])
-    colors = mpl.colormaps[colormap].with_extremes(bad="#e8e8e8")
-    image = axes.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=limits[0], vmax=limits[1])
-    shades = image.to_rgba(np.nan_to_num(values))
-    for i, row in enumerate(cells):
-        for j, cell in enumerate(row):
-            if np.isnan(cell.value):
-                axes.text(j, i, "no class", ha="center", va="center", fontsize=6, color="#555555")
-                continue
-            ink = _ink(shades[i, j])
-            number = form.format(cell.value).replace("-", "\N{MINUS SIGN}")
-            axes.text(j, i - 0.06, number, ha="center", va="center", fontsize=9, color=ink)
-            if not np.isnan(cell.low):
-                half = f"± {(cell.high - cell.low) / 2:.1f}"
-                axes.text(j, i + 0.2, half, ha="center", va="center", fontsize=6, color=ink)
+    numbers = [[_number(cell.value, form) for cell in row] for row in cells]
+    sns.heatmap(
+        values,
+        ax=axes,
+        mask=np.isnan(values),
+        vmin=limits[0],
+        vmax=limits[1],
+        cmap=colormap,
+        annot=np.array(numbers),
+        fmt="",
+        annot_kws={"fontsize": 9},
+        linewidths=1.5,
+        linecolor="white",
+        square=True,
+        cbar=False,
+        xticklabels=D_GROUPS,
+        yticklabels=P_GROUPS if y_labels else False,
+    )
+    # seaborn chose black or white for each number; the interval below takes the same.
+    for text in list(axes.texts):
+        x, y = text.get_position()
+        cell = cells[int(y)][int(x)]
+        text.set_y(y - 0.06)
+        if not np.isnan(cell.low):
+            half = f"± {(cell.high - cell.low) / 2:.1f}"
+            style = {"ha": "center", "va": "center", "fontsize": 6}
+            axes.text(x, y + 0.2, half, color=text.get_color(), **style)
+    for i, j in np.argwhere(np.isnan(values)):
+        style = {"ha": "center", "va": "center", "fontsize": 6, "color": "#555555"}
+        axes.text(j + 0.5, i + 0.5, "no class", **style)
     axes.set_title(title)
-    axes.set_xticks(range(len(D_GROUPS)), D_GROUPS)
-    axes.set_yticks(range(len(P_GROUPS)), P_GROUPS if y_labels else [""] * len(P_GROUPS))
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    # White lines between the cells.
-    edges = np.arange(1, 3) - 0.5
-    axes.hlines(edges, -0.5, 2.5, color="white", linewidth=1.5)
-    axes.vlines(edges, -0.5, 2.5, color="white", linewidth=1.5)
-    return image
+    axes.tick_params(length=0, rotation=0)
+    axes.set_facecolor("#e8e8e8")
+    return axes.collections[0]
 
 
-def _ink(background: np.ndarray) -> str:
-    """Return black or white, whichever contrasts more with the background (WCAG luminance)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in background[:3]]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "black" if luminance > 0.179 else "white"
+def _number(value: float, form: str) -> str:
+    return "" if np.isnan(value) else form.format(value).replace("-", "\N{MINUS SIGN}")

@@ -17,8 +17,9 @@ def run(job: CollectJob) -> None:
     Raises:
         UserError: an input is missing or not what it should be.
     """
-    priors = as_frame([_prior_row(job, entry.dataset, entry.member, entry.record)
-                       for entry in job.priors], SCORES)
+    priors = as_frame(
+        [_prior_row(job, entry.dataset, entry.member, entry.record) for entry in job.priors], SCORES
+    )
     scores = concatenate([read_frame(path, SCORES) for path in job.scores] + [priors], SCORES)
     for out in job.out_scores:
         write_frame(out, scores, SCORES)
@@ -32,9 +33,14 @@ def _prior_row(job: CollectJob, dataset: str, member: str, record: Path) -> dict
     found = _read(record)
     return _row(job.run, dataset, "prior", member, "", job.prior_split, "imbalance_factor") | {
         "value": found["imbalance_factor"],
-        "ci_low": found["imbalance_factor_low"],
-        "ci_high": found["imbalance_factor_high"],
+        # An estimator without intervals leaves them out.
+        "ci_low": _number(found["imbalance_factor_low"]),
+        "ci_high": _number(found["imbalance_factor_high"]),
     }
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _cost_rows(run: str, record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -31,7 +31,10 @@ def describe(path: Path) -> str:
         ("logits", f"{outputs.logits.dtype}, {_range(outputs.logits)}"),
         ("features", features),
         ("accuracy", f"{100 * np.mean(predictions == outputs.labels):.2f} %"),
-        ("never predicted", f"{np.sum(np.bincount(predictions, minlength=len(counts)) == 0)} classes"),
+        (
+            "never predicted",
+            f"{np.sum(np.bincount(predictions, minlength=len(counts)) == 0)} classes",
+        ),
         ("written by", f"dualtail {header.code_version}, schema {header.schema_version}"),
     ]
     if header.weights:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dualtail.bias.prior.bootstrap import bootstrap_prior
-from dualtail.bias.prior.estimate import estimate_prior
+from dualtail.bias.prior import PRIOR_ESTIMATORS
+from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.table import write_prior_csv
 from dualtail.datasets.image_list import read_class_names, read_image_list
 from dualtail.errors import UserError
@@ -16,6 +16,7 @@ from dualtail.outputs import read_outputs
 
 def run(
     dump: Path,
+    estimator: str,
     ridge: float | str,
     bootstrap: int,
     seed: int,
@@ -26,7 +27,8 @@ def run(
 
     Args:
         dump: Zero-shot outputs on a balanced split.
-        ridge: A number, or "auto".
+        estimator: A key of `PRIOR_ESTIMATORS`.
+        ridge: A number, or "auto"; for the exact estimator only.
         bootstrap: Replicates of the intervals.
         seed: Of folds and bootstrap.
         truth: Image list and class names of the pre-training corpus, where it is known.
@@ -38,22 +40,20 @@ def run(
     outputs = read_outputs(dump)
     names = outputs.header.class_names
     q_true = None if truth is None else true_prior(*truth, names)
-    estimate = estimate_prior(
-        outputs.logits,
-        outputs.labels,
-        ridge,  # type: ignore[arg-type]
-        class_names=names,
-        seed=seed,
-    )
-    intervals = bootstrap_prior(
-        outputs.logits, outputs.labels, estimate, replicates=bootstrap, seed=seed
-    )
+    data = (outputs.logits, outputs.labels)
+    intervals: PriorIntervals | None = None
+    if estimator == "exact":
+        estimate = PRIOR_ESTIMATORS[estimator](*data, ridge, class_names=names, seed=seed)
+        intervals = bootstrap_prior(*data, estimate, replicates=bootstrap, seed=seed)
+    else:
+        estimate = PRIOR_ESTIMATORS[estimator](*data, class_names=names)
+    factor = (intervals.imbalance_low, intervals.imbalance_high) if intervals else (None, None)
     record = {
         "estimator": estimate.estimator,
         "ridge": estimate.ridge,
         "imbalance_factor": estimate.imbalance_factor,
-        "imbalance_factor_low": intervals.imbalance_low,
-        "imbalance_factor_high": intervals.imbalance_high,
+        "imbalance_factor_low": factor[0],
+        "imbalance_factor_high": factor[1],
         "residual": estimate.residual,
         "gradient": estimate.gradient,
         "objective": estimate.objective,
@@ -63,11 +63,12 @@ def run(
         "notes": estimate.notes,
     }
     write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_prior_csv(out, names, estimate.q, intervals.ci_low, intervals.ci_high, q_true)
+    bounds = (intervals.ci_low, intervals.ci_high) if intervals else (None, None)
+    write_prior_csv(out, names, estimate.q, *bounds, q_true)
     lines = [
         f"{outputs.header.title}: {outputs.n_images:,} images, {outputs.n_classes:,} classes",
-        f"imbalance factor max q / min q: {estimate.imbalance_factor:.1f} "
-        f"(95 % interval {intervals.imbalance_low:.1f} to {intervals.imbalance_high:.1f})",
+        f"imbalance factor max q / min q: {estimate.imbalance_factor:.1f}"
+        + (f" (95 % interval {factor[0]:.1f} to {factor[1]:.1f})" if intervals else ""),
         f"ridge {estimate.ridge:.4g}, {estimate.iterations} iterations, "
         f"largest |mean p - frequency| {estimate.residual:.1e}, gradient {estimate.gradient:.1e}",
     ]

@@ -77,5 +77,7 @@ def _labels(groups: Groups, n_classes: int) -> np.ndarray:
 
 
 def _who(row: object) -> str:
-    parts = [getattr(row, key) for key in ("members", "kind", "peft", "loss", "adjustment", "fusion")]
+    parts = [
+        getattr(row, key) for key in ("members", "kind", "peft", "loss", "adjustment", "fusion")
+    ]
     return " ".join(str(part) for part in parts if part)

@@ -76,9 +76,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         "loss": task.loss,
         "seed": task.seed,
     }
-    resolved = task.model_dump(
-        mode="json", include={"foundation", "method", "options", "settings"}
-    )
+    resolved = task.model_dump(mode="json", include={"foundation", "method", "options", "settings"})
     provenance = identity | {
         "weights_hash": weights_hash,
         "train_split_hash": train.header.split_hash,

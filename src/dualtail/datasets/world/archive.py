@@ -1,7 +1,7 @@
 """Zip files of PNG images that are the same bytes on every run.
 
-Members are stored, not compressed, and so is the pixel data within each PNG: 32-pixel images gain little from
-compression, and packing and unpacking then cost next to nothing.
+Members are stored, not compressed, and so is the pixel data within each PNG: 32-pixel images gain
+little from compression, and packing and unpacking then cost next to nothing.
 """
 
 import struct
@@ -42,12 +42,10 @@ def encode_png(images: NDArray[np.uint8]) -> list[bytes]:
     end = _chunk(b"IEND", b"")
     lines = np.zeros((n, height, 1 + 3 * width), np.uint8)  # every line begins with filter 0
     lines[:, :, 1:] = images.reshape(n, height, 3 * width)
-    return [start + _chunk(b"IDAT", zlib.compress(image, 0)) + end for image in lines]
+    return [start + _chunk(b"IDAT", zlib.compress(image.tobytes(), 0)) + end for image in lines]
 
 
-def write_image_zip(
-    path: Path, batches: Iterable[tuple[list[str], NDArray[np.uint8]]]
-) -> None:
+def write_image_zip(path: Path, batches: Iterable[tuple[list[str], NDArray[np.uint8]]]) -> None:
     """Write images as PNG members of a zip file, atomically; equal images give equal bytes.
 
     Args:

@@ -1,7 +1,8 @@
 """The classes: what the head and the body of each creature look like, and what it is called.
 
-A part (head or body) has a code of four attributes: hue, pattern, second color and shape. The 60 codes of the
-heads differ from one another, and so do those of the bodies, so that either part alone identifies the
+A part (head or body) has a code of four attributes: hue, pattern, second color and shape. The 60
+codes of the heads differ from one another, and so do those of the bodies, so that either part alone
+identifies the
 class: two semantic factors.
 """
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from dualtail.datasets.world.randomness import generator
 from dualtail.datasets.world.settings import WorldSettings
 
-# Hues are spread by eye: equal steps of HSV hue crowd the greens and leave gaps among the warm colors.
+# Hues are spread by eye: equal steps of HSV hue crowd the greens and leave gaps among the warm
+# colors.
 HUES = (0.0, 0.055, 0.115, 0.17, 0.30, 0.45, 0.54, 0.62, 0.76, 0.88)
 PATTERNS = ("solid", "level stripes", "upright stripes", "dots")
 SECOND_COLORS = ("cream", "dark", "opposite")
@@ -45,7 +47,8 @@ class Creatures:
 def code_distances(codes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return how different two sets of codes look, (A, B) from codes (A, 4) and (B, 4).
 
-    Hue counts most, by its distance on the circle; the second color hardly shows in a part without pattern.
+    Hue counts most, by its distance on the circle; the second color hardly shows in a part without
+    pattern.
     """
     difference = np.abs(codes[:, None, HUE] - others[None, :, HUE])
     hue = np.minimum(difference, len(HUES) - difference) / 2.0
@@ -64,8 +67,8 @@ def code_distances(codes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArr
 def spread_codes(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Choose n distinct codes that look as different as possible, by greedy max-min distance.
 
-    Starting from a random code, the code farthest from its nearest chosen one is added, ties at random. The
-    result is shuffled: the order carries no information.
+    Starting from a random code, the code farthest from its nearest chosen one is added, ties at
+    random. The result is shuffled: the order carries no information.
 
     Returns:
         (n, 4) codes.

@@ -1,4 +1,4 @@
-"""The design of the world: priors and visibilities of the corpora, training counts of the datasets."""
+"""The design of the world: priors and visibilities of corpora, training counts of datasets."""
 
 from dataclasses import dataclass
 
@@ -33,8 +33,8 @@ class Corpus:
 def corpus_counts(size: int, imbalance: float, n_classes: int) -> NDArray[np.int64]:
     """Return exponentially falling class counts with exactly the given sum.
 
-    The shares follow imbalance ** (-c / (C - 1)); counts are rounded by largest remainders, and each class
-    has at least one image.
+    The shares follow imbalance ** (-c / (C - 1)); counts are rounded by largest remainders, and
+    each class has at least one image.
 
     Returns:
         (C,) counts, descending.
@@ -52,7 +52,7 @@ def corpus_counts(size: int, imbalance: float, n_classes: int) -> NDArray[np.int
 
 
 def training_counts(settings: WorldSettings) -> NDArray[np.int64]:
-    """Return the training counts (C,) of a downstream dataset from the largest to the smallest class."""
+    """Return the training counts (C,) of a downstream dataset, descending."""
     ratio = settings.train_count_min / settings.train_count_max
     exponent = np.arange(settings.n_classes) / max(settings.n_classes - 1, 1)
     return np.rint(settings.train_count_max * ratio**exponent).astype(np.int64)
@@ -66,9 +66,9 @@ def ranks(values: NDArray) -> NDArray[np.int64]:
 def corpus_orders(settings: WorldSettings, attempts: int = 2000) -> NDArray[np.int64]:
     """Return the frequency rank of every class in every corpus, 0 for the most frequent.
 
-    The ranks are those of Gaussian scores with a common part, so that what is rare on one web is rather
-    rare on another; of many draws the one is taken whose pairwise rank correlations are closest to
-    `corpus_correlation`.
+    The ranks are those of Gaussian scores with a common part, so that what is rare on one web is
+    rather rare on another; of many draws the one is taken whose pairwise rank correlations are
+    closest to `corpus_correlation`.
 
     Returns:
         (M, C) ranks, rows in the order of `settings.corpora`.
@@ -90,8 +90,8 @@ def corpus_orders(settings: WorldSettings, attempts: int = 2000) -> NDArray[np.i
 def _head_sided(order: NDArray, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Give a share of the classes the side "head", evenly over the frequencies.
 
-    Walking down the ranks, class k is head-sided where floor(share * k + u) steps up: every stretch of ranks
-    has the share, and within rounding so has the corpus.
+    Walking down the ranks, class k is head-sided where floor(share * k + u) steps up: every stretch
+    of ranks has the share, and within rounding so has the corpus.
     """
     steps = np.floor(share * np.arange(len(order) + 1) + rng.uniform())
     return (np.diff(steps) > 0)[order]
@@ -100,12 +100,10 @@ def _head_sided(order: NDArray, share: float, rng: np.random.Generator) -> NDArr
 def corpora(settings: WorldSettings) -> dict[str, Corpus]:
     """Return the truth about every corpus, by name.
 
-    The rarer a class, the stronger its bias to one side: the visibilities run from `visibility_frequent`
-    to `visibility_rare`, linearly in log prior.
+    The rarer a class, the stronger its bias to one side: the visibilities run from
+    `visibility_frequent` to `visibility_rare`, linearly in log prior.
     """
-    counts = corpus_counts(
-        settings.corpus_size, settings.corpus_imbalance, settings.n_classes
-    )
+    counts = corpus_counts(settings.corpus_size, settings.corpus_imbalance, settings.n_classes)
     depth = np.log(counts[0] / counts) / max(np.log(counts[0] / counts[-1]), 1e-12)
     frequent, rare = np.array(settings.visibility_frequent), np.array(settings.visibility_rare)
     by_rank = (1.0 - depth)[:, None] * frequent + depth[:, None] * rare
@@ -140,12 +138,12 @@ def downstream_counts(
 ) -> NDArray[np.int64]:
     """Return the training counts (C,) of a downstream dataset in class order.
 
-    Which class gets which count is a DELIBERATE STRATIFICATION, not a plain random draw. With few classes a
-    random order easily makes the D-groups differ in pre-training prior, and then data imbalance and parameter
-    imbalance cannot be told apart. Of many random orders those are kept in which each of the nine cells
-    D-group x P-group (thirds of the true prior) has at least `min_classes_per_cell` classes for every corpus;
-    of these the one is taken whose D-groups agree best in mean log prior and in the share of head-sided
-    classes, for all corpora at once.
+    Which class gets which count is a DELIBERATE STRATIFICATION, not a plain random draw. With few
+    classes a random order easily makes the D-groups differ in pre-training prior, and then data
+    imbalance and parameter imbalance cannot be told apart. Of many random orders those are kept in
+    which each of the nine cells D-group x P-group (thirds of the true prior) has at least
+    `min_classes_per_cell` classes for every corpus; of these the one is taken whose D-groups agree
+    best in mean log prior and in the share of head-sided classes, for all corpora at once.
 
     Raises:
         UserError: no order among those drawn meets `min_classes_per_cell`.

@@ -1,9 +1,10 @@
 """Writes the corpora and datasets of the world as ordinary files, and the truth about them beside.
 
 A corpus folder holds `images.zip`, `list.txt`, `captions.txt`, `classnames.txt`, `truth.csv` and
-`truth.json`; a dataset folder holds `train.zip`, `val.zip`, `test.zip`, a list for each, `classnames.txt`,
-`truth.csv`, `truth.json`, and `pairs.zip` with `pairs.csv`: test images drawn again with either part hidden.
-Lists have one `path label` a line, where the path is the member's name in the zip file.
+`truth.json`; a dataset folder holds `train.zip`, `val.zip`, `test.zip`, a list for each,
+`classnames.txt`, `truth.csv`, `truth.json`, and `pairs.zip` with `pairs.csv`: test images drawn
+again with either part hidden. Lists have one `path label` a line, where the path is the member's
+name in the zip file.
 """
 
 import json
@@ -109,9 +110,7 @@ def plan_corpus(settings: WorldSettings, corpus: str) -> Plan:
     """
     _check_known(corpus, settings.corpora, "corpora")
     truth = corpora(settings)[corpus]
-    return _draw_plan(
-        settings, truth.counts, truth.visibility, settings.corpus_block_share, corpus
-    )
+    return _draw_plan(settings, truth.counts, truth.visibility, settings.corpus_block_share, corpus)
 
 
 def plan_split(settings: WorldSettings, dataset: str, split: str) -> Plan:
@@ -264,9 +263,10 @@ def _write_truth(
 def truth(settings: WorldSettings, name: str) -> dict:
     """Return what is true of the world's classes, as seen from a corpus or dataset; JSON-ready.
 
-    Keys: `name`; `classnames` (C); `head_codes` and `body_codes` (C, 4) with `code_columns` and their values;
-    `corpora`: per corpus `counts` (C), `prior` (C), `head_sided` (C), `visibility` (C, 3: both, head only,
-    body only); for a dataset also `train_counts` (C), `style` and `visibility` (3).
+    Keys: `name`; `classnames` (C); `head_codes` and `body_codes` (C, 4) with `code_columns` and
+        their values; `corpora`: per corpus `counts` (C), `prior` (C), `head_sided` (C),
+        `visibility` (C, 3: both, head only, body only); for a dataset also `train_counts` (C),
+        `style` and `visibility` (3).
     """
     classes = creatures(settings)
     result: dict = {

@@ -1,9 +1,9 @@
 """Counter-based random numbers: every image has its own, whatever batch it is drawn in.
 
-A `numpy.random.Generator` yields a stream, so that the numbers of an image would depend on how many were
-drawn before. Here draw k of the image with seed s is a hash of (s, k) alone (SplitMix64: Steele,
-Lea and Flood, 2014), vectorized over images. That makes images independent of batching and lets the same
-seed be drawn again with another visibility.
+A `numpy.random.Generator` yields a stream, so that the numbers of an image would depend on how many
+were drawn before. Here draw k of the image with seed s is a hash of (s, k) alone (SplitMix64:
+Steele, Lea and Flood, 2014), vectorized over images. That makes images independent of batching and
+lets the same seed be drawn again with another visibility.
 """
 
 import hashlib

@@ -1,8 +1,9 @@
 """Draws creatures in batches: layers with soft edges, composited from front to back.
 
-The renderer knows no classes and no files: codes, visibilities, styles and seeds in, pixels out. Image i
-depends on its own row of the inputs alone, never on the batch it is drawn in (tested bit for bit), and every
-random number on its seed alone: the same seed with another visibility is the same image elsewhere.
+The renderer knows no classes and no files: codes, visibilities, styles and seeds in, pixels out.
+Image i depends on its own row of the inputs alone, never on the batch it is drawn in (tested bit
+for bit), and every random number on its seed alone: the same seed with another visibility is the
+same image elsewhere.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dualtail.datasets.world.creatures import HUE, HUES, PATTERN, SECOND, SHAPE
 from dualtail.datasets.world.randomness import uniforms
 from dualtail.datasets.world.settings import WorldSettings
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]  # single precision throughout; see test_renderer
 
 BATCH_PIXELS = 2**18  # keeps the layers of a batch within the processor's cache
 HEAD_CENTER = 0.43
@@ -23,7 +24,7 @@ BODY_CENTER = -0.34
 SMOOTH_CELLS = 5  # lattice of the smooth background
 OCCLUDER_CELLS = 7
 BLOCK_CELLS = 16  # blocks of two pixels at 32 px
-# Everything of a part lies within its occluder; the occluders do not touch the other part's middle.
+# An occluder covers all of its part and leaves the other part free (tested).
 HEAD_OCCLUDER = (0.0, 0.45, 0.45, 0.43)  # center x, y, half width, half height
 BODY_OCCLUDER = (0.0, -0.38, 0.54, 0.43)
 CREAM = (0.97, 0.94, 0.84)
@@ -67,7 +68,7 @@ def hsv_to_rgb(hue: Array, saturation: Array | float, value: Array | float) -> A
 
 
 def _cubic_weights(cells: int, size: int) -> Array:
-    """Smooth interpolation of `cells` lattice points to `size` pixels, (cells, size); columns sum to 1."""
+    """Weights (cells, size) of lattice points in pixels, smooth; columns sum to 1."""
     position = (np.arange(size) + 0.5) / size * (cells - 1)
     left = np.minimum(position.astype(int), cells - 2)
     t = position - left
@@ -128,43 +129,42 @@ class Renderer:
         return pixels.transpose(0, 2, 1).reshape(len(scene), self.size, self.size, 3)
 
     def _add_creature(self, layers: "_Layers", scene: Scene, draws: "_Draws") -> None:
-        """Add head, body and the occluders of hidden parts, front to back."""
+        """Add head and body, or the occluders in their place."""
+        x, y, edge = self._pose(scene, draws)
+        jitter = self.settings.hue_jitter * draws.signed(2)
+        occluder_colors = self._occluder_colors(draws)
+        faded = np.float32(self.settings.blocks_saturation)
+        saturation = np.where(scene.blocks, faded, np.float32(1))
+        for part, (codes, visible, center, occluder) in enumerate(
+            (
+                (scene.head_codes, scene.head_visible, HEAD_CENTER, HEAD_OCCLUDER),
+                (scene.body_codes, scene.body_visible, BODY_CENTER, BODY_OCCLUDER),
+            )
+        ):
+            rows = np.flatnonzero(~visible)
+            if len(rows):
+                cover = _cover(occluder_distance(x[rows], y[rows], occluder), edge[rows])
+                texture = np.matmul(occluder_colors[rows], self._occluder)
+                layers.add_textured(rows, cover, texture)
+            rows = np.flatnonzero(visible)
+            if len(rows):
+                colors = _part_colors(codes[rows], jitter[rows, part], saturation[rows])
+                draw = (_draw_head, _draw_body)[part]
+                own_y = y[rows] - np.float32(center)
+                draw(layers, rows, codes[rows], colors, x[rows], own_y, edge[rows])
+
+    def _pose(self, scene: Scene, draws: "_Draws") -> tuple[Array, Array, Array]:
+        """Return the creature's coordinates x, y (B, P) and the width of a pixel in them (B, 1)."""
         knobs = self.settings
         angle = knobs.rotation * draws.signed(1)
         shift_x, shift_y = (knobs.shift * draws.signed(1) for _ in range(2))
         scale = knobs.scale_min + (knobs.scale_max - knobs.scale_min) * draws.unit(1)
-        scale = scale * np.where(scene.blocks, np.float32(knobs.blocks_scale), 1)[:, None]
-        scale = scale.astype(np.float32)
-        jitter = knobs.hue_jitter * draws.signed(2)
-        occluder_colors = self._occluder_colors(draws)
-        saturation = np.where(scene.blocks, np.float32(knobs.blocks_saturation), np.float32(1))
-
+        scale = (scale * np.where(scene.blocks, knobs.blocks_scale, 1.0)[:, None]).astype(
+            np.float32
+        )
         sin, cos = np.sin(angle) / scale, np.cos(angle) / scale
         x, y = self._x - shift_x, self._y - shift_y
-        x, y = cos * x + sin * y, cos * y - sin * x
-        edge = np.float32(2 / self.size) / scale  # one pixel, in the creature's units
-
-        occluded = ~(scene.head_visible & scene.body_visible)
-        rows = np.flatnonzero(occluded)
-        if len(rows):
-            box = np.where(scene.head_visible[rows, None], [BODY_OCCLUDER], [HEAD_OCCLUDER])
-            box = box.astype(np.float32)[..., None]
-            u, v = (x[rows] - box[:, 0]) / box[:, 2], (y[rows] - box[:, 1]) / box[:, 3]
-            u, v = u * u, v * v
-            distance = (np.sqrt(np.sqrt(u * u * u + v * v * v)) - 1) * box[:, 3]
-            texture = np.matmul(occluder_colors[rows], self._occluder)
-            layers.add_textured(rows, _cover(distance, edge[rows]), texture)
-        for part, codes, visible in (
-            ("head", scene.head_codes, scene.head_visible),
-            ("body", scene.body_codes, scene.body_visible),
-        ):
-            rows = np.flatnonzero(visible)
-            if len(rows) == 0:
-                continue
-            column = 0 if part == "head" else 1
-            colors = _part_colors(codes[rows], jitter[rows, column], saturation[rows])
-            draw = _draw_head if part == "head" else _draw_body
-            draw(layers, rows, codes[rows], colors, x[rows], y[rows], edge[rows])
+        return cos * x + sin * y, cos * y - sin * x, np.float32(2 / self.size) / scale
 
     def _occluder_colors(self, draws: "_Draws") -> Array:
         """Lattice colors (B, 3, cells) of a mottled, dull occluder."""
@@ -178,9 +178,9 @@ class Renderer:
         edge = np.float32(2 / self.size)
         for _ in range(self.settings.distractors):
             x, y, radius, hue, value = np.split(draws.unit(5), 5, axis=1)
-            distance = shapes.disk(
-                self._x - (2 * x - 1), self._y - (2 * y - 1), 0.0
-            ) - (0.1 + 0.12 * radius)
+            distance = shapes.disk(self._x - (2 * x - 1), self._y - (2 * y - 1), 0.0) - (
+                0.1 + 0.12 * radius
+            )
             color = hsv_to_rgb(hue[:, 0], 0.45, 0.45 + 0.45 * value[:, 0])
             layers.add(everything, _cover(distance, edge), color)
 
@@ -202,9 +202,7 @@ class Renderer:
             chosen = pick < knobs.block_probability
             gray, chosen = (a[:, self._block] for a in (gray, chosen))
             bright = bright[:, :, self._block]
-            background[rows] = np.where(
-                chosen[:, None], bright, background[rows] + gray[:, None]
-            )
+            background[rows] = np.where(chosen[:, None], bright, background[rows] + gray[:, None])
         return np.clip(background, 0, 1)
 
 
@@ -229,8 +227,8 @@ class _Draws:
 class _Layers:
     """Composites layers from front to back.
 
-    A layer's weight is its coverage times what the layers before it let through, so that the picture is one
-    small matrix product of weights and colors, instead of three blends a layer.
+    A layer's weight is its coverage times what the layers before it let through, so that the
+    picture is one small matrix product of weights and colors, instead of three blends a layer.
     """
 
     def __init__(self, n: int, pixels: int) -> None:
@@ -270,6 +268,15 @@ class _Layers:
         return self._image + self._through[:, None] * background
 
 
+def occluder_distance(x: Array, y: Array, box: tuple[float, float, float, float]) -> Array:
+    """Distance to an occluder, a box with very round corners, in the creature's coordinates."""
+    center_x, center_y, half_width, half_height = box
+    u, v = (x - np.float32(center_x)) / half_width, (y - np.float32(center_y)) / half_height
+    u, v = u * u, v * v
+    sixth_norm = np.sqrt(np.cbrt(u * u * u + v * v * v))
+    return (sixth_norm - np.float32(1)) * np.float32(half_height)
+
+
 def _cover(distance: Array, edge: Array | np.float32) -> Array:
     """Coverage 0 ... 1 of a shape from its signed distance, with a soft edge one pixel wide."""
     return np.clip(np.float32(0.5) - distance / edge, 0, 1)
@@ -287,9 +294,14 @@ def _part_colors(codes: NDArray[np.int64], jitter: Array, saturation: Array) -> 
 
 
 def _draw_part(
-    distance: Array, codes: NDArray[np.int64], colors: tuple[Array, ...], x: Array, y: Array, edge: Array
+    distance: Array,
+    codes: NDArray[np.int64],
+    colors: tuple[Array, ...],
+    x: Array,
+    y: Array,
+    edge: Array,
 ) -> list[Array]:
-    """Layers of a part from its outline: a shaded, patterned inside and a dark rim, front to back."""
+    """Layers of a part, front to back: pattern, main color, dark rim."""
     main, second, outline = colors
     inside = _cover(distance + np.float32(0.03), edge)
     return [
@@ -308,12 +320,12 @@ def _draw_head(
     y: Array,
     edge: Array,
 ) -> None:
-    """Eyes and a mouth, then the head."""
-    y = y - np.float32(HEAD_CENTER)
+    """Eyes, mouth and cheeks, then the head; solid heads show the second color on the cheeks."""
     distance = shapes.by_group(shapes.SHAPES["head"], codes[:, SHAPE], x, y)
     side = np.abs(x)
     eye = shapes.disk(side - np.float32(0.125), y, 0.0)
     smile = np.abs(shapes.disk(x, y + np.float32(0.09), 0.10)) - np.float32(0.014)
+    cheek = shapes.disk(side - np.float32(0.185), y + np.float32(0.125), 0.06)
     white = np.ones((len(rows), 3), np.float32)
     dark = np.broadcast_to(np.array(DARK, np.float32), white.shape)
     layers.add(
@@ -321,6 +333,7 @@ def _draw_head(
         _cover(eye - np.float32(0.042), edge), dark,
         _cover(eye - np.float32(0.085), edge), white,
         _cover(np.maximum(smile, y + np.float32(0.12)), edge), dark,
+        _cover(cheek, edge), colors[1],
         *_draw_part(distance, codes, colors, x, y, edge),
     )  # fmt: skip
 
@@ -335,7 +348,6 @@ def _draw_body(
     edge: Array,
 ) -> None:
     """The body, then two feet in the second color that look out below it."""
-    y = y - np.float32(BODY_CENTER)
     distance = shapes.by_group(shapes.SHAPES["body"], codes[:, SHAPE], x, y)
     feet = shapes.ellipse(np.abs(x) - np.float32(0.18), y + np.float32(0.35), 0.13, 0.09)
     layers.add(

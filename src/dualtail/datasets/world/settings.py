@@ -41,6 +41,7 @@ class WorldSettings(Section):
     corpus_imbalance: float = Field(
         57.0,
         ge=1.0,
+        le=1e6,
         description="Imbalance factor of a corpus: images of its most frequent class over those "
         "of its rarest.",
     )
@@ -102,7 +103,9 @@ class WorldSettings(Section):
     )
 
     # Nuisance ---------------------------------------------------------------------------------
-    rotation: float = Field(0.25, ge=0.0, description="Largest rotation of a creature, in radians.")
+    rotation: float = Field(
+        0.25, ge=0.0, le=3.15, description="Largest rotation of a creature, in radians."
+    )
     shift: float = Field(
         0.1, ge=0.0, le=0.5, description="Largest shift along each axis; an image is 2 wide."
     )
@@ -116,7 +119,7 @@ class WorldSettings(Section):
         0.2, ge=0.0, le=1.0, description="Color saturation of the background."
     )
     hue_jitter: float = Field(
-        0.035, ge=0.0, le=0.5, description="Largest shift of a part's hue (1 is the whole circle)."
+        0.03, ge=0.0, le=0.5, description="Largest shift of a part's hue (1 is the whole circle)."
     )
     light_jitter: float = Field(
         0.15, ge=0.0, lt=1.0, description="Largest relative change of an image's brightness."

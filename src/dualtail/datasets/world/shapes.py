@@ -1,8 +1,8 @@
 """Signed distances of the shapes that creatures are made of, and their patterns.
 
-All functions work elementwise on coordinates (B, P) of B images with P pixels, in units of half an image, y
-upwards; distances are negative inside. They are exact or a lower bound of the distance, which is all that a
-soft edge one pixel wide needs.
+All functions work elementwise on coordinates (B, P) of B images with P pixels, in units of half an
+image, y upwards; distances are negative inside. They are exact or a lower bound of the distance,
+which is all that a soft edge one pixel wide needs.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating]
 
-HEAD_RADIUS = 0.36
-BODY_HALF_WIDTH = 0.46
-BODY_HALF_HEIGHT = 0.38
 PERIOD = 0.27  # of stripes and dots: four pixels at 32 px
 
 

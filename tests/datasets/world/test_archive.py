@@ -1,0 +1,51 @@
+"""PNG and zip files that PIL reads back and that are the same bytes every time."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dualtail.datasets.world.archive import encode_png, write_image_zip
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32, 3), (1, 7, 13, 3), (2, 200, 180, 3), (0, 4, 4, 3)])
+def test_pil_reads_back_the_pixels(shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    files = encode_png(images)
+    assert len(files) == shape[0]
+    for data, image in zip(files, images, strict=True):
+        with Image.open(io.BytesIO(data)) as read:
+            read.load()  # checks the checksums
+            assert (read.format, read.mode) == ("PNG", "RGB")
+            np.testing.assert_array_equal(np.asarray(read), image)
+        with Image.open(io.BytesIO(data)) as read:
+            read.verify()
+
+
+@pytest.mark.parametrize("images", [np.zeros((1, 4, 4, 4), np.uint8), np.zeros((1, 4, 4, 3))])
+def test_other_images_are_refused(images: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        encode_png(images)
+
+
+def test_zip_is_the_same_bytes_and_plain(tmp_path: Path) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    names = [f"train/{i:06d}.png" for i in range(5)]
+    write_image_zip(tmp_path / "a.zip", [(names, images)])
+    write_image_zip(tmp_path / "b.zip", [(names[:2], images[:2]), (names[2:], images[2:])])
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.namelist() == names
+        assert archive.testzip() is None
+        assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert archive.read(names[3]) == encode_png(images[3:4])[0]
+
+
+def test_nothing_is_left_of_a_failed_write(tmp_path: Path) -> None:
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        write_image_zip(tmp_path / "a.zip", [(["one.png"], images)])
+    assert list(tmp_path.iterdir()) == []

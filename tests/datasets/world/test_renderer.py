@@ -1,0 +1,205 @@
+"""The renderer's promises: determinism, independence of batches, pairing, equal scenes at any size."""
+
+import colorsys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dualtail.datasets.world import renderer as r
+from dualtail.datasets.world.creatures import creatures
+from dualtail.datasets.world.settings import WorldSettings
+
+WORLD = WorldSettings()
+CLASSES = creatures(WORLD)
+RENDERER = r.Renderer(WORLD, 32)
+
+
+def scene(seeds: np.ndarray, labels: np.ndarray, shown: np.ndarray, blocks: np.ndarray) -> r.Scene:
+    """A scene; shown is 0 for both parts, 1 head only, 2 body only, 3 neither."""
+    return r.Scene(
+        CLASSES.head_codes[labels],
+        CLASSES.body_codes[labels],
+        np.isin(shown, (0, 1)),
+        np.isin(shown, (0, 2)),
+        blocks,
+        seeds,
+    )
+
+
+def some(n: int, seed: int = 0) -> r.Scene:
+    rng = np.random.default_rng(seed)
+    return scene(
+        rng.integers(0, 2**53, n),
+        rng.integers(0, 60, n),
+        rng.integers(0, 3, n),
+        rng.random(n) < 0.5,
+    )
+
+
+def show(of: r.Scene, head: bool, body: bool) -> r.Scene:
+    n = len(of)
+    return r.Scene(
+        of.head_codes, of.body_codes, np.full(n, head), np.full(n, body), of.blocks, of.seeds
+    )
+
+
+def test_same_scene_same_pixels() -> None:
+    images = RENDERER.render(some(40))
+    assert images.shape == (40, 32, 32, 3)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, r.Renderer(WORLD, 32).render(some(40)))
+    assert len({image.tobytes() for image in images}) == 40
+
+
+EVERYTHING = some(300, seed=1)
+ALL_IMAGES = RENDERER.render(EVERYTHING)  # crosses the border between two internal batches
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 299), min_size=1, max_size=12))
+def test_an_image_does_not_depend_on_its_batch(rows: list[int]) -> None:
+    part = RENDERER.render(EVERYTHING.take(np.array(rows)))
+    np.testing.assert_array_equal(part, ALL_IMAGES[rows])
+
+
+def test_batches_are_smaller_than_the_test_above_needs() -> None:
+    assert r.BATCH_PIXELS // 32**2 < 300
+
+
+def test_pairing_only_the_hidden_part_changes() -> None:
+    both = show(some(60, seed=2), True, True)
+    still = WorldSettings(rotation=0.0, shift=0.0, scale_min=1.0, scale_max=1.0)
+    for world, size in ((WORLD, 32), (still, 64)):
+        renderer = r.Renderer(world, size)
+        base = renderer.render(both)
+        for head, body, box in ((False, True, r.HEAD_OCCLUDER), (True, False, r.BODY_OCCLUDER)):
+            changed = (renderer.render(show(both, head, body)) != base).any(axis=-1)
+            assert (changed.mean(axis=(1, 2)) > 0.03).all()
+            # Coordinates of every pixel in its creature, from the documented order of draws.
+            draws = r._Draws(both.seeds)
+            angle = world.rotation * draws.signed(1)
+            shift = world.shift * np.concatenate([draws.signed(1), draws.signed(1)], axis=1)
+            scale = world.scale_min + (world.scale_max - world.scale_min) * draws.unit(1)
+            scale = scale * np.where(both.blocks, world.blocks_scale, 1.0)[:, None]
+            axis = (np.arange(size) + 0.5) / size * 2 - 1
+            x = np.tile(axis, size)[None] - shift[:, :1]
+            y = np.repeat(-axis, size)[None] - shift[:, 1:]
+            rotated = (np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x)
+            outside = r.occluder_distance(rotated[0] / scale, rotated[1] / scale, box)
+            outside = (outside > 2 / size).reshape(changed.shape)
+            assert not (changed & outside).any()
+
+
+def test_a_hidden_part_leaves_no_trace() -> None:
+    """Whatever the code of a hidden part is, the pixels are the same."""
+    one = some(30, seed=3)
+    for head, body in ((False, True), (True, False)):
+        hidden = show(one, head, body)
+        other = r.Scene(
+            hidden.head_codes if head else np.roll(hidden.head_codes, 1, axis=0),
+            hidden.body_codes if body else np.roll(hidden.body_codes, 1, axis=0),
+            hidden.head_visible,
+            hidden.body_visible,
+            hidden.blocks,
+            hidden.seeds,
+        )
+        np.testing.assert_array_equal(RENDERER.render(hidden), RENDERER.render(other))
+
+
+def test_every_attribute_of_a_visible_part_shows() -> None:
+    base = show(some(20, seed=4), True, True)
+    pixels = RENDERER.render(base).astype(int)
+    for part in ("head_codes", "body_codes"):
+        for column, n_values in enumerate((10, 4, 3, 4)):
+            codes = getattr(base, part).copy()
+            codes[:, column] = (codes[:, column] + 1) % n_values
+            parts = {name: getattr(base, name) for name in base.__dataclass_fields__}
+            changed = RENDERER.render(r.Scene(**(parts | {part: codes}))).astype(int)
+            assert (np.abs(changed - pixels).max(axis=(1, 2, 3)) > 20).all(), (part, column)
+
+
+def test_style_changes_background_and_creature() -> None:
+    smooth = some(50, seed=5)
+    parts = {name: getattr(smooth, name) for name in smooth.__dataclass_fields__}
+    roughness = {}
+    for blocks in (False, True):
+        images = RENDERER.render(r.Scene(**(parts | {"blocks": np.full(50, blocks)})))
+        border = images[:, :3].astype(float)  # above most creatures
+        roughness[blocks] = np.abs(np.diff(border, axis=2)).mean()
+    assert roughness[True] > 3 * roughness[False]
+
+
+def test_the_same_picture_at_another_size() -> None:
+    """128 px averaged down to 32 px is close to what is drawn at 32 px: one scene, two sizes."""
+    one = some(40, seed=6)
+    large = r.Renderer(WORLD, 128).render(one).astype(float)
+    small = RENDERER.render(one).astype(float)
+    reduced = large.reshape(40, 32, 4, 32, 4, 3).mean(axis=(2, 4))
+    difference = np.abs(reduced - small).mean(axis=(1, 2, 3))
+    shuffled = np.abs(np.roll(reduced, 1, axis=0) - small).mean(axis=(1, 2, 3))
+    assert difference.max() < 12
+    assert difference.max() < shuffled.min() / 2
+
+
+def test_colors_against_the_standard_library() -> None:
+    rng = np.random.default_rng(7)
+    hsv = rng.random((200, 3)).astype(np.float32)
+    expected = [colorsys.hsv_to_rgb(*color) for color in hsv.tolist()]
+    np.testing.assert_allclose(r.hsv_to_rgb(*hsv.T), expected, atol=1e-5)
+    np.testing.assert_allclose(r.hsv_to_rgb(hsv[:, 0] + 1, 1.0, 1.0),
+                               r.hsv_to_rgb(hsv[:, 0], 1.0, 1.0), atol=1e-5)  # fmt: skip
+
+
+def test_compositing_against_blending_back_to_front() -> None:
+    rng = np.random.default_rng(8)
+    n, p, k = 3, 11, 4
+    coverage = rng.random((k, n, p)).astype(np.float32)
+    colors = rng.random((k, n, 3)).astype(np.float32)
+    texture, background = rng.random((2, n, 3, p)).astype(np.float32)
+    expected = background.astype(np.float64)
+    rows = [np.arange(n), np.arange(n), np.array([0, 2]), np.arange(n)]
+    for layer in (3, 2, 1, 0):
+        for i in rows[layer]:
+            paint = texture[i] if layer == 1 else colors[layer, i][:, None]
+            expected[i] = expected[i] * (1 - coverage[layer, i]) + paint * coverage[layer, i]
+    layers = r._Layers(n, p)
+    layers.add(rows[0], coverage[0], colors[0])
+    layers.add_textured(rows[1], coverage[1], texture)
+    layers.add(rows[2], coverage[2][rows[2]], colors[2][rows[2]])
+    layers.add(rows[3], coverage[3], colors[3])
+    np.testing.assert_allclose(layers.composite(background), expected, atol=1e-6)
+
+
+def test_without_nuisance_images_of_a_class_differ_in_the_background_only() -> None:
+    plain = WorldSettings(
+        rotation=0, shift=0, scale_min=1, scale_max=1, distractors=0, hue_jitter=0, light_jitter=0
+    )
+    labels = np.full(20, 3)
+    images = r.Renderer(plain, 32).render(
+        scene(np.arange(20), labels, np.zeros(20), np.zeros(20, bool))
+    )
+    spread = images.astype(float).std(axis=0).max(axis=-1)
+    assert (spread == 0).mean() > 0.15  # the creature
+    assert (spread > 5).mean() > 0.4  # the background
+
+
+def test_arithmetic_is_single_precision() -> None:
+    """Double precision would be right but half as fast."""
+    batch = some(4)
+    background = RENDERER._background(batch, r._Draws(batch.seeds))
+    assert background.dtype == np.float32
+    assert all(a.dtype == np.float32 for a in RENDERER._pose(batch, r._Draws(batch.seeds)))
+
+
+def test_an_empty_scene() -> None:
+    assert RENDERER.render(some(3).take(slice(0, 0))).shape == (0, 32, 32, 3)
+
+
+@pytest.mark.parametrize("cells", [5, 7])
+def test_lattice_weights_sum_to_one_and_hit_the_points(cells: int) -> None:
+    weights = r._cubic_weights(cells, 64)
+    np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(r._lattice_basis(cells, 16).sum(axis=0), 1, atol=1e-5)
+    assert (weights >= 0).all()
