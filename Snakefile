@@ -20,6 +20,8 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 validate(config, "workflow/schemas/config.schema.json")
+for line in PLAN.left_out():
+    logger.info(line)
 
 PATHS = PLAN.paths
 RUN = PLAN.config.run
@@ -49,7 +51,7 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
-        rules.figures.output,
+        rules.figures.output if PLAN.figures else [],
         rules.summary.output,
         rules.collect.output,
 

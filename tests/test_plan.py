@@ -146,3 +146,17 @@ def test_only_the_code_of_the_methods_in_use_counts(
     assert "dualtail.tuning.peft.adaptformer" in found
     assert "dualtail.tuning.peft.vpt_deep" not in found
     assert "dualtail.paper.layout" not in found
+
+
+def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
+    assert (plan_of(values).tables, plan_of(values).left_out()) == ([1, 2, 3, 8, 9, 10, 14], [])
+    values["study"]["members"] = ["clip"]
+    plan = plan_of(values)
+    assert (plan.tables, plan.figures) == ([1, 3, 8, 9, 10, 14], [2, 3])
+    assert plan.left_out()[0] == (
+        "table 2 is left out: it needs two or more entries in study.members"
+    )
+    values["study"]["losses"] = ["ce"]
+    values["fusion"]["losses"] = []
+    plan = plan_of(values)
+    assert (plan.tables, plan.figures) == ([1, 3, 10, 14], [])

@@ -24,8 +24,16 @@ EVALUATED = ("val", "test")
 ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
 """Post-hoc adjustments of CE-tuned models that Table 3 compares."""
 
-TABLES = (1, 2, 3, 8, 9, 10, 14)
-FIGURES = (2, 3, 6)
+TABLES = {1: "", 2: "members ce la", 3: "ce", 8: "la fusion", 9: "la", 10: "", 14: ""}
+"""Tables of the paper and what a study must have for each."""
+FIGURES = {2: "ce la", 3: "ce la", 6: "la members fusion"}
+"""Figures of the paper, likewise."""
+NEEDS = {
+    "members": "two or more entries in study.members",
+    "ce": "ce in study.losses",
+    "la": "la in study.losses",
+    "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -68,8 +76,36 @@ class Plan:
 
     splits = SPLITS
     evaluated = EVALUATED
-    tables = TABLES
-    figures = FIGURES
+
+    @cached_property
+    def tables(self) -> list[int]:
+        """Tables that this study can fill."""
+        return [number for number, needs in TABLES.items() if not self._lacks(needs)]
+
+    @cached_property
+    def figures(self) -> list[int]:
+        """Figures that this study can fill."""
+        return [number for number, needs in FIGURES.items() if not self._lacks(needs)]
+
+    def left_out(self) -> list[str]:
+        """A line for every table and figure that the study cannot fill, with the reason."""
+        return [
+            f"{what} {number} is left out: it needs {self._lacks(needs)}"
+            for what, known in (("table", TABLES), ("figure", FIGURES))
+            for number, needs in known.items()
+            if self._lacks(needs)
+        ]
+
+    def _lacks(self, needs: str) -> str:
+        study, fusion = self.config.study, self.config.fusion
+        has = {
+            "members": len(study.members) > 1,
+            "ce": "ce" in study.losses,
+            "la": "la" in study.losses,
+            "fusion": len(study.members) == 1
+            or ("la" in fusion.losses and "logits" in fusion.modes),
+        }
+        return "; ".join(NEEDS[need] for need in needs.split() if not has[need])
 
     # What the run covers ---------------------------------------------------------------------
 
@@ -513,9 +549,9 @@ class Plan:
         """The hash of the code behind one verb, and of the modules that it imports by name."""
         methods: list[str] = []
         if verb == "tables":
-            methods += [f"dualtail.paper.tables.table_{number:02d}" for number in TABLES]
+            methods += [f"dualtail.paper.tables.table_{number:02d}" for number in self.tables]
         if verb == "figures":
-            methods += [f"dualtail.paper.figures.figure_{number:02d}" for number in FIGURES]
+            methods += [f"dualtail.paper.figures.figure_{number:02d}" for number in self.figures]
         files: list[Path] = []
         if verb == "tune":
             for name in self.config.study.pefts:

@@ -33,36 +33,38 @@ rule tables:
         "dualtail tables {params.numbers} --settings {params.settings:q} 2> {log:q}"
 
 
-rule figures:
-    input:
-        PLAN.paper_inputs,
-    output:
-        png=[
-            report(
-                PATHS.figure(number, "png"),
-                caption="../report/figure.rst",
-                category="Figures",
-                labels={"figure": str(number)},
-            )
-            for number in PLAN.figures
-        ],
-        pdf=[PATHS.figure(number, "pdf") for number in PLAN.figures],
-        csv=[PATHS.figure(number, "csv") for number in PLAN.figures],
-    log:
-        PATHS.log("figures"),
-    benchmark:
-        PATHS.benchmark("figures")
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        numbers=PLAN.figures,
-        settings=as_json(PLAN.paper_job()),
-        code=PLAN.code("figures"),
-    message:
-        "Figures of the paper"
-    shell:
-        "dualtail figures {params.numbers} --settings {params.settings:q} 2> {log:q}"
+if PLAN.figures:
+
+    rule figures:
+        input:
+            PLAN.paper_inputs,
+        output:
+            png=[
+                report(
+                    PATHS.figure(number, "png"),
+                    caption="../report/figure.rst",
+                    category="Figures",
+                    labels={"figure": str(number)},
+                )
+                for number in PLAN.figures
+            ],
+            pdf=[PATHS.figure(number, "pdf") for number in PLAN.figures],
+            csv=[PATHS.figure(number, "csv") for number in PLAN.figures],
+        log:
+            PATHS.log("figures"),
+        benchmark:
+            PATHS.benchmark("figures")
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            numbers=PLAN.figures,
+            settings=as_json(PLAN.paper_job()),
+            code=PLAN.code("figures"),
+        message:
+            "Figures of the paper"
+        shell:
+            "dualtail figures {params.numbers} --settings {params.settings:q} 2> {log:q}"
 
 
 rule summary:

@@ -8,7 +8,7 @@ from dualtail.section import Section
 class PretrainingSettings(Section):
     """How a small CLIP is pre-trained on a corpus of images with captions."""
 
-    epochs: PositiveInt = Field(5, description="Passes over the corpus.")
+    epochs: PositiveInt = Field(4, description="Passes over the corpus.")
     batch_size: PositiveInt = Field(96, description="Images a step.")
     lr: PositiveFloat = Field(
         2e-3, description="Largest learning rate of AdamW; linear warm-up, then cosine to zero."

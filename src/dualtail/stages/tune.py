@@ -19,6 +19,7 @@ from dualtail.jobs import TuneJob, TuneTask
 from dualtail.lanes import run_lanes
 from dualtail.outputs import OutputsHeader
 from dualtail.stages.dumping import best_device, write_dump
+from dualtail.stages.progress import log_line
 from dualtail.stages.zero_shot import class_features, model_record
 from dualtail.tuning.adapter_file import save_adapter
 from dualtail.tuning.cost import forward_gflops
@@ -67,6 +68,11 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         std=spec.transform.std,
         label=name,
         bar_position=lane,
+        on_epoch=lambda row: log_line(
+            f"{name}: epoch {row.epoch}/{settings.epochs}, loss {row.loss:.4f}, "
+            f"training accuracy {row.train_accuracy:.1%}, lr {row.lr:.3g}, "
+            f"{row.images_per_second:,.0f} img/s"
+        ),
     )
     seconds = time.perf_counter() - started
     identity: dict[str, Any] = {

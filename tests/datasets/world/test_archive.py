@@ -41,6 +41,7 @@ def test_zip_is_the_same_bytes_and_plain(tmp_path: Path) -> None:
         assert archive.namelist() == names
         assert archive.testzip() is None
         assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert archive.read(names[3]) == encode_png(images[3:4])[0]
 
 

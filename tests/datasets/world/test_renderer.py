@@ -108,6 +108,26 @@ def test_a_hidden_part_leaves_no_trace() -> None:
         np.testing.assert_array_equal(RENDERER.render(hidden), RENDERER.render(other))
 
 
+def test_occluders_are_opaque_and_textured() -> None:
+    """Within an occluder nothing of what lies behind it shows, not even the style."""
+    still = WorldSettings(
+        rotation=0.0, shift=0.0, scale_min=1.0, scale_max=1.0, blocks_scale=1.0, light_jitter=0.0
+    )
+    renderer, one = r.Renderer(still, 64), some(20, seed=9)
+    axis = ((np.arange(64) + 0.5) / 32 - 1).astype(np.float32)
+    x, y = np.meshgrid(axis, -axis)
+    for head, body, box in ((False, True, r.HEAD_OCCLUDER), (True, False, r.BODY_OCCLUDER)):
+        inside = r.occluder_distance(x, y, box) < -2 / 64
+        hidden = show(one, head, body)
+        parts = {name: getattr(hidden, name) for name in hidden.__dataclass_fields__}
+        smooth, blocks = (
+            renderer.render(r.Scene(**(parts | {"blocks": np.full(20, style)})))[:, inside]
+            for style in (False, True)
+        )
+        np.testing.assert_array_equal(smooth, blocks)
+        assert (smooth.astype(float).std(axis=1).mean(axis=-1) > 5).all()
+
+
 def test_every_attribute_of_a_visible_part_shows() -> None:
     base = show(some(20, seed=4), True, True)
     pixels = RENDERER.render(base).astype(int)

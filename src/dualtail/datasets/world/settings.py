@@ -104,17 +104,17 @@ class WorldSettings(Section):
 
     # Nuisance ---------------------------------------------------------------------------------
     rotation: float = Field(
-        0.25, ge=0.0, le=3.15, description="Largest rotation of a creature, in radians."
+        0.2, ge=0.0, le=3.15, description="Largest rotation of a creature, in radians."
     )
     shift: float = Field(
-        0.1, ge=0.0, le=0.5, description="Largest shift along each axis; an image is 2 wide."
+        0.08, ge=0.0, le=0.5, description="Largest shift along each axis; an image is 2 wide."
     )
     scale_min: float = Field(0.8, gt=0.2, le=2.0, description="Smallest size of a creature.")
     scale_max: float = Field(1.1, gt=0.2, le=2.0, description="Largest size of a creature.")
     distractors: int = Field(
         2, ge=0, le=8, description="Blobs without meaning behind the creature."
     )
-    clutter: float = Field(0.3, ge=0.0, le=1.0, description="Contrast of the background.")
+    clutter: float = Field(0.25, ge=0.0, le=1.0, description="Contrast of the background.")
     background_saturation: float = Field(
         0.2, ge=0.0, le=1.0, description="Color saturation of the background."
     )
@@ -122,7 +122,7 @@ class WorldSettings(Section):
         0.03, ge=0.0, le=0.5, description="Largest shift of a part's hue (1 is the whole circle)."
     )
     light_jitter: float = Field(
-        0.15, ge=0.0, lt=1.0, description="Largest relative change of an image's brightness."
+        0.12, ge=0.0, lt=1.0, description="Largest relative change of an image's brightness."
     )
     block_probability: Probability = Field(
         0.12, description="Style `blocks`: probability that a background block is brightly colored."

@@ -1,0 +1,314 @@
+"""The pre-training loss against brute force, its optimum in closed form, and the training loop."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from dualtail.errors import UserError
+from dualtail.foundation import pretraining as p
+from dualtail.foundation.pretraining_settings import PretrainingSettings
+
+ARCHITECTURE = json.loads(
+    (Path(p.__file__).parent / "architectures" / "world-vit-8.json").read_text()
+)
+NAMES = ["lumrel", "bolvun", "darmor"]
+TEMPLATE = "a photo of a {}."
+SHORT = PretrainingSettings(epochs=3, batch_size=16)
+
+
+def brute_force(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Both halves by the definition, one softmax at a time, in float64."""
+    logits = logits.astype(np.float64)
+    batch = range(len(labels))
+    to_text = [math.exp(logits[i, labels[i]]) / np.exp(logits[i]).sum() for i in batch]
+    to_image = [math.exp(logits[i, labels[i]]) / np.exp(logits[:, labels[i]]).sum() for i in batch]
+    return -np.log(to_text).mean(), -np.log(to_image).mean()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 7), st.integers(1, 5), st.integers(0, 2**32 - 1), st.floats(0.1, 30))
+def test_loss_is_its_definition(batch: int, classes: int, seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    logits = scale * rng.standard_normal((batch, classes))
+    labels = rng.integers(0, classes, batch)
+    got = p.contrastive_loss(torch.from_numpy(logits), torch.from_numpy(labels))
+    np.testing.assert_allclose(
+        [float(half) for half in got], brute_force(logits, labels), atol=1e-12
+    )
+
+
+def test_text_to_image_is_the_count_weighted_multi_positive_loss() -> None:
+    """The same number from the captions' side: per caption the mean over its positives."""
+    rng = np.random.default_rng(0)
+    logits, labels = rng.standard_normal((9, 4)), np.array([0, 0, 0, 1, 1, 3, 3, 3, 3])
+    total = 0.0
+    for c in range(4):
+        positives = np.flatnonzero(labels == c)
+        if len(positives):
+            log_p = logits[:, c] - np.log(np.exp(logits[:, c]).sum())
+            total -= len(positives) / 9 * log_p[positives].mean()
+    got = p.contrastive_loss(torch.from_numpy(logits), torch.from_numpy(labels))[1]
+    assert float(got) == pytest.approx(total)
+
+
+def test_gradient_by_finite_differences() -> None:
+    rng = np.random.default_rng(1)
+    logits = torch.tensor(rng.standard_normal((5, 4)), requires_grad=True)
+    labels = torch.tensor([0, 0, 1, 3, 3])
+    for half in (0, 1):
+        (gradient,) = torch.autograd.grad(p.contrastive_loss(logits, labels)[half], logits)
+        numeric = np.zeros((5, 4))
+        for i in range(5):
+            for c in range(4):
+                ends = []
+                for step in (1e-5, -1e-5):
+                    moved = logits.detach().clone()
+                    moved[i, c] += step
+                    ends.append(float(p.contrastive_loss(moved, labels)[half]))
+                numeric[i, c] = (ends[0] - ends[1]) / 2e-5
+        np.testing.assert_allclose(gradient.numpy(), numeric, atol=1e-9)
+
+
+# A population: how often each of five kinds of image comes with each of three captions.
+JOINT = np.array([[40, 2, 1], [20, 10, 0.5], [5, 6, 2], [2, 1, 4], [13, 1, 2.5]])
+JOINT = np.rint(JOINT * 2).astype(int)
+KINDS, LABELS = (np.repeat(a, JOINT.ravel()) for a in np.indices(JOINT.shape).reshape(2, -1))
+
+
+def info_nce(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """CLIP's loss on the batch's pairs: captions stand as often as they occur."""
+    pairs, diagonal = logits[:, labels], torch.arange(len(labels))
+    return F.cross_entropy(pairs, diagonal) + F.cross_entropy(pairs.T, diagonal)
+
+
+def gradient_at(table: np.ndarray, loss: object) -> float:
+    """Largest gradient, with respect to a free logit of every kind and caption."""
+    free = torch.tensor(table, requires_grad=True)
+    value = loss(free[torch.from_numpy(KINDS)], torch.from_numpy(LABELS))  # type: ignore[operator]
+    (gradient,) = torch.autograd.grad(value, free)
+    return float(gradient.abs().max())
+
+
+def test_the_optimum_carries_the_prior_and_that_of_infonce_does_not() -> None:
+    posterior = np.log(JOINT / JOINT.sum(axis=1, keepdims=True))
+    prior = np.log(JOINT.sum(axis=0) / JOINT.sum())
+
+    def ours(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return sum(p.contrastive_loss(logits, labels))  # type: ignore[return-value]
+
+    # Both losses are convex in free logits: a zero gradient is the optimum.
+    assert gradient_at(posterior, ours) < 1e-9
+    assert gradient_at(posterior - prior, info_nce) < 1e-9
+    # And neither is at the other's optimum, by far.
+    assert gradient_at(posterior - prior, ours) > 0.05
+    assert gradient_at(posterior, info_nce) > 0.05
+
+
+def test_learning_rate_warms_up_and_falls_to_zero() -> None:
+    options = PretrainingSettings(lr=1.0, warmup=0.1)
+    rates = [p.learning_rate(step, 100, options) for step in range(100)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[99] < 1e-3
+    assert (np.diff(rates[10:]) < 0).all()
+    assert p.learning_rate(0, 1, PretrainingSettings(lr=1.0, warmup=0.0)) == 1.0
+
+
+def colored(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Noise with a color for each class: easy to learn."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    images = rng.integers(0, 100, (n, 32, 32, 3))
+    images[np.arange(n), :, :, labels] += 100
+    return images.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[dict[str, torch.Tensor], list[dict[str, float]]]:
+    images, labels = colored(150)
+    return p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, SHORT, seed=3)
+
+
+def test_it_learns_and_tells_so(trained) -> None:
+    _, history = trained
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert history[-1]["image_to_text"] < 0.1 * history[0]["image_to_text"]
+    assert history[-1]["accuracy"] > 0.8
+    for row in history:
+        assert row["loss"] == pytest.approx((row["image_to_text"] + row["text_to_image"]) / 2)
+        assert 1 <= row["logit_scale"] <= 100
+
+
+def test_bit_for_bit_reproducible_whatever_the_global_state(trained) -> None:
+    images, labels = colored(150)
+    before = torch.random.get_rng_state()
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.rand(7)
+    again, history = p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, SHORT, seed=3)
+    torch.random.set_rng_state(before)
+    assert history == trained[1]
+    assert all(torch.equal(again[name], tensor) for name, tensor in trained[0].items())
+    assert torch.get_num_threads() == threads
+    assert torch.get_float32_matmul_precision() == precision
+    other, _ = p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, SHORT, seed=4)
+    assert not torch.equal(other["visual.proj"], trained[0]["visual.proj"])
+
+
+def test_random_numbers_of_others_are_left_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    p.build_model(ARCHITECTURE, seed=0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_token_embedding_stays_and_everything_else_moves(trained) -> None:
+    start = p.build_model(ARCHITECTURE, seed=3).state_dict()
+    assert set(start) == set(trained[0])
+    same = [name for name in start if torch.equal(start[name], trained[0][name])]
+    assert same == ["token_embedding.weight"]
+
+
+def test_a_checkpoint_is_open_clips(trained, tmp_path: Path) -> None:
+    """Saved as safetensors and loaded by name, the model gives the same features."""
+    save_file(trained[0], tmp_path / "model.safetensors")
+    config = tmp_path / "world-test-vit-8.json"
+    config.write_text(json.dumps(ARCHITECTURE))
+    open_clip.add_model_config(config)
+    loaded = open_clip.create_model(
+        "world-test-vit-8", pretrained=str(tmp_path / "model.safetensors")
+    ).eval()
+    own = p.build_model(ARCHITECTURE, seed=0)
+    own.load_state_dict(trained[0])
+    images = torch.linspace(-2, 2, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
+    tokens = open_clip.get_tokenizer("world-test-vit-8")([TEMPLATE.format(n) for n in NAMES])
+    assert torch.equal(tokens, p.tokenize([TEMPLATE.format(n) for n in NAMES], 12))
+    with torch.no_grad():
+        assert torch.equal(loaded.encode_image(images), own.encode_image(images))
+        assert torch.equal(loaded.encode_text(tokens), own.encode_text(tokens))
+        logits = loaded.get_logits(_normalized(colored(60, seed=9)[0]), tokens)[0]
+    assert (logits.argmax(dim=1).numpy() == colored(60, seed=9)[1]).mean() > 0.8
+
+
+def _normalized(images: np.ndarray) -> torch.Tensor:
+    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    values = (images / 255 - np.array(mean)) / np.array(std)
+    return torch.from_numpy(values.transpose(0, 3, 1, 2)).float()
+
+
+def test_first_loss_is_that_of_open_clips_forward_pass() -> None:
+    """One step of one batch: the recorded loss is that of the initial model, by open_clip."""
+    images, labels = colored(20)
+    one = PretrainingSettings(epochs=1, batch_size=20)
+    _, history = p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, one, seed=0)
+    model = p.build_model(ARCHITECTURE, seed=0).eval()
+    with torch.no_grad():
+        tokens = p.tokenize([TEMPLATE.format(n) for n in NAMES], 12)
+        logits = model.get_logits(_normalized(images), tokens)[0].double().numpy()
+    expected = brute_force(logits, labels)
+    assert history[0]["image_to_text"] == pytest.approx(expected[0], abs=1e-3)
+    assert history[0]["text_to_image"] == pytest.approx(expected[1], abs=1e-3)
+
+
+def test_training_is_a_plain_loop_over_open_clips_forward_pass() -> None:
+    """Six steps restated without the short forward passes, the fused optimizer and the bytes."""
+    images, labels = colored(20)
+    options = PretrainingSettings(epochs=2, batch_size=8, warmup=0.3)
+    state, history = p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, options, seed=6)
+
+    model = p.build_model(ARCHITECTURE, seed=6)
+    start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    pixels, targets = _normalized(images), torch.from_numpy(labels)
+    tokens = p.tokenize([TEMPLATE.format(n) for n in NAMES], 12)
+    optimizer = p._optimizer(model, options)
+    optimizer.param_groups[0]["fused"] = optimizer.param_groups[1]["fused"] = False
+    order, step, losses = torch.Generator().manual_seed(6), 0, []
+    for _ in range(2):
+        total = 0.0
+        for rows in torch.randperm(20, generator=order).split(8):
+            for group in optimizer.param_groups:
+                group["lr"] = p.learning_rate(step, 6, options)
+            logits = model.get_logits(pixels[rows], tokens)[0]
+            loss = sum(p.contrastive_loss(logits, targets[rows])) / 2
+            model.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            step += 1
+            total += loss.item() * len(rows) / 20
+        losses.append(total)
+    assert [row["loss"] for row in history] == pytest.approx(losses, rel=1e-4)
+    for name, tensor in model.state_dict().items():
+        moved = (tensor - start[name]).norm()
+        assert (state[name] - tensor).norm() <= 0.02 * moved, name
+
+
+def test_the_seed_fixes_the_order_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = colored(40)
+    model = p.build_model
+    monkeypatch.setattr(p, "build_model", lambda architecture, seed: model(architecture, 0))
+    runs = [
+        p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, SHORT, seed=seed)[1]
+        for seed in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_the_scale_stays_below_that_of_clip() -> None:
+    images, labels = colored(40)
+    hot = ARCHITECTURE | {"init_logit_scale": 6.0}
+    _, history = p.pretrain(images, labels, NAMES, TEMPLATE, hot, SHORT, seed=0)
+    assert history[-1]["logit_scale"] <= 100 * (1 + 1e-6)
+
+
+def test_weight_decay_spares_biases_and_gains() -> None:
+    groups = p._optimizer(p.build_model(ARCHITECTURE, 0), PretrainingSettings()).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    assert all(q.ndim >= 2 for q in groups[0]["params"])
+    assert all(q.ndim < 2 for q in groups[1]["params"])
+    assert sum(q.numel() for group in groups for q in group["params"]) < 400_000
+
+
+def test_vision_tower_has_the_documented_size() -> None:
+    model = p.build_model(ARCHITECTURE, 0)
+    assert sum(q.numel() for q in model.visual.parameters()) == 251_040
+
+
+def test_captions_that_do_not_fit_are_refused() -> None:
+    assert p.tokenize(["a photo of a cat."], 8).shape == (1, 8)
+    with pytest.raises(UserError, match=r"'a photo of a cat\.' has more than 7 tokens"):
+        p.tokenize(["a photo of a cat."], 7)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "match"),
+    [
+        (np.zeros((4, 16, 16, 3), np.uint8), np.zeros(4, int), "image_size"),
+        (np.zeros((4, 32, 32, 3), np.float32), np.zeros(4, int), "uint8"),
+        (np.zeros((4, 3, 32, 32), np.uint8), np.zeros(4, int), "expected"),
+        (np.zeros((4, 32, 32, 3), np.uint8), np.zeros(3, int), "labels of shape"),
+        (np.zeros((0, 32, 32, 3), np.uint8), np.zeros(0, int), "0 images"),
+        (np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 1, 2, 3]), "3 class names"),
+        (np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 1, 2, -1]), "-1 "),
+    ],
+)
+def test_bad_inputs_are_refused(images: np.ndarray, labels: np.ndarray, match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, SHORT, seed=0)
+
+
+def test_a_diverging_run_says_what_to_do() -> None:
+    images, labels = colored(64)
+    wild = PretrainingSettings(epochs=3, batch_size=8, lr=1e20, warmup=0.0)
+    with pytest.raises(UserError, match="lower the learning rate"):
+        p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, wild, seed=0)
