@@ -52,6 +52,7 @@ rule all:
     input:
         rules.tables.output,
         rules.figures.output if PLAN.figures else [],
+        PATHS.world_picture if PLAN.world_datasets else [],
         rules.summary.output,
         rules.collect.output,
 

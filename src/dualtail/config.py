@@ -84,7 +84,7 @@ class CorpusEntry(Section):
     class_names: Path = Path("classnames.txt")
     """one class name a line; the line number, from 0, is the label"""
 
-    caption: str = "a photo of a {}."
+    caption: str = Field(default="a photo of a {}.", pattern=r"^[^{}]*\{\}[^{}]*$")
     """caption of an image; {} stands for its class name"""
 
 

@@ -38,6 +38,13 @@ class DatasetJob(Section):
     out: Path
 
 
+class WorldPictureJob(Section):
+    """Draw some creatures of the world for people."""
+
+    world: WorldSettings
+    out: Path
+
+
 class PackSplit(Section):
     """One split to pack at one size."""
 

@@ -78,6 +78,10 @@ class RunPaths:
         return f"{self.root}/figures/figure_{number:02d}.{suffix}"
 
     @property
+    def world_picture(self) -> str:
+        return f"{self.root}/figures/world.png"
+
+    @property
     def summary(self) -> str:
         return f"{self.root}/summary.md"
 

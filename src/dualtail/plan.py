@@ -36,6 +36,20 @@ NEEDS = {
 }
 
 
+PAPER_SECTIONS = {
+    "run",
+    "study",
+    "datasets",
+    "foundation",
+    "pefts",
+    "scores",
+    "prior",
+    "tuning",
+    "world",
+}
+"""Parts of the config that tables, figures and the summary speak of."""
+
+
 @dataclass(frozen=True, order=True)
 class Tuning:
     """One way a model is tuned; its `name` is part of file names."""
@@ -269,6 +283,9 @@ class Plan:
         world = self._world()
         known_name(dataset, world.datasets, "dataset of the world")
         return jobs.DatasetJob(world=world, dataset=dataset, out=self.config.datasets[dataset].root)
+
+    def world_picture_job(self) -> jobs.WorldPictureJob:
+        return jobs.WorldPictureJob(world=self._world(), out=Path(self.paths.world_picture))
 
     def pack_job(self, dataset: str) -> jobs.PackJob:
         entry = self.config.datasets[dataset]
@@ -509,22 +526,12 @@ class Plan:
         return [self.paths.score_table, self.paths.class_score_table, self.paths.costs, *priors]
 
     def paper_job(self) -> jobs.PaperJob:
+        config = self.config.model_dump(mode="json", include=PAPER_SECTIONS)
+        if self.world_datasets is None:
+            config["world"] = None  # the config has a world, but this run shows none of it
         return jobs.PaperJob(
             root=Path(self.paths.root),
-            config=self.config.model_dump(
-                mode="json",
-                include={
-                    "run",
-                    "study",
-                    "datasets",
-                    "foundation",
-                    "pefts",
-                    "scores",
-                    "prior",
-                    "tuning",
-                    "world",
-                },
-            ),
+            config=config,
             scores=Path(self.paths.score_table),
             class_scores=Path(self.paths.class_score_table),
             costs=Path(self.paths.costs),
@@ -568,6 +575,7 @@ STAGES: Mapping[str, str] = {
     for verb in (
         "generate-corpus",
         "generate-dataset",
+        "draw-world",
         "pack",
         "pretrain",
         "zero-shot",

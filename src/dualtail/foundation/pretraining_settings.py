@@ -8,15 +8,23 @@ from dualtail.section import Section
 class PretrainingSettings(Section):
     """How a small CLIP is pre-trained on a corpus of images with captions."""
 
-    epochs: PositiveInt = Field(4, description="Passes over the corpus.")
-    batch_size: PositiveInt = Field(96, description="Images a step.")
+    epochs: PositiveInt = Field(default=4, description="Passes over the corpus.")
+    batch_size: PositiveInt = Field(default=96, description="Images a step.")
     lr: PositiveFloat = Field(
-        2e-3, description="Largest learning rate of AdamW; linear warm-up, then cosine to zero."
+        default=2e-3,
+        description="Largest learning rate of AdamW; linear warm-up, then cosine to zero.",
     )
     weight_decay: float = Field(
-        0.1, ge=0.0, description="Weight decay of AdamW, on matrices (not on biases and gains)."
+        default=0.1,
+        ge=0.0,
+        description="Weight decay of AdamW, on matrices (not on biases and gains).",
     )
-    warmup: float = Field(0.1, ge=0.0, lt=1.0, description="Share of the steps spent warming up.")
+    warmup: float = Field(
+        default=0.1, ge=0.0, lt=1.0, description="Share of the steps spent warming up."
+    )
     beta2: float = Field(
-        0.98, gt=0.0, lt=1.0, description="Decay of AdamW's second moment, as CLIP's ViTs had it."
+        default=0.98,
+        gt=0.0,
+        lt=1.0,
+        description="Decay of AdamW's second moment, as CLIP's ViTs had it.",
     )

@@ -13,6 +13,7 @@ from dualtail.files import atomic_path
 from dualtail.foundation.pretraining import pretrain
 from dualtail.jobs import PretrainJob, PretrainTask
 from dualtail.lanes import run_lanes
+from dualtail.stages.progress import log_line
 
 
 def run(job: PretrainJob, lanes: int) -> None:
@@ -48,6 +49,10 @@ def _pretrain_one(task: PretrainTask, lane: int) -> None:
         task.seed,
         description=f"pre-training {spec.member}",
         bar_position=lane,
+        on_epoch=lambda row: log_line(
+            f"pre-training {spec.member}: epoch {row['epoch']:.0f}/{task.settings.epochs}, "
+            f"loss {row['loss']:.4f}, accuracy in training {row['accuracy']:.1%}"
+        ),
     )
     _write_history(task.history, history)
     with atomic_path(task.out) as temporary:

@@ -1,6 +1,6 @@
 """Writes the corpora and datasets of the world as ordinary files, and the truth about them beside.
 
-A corpus folder holds `images.zip`, `list.txt`, `captions.txt`, `classnames.txt`, `truth.csv` and
+A corpus folder holds `images.zip`, `list.txt`, `classnames.txt`, `truth.csv` and
 `truth.json`; a dataset folder holds `train.zip`, `val.zip`, `test.zip`, a list for each,
 `classnames.txt`, `truth.csv`, `truth.json`, and `pairs.zip` with `pairs.csv`: test images drawn
 again with either part hidden. Lists have one `path label` a line, where the path is the member's
@@ -154,20 +154,14 @@ def render_plan(settings: WorldSettings, plan: Plan, size: int) -> NDArray[np.ui
 
 
 def generate_corpus(settings: WorldSettings, corpus: str, out_folder: Path) -> None:
-    """Write an upstream corpus: image-caption pairs and the truth about them.
+    """Write an upstream corpus: images with labels, the classes they are captioned by, and the truth.
 
     Raises:
         UserError: no such corpus, or the folder cannot be written.
     """
     plan = plan_corpus(settings, corpus)
-    classes = creatures(settings)
     paths = _write_images(settings, plan, out_folder / "images.zip", "images", corpus)
-    captions = [settings.caption.format(classes.names[label]) for label in plan.labels]
     write_text(out_folder / "list.txt", _list_text(paths, plan))
-    write_text(
-        out_folder / "captions.txt",
-        "".join(f"{path}\t{caption}\n" for path, caption in zip(paths, captions, strict=True)),
-    )
     _write_truth(settings, {"images": (paths, plan)}, out_folder, corpus)
 
 

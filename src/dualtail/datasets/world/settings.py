@@ -18,16 +18,21 @@ class WorldSettings(Section):
     """
 
     seed: int = Field(
-        0, ge=0, description="Seed of the whole world: codes, names, priors, orders and images."
+        default=0,
+        ge=0,
+        description="Seed of the whole world: codes, names, priors, orders and images.",
     )
     n_classes: int = Field(
-        60, ge=2, le=480, description="Number of classes (creatures), the same everywhere."
+        default=60, ge=2, le=480, description="Number of classes (creatures), the same everywhere."
     )
     image_size: int = Field(
-        32, ge=8, le=1024, description="Side in pixels of the images that models see."
+        default=32, ge=8, le=1024, description="Side in pixels of the images that models see."
     )
     display_size: int = Field(
-        128, ge=8, le=1024, description="Side in pixels of the same images drawn for people."
+        default=128,
+        ge=8,
+        le=1024,
+        description="Side in pixels of the same images drawn for people.",
     )
 
     # Upstream corpora -------------------------------------------------------------------------
@@ -37,35 +42,33 @@ class WorldSettings(Section):
         description="The upstream corpora, one per foundation model: share of the classes of which "
         "mostly the head is visible there (of the others it is mostly the body).",
     )
-    corpus_size: int = Field(12_000, ge=1, description="Images (with captions) in a corpus.")
+    corpus_size: int = Field(
+        default=12_000, ge=1, description="Images (with captions) in a corpus."
+    )
     corpus_imbalance: float = Field(
-        57.0,
+        default=57.0,
         ge=1.0,
         le=1e6,
         description="Imbalance factor of a corpus: images of its most frequent class over those "
         "of its rarest.",
     )
     corpus_correlation: float = Field(
-        0.67,
+        default=0.67,
         ge=0.0,
         lt=1.0,
         description="Rank correlation (Spearman) aimed at between the class priors of two corpora.",
     )
     corpus_block_share: Probability = Field(
-        0.35, description="Share of a corpus drawn in the style `blocks`; the rest is `smooth`."
-    )
-    caption: str = Field(
-        "a photo of a {}.",
-        pattern=r"^[^{}]*\{\}[^{}]*$",
-        description="Caption of an image in a corpus; {} stands for the class name.",
+        default=0.35,
+        description="Share of a corpus drawn in the style `blocks`; the rest is `smooth`.",
     )
     visibility_frequent: tuple[Probability, Probability, Probability] = Field(
-        (0.25, 0.65, 0.10),
+        default=(0.25, 0.65, 0.10),
         description="Upstream probabilities that both parts, the class's own side only, and the "
         "other side only are visible, for the most frequent class of a corpus.",
     )
     visibility_rare: tuple[Probability, Probability, Probability] = Field(
-        (0.12, 0.85, 0.03),
+        default=(0.12, 0.85, 0.03),
         description="The same for the rarest class; in between, linear in the log of the prior.",
     )
 
@@ -77,26 +80,30 @@ class WorldSettings(Section):
         "`blocks` (pixel-block clutter; smaller, desaturated creatures).",
     )
     visibility_downstream: tuple[Probability, Probability, Probability] = Field(
-        (0.4, 0.3, 0.3),
+        default=(0.4, 0.3, 0.3),
         description="Downstream probabilities that both parts, the head only, and the body only "
         "are visible, for every class.",
     )
-    train_count_max: int = Field(260, ge=1, description="Training images of the largest class.")
+    train_count_max: int = Field(
+        default=260, ge=1, description="Training images of the largest class."
+    )
     train_count_min: int = Field(
-        5,
+        default=5,
         ge=1,
         description="Training images of the smallest class; counts fall exponentially in between.",
     )
-    val_per_class: int = Field(20, ge=1, description="Validation images a class (balanced).")
-    test_per_class: int = Field(50, ge=1, description="Test images a class (balanced).")
+    val_per_class: int = Field(
+        default=20, ge=1, description="Validation images a class (balanced)."
+    )
+    test_per_class: int = Field(default=50, ge=1, description="Test images a class (balanced).")
     pairs_per_class: int = Field(
-        10,
+        default=10,
         ge=0,
         description="Test images a class that are also drawn with both parts visible, with the "
         "head hidden and with the body hidden, everything else equal (interventions).",
     )
     min_classes_per_cell: int = Field(
-        3,
+        default=3,
         ge=0,
         description="Least number of classes in each of the nine cells D-group x P-group (thirds "
         "of the true prior), for every corpus; the class order is chosen accordingly.",
@@ -104,34 +111,52 @@ class WorldSettings(Section):
 
     # Nuisance ---------------------------------------------------------------------------------
     rotation: float = Field(
-        0.2, ge=0.0, le=3.15, description="Largest rotation of a creature, in radians."
+        default=0.2, ge=0.0, le=3.15, description="Largest rotation of a creature, in radians."
     )
     shift: float = Field(
-        0.08, ge=0.0, le=0.5, description="Largest shift along each axis; an image is 2 wide."
+        default=0.08,
+        ge=0.0,
+        le=0.5,
+        description="Largest shift along each axis; an image is 2 wide.",
     )
-    scale_min: float = Field(0.8, gt=0.2, le=2.0, description="Smallest size of a creature.")
-    scale_max: float = Field(1.1, gt=0.2, le=2.0, description="Largest size of a creature.")
+    scale_min: float = Field(
+        default=0.8, gt=0.2, le=2.0, description="Smallest size of a creature."
+    )
+    scale_max: float = Field(default=1.1, gt=0.2, le=2.0, description="Largest size of a creature.")
     distractors: int = Field(
-        2, ge=0, le=8, description="Blobs without meaning behind the creature."
+        default=2, ge=0, le=8, description="Blobs without meaning behind the creature."
     )
-    clutter: float = Field(0.25, ge=0.0, le=1.0, description="Contrast of the background.")
+    clutter: float = Field(default=0.25, ge=0.0, le=1.0, description="Contrast of the background.")
     background_saturation: float = Field(
-        0.2, ge=0.0, le=1.0, description="Color saturation of the background."
+        default=0.2, ge=0.0, le=1.0, description="Color saturation of the background."
     )
     hue_jitter: float = Field(
-        0.03, ge=0.0, le=0.5, description="Largest shift of a part's hue (1 is the whole circle)."
+        default=0.03,
+        ge=0.0,
+        le=0.5,
+        description="Largest shift of a part's hue (1 is the whole circle).",
     )
     light_jitter: float = Field(
-        0.12, ge=0.0, lt=1.0, description="Largest relative change of an image's brightness."
+        default=0.12,
+        ge=0.0,
+        lt=1.0,
+        description="Largest relative change of an image's brightness.",
     )
     block_probability: Probability = Field(
-        0.12, description="Style `blocks`: probability that a background block is brightly colored."
+        default=0.12,
+        description="Style `blocks`: probability that a background block is brightly colored.",
     )
     blocks_scale: float = Field(
-        0.9, gt=0.2, le=1.0, description="Style `blocks`: size of creatures relative to `smooth`."
+        default=0.9,
+        gt=0.2,
+        le=1.0,
+        description="Style `blocks`: size of creatures relative to `smooth`.",
     )
     blocks_saturation: float = Field(
-        0.8, ge=0.0, le=1.0, description="Style `blocks`: color saturation relative to `smooth`."
+        default=0.8,
+        ge=0.0,
+        le=1.0,
+        description="Style `blocks`: color saturation relative to `smooth`.",
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,157 @@
+"""Stages at their edges: what they refuse, and that nothing half-written stays."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dualtail.bias.prior.table import read_prior_csv, write_prior_csv
+from dualtail.errors import UserError
+from dualtail.jobs import CollectJob, CombineJob, PackJob, PriorRecordFile
+from dualtail.outputs import Outputs, read_outputs, write_outputs
+from dualtail.stages import collect, combine, pack, prior
+
+Make = Callable[..., Outputs]
+
+
+def make_dataset(folder: Path, train: str) -> PackJob:
+    (folder / "classnames.txt").write_text("cat\ndog\nowl\n")
+    (folder / "train.txt").write_text(train)
+    (folder / "test.txt").write_text("a.png 0\nb.png 2\n")
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        for name in "abc":
+            Image.new("RGB", (9, 8), (40, 50, 60)).save(folder / f"{name}.png")
+            archive.write(folder / f"{name}.png", f"{name}.png")
+    splits = [
+        {
+            "split": split,
+            "list": folder / f"{split}.txt",
+            "images": folder / "images.zip",
+            "side": 8,
+            "out": folder / f"out/{split}.safetensors",
+        }
+        for split in ("train", "test")
+    ]
+    return PackJob.model_validate(
+        {
+            "dataset": "toy",
+            "class_names": folder / "classnames.txt",
+            "splits": splits,
+            "train_counts": folder / "out/counts.csv",
+        }
+    )
+
+
+def test_pack_counts_the_training_images(tmp_path: Path) -> None:
+    pack.run(make_dataset(tmp_path, "a.png 0\nb.png 1\nc.png 1\na.png 2\n"), 1)
+    assert list(pd.read_csv(tmp_path / "out/counts.csv")["count"]) == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("a.png 0\nb.png 1\n", r"1 of 3 classes without a training image: 2 \(owl\)"),
+        ("a.png 0\nb.png 1\nc.png 3\n", r"line 3: c\.png: label 3 is outside 0\.\.2"),
+        ("a.png 0\nx.png 1\nc.png 2\n", r"line 2: x\.png: not in .*images\.zip"),
+    ],
+)
+def test_pack_refuses_what_cannot_be_trained_on(tmp_path: Path, train: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        pack.run(make_dataset(tmp_path, train), 1)
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_the_true_prior_is_matched_by_name(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("owl\ncat\ndog\nelk\n")
+    (tmp_path / "list.txt").write_text("a 0\nb 0\nc 0\nd 1\ne 2\nf 2\ng 3\n")
+    truth = prior.true_prior(tmp_path / "list.txt", tmp_path / "names.txt", ["cat", "dog", "owl"])
+    np.testing.assert_allclose(truth, [1 / 6, 2 / 6, 3 / 6])
+    with pytest.raises(UserError, match="no image of class 'ant'"):
+        prior.true_prior(tmp_path / "list.txt", tmp_path / "names.txt", ["cat", "ant"])
+
+
+def test_the_prior_file_and_its_record(tmp_path: Path, make_outputs: Make) -> None:
+    write_outputs(tmp_path / "zs.safetensors", make_outputs(kind="zero-shot", n=200))
+    (tmp_path / "names.txt").write_text("".join(f"class {i}\n" for i in range(5)))
+    (tmp_path / "list.txt").write_text("".join(f"x {i}\n" for i in (0, 1, 1, 2, 3, 4)))
+    truth = (tmp_path / "list.txt", tmp_path / "names.txt")
+    out = tmp_path / "q.csv"
+    said = prior.run(tmp_path / "zs.safetensors", "exact", "auto", 10, 0, truth, out)
+    table = read_prior_csv(out)
+    assert table.q_true is not None
+    np.testing.assert_allclose(table.q_true, np.array([1, 2, 1, 1, 1]) / 6)
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert record["imbalance_factor"] == pytest.approx(table.q.max() / table.q.min())
+    assert record["gradient"] <= 1e-6
+    assert "true prior known" in said
+    write_outputs(tmp_path / "ce.safetensors", make_outputs(n=200))
+    said = prior.run(tmp_path / "ce.safetensors", "exact", 0.0, 10, 0, None, out)
+    assert "these are tuned outputs" in said
+
+
+def test_combining_keeps_identities_and_equals_the_verbs(
+    tmp_path: Path, make_outputs: Make
+) -> None:
+    names = [f"class {i}" for i in range(5)]
+    for member in "ab":
+        zero_shot = make_outputs(seed=1, kind="zero-shot", peft="", loss="", members=[member])
+        write_outputs(tmp_path / f"{member}_zs.safetensors", zero_shot)
+        tuned = make_outputs(seed=2, loss="ce", members=[member])
+        write_outputs(tmp_path / f"{member}_ce.safetensors", tuned)
+    q = np.array([5, 4, 3, 2, 1]) / 15
+    write_prior_csv(tmp_path / "q.csv", names, q)
+    (tmp_path / "counts.csv").write_text("count\n50\n40\n30\n20\n10\n")
+    job = CombineJob.model_validate(
+        {
+            "train_counts": tmp_path / "counts.csv",
+            "adjusted": [
+                {
+                    "zero_shot": tmp_path / "a_zs.safetensors",
+                    "tuned": tmp_path / "a_ce.safetensors",
+                    "prior": tmp_path / "q.csv",
+                    "outs": {n: tmp_path / f"{n}.safetensors" for n in ("gla", "gla-zs", "gla-ft")},
+                }
+            ],
+            "fused": [
+                {
+                    "dumps": [tmp_path / f"{m}_ce.safetensors" for m in "ab"],
+                    "mode": "logits",
+                    "out": tmp_path / "fused.safetensors",
+                }
+            ],
+        }
+    )
+    combine.run(job)
+    parts = {n: read_outputs(tmp_path / f"{n}.safetensors") for n in ("gla", "gla-zs", "gla-ft")}
+    np.testing.assert_allclose(
+        parts["gla"].logits.astype(float),
+        parts["gla-zs"].logits.astype(float) + parts["gla-ft"].logits.astype(float),
+        atol=2e-2,
+    )
+    for name, dump in parts.items():
+        header = dump.header
+        assert (header.kind, header.adjustment, header.loss) == ("adjusted", name, "ce")
+    fused = read_outputs(tmp_path / "fused.safetensors").header
+    assert (fused.members, fused.loss, fused.seed) == (["a", "b"], "ce", 0)
+
+
+def test_collect_says_which_file_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text("{")
+    job = CollectJob(
+        run="x",
+        prior_split="val",
+        scores=[],
+        class_scores=[],
+        priors=[PriorRecordFile(dataset="d", member="m", record=tmp_path / "r.json")],
+        records=[],
+        out_scores=[],
+        out_class_scores=tmp_path / "c.parquet",
+        out_costs=tmp_path / "k.csv",
+    )
+    with pytest.raises(UserError, match=r"r\.json: not a readable JSON file"):
+        collect.run(job)
