@@ -33,8 +33,14 @@ def contact_sheet(settings: WorldSettings) -> NDArray[np.uint8]:
     rows = []
     for tens, blocks, head, body in ROWS:
         wanted = (tens * COLUMNS + np.arange(COLUMNS)) % settings.n_classes
-        flags = [np.full(COLUMNS, flag) for flag in (head, body, blocks)]
         seeds = image_seeds(settings.seed, 2 * COLUMNS, "picture")[tens * COLUMNS :][:COLUMNS]
-        scene = Scene(classes.head_codes[wanted], classes.body_codes[wanted], *flags, seeds)
+        scene = Scene(
+            head_codes=classes.head_codes[wanted],
+            body_codes=classes.body_codes[wanted],
+            head_visible=np.full(COLUMNS, head),
+            body_visible=np.full(COLUMNS, body),
+            blocks=np.full(COLUMNS, blocks),
+            seeds=seeds,
+        )
         rows.append(np.concatenate(list(renderer.render(scene)), axis=1))
     return np.concatenate(rows)
