@@ -122,7 +122,7 @@ def test_many_members_are_fused_in_pairs_all_but_one_and_all(values: dict[str, A
         values["foundation"][name] = values["foundation"]["clip"]
     values["study"]["members"] = names
     values["scores"]["p_groups_from"] = "m0"
-    sizes = [len(subset) for subset in plan_of(values).subsets()]
+    sizes = [len(subset) for subset in plan_of(values).fused_sets()]
     assert [sizes.count(k) for k in (1, 2, 3, 6, 7)] == [0, 21, 0, 7, 1]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dualtail import jobs
+from dualtail.bias.member_sets import member_sets
 from dualtail.code_hash import code_hash
 from dualtail.config import Config
 from dualtail.config_errors import known_name
@@ -141,11 +142,9 @@ class Plan:
         """Members whose weights the run trains itself."""
         return [m for m in self.members if self.config.foundation[m].weights.corpus is not None]
 
-    def subsets(self) -> list[tuple[str, ...]]:
-        """Member sets that are fused: all of two and more; beyond five members pairs, all but one, all."""
-        m = len(self.members)
-        sizes = range(2, m + 1) if m <= 5 else sorted({2, m - 1, m})
-        return [s for size in sizes for s in itertools.combinations(self.members, size)]
+    def fused_sets(self) -> list[tuple[str, ...]]:
+        """Member sets that are fused: those of two and more."""
+        return [chosen for chosen in member_sets(self.members) if len(chosen) > 1]
 
     def fused_variants(self) -> list[tuple[str, str]]:
         """(variant of the single models, fusion mode) of every fusion."""
@@ -244,7 +243,7 @@ class Plan:
         ]
         fused = [
             self.paths.outputs(dataset, "+".join(s), f"{variant}-{mode}", split)
-            for s in self.subsets()
+            for s in self.fused_sets()
             for variant, mode in self.fused_variants()
         ]
         return adjusted + fused
@@ -482,7 +481,7 @@ class Plan:
                     mode=mode,
                     out=dump("+".join(subset), f"{variant}-{mode}", split),
                 )
-                for subset in self.subsets()
+                for subset in self.fused_sets()
                 for variant, mode in self.fused_variants()
                 for split in EVALUATED
             ],

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from dualtail.bias.member_sets import member_sets
 from dualtail.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FULL_SUBSETS_UP_TO = 5
-"""With more members than this, Table 8 lists singles, pairs, leave-one-out and all of them."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +105,5 @@ class PaperContext:
         return self.members[members]
 
     def subsets(self) -> list[tuple[str, ...]]:
-        """Return the sets of members of Table 8, small ones first, in the order of the config.
-
-        All non-empty sets of up to `FULL_SUBSETS_UP_TO` members; of more members only singles,
-        pairs, leave-one-out and the whole.
-        """
-        names = tuple(self.members)
-        n = len(names)
-        sizes = range(1, n + 1) if n <= FULL_SUBSETS_UP_TO else (1, 2, n - 1, n)
-        return [subset for size in sizes for subset in combinations(names, size)]
+        """Return the sets of members of Table 8, in its order of rows."""
+        return member_sets(tuple(self.members))

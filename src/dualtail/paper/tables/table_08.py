@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from dualtail.paper.context import FULL_SUBSETS_UP_TO, PaperContext
+from dualtail.bias.member_sets import ALL_SETS_UP_TO
+from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import ScoreLookup, fused
 from dualtail.scores.schema import SCHEME_GROUPS
@@ -51,7 +52,7 @@ def lay_out(scores: "pd.DataFrame", context: PaperContext, *, number: int, peft:
         "The paper's rows are the single models and the fusion of logits; Eq. 7 itself averages "
         "probabilities. Overall is not in the paper's table.",
     ]
-    if len(context.members) > FULL_SUBSETS_UP_TO:
+    if len(context.members) > ALL_SETS_UP_TO:
         notes.append("Shown are single models, pairs, all but one, and all.")
     return Table(
         number=number,
