@@ -251,10 +251,10 @@ class Jobs(Section):
     tune: Literal["all", "dataset", "model", "tuning"] = "dataset"
     """one process does all tunings, those of a dataset, of a model on it, or a single one"""
 
-    threads: PositiveInt = 2
-    """processor cores of a model job; on the CPU so many models run side by side, a core each"""
+    threads: PositiveInt = 4
+    """cores of a model job, at most those of `--cores`; on the CPU so many models run side by side"""
 
-    mem_mb: PositiveInt = 2500
+    mem_mb: PositiveInt = 4000
     """memory asked for a model job on a cluster, in MB"""
 
     runtime: PositiveInt = 60

@@ -34,9 +34,11 @@ def run_lanes(work: Callable[[Task, int], None], tasks: Sequence[Task], lanes: i
     """
     import torch
 
-    torch.set_num_threads(1 if lanes > 1 else max(1, lanes))
+    one_by_one = lanes == 1 or len(tasks) == 1 or torch.cuda.is_available()
+    # A single task gets all cores; side by side each has one.
+    torch.set_num_threads(lanes if one_by_one else 1)
     torch.set_flush_denormal(True)
-    if lanes == 1 or len(tasks) == 1 or torch.cuda.is_available():
+    if one_by_one:
         for task in tasks:
             work(task, 0)
         return

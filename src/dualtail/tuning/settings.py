@@ -43,7 +43,7 @@ class TuningSettings(Section):
     """weight decay of SGD, on every trained parameter"""
 
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """arithmetic of the backbone (autocast)"""
+    """arithmetic of the frozen backbone; adapters and heads stay float32"""
 
     cosine_scale: PositiveFloat = 25.0
     """scale of the cosine head: logits = scale * cos(feature, weight)"""
