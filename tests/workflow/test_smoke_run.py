@@ -35,7 +35,8 @@ class Checkout:
         for name in ("Snakefile", "config.yaml"):
             shutil.copy(root / name, folder / name)
         (folder / "profiles").symlink_to("workflow/profiles")
-        self.environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+        scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = os.environ | {"PYTHONPATH": str(folder / "src"), "PATH": scripts}
 
     def start(self, *more: str) -> subprocess.Popen:
         return subprocess.Popen(
