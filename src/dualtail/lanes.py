@@ -1,7 +1,6 @@
 """Several model jobs in one process tree, one core each.
 
-Small models scale badly over threads (one process with two threads trains a world model at two thirds of
-the rate of two processes with one), and importing torch and open_clip costs seconds a process. So one
+Small models scale badly over threads, and importing torch and open_clip costs seconds a process. So one
 parent imports once and forks a worker a core. On a GPU the tasks run one after the other instead.
 """
 
