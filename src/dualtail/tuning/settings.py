@@ -75,5 +75,71 @@ PEFT_OPTIONS: dict[str, type[Section]] = {
 }
 """The methods of `tuning/peft/` and what may be set for each."""
 
-LOSSES: tuple[str, ...] = ("ce", "la")
-"""The losses of `tuning/losses.py`."""
+
+class CrossEntropyOptions(Section):
+    """`ce` has no options."""
+
+
+class LogitAdjustedOptions(Section):
+    """Options of `la`."""
+
+    tau: PositiveFloat = 1.0
+    """factor of log pi_S"""
+
+
+class BalancedSoftmaxOptions(Section):
+    """`bs` has no options."""
+
+
+class FocalOptions(Section):
+    """Options of `focal`."""
+
+    gamma: NonNegativeFloat = 2.0
+    """exponent of 1 - p"""
+
+
+class LdamOptions(Section):
+    """Options of `ldam`."""
+
+    max_margin: PositiveFloat = 0.5
+    """margin of the rarest class, as a cosine"""
+
+    scale: PositiveFloat = 25.0
+    """what margins are multiplied by: the scale of the cosine head"""
+
+
+class ClassBalancedOptions(Section):
+    """Options of `cb`."""
+
+    beta: float = Field(default=0.9999, gt=0, lt=1)
+    """1 - 1 / (images at which a class counts as fully seen)"""
+
+
+class GeneralizedReweightOptions(Section):
+    """Options of `grw`."""
+
+    exponent: NonNegativeFloat = 1.0
+    """weights are pi_S ** -exponent"""
+
+
+class LadeOptions(Section):
+    """Options of `lade`."""
+
+    ridge: NonNegativeFloat = 0.1
+    """lambda, strength of the regularizer in the bound"""
+
+    weight: NonNegativeFloat = 0.1
+    """weight of the bound beside the adjusted cross entropy"""
+
+
+LOSS_OPTIONS: dict[str, type[Section]] = {
+    "ce": CrossEntropyOptions,
+    "la": LogitAdjustedOptions,
+    "bs": BalancedSoftmaxOptions,
+    "focal": FocalOptions,
+    "ldam": LdamOptions,
+    "cb": ClassBalancedOptions,
+    "grw": GeneralizedReweightOptions,
+    "lade": LadeOptions,
+}
+"""The losses of `tuning/losses/` and what may be set for each; defaults as in LIFT."""
