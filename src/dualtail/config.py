@@ -329,7 +329,9 @@ class Config(Section):
     world: WorldSettings | None = None
     """the embedded world: drawn creatures with known priors and visibilities; null: no world"""
 
-    @field_validator("datasets", "corpora", "foundation", "prompts", "transforms", "pefts", "losses")
+    @field_validator(
+        "datasets", "corpora", "foundation", "prompts", "transforms", "pefts", "losses"
+    )
     @classmethod
     def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:

@@ -222,7 +222,9 @@ def test_bad_options(name, options, key):
 
 @pytest.mark.parametrize("name", sorted(set(LOSS_OPTIONS) - {"ce", "focal"}))
 def test_priors_need_images_of_every_class(name):
-    with pytest.raises(UserError, match=rf"loss '{name}': 1 classes without a training image \(1\)"):
+    with pytest.raises(
+        UserError, match=rf"loss '{name}': 1 classes without a training image \(1\)"
+    ):
         make_loss(name, np.array([3, 0, 2]))
 
 

@@ -65,7 +65,7 @@ def test_wrong_options_name_key_and_method(name, options, parts):
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(UserError, match=r"did you mean 'adaptformer'.*vpt-deep"):
         peft_class("adaptfromer")
-    with pytest.raises(UserError, match="known are adaptformer, vpt-deep"):
+    with pytest.raises(UserError, match="known are adaptformer, adapter, vpt-deep"):
         PEFTS.check("zzz")
     with pytest.raises(UserError):
         PEFTS.check("../adaptformer")
