@@ -21,8 +21,8 @@ from dualtail.config_errors import known_name, nested
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.section import Section
-from dualtail.tuning.peft import is_own_method
-from dualtail.tuning.settings import LOSSES, PEFT_OPTIONS, TuningSettings
+from dualtail.tuning.registry import is_own
+from dualtail.tuning.settings import LOSS_OPTIONS, PEFT_OPTIONS, TuningSettings
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.]*$"
 """Names become parts of file names and of `clip+openclip`: letters, digits, `_` and `.`."""
@@ -158,10 +158,21 @@ class PeftEntry(Section):
     """name in tables and figures"""
 
     method: str
-    """method of dualtail (adaptformer, vpt-deep) or `path/to/file.py:Class` of your own"""
+    """adaptformer, adapter, vpt-deep, vpt-shallow, lora, lora-ffn, ssf, bias, layer-norm, full, or
+    `path/to/file.py:Class` of your own"""
 
     options: dict[str, Any] = {}
     """options of the method"""
+
+
+class LossEntry(Section):
+    """A loss to tune with."""
+
+    method: str
+    """ce, la, bs, focal, ldam, cb, grw, lade, or `path/to/file.py:Class` of your own"""
+
+    options: dict[str, Any] = {}
+    """options of the loss"""
 
 
 class Study(Section):
@@ -177,7 +188,7 @@ class Study(Section):
     """entries of `pefts`"""
 
     losses: list[str] = Field(min_length=1)
-    """tuning losses: ce, la"""
+    """entries of `losses`; tables and figures of the paper need ce and la"""
 
     seeds: list[NonNegativeInt] = Field(min_length=1)
     """tuning seeds"""
@@ -294,6 +305,9 @@ class Config(Section):
     pefts: dict[Name, PeftEntry]
     """ways to tune"""
 
+    losses: dict[Name, LossEntry] = {name: LossEntry(method=name) for name in LOSS_OPTIONS}
+    """losses to tune with"""
+
     tuning: TuningSettings = TuningSettings()
     """training of adapters and heads"""
 
@@ -315,7 +329,9 @@ class Config(Section):
     world: WorldSettings | None = None
     """the embedded world: drawn creatures with known priors and visibilities; null: no world"""
 
-    @field_validator("datasets", "corpora", "foundation", "prompts", "transforms", "pefts")
+    @field_validator(
+        "datasets", "corpora", "foundation", "prompts", "transforms", "pefts", "losses"
+    )
     @classmethod
     def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -340,7 +356,7 @@ class Config(Section):
             ("study.datasets", study.datasets, self.datasets, "dataset"),
             ("study.members", study.members, self.foundation, "foundation model"),
             ("study.pefts", study.pefts, self.pefts, "PEFT entry"),
-            ("study.losses", study.losses, LOSSES, "loss"),
+            ("study.losses", study.losses, self.losses, "loss"),
             ("fusion.losses", self.fusion.losses, study.losses, "loss of study.losses"),
             ("scores.p_groups_from", [self.scores.p_groups_from], study.members, "member"),
         ]
@@ -360,11 +376,15 @@ class Config(Section):
             raise ValueError("scores.few: must not exceed scores.many")
         for name in self.datasets:
             self.tuning_of(name)
-        for name, entry in self.pefts.items():
-            if not is_own_method(entry.method):
-                known_name(entry.method, PEFT_OPTIONS, "PEFT method", f"pefts.{name}.method")
-                with nested(f"pefts.{name}.options", PEFT_OPTIONS[entry.method]):
-                    PEFT_OPTIONS[entry.method].model_validate(entry.options)
+        for section, entries, methods, what in (
+            ("pefts", self.pefts, PEFT_OPTIONS, "PEFT method"),
+            ("losses", self.losses, LOSS_OPTIONS, "loss"),
+        ):
+            for name, entry in entries.items():
+                if not is_own(entry.method):
+                    known_name(entry.method, methods, what, f"{section}.{name}.method")
+                    with nested(f"{section}.{name}.options", methods[entry.method]):
+                        methods[entry.method].model_validate(entry.options)
         return self
 
     def tuning_of(self, dataset: str) -> TuningSettings:

@@ -8,13 +8,14 @@ from dualtail.config import (
     DatasetEntry,
     FoundationEntry,
     ImageListFiles,
+    LossEntry,
     PeftEntry,
     Study,
     Transform,
     Weights,
 )
 from dualtail.datasets.world.settings import WorldSettings
-from dualtail.tuning.settings import Augmentation, TuningSettings
+from dualtail.tuning.settings import LOSS_OPTIONS, Augmentation, TuningSettings
 
 WORLD_FOLDER = Path("data/world")
 WORLD_ARCHITECTURE = "world-vit-8"
@@ -58,6 +59,10 @@ def default_config() -> Config:
                 options={"bottleneck": 8, "scale": 0.1},
             ),
             "vpt": PeftEntry(label="VPT", method="vpt-deep", options={"prompts": 10}),
+        },
+        losses={
+            name: LossEntry(method=name, options=options().model_dump())
+            for name, options in LOSS_OPTIONS.items()
         },
         # The paper's learning rate (0.01) hardly moves an adapter of this size.
         tuning=TuningSettings(

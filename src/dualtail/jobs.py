@@ -117,6 +117,8 @@ class TuneTask(Section):
     method: str
     options: dict[str, Any]
     loss: str
+    loss_method: str
+    loss_options: dict[str, Any]
     seed: int
     settings: TuningSettings
     train_pack: Path

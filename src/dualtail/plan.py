@@ -18,7 +18,9 @@ from dualtail.errors import UserError
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.paths import RunPaths
 from dualtail.section import Section
-from dualtail.tuning.peft import is_own_method
+from dualtail.tuning.losses import LOSSES
+from dualtail.tuning.peft import PEFTS
+from dualtail.tuning.registry import is_own, own_file
 
 SPLITS = ("train", "val", "test")
 EVALUATED = ("val", "test")
@@ -427,7 +429,7 @@ class Plan:
         return jobs.TuneJob(tasks=tasks)
 
     def _tune_task(self, dataset: str, member: str, tuning: Tuning) -> jobs.TuneTask:
-        peft = self.config.pefts[tuning.peft]
+        peft, loss = self.config.pefts[tuning.peft], self.config.losses[tuning.loss]
         names = (dataset, member, tuning.name)
         return jobs.TuneTask(
             foundation=self.foundation_spec(member),
@@ -436,6 +438,8 @@ class Plan:
             method=peft.method,
             options=peft.options,
             loss=tuning.loss,
+            loss_method=loss.method,
+            loss_options=loss.options,
             seed=tuning.seed,
             settings=self.config.tuning_of(dataset),
             train_pack=Path(self.paths.pack(dataset, "train", self.side(member))),
@@ -560,12 +564,14 @@ class Plan:
             methods += [f"dualtail.paper.figures.figure_{number:02d}" for number in self.figures]
         files: list[Path] = []
         if verb == "tune":
-            for name in self.config.study.pefts:
-                method = self.config.pefts[name].method
-                if is_own_method(method):
-                    files.append(Path(method.rpartition(":")[0]))
+            config, study = self.config, self.config.study
+            used = [(PEFTS, config.pefts[name].method) for name in study.pefts]
+            used += [(LOSSES, config.losses[name].method) for name in study.losses]
+            for registry, method in used:
+                if is_own(method):
+                    files.append(own_file(method))
                 else:
-                    methods.append(f"dualtail.tuning.peft.{method.replace('-', '_')}")
+                    methods.append(registry.module(method))
         return code_hash([STAGES[verb], *methods], files)
 
 

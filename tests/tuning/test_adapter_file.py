@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from dualtail.errors import UserError
 from dualtail.tuning.adapter_file import HEADER_KEY, load_adapter, read_adapter_header, save_adapter
 from dualtail.tuning.peft import parse_peft_options
+from dualtail.tuning.settings import PEFT_OPTIONS
 from dualtail.tuning.tuned_model import build_tuned_model
 
 
@@ -47,7 +48,13 @@ def rewrite(path, change):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    ("peft", "options"), [("adaptformer", {"bottleneck": 3, "scale": 0.1}), ("vpt-deep", {})]
+    ("peft", "options"),
+    [
+        ("adaptformer", {"bottleneck": 3, "scale": 0.1}),
+        ("full", {"blocks": 2}),
+        ("lora", {"rank": 2}),
+        *((name, {}) for name in PEFT_OPTIONS),
+    ],
 )
 def test_round_trip_is_bit_for_bit(tmp_path, make_visual, peft, options, precision):
     visual = make_visual()
@@ -65,6 +72,19 @@ def test_round_trip_is_bit_for_bit(tmp_path, make_visual, peft, options, precisi
     assert header.backbone == model.shape
     assert read_adapter_header(path) == header
     assert not again.training
+
+
+@pytest.mark.parametrize("peft", ["bias", "layer-norm", "full"])
+def test_only_the_tuned_parameters_of_the_backbone_are_kept(tmp_path, make_visual, peft):
+    visual = make_visual()
+    path = save(tmp_path / "a.safetensors", trained(visual, peft, blocks=1), peft, blocks=1)
+    n = {"bias": 9 * 16, "layer-norm": 4 * 16}.get(peft)
+    if n is None:
+        n = sum(p.numel() for p in visual.transformer.resblocks[0].parameters())
+    with safe_open(path, framework="pt") as file:
+        names = file.keys()
+        assert sum(file.get_tensor(k).numel() for k in names if k.startswith("peft.")) == n
+    assert path.stat().st_size < 4 * (n + 7 * 16) + 5000
 
 
 def test_the_file_is_small_and_the_same_for_the_same_model(tmp_path, make_visual):

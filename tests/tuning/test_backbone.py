@@ -9,7 +9,7 @@ from dualtail.tuning.backbone import BackboneShape, cls_feature
 def test_shape_is_read_off_the_tower(make_visual):
     shape = BackboneShape.of(make_visual(image_size=(8, 12)))
     assert shape == BackboneShape(
-        width=16, layers=3, heads=2, patch_size=(4, 4), image_size=(8, 12)
+        width=16, layers=3, heads=2, ffn_width=32, patch_size=(4, 4), image_size=(8, 12)
     )
 
 
@@ -17,7 +17,7 @@ def test_shape_of_the_real_tower():
     with torch.device("meta"):
         visual = CLIP(512, {}, {"layers": 1, "vocab_size": 10}).visual
     assert BackboneShape.of(visual) == BackboneShape(
-        width=768, layers=12, heads=12, patch_size=(16, 16), image_size=(224, 224)
+        width=768, layers=12, heads=12, ffn_width=3072, patch_size=(16, 16), image_size=(224, 224)
     )
 
 

@@ -160,7 +160,7 @@ def test_mistakes(make_visual):
     with pytest.raises(UserError, match="width 5"):
         TunedModel(visual, peft, CosineHead(torch.randn(7, 5), 25.0), "float32")
     with pytest.raises(UserError, match="unknown"):
-        build(visual, "lora")
+        build(visual, "laro")
     with pytest.raises(UserError, match="bottelneck"):
         build(visual, bottelneck=3)
     resnet = make_visual(layers=(1, 1, 1, 1), image_size=64)

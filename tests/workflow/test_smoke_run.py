@@ -120,7 +120,7 @@ AFTER_TUNING = {"combine", "score", "collect", "tables", "figures", "summary"}
         ("config.yaml", "few: 20", "few: 10", {"score", "collect", "tables", "figures", "summary"}),
         ("config/smoke.yaml", "bootstrap: 20\n", "bootstrap: 21\n", {"prior"} | AFTER_TUNING),
         (
-            "src/dualtail/tuning/losses.py",
+            "src/dualtail/tuning/losses/ce.py",
             "F.cross_entropy(logits, labels)",
             "F.cross_entropy(1 * logits, labels)",
             {"tune"} | AFTER_TUNING,

@@ -61,7 +61,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         model,
         PackedImages(train),
         train.labels,
-        make_loss(task.loss, train.counts(), train.header.class_names),
+        make_loss(task.loss_method, train.counts(), train.header.class_names, task.loss_options),
         settings,
         seed=task.seed,
         mean=spec.transform.mean,
@@ -82,7 +82,10 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         "loss": task.loss,
         "seed": task.seed,
     }
-    resolved = task.model_dump(mode="json", include={"foundation", "method", "options", "settings"})
+    resolved = task.model_dump(
+        mode="json",
+        include={"foundation", "method", "options", "loss_method", "loss_options", "settings"},
+    )
     provenance = identity | {
         "weights_hash": weights_hash,
         "train_split_hash": train.header.split_hash,

@@ -20,7 +20,7 @@ from dualtail.files import atomic_path
 from dualtail.section import Section
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.heads import CosineHead
-from dualtail.tuning.peft import is_own_method
+from dualtail.tuning.registry import is_own
 from dualtail.tuning.tuned_model import Precision, TunedModel, build_peft
 
 SCHEMA_VERSION = 1
@@ -142,7 +142,7 @@ def _check_fits(path: Path, header: AdapterHeader, shape: BackboneShape, peft: s
             f"{path}: this adapter belongs to a backbone with {', '.join(differing)}: "
             "load it with the foundation model it was tuned on"
         )
-    if peft is None and is_own_method(header.peft):
+    if peft is None and is_own(header.peft):
         raise UserError(
             f"{path}: tuned with a method from a Python file, {header.peft!r}: name that method in "
             "the call to allow it"

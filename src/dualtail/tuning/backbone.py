@@ -1,7 +1,7 @@
 """What the tuning methods need to know of a frozen backbone, and its forward pass up to CLS."""
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
@@ -22,6 +22,8 @@ class BackboneShape(BaseModel):
     """transformer blocks L"""
     heads: int
     """attention heads a block"""
+    ffn_width: int
+    """hidden width of a block's FFN"""
     patch_size: tuple[int, int]
     """height and width of a patch, pixels"""
     image_size: tuple[int, int]
@@ -54,9 +56,23 @@ class BackboneShape(BaseModel):
             width=visual.transformer.width,
             layers=len(blocks),
             heads=first.attn.num_heads,
+            ffn_width=cast(nn.Linear, first.mlp.get_submodule("c_fc")).out_features,
             patch_size=_pair(visual.patch_size),
             image_size=_pair(visual.image_size),
         )
+
+    def last_blocks(self, blocks: int | Literal["all"]) -> range:
+        """Indices of the last `blocks` blocks.
+
+        Raises:
+            UserError: there are not that many.
+        """
+        count = self.layers if blocks == "all" else blocks
+        if count > self.layers:
+            raise UserError(
+                f"peft option blocks: {count}, but the vision tower has {self.layers} blocks"
+            )
+        return range(self.layers - count, self.layers)
 
 
 def cls_feature(visual: VisionTransformer, images: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,14 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from dualtail.section import Section
 
@@ -52,7 +59,21 @@ class TuningSettings(Section):
     """random changes to training images"""
 
 
-class AdaptFormerOptions(Section):
+class BlockOptions(Section):
+    """Options of every method that acts on blocks; the only one of `bias`, `layer-norm`, `full`."""
+
+    blocks: PositiveInt | Literal["all"] = "all"
+    """the last k blocks (partial tuning), or all"""
+
+
+class AdapterOptions(BlockOptions):
+    """Options of `adapter`."""
+
+    bottleneck: PositiveInt | Literal["auto"] = "auto"
+    """width r of the adapter; auto: 2 ** floor(log2(C / (2 L))), at least 1"""
+
+
+class AdaptFormerOptions(BlockOptions):
     """Options of `adaptformer`."""
 
     bottleneck: PositiveInt | Literal["auto"] = "auto"
@@ -62,18 +83,125 @@ class AdaptFormerOptions(Section):
     """initial value of the learned scalar s"""
 
 
-class VptDeepOptions(Section):
+class VptOptions(Section):
+    """Options of `vpt-shallow`."""
+
+    prompts: PositiveInt = 10
+    """number of prompts"""
+
+
+class VptDeepOptions(BlockOptions):
     """Options of `vpt-deep`."""
 
     prompts: PositiveInt = 10
     """prompts a block"""
 
 
+class LoraOptions(BlockOptions):
+    """Options of `lora` and `lora-ffn`."""
+
+    rank: PositiveInt | Literal["auto"] = "auto"
+    """rank r; auto: 2 ** floor(log2(C / (2 L))), at least 1"""
+
+
+class SsfOptions(BlockOptions):
+    """Options of `ssf`: what is scaled and shifted."""
+
+    attention: bool = True
+    """queries, keys, values and the output of the attention"""
+
+    ffn: bool = True
+    """outputs of both layers of the FFN"""
+
+    norms: bool = True
+    """outputs of the norms"""
+
+    @model_validator(mode="after")
+    def _something(self) -> "SsfOptions":
+        if not (self.attention or self.ffn or self.norms):
+            raise ValueError("one of attention, ffn, norms must be true")
+        return self
+
+
 PEFT_OPTIONS: dict[str, type[Section]] = {
     "adaptformer": AdaptFormerOptions,
+    "adapter": AdapterOptions,
     "vpt-deep": VptDeepOptions,
+    "vpt-shallow": VptOptions,
+    "lora": LoraOptions,
+    "lora-ffn": LoraOptions,
+    "ssf": SsfOptions,
+    "bias": BlockOptions,
+    "layer-norm": BlockOptions,
+    "full": BlockOptions,
 }
 """The methods of `tuning/peft/` and what may be set for each."""
 
-LOSSES: tuple[str, ...] = ("ce", "la")
-"""The losses of `tuning/losses.py`."""
+
+class CrossEntropyOptions(Section):
+    """`ce` has no options."""
+
+
+class LogitAdjustedOptions(Section):
+    """Options of `la`."""
+
+    tau: PositiveFloat = 1.0
+    """factor of log pi_S"""
+
+
+class BalancedSoftmaxOptions(Section):
+    """`bs` has no options."""
+
+
+class FocalOptions(Section):
+    """Options of `focal`."""
+
+    gamma: NonNegativeFloat = 2.0
+    """exponent of 1 - p"""
+
+
+class LdamOptions(Section):
+    """Options of `ldam`."""
+
+    max_margin: PositiveFloat = 0.5
+    """margin of the rarest class, as a cosine"""
+
+    scale: PositiveFloat = 25.0
+    """what margins are multiplied by: the scale of the cosine head"""
+
+
+class ClassBalancedOptions(Section):
+    """Options of `cb`."""
+
+    beta: float = Field(default=0.9999, gt=0, lt=1)
+    """1 - 1 / (images at which a class counts as fully seen)"""
+
+
+class GeneralizedReweightOptions(Section):
+    """Options of `grw`."""
+
+    exponent: NonNegativeFloat = 1.0
+    """weights are pi_S ** -exponent"""
+
+
+class LadeOptions(Section):
+    """Options of `lade`."""
+
+    ridge: NonNegativeFloat = 0.1
+    """lambda, strength of the regularizer in the bound"""
+
+    weight: NonNegativeFloat = 0.1
+    """weight of the bound beside the adjusted cross entropy"""
+
+
+LOSS_OPTIONS: dict[str, type[Section]] = {
+    "ce": CrossEntropyOptions,
+    "la": LogitAdjustedOptions,
+    "bs": BalancedSoftmaxOptions,
+    "focal": FocalOptions,
+    "ldam": LdamOptions,
+    "cb": ClassBalancedOptions,
+    "grw": GeneralizedReweightOptions,
+    "lade": LadeOptions,
+}
+"""The losses of `tuning/losses/` and what may be set for each; defaults as in LIFT."""

@@ -118,7 +118,7 @@ def build_tuned_model(
     precision: Precision,
     seed: int,
 ) -> TunedModel:
-    """Build a model that is ready to be tuned; before the first step AdaptFormer changes nothing.
+    """Build a model that is ready to be tuned.
 
     Args:
         visual: `model.visual` of an open_clip model; left as it is.
@@ -136,6 +136,7 @@ def build_tuned_model(
     assert isinstance(visual, VisionTransformer)
     head = CosineHead.from_text(text_features, visual.proj, cosine_scale)
     method = build_peft(peft, peft_options, shape, head.n_classes, seed)
+    method.start_from(visual)
     return TunedModel(visual, method, head, precision)
 
 

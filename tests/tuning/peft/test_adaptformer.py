@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtail.tuning.backbone import BackboneShape, cls_feature
-from dualtail.tuning.peft.adaptformer import AdaptFormer, ParallelAdapter, auto_bottleneck
+from dualtail.tuning.peft.adaptformer import AdaptFormer, ParallelAdapter
+from dualtail.tuning.peft.bottleneck import auto_bottleneck
 from dualtail.tuning.settings import AdaptFormerOptions
 from dualtail.tuning.tuned_model import trained_parameters
 
-VIT_B_16 = BackboneShape(width=768, layers=12, heads=12, patch_size=(16, 16), image_size=(224, 224))
+VIT_B_16 = BackboneShape(
+    width=768, layers=12, heads=12, ffn_width=3072, patch_size=(16, 16), image_size=(224, 224)
+)
 
 
 def attached(visual, seed=0, bottleneck=5):

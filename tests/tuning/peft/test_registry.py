@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from dualtail.errors import UserError
-from dualtail.tuning.peft import check_peft_name, parse_peft_options, peft_class
+from dualtail.tuning.peft import PEFTS, parse_peft_options, peft_class
 from dualtail.tuning.peft.method import PeftMethod
 from dualtail.tuning.settings import PEFT_OPTIONS, AdaptFormerOptions, VptDeepOptions
 
@@ -65,10 +65,10 @@ def test_wrong_options_name_key_and_method(name, options, parts):
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(UserError, match=r"did you mean 'adaptformer'.*vpt-deep"):
         peft_class("adaptfromer")
-    with pytest.raises(UserError, match="known are adaptformer, vpt-deep"):
-        check_peft_name("zzz")
+    with pytest.raises(UserError, match="known are adaptformer, adapter, vpt-deep"):
+        PEFTS.check("zzz")
     with pytest.raises(UserError):
-        check_peft_name("../adaptformer")
+        PEFTS.check("../adaptformer")
 
 
 def test_a_users_own_file(tmp_path):
@@ -98,8 +98,8 @@ def test_a_users_broken_or_missing_file(tmp_path):
 
 def test_looking_up_options_does_not_import_torch():
     code = (
-        "import sys; from dualtail.tuning.peft import parse_peft_options, check_peft_name;"
-        "check_peft_name('adaptformer'); parse_peft_options('vpt-deep', {});"
+        "import sys; from dualtail.tuning.peft import parse_peft_options, PEFTS;"
+        "PEFTS.check('adaptformer'); parse_peft_options('vpt-deep', {});"
         "import dualtail.tuning.settings; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,7 +9,9 @@ from dualtail.tuning.peft.vpt_deep import VptDeep
 from dualtail.tuning.settings import VptDeepOptions
 from dualtail.tuning.tuned_model import trained_parameters
 
-VIT_B_16 = BackboneShape(width=768, layers=12, heads=12, patch_size=(16, 16), image_size=(224, 224))
+VIT_B_16 = BackboneShape(
+    width=768, layers=12, heads=12, ffn_width=3072, patch_size=(16, 16), image_size=(224, 224)
+)
 
 
 def attached(visual, n_prompts=4):

@@ -8,17 +8,9 @@ from open_clip.transformer import VisionTransformer
 from torch import nn
 
 from dualtail.tuning.backbone import BackboneShape
+from dualtail.tuning.peft.bottleneck import bottleneck_width
 from dualtail.tuning.peft.method import PeftMethod
 from dualtail.tuning.settings import AdaptFormerOptions
-
-
-def auto_bottleneck(n_classes: int, layers: int) -> int:
-    """Return r = 2 ** floor(log2(C / (2 L))), at least 1 (LIFT's rule).
-
-    The adapters then hold about as many parameters as a classifier of C classes.
-    """
-    ratio = n_classes // (2 * layers)
-    return 1 << (ratio.bit_length() - 1) if ratio else 1
 
 
 class ParallelAdapter(nn.Module):
@@ -86,16 +78,14 @@ class AdaptFormer(PeftMethod):
         generator: torch.Generator,
     ) -> None:
         super().__init__(shape, n_classes, options, generator)
-        bottleneck = options.bottleneck
-        if bottleneck == "auto":
-            bottleneck = auto_bottleneck(n_classes, shape.layers)
+        bottleneck = bottleneck_width(options.bottleneck, n_classes, shape.layers)
         self.adapters = nn.ModuleList(
             ParallelAdapter(shape.width, bottleneck, options.scale, generator)
-            for _ in range(shape.layers)
+            for _ in shape.last_blocks(options.blocks)
         )
 
     def attach(self, visual: VisionTransformer) -> None:
-        for adapter, block in zip(self.adapters, visual.transformer.resblocks, strict=True):
+        for adapter, block in self.pair_with_last_blocks(self.adapters, visual):
             assert isinstance(adapter, ParallelAdapter)
             adapter.attach(block)
 

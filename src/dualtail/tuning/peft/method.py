@@ -1,6 +1,7 @@
 """The interface of a parameter-efficient tuning method."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -35,7 +36,22 @@ class PeftMethod(nn.Module):
         """
         super().__init__()
 
+    def start_from(self, visual: VisionTransformer) -> None:
+        """Take over values that training starts from; called once for a new model, before `attach`.
+
+        Args:
+            visual: The untouched tower, in its own precision.
+        """
+
     @abstractmethod
     def attach(self, visual: VisionTransformer) -> None:
         """Register the hooks that let the parameters act on `visual`. Called once."""
         raise NotImplementedError
+
+    @staticmethod
+    def pair_with_last_blocks(
+        parts: nn.ModuleList, visual: VisionTransformer
+    ) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Pair modules with as many blocks of the tower, the last ones."""
+        blocks = list(visual.transformer.resblocks)
+        return zip(parts, blocks[len(blocks) - len(parts) :], strict=True)

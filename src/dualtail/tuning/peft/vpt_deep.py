@@ -63,11 +63,12 @@ class VptDeep(PeftMethod):
     ) -> None:
         super().__init__(shape, n_classes, options, generator)
         self.blocks = nn.ModuleList(
-            BlockPrompts(options.prompts, shape, generator) for _ in range(shape.layers)
+            BlockPrompts(options.prompts, shape, generator)
+            for _ in shape.last_blocks(options.blocks)
         )
 
     def attach(self, visual: VisionTransformer) -> None:
-        for prompts, block in zip(self.blocks, visual.transformer.resblocks, strict=True):
+        for prompts, block in self.pair_with_last_blocks(self.blocks, visual):
             assert isinstance(prompts, BlockPrompts)
             prompts.attach(block)
 

@@ -1,0 +1,120 @@
+"""Parts of tuning that a config names: PEFT methods and losses, ours or from a user's file.
+
+A part is one module named like it (`vpt-deep` -> `vpt_deep.py`) that sets `METHOD` to its class, plus
+an entry with its options in `dualtail.tuning.settings`. A user's own part needs neither:
+`path/to/file.py:Class`. Looking up a name imports only that module; checking one imports nothing.
+"""
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dualtail.errors import UserError
+from dualtail.section import Section
+
+
+def is_own(name: str) -> bool:
+    """Whether `name` points at a user's file: `path/to/file.py:Class`."""
+    return ".py:" in name
+
+
+def own_file(name: str) -> Path:
+    """The file of a user's own part."""
+    return Path(name.rpartition(":")[0])
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The parts of one kind."""
+
+    what: str
+    """word for messages"""
+
+    package: str
+    """package of the modules"""
+
+    base: str
+    """class of `<package>.method` that every part extends; it has `Options`"""
+
+    options: Mapping[str, type[Section]]
+    """name -> options"""
+
+    def module(self, name: str) -> str:
+        """Dotted name of the module of one of our parts."""
+        return f"{self.package}.{name.replace('-', '_')}"
+
+    def check(self, name: str) -> None:
+        """Check that a part is known (or its file exists) without importing it.
+
+        Raises:
+            UserError: no such part or file.
+        """
+        if is_own(name):
+            if not own_file(name).is_file():
+                raise UserError(f"{self.what} {name!r}: no such file {own_file(name)}")
+        elif name not in self.options:
+            close = difflib.get_close_matches(name, self.options, n=1, cutoff=0.4)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise UserError(
+                f"{self.what} {name!r} is unknown: {hint}known are {', '.join(self.options)}; "
+                "one of your own is given as path/to/file.py:Class"
+            )
+
+    def find(self, name: str) -> Any:
+        """Import the class of a part.
+
+        Raises:
+            UserError: no such part, file or class, or the class does not extend `base`.
+        """
+        self.check(name)
+        if not is_own(name):
+            return importlib.import_module(self.module(name)).METHOD
+        return self._own_class(name)
+
+    def parse(self, name: str, options: Mapping[str, Any]) -> Section:
+        """Validate the options of a part; torch is imported only for a user's own.
+
+        Raises:
+            UserError: unknown part, unknown key or a value that is not allowed.
+        """
+        self.check(name)
+        model = self.find(name).Options if is_own(name) else self.options[name]
+        try:
+            return model.model_validate(dict(options))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            allowed = ", ".join(model.model_fields) or "none"
+            raise UserError(
+                f"{self.what} {name!r}: option {key!r}: {first['msg']} (options: {allowed})"
+            ) from error
+
+    def _own_class(self, name: str) -> Any:
+        base = getattr(importlib.import_module(f"{self.package}.method"), self.base)
+        file, attribute = own_file(name), name.rpartition(":")[2]
+        spec = importlib.util.spec_from_file_location(f"dualtail_own_{file.stem}", file)
+        if spec is None or spec.loader is None:
+            raise UserError(f"{self.what} {name!r}: {file} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise UserError(f"{self.what} {name!r}: importing {file} failed: {error!r}") from error
+        found = getattr(module, attribute, None)
+        if not (isinstance(found, type) and issubclass(found, base)):
+            classes = [
+                key
+                for key, value in vars(module).items()
+                if isinstance(value, type) and issubclass(value, base) and value is not base
+            ]
+            raise UserError(
+                f"{self.what} {name!r}: {file} has no subclass of {self.base} named "
+                f"{attribute!r}; it has: {', '.join(classes) or 'none'}"
+            )
+        return found
