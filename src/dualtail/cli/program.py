@@ -6,11 +6,12 @@ from typing import Any
 import click
 
 from dualtail import __version__
-from dualtail.cli import dumps, settings, stages
+from dualtail.cli import dumps, images, settings, stages
 from dualtail.errors import UserError
 
 SECTIONS = {
     "Your own dumps (no model, no images)": dumps.VERBS,
+    "Your own images and models (no config)": images.VERBS,
     "Configuration": settings.VERBS,
     "Stages of the workflow (what Snakemake calls)": stages.VERBS,
 }

@@ -93,17 +93,23 @@ def decode_squares(
         UserError: missing or corrupt image; which one, and its line.
     """
     check_files(images, store)
-
-    def decode(row: int) -> np.ndarray:
-        try:
-            return square(Image.open(io.BytesIO(store.read(images.paths[row]))), side)
-        except (OSError, ValueError, SyntaxError, zipfile.BadZipFile, EOFError) as error:
-            raise UserError(f"{images.where(row)}: corrupt image ({error})") from error
-
     with ThreadPoolExecutor(threads) as pool:
         window = READ_AHEAD * threads
         for start in range(0, len(images), window):
-            yield from pool.map(decode, range(start, min(start + window, len(images))))
+            rows = range(start, min(start + window, len(images)))
+            yield from pool.map(lambda row: decode_square(images, store, row, side), rows)
+
+
+def decode_square(images: ImageList, store: ImageStore, row: int, side: int) -> np.ndarray:
+    """Decode one image of a list to its central square, (side, side, 3) uint8.
+
+    Raises:
+        UserError: corrupt image; which one, and its line.
+    """
+    try:
+        return square(Image.open(io.BytesIO(store.read(images.paths[row]))), side)
+    except (OSError, ValueError, SyntaxError, zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{images.where(row)}: corrupt image ({error})") from error
 
 
 def square(image: Image.Image, side: int) -> np.ndarray:

@@ -110,7 +110,11 @@ def _register(spec: FoundationSpec) -> str:
 
 def _cached_weights(spec: FoundationSpec, name: str) -> Path:
     """The file of a pretrained tag, from the local hub cache only."""
+    import huggingface_hub.constants
     import open_clip
+
+    # The variable is read when the hub is first imported, which may have been long ago.
+    huggingface_hub.constants.HF_HUB_OFFLINE = True
 
     tag = spec.tag or ""
     where = f"foundation.{spec.member}.weights.tag"

@@ -1,0 +1,132 @@
+"""Foundation models named on the command line: `NAME`, `ARCHITECTURE,TAG` or `ARCHITECTURE,FILE`."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from dualtail.config import Transform
+from dualtail.config_errors import nearest
+from dualtail.errors import UserError
+from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
+
+PAPER_MODELS = {
+    "clip": "ViT-B-16-quickgelu,openai",
+    "openclip": "ViT-B-16,laion2b_s34b_b88k",
+    "metaclip": "ViT-B-16-quickgelu,metaclip_400m",
+}
+"""The paper's three models by name."""
+
+GRAMMAR = "NAME (clip, openclip, metaclip), ARCHITECTURE,TAG or ARCHITECTURE,FILE"
+WEIGHT_SUFFIXES = frozenset((".safetensors", ".pt", ".pth", ".bin"))
+
+
+def parse_model(
+    text: str,
+    *,
+    templates: Sequence[str],
+    activation: Literal["native", "quickgelu"] = "native",
+) -> FoundationSpec:
+    """Resolve a model argument; its transform is the paper's (resize to 8/7 of the crop).
+
+    ARCHITECTURE is a name of open_clip or a JSON file in its form; FILE is a checkpoint on disk, TAG a
+    pretrained tag of open_clip in the local hub cache. Imports open_clip for architectures by name.
+
+    Raises:
+        UserError: not of this grammar, no such file, architecture or tag, or a bad template.
+    """
+    for template in templates:
+        if template.count("{}") != 1:
+            raise UserError(f"prompt {template!r}: exactly one {{}} for the class name is needed")
+    architecture, _, source = PAPER_MODELS.get(text, text).partition(",")
+    if not (architecture and source):
+        hint = nearest(text, PAPER_MODELS)
+        raise UserError(f"--model {text}: a model is given as {GRAMMAR}{hint}")
+    path = Path(source)
+    is_file = path.suffix in WEIGHT_SUFFIXES or path.is_file()
+    if is_file and not path.is_file():
+        raise UserError(f"--model {text}: no such weights file {source}")
+    config = _architecture_config(text, architecture)
+    tag = None if is_file else source
+    name = Path(architecture).stem if architecture.endswith(".json") else architecture
+    pretrained: dict[str, Any] = {}
+    if config is None:
+        config_of, pretrained = _from_open_clip(text, architecture, tag)
+        size = config_of["vision_cfg"].get("image_size", 224)
+    else:
+        if tag is not None:
+            raise UserError(f"--model {text}: {name} has no tags; give a weights file after it")
+        size = config["vision_cfg"]["image_size"]
+    crop = min(size) if isinstance(size, (list, tuple)) else int(size)
+    statistics = {key: pretrained[key] for key in ("mean", "std") if pretrained.get(key)}
+    return FoundationSpec(
+        member=text if text in PAPER_MODELS else f"{name},{tag or path.stem}",
+        architecture=name,
+        architecture_config=config,
+        weights=path if is_file else None,
+        tag=tag,
+        activation=activation,
+        transform=Transform(resize=crop * 8 // 7, crop=crop, **statistics),
+        transform_name="8/7",
+        templates=list(templates),
+        prompts_name="command line",
+    )
+
+
+def parse_models(
+    texts: Sequence[str],
+    *,
+    templates: Sequence[str],
+    activation: Literal["native", "quickgelu"] = "native",
+) -> list[FoundationSpec]:
+    """Resolve several model arguments.
+
+    Raises:
+        UserError: see `parse_model`; or two models of one name.
+    """
+    specs = [parse_model(t, templates=templates, activation=activation) for t in texts]
+    members = [spec.member for spec in specs]
+    repeated = [member for member in members if members.count(member) > 1]
+    if repeated:
+        raise UserError(f"--model {repeated[0]}: given twice (models are told apart by this name)")
+    return specs
+
+
+def _architecture_config(text: str, architecture: str) -> dict[str, Any] | None:
+    file = ARCHITECTURES / f"{architecture}.json"
+    if architecture.endswith(".json"):
+        file = Path(architecture)
+    elif not file.is_file():
+        return None
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        config["vision_cfg"]["image_size"]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--model {text}: {file} is not a readable model config of open_clip ({error!r})"
+        ) from error
+    return config
+
+
+def _from_open_clip(
+    text: str, architecture: str, tag: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """open_clip's config of an architecture, and of a pretrained tag (mean, std)."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # before the import: nothing is ever downloaded
+    import open_clip
+
+    config = open_clip.get_model_config(architecture)
+    if config is None:
+        hint = nearest(architecture, open_clip.list_models())
+        raise UserError(f"--model {text}: open_clip has no architecture {architecture!r}{hint}")
+    if tag is None:
+        return config, {}
+    pretrained = open_clip.get_pretrained_cfg(architecture, tag)
+    if not pretrained:
+        known = open_clip.list_pretrained_tags_by_model(architecture)
+        raise UserError(
+            f"--model {text}: {tag!r} is neither a file nor a tag of {architecture}"
+            f"{nearest(tag, known)}; its tags: {', '.join(known) or 'none'}"
+        )
+    return config, pretrained

@@ -1,0 +1,302 @@
+"""What zero-shot outputs say about a model's classes: prior, accuracy, groups, gain of fusing. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualtail.bias.adjustment import adjust_gla_zs
+from dualtail.bias.fusion import fuse
+from dualtail.bias.groups import CROSS_GROUPS, cross_groups, d_groups, p_groups
+from dualtail.bias.prior import PriorEstimate, PriorIntervals, bootstrap_prior, estimate_prior
+from dualtail.errors import UserError
+from dualtail.outputs import Outputs, check_same_split
+from dualtail.scores.bootstrap import interval, weight_blocks
+from dualtail.scores.metrics import per_class_accuracy, predict
+
+FloatArray = NDArray[np.float64]
+FEW_LABELS = 10
+"""Fewer labels a class than this are called few."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """Intervals and groups."""
+
+    bootstrap: int = 200
+    seed: int = 0
+    many: int = 100
+    few: int = 20
+
+
+@dataclass(frozen=True, eq=False)
+class ModelAudit:
+    """One model on the images.
+
+    name: the member.
+    prior, intervals: q and its bootstrap.
+    images, accuracy: (C,) labels and accuracy of every class, NaN without a label.
+    accuracy_low, accuracy_high: (C,) 95 % Wilson interval.
+    predicted: (C,) images predicted as the class.
+    top1: share of images that are right.
+    mean_accuracy: mean of per-class accuracies.
+    adjusted: the gain in `mean_accuracy` from f - log q with q estimated on the other half of the
+        images, so that no image judges a prior it helped to make; None if a half lacks a class.
+    cells: nine groups, None without training counts; (accuracy, classes) by name.
+    """
+
+    name: str
+    prior: PriorEstimate
+    intervals: PriorIntervals
+    images: NDArray[np.int64]
+    accuracy: FloatArray
+    accuracy_low: FloatArray
+    accuracy_high: FloatArray
+    predicted: NDArray[np.int64]
+    top1: float
+    mean_accuracy: Estimate
+    adjusted: Estimate | None
+    cells: dict[str, tuple[Estimate, int]] | None
+
+    @property
+    def n_classes(self) -> int:
+        return self.accuracy.size
+
+    @property
+    def share(self) -> FloatArray:
+        """(C,) q in even shares: 1 is what a model without preferences gives every class."""
+        return self.prior.q * self.n_classes
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        return self.images > 0
+
+    @property
+    def ascending(self) -> NDArray[np.int64]:
+        """Classes with a label from the least to the most favored."""
+        order = np.argsort(self.prior.q, kind="stable")
+        return order[self.present[order]]
+
+    @property
+    def under_served(self) -> NDArray[np.int64]:
+        """Classes whose whole interval of q lies below an even share, least favored first."""
+        order = self.ascending
+        return order[self.intervals.ci_high[order] * self.n_classes < 1]
+
+    @property
+    def favored(self) -> NDArray[np.int64]:
+        """Classes whose whole interval of q lies above an even share, most favored first."""
+        order = self.ascending[::-1]
+        return order[self.intervals.ci_low[order] * self.n_classes > 1]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """All models fused by mean logits, against the best single one (by mean class accuracy)."""
+
+    mean_accuracy: Estimate
+    best: str
+    gain: Estimate
+    under_served_gain: Estimate | None
+    """gain on the third of classes with the smallest geometric mean of the models' q"""
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """Everything a page says."""
+
+    dataset: str
+    class_names: list[str]
+    n_images: int
+    models: list[ModelAudit]
+    fusion: Fusion | None
+    train_counts: NDArray[np.int64] | None
+    cautions: list[str]
+
+
+def audit_outputs(
+    dumps: Sequence[Outputs],
+    train_counts: NDArray[np.int64] | None = None,
+    settings: AuditSettings = AuditSettings(),
+) -> Audit:
+    """Audit zero-shot outputs of one or more models over the same labelled images.
+
+    Args:
+        dumps: One a model.
+        train_counts: (C,) training images a class, for nine groups.
+        settings: Intervals and groups.
+
+    Raises:
+        UserError: no dump, dumps of different images, fewer than two classes with a label.
+    """
+    if not dumps:
+        raise UserError("audit: no outputs")
+    check_same_split(dumps)
+    labels = np.asarray(dumps[0].labels)
+    n_classes = dumps[0].n_classes
+    images = np.bincount(labels, minlength=n_classes)
+    if (images > 0).sum() < 2:
+        raise UserError(f"{dumps[0].source}: images of one class only; an audit compares classes")
+    judge = _Judge(labels, n_classes, settings)
+    models = [_audit_model(dump, train_counts, judge, settings) for dump in dumps]
+    return Audit(
+        dataset=dumps[0].header.dataset,
+        class_names=dumps[0].header.class_names,
+        n_images=labels.size,
+        models=models,
+        fusion=_fusion(dumps, models, judge) if len(dumps) > 1 else None,
+        train_counts=train_counts,
+        cautions=_cautions(images, dumps[0].header.class_names),
+    )
+
+
+class _Judge:
+    """Mean class accuracies with class-stratified bootstrap intervals, paired over predictions."""
+
+    def __init__(self, labels: np.ndarray, n_classes: int, settings: AuditSettings) -> None:
+        self.labels, self.n_classes = labels, n_classes
+        self.images = np.bincount(labels, minlength=n_classes)
+        self._weights = np.concatenate(
+            list(weight_blocks(labels, settings.bootstrap, settings.seed)), axis=1
+        )
+
+    def mean(self, values: np.ndarray, classes: np.ndarray | None = None) -> Estimate:
+        """Mean over classes of the class mean of `values` (N,), over some classes or all."""
+        chosen = np.ones(self.n_classes, bool) if classes is None else classes
+        chosen = chosen & (self.images > 0)
+        if not chosen.any():
+            return Estimate(float("nan"), float("nan"), float("nan"))
+        scale = np.where(chosen, 1.0 / np.maximum(self.images, 1), 0.0) / chosen.sum()
+        scaled = scale[self.labels] * values
+        low, high = interval(scaled @ self._weights)
+        return Estimate(float(scaled.sum()), float(low), float(high))
+
+
+def wilson(
+    correct: np.ndarray, images: np.ndarray, z: float = 1.959964
+) -> tuple[FloatArray, FloatArray]:
+    """Return the Wilson score interval of correct / images; (0, 1) where there is no image."""
+    n = np.maximum(images, 1)
+    p = correct / n
+    center = p + z**2 / (2 * n)
+    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = ((center + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    none = images == 0
+    return np.where(none, 0.0, np.clip(low, 0, 1)), np.where(none, 1.0, np.clip(high, 0, 1))
+
+
+def _audit_model(
+    dump: Outputs,
+    train_counts: NDArray[np.int64] | None,
+    judge: _Judge,
+    settings: AuditSettings,
+) -> ModelAudit:
+    labels, names = judge.labels, dump.header.class_names
+    estimate = estimate_prior(dump.logits, labels, class_names=names, seed=settings.seed)
+    predictions = predict(dump.logits)
+    right = predictions == labels
+    accuracy, images = per_class_accuracy(labels, predictions, judge.n_classes)
+    low, high = wilson(np.bincount(labels[right], minlength=judge.n_classes), images)
+    return ModelAudit(
+        name=dump.header.members_key,
+        prior=estimate,
+        intervals=bootstrap_prior(
+            dump.logits, labels, estimate, replicates=settings.bootstrap, seed=settings.seed
+        ),
+        images=images,
+        accuracy=accuracy,
+        accuracy_low=low,
+        accuracy_high=high,
+        predicted=np.bincount(predictions, minlength=judge.n_classes),
+        top1=float(right.mean()),
+        mean_accuracy=judge.mean(right),
+        adjusted=_adjusted(dump.logits, estimate.ridge, right, judge, settings.seed),
+        cells=None
+        if train_counts is None
+        else _cells(train_counts, estimate.q, right, judge, settings),
+    )
+
+
+def _adjusted(
+    logits: np.ndarray, ridge: float, right: np.ndarray, judge: _Judge, seed: int
+) -> Estimate | None:
+    """The gain of dividing by q, each half of the images judged with the other half's q."""
+    labels = judge.labels
+    order = np.random.default_rng(seed).permutation(labels.size)
+    order = order[np.argsort(labels[order], kind="stable")]
+    half = np.empty(labels.size, bool)
+    half[order] = np.arange(labels.size) % 2 == 0
+    if (judge.images[judge.images > 0] < 2).any():
+        return None
+    adjusted = np.empty(labels.size, bool)
+    for part in (half, ~half):
+        q = estimate_prior(np.asarray(logits[~part]), labels[~part], ridge).q
+        corrected = adjust_gla_zs(zero_shot=np.asarray(logits[part]), log_q=np.log(q))
+        adjusted[part] = corrected.argmax(axis=1) == labels[part]
+    return judge.mean(adjusted.astype(float) - right)
+
+
+def _cells(
+    train_counts: NDArray[np.int64],
+    q: FloatArray,
+    right: np.ndarray,
+    judge: _Judge,
+    settings: AuditSettings,
+) -> dict[str, tuple[Estimate, int]]:
+    crossed = cross_groups(d_groups(train_counts, settings.many, settings.few), p_groups(q))
+    masks = {name: np.isin(np.arange(judge.n_classes), crossed[name]) for name in CROSS_GROUPS}
+    return {name: (judge.mean(right, mask), int(mask.sum())) for name, mask in masks.items()}
+
+
+def _fusion(dumps: Sequence[Outputs], models: list[ModelAudit], judge: _Judge) -> Fusion:
+    logits = fuse([d.logits for d in dumps], "logits", names=[d.source for d in dumps])
+    fused = (predict(logits) == judge.labels).astype(float)
+    best = int(np.argmax([model.mean_accuracy.value for model in models]))
+    difference = fused - (predict(dumps[best].logits) == judge.labels)
+    shared = np.exp(np.mean([model.prior.log_q for model in models], axis=0))
+    weak = np.zeros(judge.n_classes, bool)
+    weak[p_groups(shared)["P-Few"]] = True
+    weak &= judge.images > 0
+    return Fusion(
+        mean_accuracy=judge.mean(fused),
+        best=models[best].name,
+        gain=judge.mean(difference),
+        under_served_gain=judge.mean(difference, weak) if weak.any() else None,
+    )
+
+
+def _cautions(images: np.ndarray, names: list[str]) -> list[str]:
+    """What a reader must know of the labels before believing a number."""
+    said: list[str] = []
+    absent = np.flatnonzero(images == 0)
+    present = images[images > 0]
+    if absent.size:
+        shown = ", ".join(names[i] for i in absent[:5])
+        more = f" and {absent.size - 5} more" if absent.size > 5 else ""
+        said.append(
+            f"{absent.size} of {images.size} classes have no image here ({shown}{more}): nothing can "
+            "be said about them, and they are left out of every ranking."
+        )
+    if present.min() < FEW_LABELS:
+        few = int((present < FEW_LABELS).sum())
+        said.append(
+            f"{few} of {present.size} classes have fewer than {FEW_LABELS} images (the smallest has "
+            f"{present.min()}): their intervals are wide; 50 or more images a class rank far better."
+        )
+    if present.max() > 2 * present.min():
+        said.append(
+            f"The folder is not balanced ({present.min()} to {present.max()} images a class). Its "
+            "frequencies are part of the model, so q is not distorted, but classes with few images "
+            "are known less well. Accuracies below are means over classes, not over images."
+        )
+    return said

@@ -1,0 +1,146 @@
+"""The verbs on images as a user runs them: small random models, made-up and real photographs."""
+
+import csv
+import gzip
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from dualtail.cli.program import program
+from dualtail.foundation.spec import ARCHITECTURES
+from dualtail.outputs import read_outputs
+
+Run = Callable[..., Result]
+WORLD = ARCHITECTURES / "world-vit-8.json"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str, fails: bool = False) -> Result:
+        result = CliRunner().invoke(program, list(arguments))
+        assert (result.exit_code != 0) == fails, result.output
+        if fails:
+            assert isinstance(result.exception, SystemExit), result.exception
+            assert "Traceback" not in result.output
+        return result
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two small CLIPs with random weights, as model arguments."""
+    from safetensors.torch import save_file
+
+    from dualtail.foundation.pretraining import build_model
+
+    folder = tmp_path_factory.mktemp("weights")
+    found = []
+    for seed in (0, 1):
+        model = build_model(json.loads(WORLD.read_text()), seed)
+        file = folder / f"random{seed}.safetensors"
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, file)
+        found.append(f"world-vit-8,{file}")
+    return found
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(["barn owl", "cat", "dog", "elk"]):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = rng.integers(0, 60, (40, 50, 3)) + 50 * label
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"photos/{name}/{i}.png")
+    return tmp_path / "photos"
+
+
+def test_audit_of_a_folder_with_two_models(run: Run, photos: Path, weights: list[str]) -> None:
+    Path("counts.csv").write_text("class_name,count\nbarn owl,500\ncat,50\ndog,30\nelk,4\n")
+    models = ["--model", weights[0], "--model", weights[1]]
+    shown = run(
+        *["audit", "--images", "photos", *models, "--train-counts", "counts.csv"],
+        *["--bootstrap", "20", "--keep-outputs", "dumps", "--out", "page.html"],
+    ).output
+    assert "page: page.html" in shown
+    assert "Fusing the 2 models" in shown
+    page = Path("page.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert "barn owl" in page
+    assert "4 of 4 classes have fewer than 10 images" in page
+    dumps = [read_outputs(path) for path in sorted(Path("dumps").iterdir())]
+    assert [d.header.members for d in dumps] == [
+        ["world-vit-8,random0"],
+        ["world-vit-8,random1"],
+    ]
+    assert dumps[0].header.class_names == ["barn owl", "cat", "dog", "elk"]
+    assert dumps[0].labels.tolist() == [c for c in range(4) for _ in range(6)]
+    run("fuse", *map(str, sorted(Path("dumps").iterdir())), "--out", "fused.safetensors")
+
+
+def test_a_list_gives_the_same_outputs_as_the_folder(
+    run: Run, photos: Path, weights: list[str]
+) -> None:
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        for file in photos.rglob("*.png"):
+            archive.write(file, file.relative_to(photos).as_posix())
+    names = ["barn owl", "cat", "dog", "elk"]
+    lines = [f"{name}/{i}.png {c}" for c, name in enumerate(names) for i in range(6)]
+    Path("list.txt").write_text("\n".join(lines))
+    Path("names.txt").write_text("\n".join(names))
+    model = ["--model", weights[0]]
+    run("predict", "--images", "photos", *model, "--out", "a.safetensors")
+    listed = ["--images", "photos.zip", "--list", "list.txt"]
+    run(
+        *["predict", *listed, "--class-names", "names.txt", *model, "--out", "b.safetensors"],
+    )
+    a, b = read_outputs("a.safetensors"), read_outputs("b.safetensors")
+    np.testing.assert_array_equal(a.logits, b.logits)
+    assert a.header.split_hash == b.header.split_hash
+    message = run("audit", *listed, *model, fails=True).output
+    assert "give --class-names as well" in message
+
+
+def test_markdown_page_and_absent_class(run: Run, photos: Path, weights: list[str]) -> None:
+    (photos / "fox").mkdir()
+    run("audit", "--images", "photos", "--model", weights[0], "--bootstrap", "10", "--out", "p.md")
+    page = Path("p.md").read_text()
+    assert "1 of 5 classes have no image here (fox)" in page
+    assert "data:image" not in page
+
+
+def test_mistakes_are_one_line(run: Run, photos: Path, weights: list[str]) -> None:
+    base = ["audit", "--images", "photos", "--model", weights[0]]
+    assert "written as .html or .md" in run(*base, "--out", "page.pdf", fails=True).output
+    (photos / "cat/0.png").write_bytes(b"")
+    assert "cat/0.png: corrupt image" in run(*base, fails=True).output
+    assert "no such folder" in run("audit", "--images", "no", "--model", "clip", fails=True).output
+    offline = run("predict", "--images", "photos", "--model", "clip", "--out", "x", fails=True)
+    assert "not in the local hub cache" in offline.output
+    assert "give its file as ARCHITECTURE,FILE" in offline.output
+    assert not list(Path().glob("*.html"))
+
+
+def test_real_photographs(run: Run, tmp_path: Path, shared: Path, weights: list[str]) -> None:
+    folder = shared / "data/images/caltech101"
+    with gzip.open(folder / "labels.csv.gz", "rt") as stream:
+        rows = [r for r in csv.DictReader(stream) if r["original_in_zip"] == "1"]
+    names = [r["classname"] for r in csv.DictReader((folder / "classes.csv").open())]
+    Path("names.txt").write_text("\n".join(names))
+    rows = [r for r in rows if int(r["label"]) < 12]
+    Path("list.txt").write_text("\n".join(f"{r['file']} {r['label']}" for r in rows))
+    run(
+        *["audit", "--images", str(folder / "test_original.zip"), "--list", "list.txt"],
+        *["--class-names", "names.txt", "--model", weights[0], "--bootstrap", "10"],
+    )
+    page = Path("audit.html").read_text()
+    assert f"{len(names) - 12} of {len(names)} classes have no image here" in page
+    assert "accordion" in page

@@ -1,0 +1,106 @@
+"""The page: what it says, that it holds everything, and that class names stay text."""
+
+import base64
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from dualtail.outputs import Outputs
+from dualtail.report.audit import Audit, AuditSettings, audit_outputs
+from dualtail.report.audit_figures import nine_groups_figure, prior_figure
+from dualtail.report.audit_page import audit_page, to_html, to_markdown
+
+NASTY = ["<b>cat</b>", "a|b", 'q"$x$', "under_score", "**", "plain"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def audit(make_outputs: Callable[..., Outputs]) -> Audit:
+    dumps = []
+    for seed, member in enumerate(("clip", "openclip")):
+        dump = make_outputs(n=240, c=6, seed=seed, class_names=NASTY, members=[member])
+        logits = dump.logits + np.log([6, 3, 1, 1, 0.3, 0.1]).astype(np.float16)
+        dumps.append(
+            Outputs(dump.header, logits, dump.labels, dump.image_index, source=dump.source)
+        )
+    return audit_outputs(dumps, np.array([300, 50, 5, 300, 50, 5]), AuditSettings(bootstrap=40))
+
+
+class Tags(HTMLParser):
+    """Collects tags, addresses and text; complains of tags left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [v or "" for k, v in attrs if k in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_html_is_one_file_and_well_formed(audit: Audit) -> None:
+    pictures = [
+        [(prior_figure(m, audit.class_names), "prior"), (nine_groups_figure(m), "nine")]
+        for m in audit.models
+    ]
+    page = to_html(audit_page(audit, pictures))
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert len(tags.sources) == 4
+    for source in tags.sources:
+        kind, _, data = source.partition(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data, validate=True).startswith(PNG)
+    assert not re.search(r"https?://|<script|@import|url\(", page)
+    for name in NASTY:
+        assert name in tags.text
+
+
+def test_the_answer_comes_first_and_names_the_classes(audit: Audit) -> None:
+    page = to_markdown(audit_page(audit))
+    head = page.split("\n## ")[0]
+    model = audit.models[0]
+    assert f"**clip under-serves {model.under_served.size} of 6 classes**" in head
+    assert "plain" in head
+    assert "**Fusing the 2 models**" in head
+    assert audit.fusion is not None
+    assert f"{100 * audit.fusion.gain.value:+.1f} points" in head
+
+
+def test_markdown_tables_keep_their_columns(audit: Audit) -> None:
+    page = to_markdown(audit_page(audit))
+    tables = re.findall(r"(?:^\|.*\|$\n?)+", page, re.M)
+    assert len(tables) == 1 + 2 * 4
+    for table in tables:
+        columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.strip().splitlines()}
+        assert len(columns) == 1, table
+    assert "<b>" not in page
+
+
+def test_nothing_found_is_said(make_outputs: Callable[..., Outputs]) -> None:
+    rng = np.random.default_rng(0)
+    base = make_outputs(n=30, c=3)
+    logits = (0.01 * rng.normal(size=(30, 3))).astype(np.float16)
+    dump = Outputs(base.header, logits, base.labels, base.image_index)
+    page = to_markdown(audit_page(audit_outputs([dump], settings=AuditSettings(bootstrap=20))))
+    assert "no class can be told from an even share" in page
+    assert "chance is 33.3 %" in page
+
+
+def test_pages_are_deterministic(audit: Audit) -> None:
+    first, second = (prior_figure(audit.models[0], audit.class_names) for _ in range(2))
+    assert first == second
+    assert to_html(audit_page(audit)) == to_html(audit_page(audit))
