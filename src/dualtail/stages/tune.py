@@ -86,6 +86,8 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         mode="json",
         include={"foundation", "method", "options", "loss_method", "loss_options", "settings"},
     )
+    # The hash says which weights; a path would make equal adapters differ.
+    del resolved["foundation"]["weights"]
     provenance = identity | {
         "weights_hash": weights_hash,
         "train_split_hash": train.header.split_hash,
