@@ -7,6 +7,8 @@ from torch import nn
 
 from dualtail.errors import UserError
 from dualtail.tuning.backbone import cls_feature
+from dualtail.tuning.head_start import text_weight
+from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.loop import cosine_lr, tune
 from dualtail.tuning.losses import make_loss
 from dualtail.tuning.settings import Augmentation, TuningSettings
@@ -28,10 +30,12 @@ def toy(n=60, n_classes=3, seed=0):
 def build(visual, peft="adaptformer", precision="float32"):
     return build_tuned_model(
         visual,
-        torch.randn(3, 6, generator=torch.Generator().manual_seed(4)),
+        CosineHead(
+            text_weight(torch.randn(3, 6, generator=torch.Generator().manual_seed(4)), visual.proj),
+            25.0,
+        ),
         peft=peft,
         peft_options={"bottleneck": 4} if peft == "adaptformer" else {},
-        cosine_scale=25.0,
         precision=precision,
         seed=0,
     )
