@@ -101,6 +101,12 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("tuning: {head: {type: cosin}}", "tuning.head.type: input should be 'cosine', 'linear'"),
         ("tuning: {head: {shots: 0}}", "tuning.head.shots"),
         ("tuning: {cosine_scale: 3}", "tuning.cosine_scale: unknown key"),
+        (
+            "prompts: {photo: openai-8}",
+            "photo: unknown prompt set 'openai-8', did you mean 'openai",
+        ),
+        ("prompts: {photo: [3]}", "prompts.photo: a template must be text"),
+        ("prompts: {photo: {descriptor: x.json}}", "unknown key, did you mean 'descriptors'"),
         ("losses: {x: {method: focl}}", "losses.x.method: unknown loss 'focl', did you mean"),
         ("losses: {focal: {options: {gama: 1}}}", "losses.focal.options.gama: unknown key, did"),
         ("losses: {'a-b': {method: ce}}", "name 'a-b': allowed are letters"),

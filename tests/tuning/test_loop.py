@@ -124,6 +124,45 @@ def test_two_epochs_of_sgd_written_out(make_visual, array_source, loss):
         torch.testing.assert_close(p.double(), q, rtol=2e-3, atol=2e-5, msg=name)
 
 
+@pytest.mark.parametrize("micro_batch", [1, 5, 16, 64])
+@pytest.mark.parametrize("loss", ["ce", "la", "ldam", "cb", "grw", "lade"])
+def test_micro_batches_change_nothing_but_rounding(make_visual, array_source, loss, micro_batch):
+    pixels, labels = toy(n=36)
+    whole, pieces = build(make_visual()), build(make_visual())
+    seen = []
+    pieces.register_forward_pre_hook(lambda model, args: seen.append(len(args[0])))
+    options = {"loss": loss, "epochs": 2, "batch_size": 16, "lr": 0.02}
+    expected = run(whole, array_source(pixels), labels, **options)
+    found = run(pieces, array_source(pixels), labels, micro_batch=micro_batch, **options)
+    for a, b in zip(found, expected, strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-4)
+        assert a.train_accuracy == b.train_accuracy
+    for (name, p), q in zip(pieces.named_parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=2e-3, atol=2e-5, msg=name)
+    assert max(seen) == min(micro_batch, 16)
+    twice = loss in ("cb", "grw", "lade")
+    passes = [size * (1 + (twice and micro_batch < size)) for size in (16, 16, 4)]
+    assert sum(seen) == 2 * sum(passes)
+    if micro_batch >= 16:
+        for p, q in zip(pieces.parameters(), whole.parameters(), strict=True):
+            assert torch.equal(p, q)
+
+
+def test_micro_batches_in_float16(make_visual, array_source):
+    pixels, labels = toy()
+    for loss in ("ce", "cb"):
+        history = run(
+            build(make_visual(), precision="float16"),
+            array_source(pixels),
+            labels,
+            loss=loss,
+            epochs=12,
+            lr=0.02,
+            micro_batch=6,
+        )
+        assert history[-1].train_accuracy > 0.9
+
+
 def test_every_image_once_an_epoch_in_new_orders(make_visual, array_source):
     pixels, labels = toy(n=37)
     seen = []

@@ -4,6 +4,7 @@ import torch
 
 from dualtail.datasets.pack import Pack, read_pack
 from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.prompts import class_texts, prompt_summary
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.jobs import ZeroShotJob, ZeroShotTask
@@ -44,7 +45,8 @@ def _dump_one(task: ZeroShotTask, lane: int) -> None:
 
 def class_features(model: torch.nn.Module, spec: FoundationSpec, pack: Pack) -> torch.Tensor:
     """(C, E) text features of the pack's classes from the model's prompt set."""
-    return text_features(model, tokenizer_of(spec), pack.header.class_names, spec.templates)
+    texts = class_texts(spec.templates, pack.header.class_names)
+    return text_features(model, tokenizer_of(spec), texts)
 
 
 def model_record(
@@ -58,8 +60,7 @@ def model_record(
         weights_hash=weights_hash,
         activation=spec.activation,
         transform=f"{spec.transform_name}: resize {transform.resize}, crop {transform.crop}",
-        prompts=f"{spec.prompts_name}: {' | '.join(spec.templates[:3])}"
-        + (f" and {len(spec.templates) - 3} more" if len(spec.templates) > 3 else ""),
+        prompts=prompt_summary(spec.prompts_name, spec.templates),
         precision=precision,
         adapter_hash=adapter_hash,
     )

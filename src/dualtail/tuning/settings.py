@@ -62,6 +62,10 @@ class TuningSettings(Section):
     batch_size: PositiveInt = 128
     """images a step"""
 
+    micro_batch: PositiveInt | None = None
+    """images in memory at a time: the gradient of a step is summed over pieces of its batch; null:
+    the whole batch"""
+
     lr: PositiveFloat = 0.01
     """learning rate of SGD at the start; cosine annealing, stepped per epoch"""
 
