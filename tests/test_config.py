@@ -131,6 +131,7 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("datasets: {'a-b': {label: x, root: y}}", "name 'a-b': allowed are letters"),
         ("datasets: {other: {label: x}}", "datasets.other.root: missing key"),
         ("prompts: {photo: ['no slot']}", "prompt set 'photo': every template needs exactly one"),
+        ("transforms: {world: {views: six-crop}}", "transforms.world.views: input should be"),
         ("transforms: {world: {crop: 64}}", "crop 64 is larger than resize 32"),
         ("scores: {p_groups_from: clap}", "scores.p_groups_from: unknown member 'clap'"),
         ("scores: {few: 200}", "scores.few: must not exceed scores.many"),

@@ -138,6 +138,12 @@ class Transform(Section):
     crop: PositiveInt
     """side of the central square, in pixels: what the model sees"""
 
+    views: Literal["center", "five-crop", "ten-crop", "random"] = "center"
+    """crops whose predictions are averaged (test-time ensembling; LIFT's: resize 248, crop 224)"""
+
+    random_views: PositiveInt = 10
+    """number of views if they are random"""
+
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     """channel means (default: CLIP's)"""
 

@@ -54,12 +54,15 @@ def model_record(
 ) -> ModelRecord:
     """What a dump says about the model it comes from."""
     transform = spec.transform
+    views = "" if transform.views == "center" else f", {transform.views}"
+    if transform.views == "random":
+        views += f" {transform.random_views}"
     return ModelRecord(
         member=spec.member,
         architecture=spec.architecture,
         weights_hash=weights_hash,
         activation=spec.activation,
-        transform=f"{spec.transform_name}: resize {transform.resize}, crop {transform.crop}",
+        transform=f"{spec.transform_name}: resize {transform.resize}, crop {transform.crop}{views}",
         prompts=prompt_summary(spec.prompts_name, spec.templates),
         precision=precision,
         adapter_hash=adapter_hash,
