@@ -11,7 +11,7 @@ from dualtail.tuning.head_start import text_weight
 from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.loop import cosine_lr, tune
 from dualtail.tuning.losses import make_loss
-from dualtail.tuning.settings import Augmentation, TuningSettings
+from dualtail.tuning.settings import PEFT_OPTIONS, Augmentation, TuningSettings
 from dualtail.tuning.tuned_model import build_tuned_model
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -63,6 +63,14 @@ def test_it_learns(make_visual, array_source, peft, precision):
         frozen = name.startswith("backbone.")
         assert torch.equal(tensor, before[name]) == frozen, name
     assert not model.training
+
+
+@pytest.mark.parametrize("peft", sorted(PEFT_OPTIONS))
+def test_every_method_learns(make_visual, array_source, peft):
+    pixels, labels = toy()
+    history = run(build(make_visual(), peft), array_source(pixels), labels, epochs=12, lr=0.01)
+    assert history[-1].loss < 0.5 * history[0].loss
+    assert history[-1].train_accuracy > 0.9
 
 
 @pytest.mark.parametrize("augmentation", [PLAIN, Augmentation()])
