@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from dualtail.config_errors import known_name, nested
+from dualtail.config_errors import NameProblem, known_name, nested
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.section import Section
@@ -138,6 +138,12 @@ class Transform(Section):
     crop: PositiveInt
     """side of the central square, in pixels: what the model sees"""
 
+    views: Literal["center", "five-crop", "ten-crop", "random"] = "center"
+    """crops whose predictions are averaged (test-time ensembling; LIFT's: resize 248, crop 224)"""
+
+    random_views: PositiveInt = 10
+    """number of views if they are random"""
+
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     """channel means (default: CLIP's)"""
 
@@ -149,6 +155,16 @@ class Transform(Section):
         if self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
         return self
+
+
+class Descriptors(Section):
+    """A prompt set of texts about each class."""
+
+    descriptors: Path
+    """JSON file: class name -> list of texts; a {} in a text stands for the class name"""
+
+
+PromptSet = list[str] | Literal["openai-80"] | Descriptors
 
 
 class PeftEntry(Section):
@@ -296,8 +312,9 @@ class Config(Section):
     foundation: dict[Name, FoundationEntry]
     """foundation models"""
 
-    prompts: dict[Name, list[str]]
-    """prompt sets: templates with one {} for the class name; several are averaged"""
+    prompts: dict[Name, PromptSet]
+    """prompt sets: templates with one {} for the class name, several are averaged; openai-80 for the
+    80 that CLIP's authors use on ImageNet; {descriptors: FILE} for texts of your own on each class"""
 
     transforms: dict[Name, Transform]
     """evaluation transforms"""
@@ -341,10 +358,22 @@ class Config(Section):
                 )
         return value
 
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _prompt_sets_are_known(cls, value: Any) -> Any:
+        for name, prompts in value.items() if isinstance(value, dict) else ():
+            if isinstance(prompts, str):
+                known_name(prompts, ["openai-80"], "prompt set", f"prompts.{name}")
+            elif isinstance(prompts, list) and not all(isinstance(t, str) for t in prompts):
+                raise NameProblem(f"prompts.{name}", "a template must be text")
+        return value
+
     @field_validator("prompts")
     @classmethod
-    def _templates_have_a_slot(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+    def _templates_have_a_slot(cls, value: dict[str, PromptSet]) -> dict[str, PromptSet]:
         for name, templates in value.items():
+            if not isinstance(templates, list):
+                continue
             if not templates or any(template.count("{}") != 1 for template in templates):
                 raise ValueError(f"prompt set {name!r}: every template needs exactly one {{}}")
         return value

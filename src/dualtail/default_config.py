@@ -47,7 +47,7 @@ def default_config() -> Config:
             )
             for name, label in MEMBERS.items()
         },
-        prompts={"photo": ["a photo of a {}."], "class_name": ["{}"]},
+        prompts={"photo": ["a photo of a {}."], "class_name": ["{}"], "ensemble": "openai-80"},
         transforms={
             "world": Transform(resize=32, crop=32),
             "clip": Transform(resize=256, crop=224),

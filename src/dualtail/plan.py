@@ -12,7 +12,7 @@ from typing import Any
 from dualtail import jobs
 from dualtail.bias.member_sets import member_sets
 from dualtail.code_hash import code_hash
-from dualtail.config import Config
+from dualtail.config import Config, Descriptors
 from dualtail.config_errors import known_name
 from dualtail.errors import UserError
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
@@ -336,12 +336,17 @@ class Plan:
     def pretrain_inputs(self, members: Iterable[str]) -> list[str]:
         return [file for member in members for file in self.corpus_inputs(member)]
 
-    def _weights_inputs(self, members: Iterable[str]) -> list[str]:
+    def _member_inputs(self, members: list[str]) -> list[str]:
+        """Weights and descriptor files."""
         files = [self.weights_file(member) for member in members]
+        for member in members:
+            prompts = self.config.prompts[self.config.foundation[member].prompts]
+            if isinstance(prompts, Descriptors) and prompts.descriptors not in files:
+                files.append(prompts.descriptors)
         return [file.as_posix() for file in files if file is not None]
 
     def zero_shot_inputs(self, members: list[str]) -> list[str]:
-        return self._weights_inputs(members) + [
+        return self._member_inputs(members) + [
             self.paths.pack(dataset, split, side)
             for dataset in self.datasets
             for split in EVALUATED
@@ -349,7 +354,7 @@ class Plan:
         ]
 
     def tune_inputs(self, bundle: Bundle) -> list[str]:
-        return self._weights_inputs(bundle.members) + [
+        return self._member_inputs(bundle.members) + [
             self.paths.pack(dataset, split, side)
             for dataset in bundle.datasets
             for split in SPLITS

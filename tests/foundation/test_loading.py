@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from dualtail.config import Transform
 from dualtail.errors import UserError
 from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
-from dualtail.foundation.zero_shot import ZeroShotModel, captions, text_features
+from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 
 ARCHITECTURE = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
 
@@ -43,7 +44,9 @@ def test_zero_shot_equals_open_clips_own_forward(checkpoint: Path) -> None:
     spec = make_spec(weights=checkpoint, templates=["a photo of a {}.", "a drawing of a {}."])
     model, _ = load_foundation(spec)
     names = ["sea_lion", "tench", "owl"]
-    text = text_features(model, tokenizer_of(spec), names, spec.templates, batch_size=2)
+    text = text_features(
+        model, tokenizer_of(spec), class_texts(spec.templates, names), batch_size=2
+    )
     images = torch.randn(5, 3, 32, 32)
     logits, features = ZeroShotModel(model, text)(images)
     tokens = tokenizer_of(spec)
@@ -59,16 +62,24 @@ def test_zero_shot_equals_open_clips_own_forward(checkpoint: Path) -> None:
     assert features.shape == (5, ARCHITECTURE["vision_cfg"]["width"])
 
 
+def test_classes_may_have_different_numbers_of_texts(checkpoint: Path) -> None:
+    spec = make_spec(weights=checkpoint)
+    model, _ = load_foundation(spec)
+    texts = [["a", "b c", "d"], ["e"], ["f", "g"]]
+    found = text_features(model, tokenizer_of(spec), texts, batch_size=2)
+    for row, own in zip(found, texts, strict=True):
+        with torch.no_grad():
+            encoded = [model.encode_text(tokenizer_of(spec)([text]))[0] for text in own]
+        mean = sum(vector / vector.norm() for vector in encoded) / len(own)
+        torch.testing.assert_close(row, mean / mean.norm(), rtol=1e-4, atol=1e-5)
+
+
 def test_quickgelu_changes_the_model(checkpoint: Path) -> None:
     images = torch.randn(2, 3, 32, 32)
     native, _ = load_foundation(make_spec(weights=checkpoint))
     quick, _ = load_foundation(make_spec(weights=checkpoint, activation="quickgelu"))
     assert "QuickGELU" in str(quick.visual)
     assert not torch.allclose(native.encode_image(images), quick.encode_image(images))
-
-
-def test_captions_fill_the_slot_and_nothing_else() -> None:
-    assert captions("a {}!", ["sea_lion", "{}", "%s \\n"]) == ["a sea lion!", "a {}!", "a %s \\n!"]
 
 
 def test_pickles_are_never_loaded(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def context() -> PaperContext:
                 "batch_size": 128,
                 "momentum": 0.9,
                 "weight_decay": 5e-4,
-                "cosine_scale": 25.0,
+                "head": {"type": "cosine", "scale": 25.0},
             },
             "datasets": {"world_places": {"tuning": {"epochs": 7}}},
             "prior": {"split": "val"},

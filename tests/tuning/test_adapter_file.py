@@ -8,19 +8,19 @@ from safetensors.torch import save_file
 
 from dualtail.errors import UserError
 from dualtail.tuning.adapter_file import HEADER_KEY, load_adapter, read_adapter_header, save_adapter
+from dualtail.tuning.heads import CosineHead, build_head
 from dualtail.tuning.peft import parse_peft_options
 from dualtail.tuning.settings import PEFT_OPTIONS
 from dualtail.tuning.tuned_model import build_tuned_model
 
 
-def trained(visual, peft="adaptformer", precision="float32", seed=0, **options):
+def trained(visual, peft="adaptformer", precision="float32", seed=0, head=None, **options):
     generator = torch.Generator().manual_seed(seed + 100)
     model = build_tuned_model(
         visual,
-        torch.randn(7, 6, generator=generator),
+        head or CosineHead(torch.randn(7, 16, generator=generator), 20.0),
         peft=peft,
         peft_options=options,
-        cosine_scale=20.0,
         precision=precision,
         seed=seed,
     )
@@ -85,6 +85,17 @@ def test_only_the_tuned_parameters_of_the_backbone_are_kept(tmp_path, make_visua
         names = file.keys()
         assert sum(file.get_tensor(k).numel() for k in names if k.startswith("peft.")) == n
     assert path.stat().st_size < 4 * (n + 7 * 16) + 5000
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear", "l2-norm", "layer-norm"])
+def test_every_head_comes_back(tmp_path, make_visual, kind):
+    model = trained(make_visual(), head=build_head(kind, torch.randn(7, 16), 11.0))
+    path = save(tmp_path / "adapter.safetensors", model)
+    again, header = load_adapter(path, make_visual(), "float32")
+    images = torch.randn(4, 3, 8, 8)
+    assert torch.equal(again(images)[0], model(images)[0])
+    assert header.head == kind
+    assert header.cosine_scale == (11.0 if kind == "cosine" else None)
 
 
 def test_the_file_is_small_and_the_same_for_the_same_model(tmp_path, make_visual):

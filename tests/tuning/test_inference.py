@@ -5,6 +5,7 @@ from torch import nn
 
 from dualtail.errors import UserError
 from dualtail.tuning.inference import predict
+from dualtail.tuning.views import Views
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -28,7 +29,12 @@ def test_every_image_in_order(array_source, batch_size):
     images = torch.randint(0, 256, (10, 3, 4, 4), dtype=torch.uint8)
     model = Flatten(48)
     found = predict(
-        model, array_source(images), size=(4, 4), mean=MEAN, std=STD, batch_size=batch_size
+        model,
+        array_source(images),
+        views=Views("center", (4, 4)),
+        mean=MEAN,
+        std=STD,
+        batch_size=batch_size,
     )
     scaled = (images.numpy() / 255 - np.reshape(MEAN, (1, 3, 1, 1))) / np.reshape(STD, (1, 3, 1, 1))
     features = scaled.reshape(10, 48)
@@ -43,7 +49,7 @@ def test_every_image_in_order(array_source, batch_size):
 
 def test_larger_images_are_cropped_in_the_middle(array_source):
     images = torch.randint(0, 256, (3, 3, 8, 10), dtype=torch.uint8)
-    options = {"size": (4, 4), "mean": MEAN, "std": STD}
+    options = {"views": Views("center", (4, 4)), "mean": MEAN, "std": STD}
     whole = predict(Flatten(48), array_source(images), **options)
     cut = predict(Flatten(48), array_source(images[:, :, 2:6, 3:7]), **options)
     assert np.array_equal(whole.logits, cut.logits)
@@ -51,9 +57,59 @@ def test_larger_images_are_cropped_in_the_middle(array_source):
         predict(Flatten(48), array_source(images[:, :, :3, :3]), **options)
 
 
+@pytest.mark.parametrize("kind", ["five-crop", "ten-crop"])
+def test_predictions_are_means_over_views(array_source, kind):
+    """Against a forward pass of every crop, cut out by hand."""
+    images = torch.randint(0, 256, (5, 3, 7, 7), dtype=torch.uint8)
+    options = {"mean": MEAN, "std": STD}
+    found = predict(
+        Flatten(48), array_source(images), views=Views(kind, (4, 4)), batch_size=2, **options
+    )
+    starts = [(0, 0), (0, 3), (3, 0), (3, 3), (2, 2)]
+    crops = [images[:, :, y : y + 4, x : x + 4] for y, x in starts]
+    if kind == "ten-crop":
+        crops += [images.flip(3)[:, :, y : y + 4, x : x + 4] for y, x in starts]
+    single = [
+        predict(Flatten(48), array_source(c), views=Views("center", (4, 4)), **options)
+        for c in crops
+    ]
+    for name in ("logits", "features"):
+        expected = np.mean([getattr(s, name).astype(float) for s in single], axis=0)
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=3e-3, atol=2e-2)
+
+
+def test_random_views_are_fixed_by_their_seed(array_source):
+    images = torch.randint(0, 256, (5, 3, 7, 7), dtype=torch.uint8)
+
+    def run(seed, n=3):
+        views = Views("random", (4, 4), n, seed)
+        return predict(Flatten(48), array_source(images), views=views, mean=MEAN, std=STD).logits
+
+    assert np.array_equal(run(0), run(0))
+    assert not np.array_equal(run(0), run(1))
+    flat = torch.full((2, 3, 7, 7), 90, dtype=torch.uint8)
+    views = Views("random", (4, 4), 4)
+    assert len(views) == len(list(views.of(flat))) == 4
+    for view in views.of(flat):
+        torch.testing.assert_close(view, torch.full((2, 3, 4, 4), 90.0))
+
+
+@pytest.mark.parametrize("kind", ["five-crop", "ten-crop"])
+def test_views_need_images_large_enough(kind):
+    with pytest.raises(UserError, match="3 x 7"):
+        list(Views(kind, (4, 4)).of(torch.zeros(1, 3, 3, 7)))
+    assert len(Views(kind, (4, 4))) == len(list(Views(kind, (4, 4)).of(torch.zeros(1, 3, 4, 7))))
+
+
 def test_what_half_precision_cannot_hold_is_an_error(array_source):
     images = torch.randint(0, 256, (5, 3, 4, 4), dtype=torch.uint8)
-    options = {"size": (4, 4), "mean": MEAN, "std": STD, "batch_size": 2, "label": "clip/test"}
+    options = {
+        "views": Views("center", (4, 4)),
+        "mean": MEAN,
+        "std": STD,
+        "batch_size": 2,
+        "label": "clip/test",
+    }
     model = Flatten(48)
     with torch.no_grad():
         model.weight.mul_(1e8)

@@ -7,9 +7,11 @@ from torch import nn
 
 from dualtail.errors import UserError
 from dualtail.tuning.backbone import cls_feature
+from dualtail.tuning.head_start import text_weight
+from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.loop import cosine_lr, tune
 from dualtail.tuning.losses import make_loss
-from dualtail.tuning.settings import Augmentation, TuningSettings
+from dualtail.tuning.settings import PEFT_OPTIONS, Augmentation, TuningSettings
 from dualtail.tuning.tuned_model import build_tuned_model
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -28,10 +30,12 @@ def toy(n=60, n_classes=3, seed=0):
 def build(visual, peft="adaptformer", precision="float32"):
     return build_tuned_model(
         visual,
-        torch.randn(3, 6, generator=torch.Generator().manual_seed(4)),
+        CosineHead(
+            text_weight(torch.randn(3, 6, generator=torch.Generator().manual_seed(4)), visual.proj),
+            25.0,
+        ),
         peft=peft,
         peft_options={"bottleneck": 4} if peft == "adaptformer" else {},
-        cosine_scale=25.0,
         precision=precision,
         seed=0,
     )
@@ -59,6 +63,14 @@ def test_it_learns(make_visual, array_source, peft, precision):
         frozen = name.startswith("backbone.")
         assert torch.equal(tensor, before[name]) == frozen, name
     assert not model.training
+
+
+@pytest.mark.parametrize("peft", sorted(PEFT_OPTIONS))
+def test_every_method_learns(make_visual, array_source, peft):
+    pixels, labels = toy()
+    history = run(build(make_visual(), peft), array_source(pixels), labels, epochs=12, lr=0.01)
+    assert history[-1].loss < 0.5 * history[0].loss
+    assert history[-1].train_accuracy > 0.9
 
 
 @pytest.mark.parametrize("augmentation", [PLAIN, Augmentation()])
@@ -118,6 +130,45 @@ def test_two_epochs_of_sgd_written_out(make_visual, array_source, loss):
                 p.sub_(rate * v)
     for (name, p), q in zip(model.named_parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(p.double(), q, rtol=2e-3, atol=2e-5, msg=name)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 5, 16, 64])
+@pytest.mark.parametrize("loss", ["ce", "la", "ldam", "cb", "grw", "lade"])
+def test_micro_batches_change_nothing_but_rounding(make_visual, array_source, loss, micro_batch):
+    pixels, labels = toy(n=36)
+    whole, pieces = build(make_visual()), build(make_visual())
+    seen = []
+    pieces.register_forward_pre_hook(lambda model, args: seen.append(len(args[0])))
+    options = {"loss": loss, "epochs": 2, "batch_size": 16, "lr": 0.02}
+    expected = run(whole, array_source(pixels), labels, **options)
+    found = run(pieces, array_source(pixels), labels, micro_batch=micro_batch, **options)
+    for a, b in zip(found, expected, strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-4)
+        assert a.train_accuracy == b.train_accuracy
+    for (name, p), q in zip(pieces.named_parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=2e-3, atol=2e-5, msg=name)
+    assert max(seen) == min(micro_batch, 16)
+    twice = loss in ("cb", "grw", "lade")
+    passes = [size * (1 + (twice and micro_batch < size)) for size in (16, 16, 4)]
+    assert sum(seen) == 2 * sum(passes)
+    if micro_batch >= 16:
+        for p, q in zip(pieces.parameters(), whole.parameters(), strict=True):
+            assert torch.equal(p, q)
+
+
+def test_micro_batches_in_float16(make_visual, array_source):
+    pixels, labels = toy()
+    for loss in ("ce", "cb"):
+        history = run(
+            build(make_visual(), precision="float16"),
+            array_source(pixels),
+            labels,
+            loss=loss,
+            epochs=12,
+            lr=0.02,
+            micro_batch=6,
+        )
+        assert history[-1].train_accuracy > 0.9
 
 
 def test_every_image_once_an_epoch_in_new_orders(make_visual, array_source):

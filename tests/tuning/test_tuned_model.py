@@ -6,6 +6,7 @@ from open_clip.model import CLIP
 
 from dualtail.errors import UserError
 from dualtail.tuning.backbone import BackboneShape
+from dualtail.tuning.head_start import text_weight
 from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.tuned_model import (
     TunedModel,
@@ -19,10 +20,9 @@ def build(visual, peft="adaptformer", precision="float32", seed=0, **options):
     text = torch.randn(7, 6, generator=torch.Generator().manual_seed(9))
     return build_tuned_model(
         visual,
-        text,
+        CosineHead(text_weight(text, getattr(visual, "proj", None)), 25.0),
         peft=peft,
         peft_options=options,
-        cosine_scale=25.0,
         precision=precision,
         seed=seed,
     )

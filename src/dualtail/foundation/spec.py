@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from dualtail.config import Transform
+from dualtail.config import PromptSet, Transform
 from dualtail.section import Section
 
 ARCHITECTURES = Path(__file__).parent / "architectures"
@@ -37,8 +37,8 @@ class FoundationSpec(Section):
     transform_name: str = ""
     """its name in the config"""
 
-    templates: list[str]
-    """prompt templates with one {} for the class name"""
+    templates: PromptSet
+    """prompt set: templates with one {} for the class name, openai-80, or descriptors"""
 
     prompts_name: str = ""
     """their name in the config"""

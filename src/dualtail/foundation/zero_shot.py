@@ -10,35 +10,37 @@ from torch.nn import functional
 from dualtail.tuning.backbone import cls_feature
 
 
-def captions(template: str, class_names: Sequence[str]) -> list[str]:
-    """Fill a template; underscores of class names become spaces."""
-    return [template.replace("{}", name.replace("_", " ")) for name in class_names]
-
-
 @torch.inference_mode()
 def text_features(
     model: Any,
     tokenizer: Any,
-    class_names: Sequence[str],
-    templates: Sequence[str],
+    texts: Sequence[Sequence[str]],
     batch_size: int = 256,
 ) -> torch.Tensor:
-    """Encode every class: the normalized mean over templates of normalized text features.
+    """Encode every class: the normalized mean over its texts of normalized text features.
+
+    Args:
+        model: An open_clip model.
+        tokenizer: Its tokenizer.
+        texts: One or more texts for each of C classes.
+        batch_size: Texts a step.
 
     Returns:
         (C, E) float32 on the model's device, each row of length one.
     """
     device = next(model.parameters()).device
-    total = torch.zeros(0)
-    for template in templates:
-        tokens = tokenizer(captions(template, class_names)).to(device)
-        parts = [
-            functional.normalize(model.encode_text(part).float(), dim=-1)
-            for part in tokens.split(batch_size)
-        ]
-        features = torch.cat(parts)
-        total = features if total.numel() == 0 else total + features
-    return functional.normalize(total, dim=-1)
+    class_of = torch.tensor([c for c, own in enumerate(texts) for _ in own], device=device)
+    flat = [text for own in texts for text in own]
+    parts = [
+        functional.normalize(
+            model.encode_text(tokenizer(flat[start : start + batch_size]).to(device)).float(),
+            dim=-1,
+        )
+        for start in range(0, len(flat), batch_size)
+    ]
+    features = torch.cat(parts)
+    total = features.new_zeros(len(texts), features.shape[1])
+    return functional.normalize(total.index_add_(0, class_of, features), dim=-1)
 
 
 class ZeroShotModel(torch.nn.Module):

@@ -10,6 +10,7 @@ from dualtail.datasets.packed_images import PackedImages
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 from dualtail.tuning.inference import predict
+from dualtail.tuning.views import Views
 
 
 def best_device() -> torch.device:
@@ -25,13 +26,14 @@ def write_dump(
     spec: FoundationSpec,
 ) -> None:
     """Run a model over a packed split and write its outputs."""
-    side = spec.transform.crop
+    transform = spec.transform
+    side = transform.crop
     predictions = predict(
         model,
         PackedImages(pack),
-        size=(side, side),
-        mean=spec.transform.mean,
-        std=spec.transform.std,
+        views=Views(transform.views, (side, side), transform.random_views),
+        mean=transform.mean,
+        std=transform.std,
         label=f"{header.members_key} on {header.dataset}/{header.split}",
     )
     outputs = Outputs(

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from dualtail.datasets.pack import read_pack
+from dualtail.datasets.pack import Pack, read_pack
 from dualtail.datasets.packed_images import PackedImages
 from dualtail.files import atomic_path, sha256_file, write_text
 from dualtail.foundation.loading import load_foundation
@@ -22,7 +23,16 @@ from dualtail.stages.dumping import best_device, write_dump
 from dualtail.stages.progress import log_line
 from dualtail.stages.zero_shot import class_features, model_record
 from dualtail.tuning.adapter_file import save_adapter
+from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.cost import forward_gflops
+from dualtail.tuning.head_start import (
+    class_mean_weight,
+    few_shot_index,
+    frozen_features,
+    linear_probe_weight,
+    text_weight,
+)
+from dualtail.tuning.heads import HEADS, Head, build_head
 from dualtail.tuning.loop import EpochMetrics, tune
 from dualtail.tuning.losses import make_loss
 from dualtail.tuning.peft import parse_peft_options
@@ -47,10 +57,9 @@ def _tune_one(task: TuneTask, lane: int) -> None:
     options = parse_peft_options(task.method, task.options)
     model = build_tuned_model(
         foundation.visual,  # type: ignore[arg-type]
-        class_features(foundation, spec, train),
+        _start_head(task, foundation, train),
         peft=task.method,
         peft_options=options,
-        cosine_scale=settings.cosine_scale,
         precision=settings.precision,
         seed=task.seed,
     )
@@ -122,6 +131,36 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         "peak_memory": _peak_memory_gib(),
     }
     write_text(task.record, json.dumps(provenance | {"costs": costs}, indent=1) + "\n")
+
+
+def _start_head(task: TuneTask, foundation: Any, train: Pack) -> Head:
+    """The head before training: from class names, from untuned features, or random."""
+    spec, settings = task.foundation, task.settings.head
+    visual, n_classes = foundation.visual, len(train.header.class_names)
+    width = BackboneShape.of(visual).width
+    streams = np.random.SeedSequence(task.seed).spawn(2)
+    if settings.init == "text":
+        weight = text_weight(class_features(foundation, spec, train), visual.proj)
+    elif settings.init == "none":
+        generator = torch.Generator().manual_seed(int(streams[0].generate_state(1)[0]))
+        weight = HEADS[settings.type].random_weight(n_classes, width, generator)
+    else:
+        index = np.arange(len(train))
+        if settings.shots != "all":
+            index = few_shot_index(train.labels, settings.shots, np.random.default_rng(streams[1]))
+        side = spec.transform.crop
+        features = frozen_features(
+            visual,
+            PackedImages(train),
+            index,
+            size=(side, side),
+            mean=spec.transform.mean,
+            std=spec.transform.std,
+            label=f"features of {spec.member} on {task.dataset}/train",
+        )
+        start = class_mean_weight if settings.init == "class-mean" else linear_probe_weight
+        weight = start(features, train.labels[index], n_classes)
+    return build_head(settings.type, weight, settings.scale)
 
 
 def _write_history(path: Path, rows: list[EpochMetrics]) -> None:

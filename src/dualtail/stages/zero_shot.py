@@ -4,6 +4,7 @@ import torch
 
 from dualtail.datasets.pack import Pack, read_pack
 from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.prompts import class_texts, prompt_summary
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.jobs import ZeroShotJob, ZeroShotTask
@@ -44,7 +45,8 @@ def _dump_one(task: ZeroShotTask, lane: int) -> None:
 
 def class_features(model: torch.nn.Module, spec: FoundationSpec, pack: Pack) -> torch.Tensor:
     """(C, E) text features of the pack's classes from the model's prompt set."""
-    return text_features(model, tokenizer_of(spec), pack.header.class_names, spec.templates)
+    texts = class_texts(spec.templates, pack.header.class_names)
+    return text_features(model, tokenizer_of(spec), texts)
 
 
 def model_record(
@@ -52,14 +54,16 @@ def model_record(
 ) -> ModelRecord:
     """What a dump says about the model it comes from."""
     transform = spec.transform
+    views = "" if transform.views == "center" else f", {transform.views}"
+    if transform.views == "random":
+        views += f" {transform.random_views}"
     return ModelRecord(
         member=spec.member,
         architecture=spec.architecture,
         weights_hash=weights_hash,
         activation=spec.activation,
-        transform=f"{spec.transform_name}: resize {transform.resize}, crop {transform.crop}",
-        prompts=f"{spec.prompts_name}: {' | '.join(spec.templates[:3])}"
-        + (f" and {len(spec.templates) - 3} more" if len(spec.templates) > 3 else ""),
+        transform=f"{spec.transform_name}: resize {transform.resize}, crop {transform.crop}{views}",
+        prompts=prompt_summary(spec.prompts_name, spec.templates),
         precision=precision,
         adapter_hash=adapter_hash,
     )

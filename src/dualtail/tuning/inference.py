@@ -9,7 +9,8 @@ from torch import nn
 from tqdm import tqdm
 
 from dualtail.errors import UserError
-from dualtail.tuning.pixels import ImageSource, Normalize, center_crop, load_batch
+from dualtail.tuning.pixels import ImageSource, Normalize, load_batch
+from dualtail.tuning.views import Views
 
 
 class Predictions(NamedTuple):
@@ -27,7 +28,7 @@ def predict(
     model: nn.Module,
     images: ImageSource,
     *,
-    size: tuple[int, int],
+    views: Views,
     mean: Sequence[float],
     std: Sequence[float],
     batch_size: int = 256,
@@ -36,16 +37,16 @@ def predict(
     """Run a model over a split, in order; results stream into half-precision arrays.
 
     Args:
-        model: Maps normalized images (B, 3, *size) to logits (B, C) and features (B, D); is put
+        model: Maps normalized images (B, 3, H, W) to logits (B, C) and features (B, D); is put
             in evaluation mode.
         images: The split.
-        size: Height and width the model sees; larger images are cropped in the middle.
+        views: What the model sees of an image; logits and features are means over the views.
         mean, std: Normalization of each channel.
         batch_size: Images a step.
         label: Text of the progress bar.
 
     Raises:
-        UserError: no images, images smaller than `size`, or logits or features that half precision
+        UserError: no images, images smaller than a view, or logits or features that half precision
             cannot hold (not finite, or above 65,504).
     """
     n = len(images)
@@ -60,7 +61,7 @@ def predict(
         for start in range(0, n, batch_size):
             rows = slice(start, min(start + batch_size, n))
             pixels = load_batch(images, torch.arange(rows.start, rows.stop), device)
-            logits, features = model(normalize(center_crop(pixels, size)))
+            logits, features = _mean_over_views(model, normalize, views, pixels)
             if results is None:
                 results = Predictions(
                     np.empty((n, logits.shape[1]), np.float16),
@@ -75,6 +76,16 @@ def predict(
     assert waiting is not None
     _store(results, *waiting, label)
     return results
+
+
+def _mean_over_views(
+    model: nn.Module, normalize: Normalize, views: Views, pixels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    found = [model(normalize(view)) for view in views.of(pixels)]
+    if len(found) == 1:
+        return found[0]
+    logits, features = (torch.stack(values).mean(dim=0) for values in zip(*found, strict=True))
+    return logits, features
 
 
 def _store(

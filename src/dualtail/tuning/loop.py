@@ -127,14 +127,14 @@ def tune(
             for step, index in enumerate(batches):
                 pixels = load_batch(images, index, device)
                 y = targets[index.to(device, non_blocking=True)]
-                logits, _ = model(normalize(augment(pixels)))
-                value = loss(logits, y)
                 optimizer.zero_grad(set_to_none=True)
-                scaler.scale(value).backward()
+                logits, value = _backward(
+                    model, loss, normalize(augment(pixels)), y, settings.micro_batch, scaler
+                )
                 scaler.step(optimizer)
                 scaler.update()
-                losses[step] = value.detach()
-                correct += (logits.detach().argmax(dim=1) == y).sum()
+                losses[step] = value
+                correct += (logits.argmax(dim=1) == y).sum()
                 bar.update(len(index))
                 if (step + 1) % READ_EVERY == 0:
                     _check_finite(losses[: step + 1], epoch, lr, label)
@@ -160,6 +160,49 @@ def tune(
             f"{label}: the last step left parameters that are not finite; {_advice(lr)}"
         )
     return history
+
+
+def _backward(
+    model: TunedModel,
+    loss: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    micro_batch: int | None,
+    scaler: torch.amp.GradScaler,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add the gradient of a batch's loss, in pieces if asked; the pieces give the same gradient.
+
+    A plain mean over images is summed piece by piece. Any other loss needs the logits of the whole
+    batch: they are computed first without gradients, and each piece is then run again with the
+    loss's gradient in its logits, which costs one more forward pass.
+
+    Returns:
+        Logits (B, C) and the loss, both without gradients.
+    """
+    n = len(images)
+    if micro_batch is None or micro_batch >= n:
+        logits, _ = model(images)
+        value = loss(logits, labels)
+        scaler.scale(value).backward()
+        return logits.detach(), value.detach()
+    pieces = list(zip(images.split(micro_batch), labels.split(micro_batch), strict=True))
+    if getattr(loss, "mean_over_images", False):
+        found, total = [], torch.zeros((), device=images.device)
+        for x, y in pieces:
+            logits, _ = model(x)
+            value = loss(logits, y) * (len(x) / n)
+            scaler.scale(value).backward()
+            found.append(logits.detach())
+            total += value.detach()
+        return torch.cat(found), total
+    with torch.no_grad():
+        logits = torch.cat([model(x)[0] for x, _ in pieces])
+    logits.requires_grad_()
+    value = loss(logits, labels)
+    (gradient,) = torch.autograd.grad(scaler.scale(value), logits)
+    for (x, _), direction in zip(pieces, gradient.split(micro_batch), strict=True):
+        model(x)[0].backward(direction)
+    return logits.detach(), value.detach()
 
 
 def _check_labels(

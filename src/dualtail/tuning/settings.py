@@ -31,6 +31,28 @@ class Augmentation(Section):
         return value
 
 
+HeadType = Literal["cosine", "linear", "l2-norm", "layer-norm"]
+"""The heads of `tuning/heads/`."""
+
+
+class HeadSettings(Section):
+    """The classifier on top of the features, and where its weights start."""
+
+    type: HeadType = "cosine"
+    """cosine: scale * cos(feature, weight); linear: with a bias; l2-norm: weights of length one;
+    layer-norm: these on layer-normalized features"""
+
+    scale: PositiveFloat = 25.0
+    """scale of the cosine head; the others have none"""
+
+    init: Literal["text", "class-mean", "linear-probe", "none"] = "text"
+    """start: text features of the class names, or class means or a linear probe of the untuned
+    features, or random"""
+
+    shots: PositiveInt | Literal["all"] = "all"
+    """training images a class, at most, that class-mean and linear-probe read"""
+
+
 class TuningSettings(Section):
     """How every foundation model is tuned (method of the paper: Table 10 and LIFT)."""
 
@@ -39,6 +61,10 @@ class TuningSettings(Section):
 
     batch_size: PositiveInt = 128
     """images a step"""
+
+    micro_batch: PositiveInt | None = None
+    """images in memory at a time: the gradient of a step is summed over pieces of its batch; null:
+    the whole batch"""
 
     lr: PositiveFloat = 0.01
     """learning rate of SGD at the start; cosine annealing, stepped per epoch"""
@@ -52,8 +78,8 @@ class TuningSettings(Section):
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """arithmetic of the frozen backbone; adapters and heads stay float32"""
 
-    cosine_scale: PositiveFloat = 25.0
-    """scale of the cosine head: logits = scale * cos(feature, weight)"""
+    head: HeadSettings = HeadSettings()
+    """the classifier on top of the features"""
 
     augmentation: Augmentation = Augmentation()
     """random changes to training images"""

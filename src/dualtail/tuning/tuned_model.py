@@ -11,7 +11,7 @@ from torch import nn
 from dualtail.errors import UserError
 from dualtail.section import Section
 from dualtail.tuning.backbone import BackboneShape, cls_feature
-from dualtail.tuning.heads import CosineHead
+from dualtail.tuning.heads import Head
 from dualtail.tuning.peft import parse_peft_options, peft_class
 from dualtail.tuning.peft.method import PeftMethod
 
@@ -37,7 +37,7 @@ class TunedModel(nn.Module):
     """
 
     def __init__(
-        self, visual: nn.Module, peft: PeftMethod, head: CosineHead, precision: Precision
+        self, visual: nn.Module, peft: PeftMethod, head: Head, precision: Precision
     ) -> None:
         """Join the parts.
 
@@ -110,11 +110,10 @@ def build_peft(
 
 def build_tuned_model(
     visual: nn.Module,
-    text_features: torch.Tensor,
+    head: Head,
     *,
     peft: str,
     peft_options: Section | Mapping[str, Any],
-    cosine_scale: float,
     precision: Precision,
     seed: int,
 ) -> TunedModel:
@@ -122,19 +121,17 @@ def build_tuned_model(
 
     Args:
         visual: `model.visual` of an open_clip model; left as it is.
-        text_features: (C, E) text features of the class prompts, the start of the head.
+        head: (C, D) classifier; see `head_start` for its weights.
         peft: Name of the method, or `path/to/file.py:Class`.
         peft_options: Its options; missing ones take their defaults.
-        cosine_scale: Scale of the head.
         precision: Arithmetic of the backbone.
         seed: Fixes the initial parameters.
 
     Raises:
-        UserError: unsupported tower, unknown method or option, text features that do not fit.
+        UserError: unsupported tower, unknown method or option, a head of another width.
     """
     shape = BackboneShape.of(visual)
     assert isinstance(visual, VisionTransformer)
-    head = CosineHead.from_text(text_features, visual.proj, cosine_scale)
     method = build_peft(peft, peft_options, shape, head.n_classes, seed)
     method.start_from(visual)
     return TunedModel(visual, method, head, precision)

@@ -8,6 +8,7 @@ import torch
 
 from dualtail.errors import UserError
 from dualtail.tuning.backbone import BackboneShape, cls_feature
+from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.peft import parse_peft_options, peft_class
 from dualtail.tuning.peft.low_rank import LowRank
 from dualtail.tuning.peft.ssf import ScaleShift
@@ -179,10 +180,9 @@ def test_forward_and_gradient_follow_the_definition(make_visual, method, options
 def test_these_start_from_the_backbone_unchanged(make_visual, method):
     model = build_tuned_model(
         make_visual(),
-        torch.randn(5, 6, generator=torch.Generator().manual_seed(1)),
+        CosineHead(torch.randn(5, 16, generator=torch.Generator().manual_seed(1)), 25.0),
         peft=method,
         peft_options={},
-        cosine_scale=25.0,
         precision="float32",
         seed=0,
     )
@@ -248,10 +248,9 @@ def test_bfloat16_trains_in_float32_and_only_the_method(make_visual, method):
     def build(precision):
         return build_tuned_model(
             make_visual(),
-            torch.randn(5, 6, generator=torch.Generator().manual_seed(1)),
+            CosineHead(torch.randn(5, 16, generator=torch.Generator().manual_seed(1)), 25.0),
             peft=method,
             peft_options={},
-            cosine_scale=25.0,
             precision=precision,
             seed=0,
         )

@@ -16,7 +16,7 @@ ROWS = {
     "Batch size": "batch_size",
     "Momentum": "momentum",
     "Weight decay": "weight_decay",
-    "Cosine scale": "cosine_scale",
+    "Cosine scale": "head.scale",
 }
 
 
@@ -31,10 +31,14 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
     settings = {dataset: _tuning(context.config, dataset) for dataset in datasets}
 
     def cell(i: int, j: int) -> object:
-        key = ROWS[names[i]]
-        if key not in settings[datasets[j]]:
-            raise UserError(f"table 10: the config lacks tuning.{key}")
-        return f"{settings[datasets[j]][key]:g}"
+        value: Any = settings[datasets[j]]
+        for key in ROWS[names[i]].split("."):
+            if key not in value:
+                raise UserError(f"table 10: the config lacks tuning.{ROWS[names[i]]}")
+            if key == "scale" and value.get("type") != "cosine":
+                return "none"
+            value = value[key]
+        return f"{value:g}"
 
     return Table(
         number=10,
