@@ -27,14 +27,16 @@ def run_lanes(work: Callable[[Task, int], None], tasks: Sequence[Task], lanes: i
     Args:
         work: Does one task; must not have used torch's thread pool in this process before.
         tasks: What to do, longest first for the best packing.
-        lanes: Workers; 1 runs everything in this process. With a CUDA device always 1.
+        lanes: Workers, a core each; 1 runs everything in this process. With a CUDA device always 1. A
+            single task runs in this process with so many threads.
 
     Raises:
         UserError: of the first task that fails, or if a worker was killed.
     """
     import torch
 
-    torch.set_num_threads(1 if lanes > 1 else max(1, lanes))
+    # A single task, such as a full-size model, gets all the cores.
+    torch.set_num_threads(lanes if len(tasks) == 1 else 1)
     torch.set_flush_denormal(True)
     if lanes == 1 or len(tasks) == 1 or torch.cuda.is_available():
         for task in tasks:
