@@ -19,7 +19,8 @@ try:
     PLAN.check()
 except UserError as error:
     raise WorkflowError(str(error))
-validate(config, "workflow/schemas/config.schema.json")
+# Values are complete already; filling in defaults would stumble over `world: null`.
+validate(config, "workflow/schemas/config.schema.json", set_default=False)
 for line in PLAN.left_out():
     logger.info(line)
 

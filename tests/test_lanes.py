@@ -30,6 +30,23 @@ def test_every_task_runs_exactly_once(tmp_path: Path, lanes: int) -> None:
     assert {int(line[0].split()[1]) for line in lines} <= set(range(lanes))
 
 
+def _threads(path: Path, lane: int) -> None:
+    import torch
+
+    path.write_text(str(torch.get_num_threads()))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "lanes", "threads"), [(1, 2, 2), (1, 1, 1), (3, 2, 1), (3, 1, 1)]
+)
+def test_a_single_task_has_all_the_cores(
+    tmp_path: Path, tasks: int, lanes: int, threads: int
+) -> None:
+    files = [tmp_path / str(i) for i in range(tasks)]
+    run_lanes(_threads, files, lanes)
+    assert {path.read_text() for path in files} == {str(threads)}
+
+
 def _fail(task: int, lane: int) -> None:
     if task == 1:
         raise UserError("task 1: broken")

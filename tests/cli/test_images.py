@@ -144,3 +144,29 @@ def test_real_photographs(run: Run, tmp_path: Path, shared: Path, weights: list[
     page = Path("audit.html").read_text()
     assert f"{len(names) - 12} of {len(names)} classes have no image here" in page
     assert "accordion" in page
+
+
+def test_a_lift_checkpoint_becomes_dumps(run: Run, photos: Path, weights: list[str]) -> None:
+    import torch
+
+    g = torch.Generator().manual_seed(0)
+    tuner = {f"vpt_list.{i}.prompt": torch.randn(10, 96, generator=g) for i in range(3)}
+    head = {"weight": torch.randn(4, 96, generator=g)}
+    torch.save({"tuner": tuner, "head": head}, "checkpoint.pth.tar")
+    model = ["--model", weights[0]]
+    said = run(
+        *["import-lift", "checkpoint.pth.tar", *model, "--loss", "la", "--seed", "3"],
+        *["--out", "adapter.safetensors"],
+    ).output
+    assert "vpt-deep (prompts 10) in 3 blocks, cosine head of 4 classes: 3,264 parameters" in said
+    base = ["predict", "--images", "photos", "--adapter", "adapter.safetensors"]
+    run(*base, *model, "--activation", "quickgelu", "--out", "tuned.safetensors")
+    header = read_outputs("tuned.safetensors").header
+    assert (header.kind, header.peft, header.loss, header.seed) == ("tuned", "vpt-deep", "la", 3)
+    assert header.models[0].activation == "quickgelu"
+    assert len(header.models[0].adapter_hash) == 64
+    other = run(*base, "--model", weights[1], "--out", "x", fails=True).output
+    assert "name the foundation model it was tuned on" in other
+    (photos / "fox").mkdir()
+    message = run(*base, *model, "--out", "x", fails=True).output
+    assert "tuned on 4 classes; there are 5 here" in message

@@ -153,4 +153,27 @@ def predict(
     run(spec, data, cast(Any, precision), threads, adapter, out)
 
 
-VERBS: list[click.Command] = [audit, predict]
+@click.command("import-lift")
+@click.argument("checkpoint", type=FILE)
+@click.option("--model", required=True, metavar="NAME|ARCH,TAG|ARCH,FILE", help="As in `audit`.")
+@click.option("--scale", default=25.0, show_default=True, help="Scale of the cosine classifier.")
+@click.option("--loss", default="", help="Loss it was tuned with, for tables: la, ce ...")
+@click.option("--seed", type=int, help="Seed it was tuned with, for tables.")
+@click.option("--out", required=True, type=FILE, help="Adapter file to write.")
+def import_lift(
+    checkpoint: Path, model: str, scale: float, loss: str, seed: int | None, out: Path
+) -> None:
+    """Make an adapter file of a LIFT checkpoint (checkpoint.pth.tar), with equal logits.
+
+    \b
+    Then: dualtail predict --model clip --adapter OUT --activation quickgelu --images ... --out dump
+    Command lines of LIFT and of the authors beside ours: docs/coming-from-lift.md
+    """
+    from dualtail.foundation.model_argument import parse_model
+    from dualtail.stages.import_lift import run
+
+    spec = parse_model(model, templates=["a photo of a {}."])
+    click.echo(run(checkpoint, spec, scale, loss, seed, out), err=True)
+
+
+VERBS: list[click.Command] = [audit, predict, import_lift]

@@ -1,0 +1,45 @@
+"""Stage import-lift: a checkpoint of LIFT or of the paper's authors becomes an adapter file."""
+
+from pathlib import Path
+
+from dualtail.files import sha256_file
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.stages.predict import load_named
+from dualtail.tuning.adapter_file import save_adapter
+from dualtail.tuning.lift_checkpoint import lift_model, read_lift_checkpoint
+from dualtail.tuning.tuned_model import trained_parameters
+
+
+def run(
+    checkpoint: Path, spec: FoundationSpec, scale: float, loss: str, seed: int | None, out: Path
+) -> str:
+    """Convert, and return what was found as a line for the user.
+
+    Args:
+        checkpoint: LIFT's `checkpoint.pth.tar`.
+        spec: The foundation model it was tuned on.
+        scale: Of its cosine classifier.
+        loss, seed: What it was tuned with, for tables; the checkpoint does not say.
+        out: The adapter file.
+
+    Raises:
+        UserError: an unreadable or unsupported checkpoint, or another foundation model.
+    """
+    adapter = read_lift_checkpoint(checkpoint)
+    foundation, weights_hash = load_named(spec)
+    model = lift_model(checkpoint, adapter, foundation.get_submodule("visual"), scale, "float32")
+    record = {
+        "imported_from": "lift",
+        "checkpoint_hash": sha256_file(checkpoint),
+        "weights_hash": weights_hash,
+        "member": spec.member,
+        "peft": adapter.method,
+        "loss": loss,
+        "seed": seed,
+    }
+    save_adapter(out, model, peft=adapter.method, peft_options=adapter.options, record=record)
+    options = ", ".join(f"{k} {v}" for k, v in adapter.options.model_dump().items())
+    return (
+        f"{adapter.method} ({options}) in {adapter.n_blocks} blocks, cosine head of "
+        f"{len(adapter.head):,} classes: {trained_parameters(model):,} parameters"
+    )
