@@ -1,11 +1,13 @@
-"""Image lists and class names, as OLTR and LIFT publish them."""
+"""Image lists, as OLTR and LIFT publish them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
+from dualtail.files import write_text
 from dualtail.outputs import split_hash
 
 
@@ -41,17 +43,12 @@ class ImageList:
 
 
 def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
-    """Read a list of `relative/path.jpg label` lines; a path may hold spaces.
+    """Read a list of `relative/path.jpg label` lines, plain or gzip'ed; a path may hold spaces.
 
     Raises:
         UserError: unreadable, empty, or a line without a label or with one outside 0..C-1.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text at byte {error.start}") from error
+    lines = read_text_file(path).splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -76,27 +73,11 @@ def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
     return images
 
 
-def read_class_names(path: Path) -> list[str]:
-    """Read one class name a line; the line number, from 0, is the label.
+def write_image_list(path: Path, paths: list[str], labels: np.ndarray) -> None:
+    """Write a list that `read_image_list` reads.
 
     Raises:
-        UserError: unreadable, empty, a blank line or a name that comes twice.
+        UserError: the file cannot be written.
     """
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text at byte {error.start}") from error
-    if not names:
-        raise UserError(f"{path}: no class names")
-    first: dict[str, int] = {}
-    for row, name in enumerate(names):
-        if not name:
-            raise UserError(f"{path} line {row + 1}: blank class name")
-        if name in first:
-            raise UserError(
-                f"{path} line {row + 1}: class {name!r} is on line {first[name] + 1} already"
-            )
-        first[name] = row
-    return names
+    rows = zip(paths, labels.tolist(), strict=True)
+    write_text(path, "".join(f"{name} {label}\n" for name, label in rows))

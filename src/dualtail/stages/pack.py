@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from dualtail.datasets.image_list import read_class_names, read_image_list
+from dualtail.datasets.class_names import dataset_class_names
+from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore
 from dualtail.datasets.pack import write_pack
 from dualtail.datasets.train_counts import write_counts_csv
@@ -16,8 +17,11 @@ def run(job: PackJob, threads: int) -> None:
     Raises:
         UserError: anything wrong with a list, an image or the classes; which file, which line.
     """
-    names = read_class_names(job.class_names)
-    lists = {entry.split: read_image_list(entry.list, len(names)) for entry in job.splits}
+    files = {entry.split: entry.list for entry in job.splits}
+    names = dataset_class_names(
+        job.class_names, job.names_format, job.names, read_image_list(files["train"])
+    )
+    lists = {split: read_image_list(file, len(names)) for split, file in files.items()}
     counts = lists["train"].counts(len(names))
     empty = np.flatnonzero(counts == 0)
     if empty.size:
