@@ -61,5 +61,9 @@ rule all:
 # No tuning: zero-shot outputs and the estimated pre-training prior of every model.
 rule quick:
     input:
-        [PLAN.zero_shot_dumps(d, s) for d in PLAN.datasets for s in PLAN.evaluated_of(d)],
+        [
+            PLAN.zero_shot_dumps(d, s)
+            for d in PLAN.datasets
+            for s in PLAN.evaluated_of(d)
+        ],
         [PATHS.prior(d, m) for d in PLAN.datasets for m in PLAN.members],

@@ -66,8 +66,8 @@ class DatasetEntry(Section):
     categories: categories.json of iNaturalist"""
 
     names: NamesVersion = "corrected"
-    """folders, categories: names matched to labels by folder and id, or as_published: by line number
-    and sorted (wrong for five classes of Places365-LT and nearly all of iNaturalist2018)"""
+    """folders: corrected matches names to labels by the folders of the images; as_published goes by
+    line number, wrong for five classes of the public file of Places365-LT"""
 
     official: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""
     """dataset whose lists these must be: checked by hash, counts and groups (see `dualtail check-data`)"""

@@ -78,6 +78,7 @@ class PackJob(Section):
     class_names: Path
     names_format: NamesFormat = "lines"
     names: NamesVersion = "corrected"
+    official: str = ""
     splits: list[PackSplit]
     train_counts: Path
 

@@ -345,6 +345,7 @@ class Plan:
             class_names=entry.root / entry.class_names,
             names_format=entry.names_format,
             names=entry.names,
+            official=entry.official,
             splits=[
                 jobs.PackSplit(
                     split=split,
@@ -546,6 +547,26 @@ class Plan:
         if source is None or source.table is None:
             return []
         return [source.table.table.as_posix(), source.table.names_table.as_posix()]
+
+    def makes_lists(self, dataset: str) -> bool:
+        """Whether the run makes the lists of a dataset: drawn by the world, or from `make_lists`."""
+        drawn = self.config.world.datasets if self.config.world else {}
+        return dataset in drawn or self.config.datasets[dataset].make_lists is not None
+
+    def list_source_paths(self, dataset: str) -> list[Path]:
+        """Everything that must be there before `make-lists` can run."""
+        source = self.config.datasets[dataset].make_lists
+        if source is None:
+            return []
+        if source.table is not None:
+            entry = self.config.datasets[dataset]
+            root = entry.images_root or entry.root
+            images = [root / files.images for files in split_files(entry).values()]
+            return [source.table.table, source.table.names_table, *images]
+        if source.folder is not None:
+            return [source.folder.folder]
+        assert source.cifar100 is not None
+        return [source.cifar100.folder / "cifar-100-python"]
 
     def lists_job(self, dataset: str) -> jobs.ListsJob:
         entry = self.config.datasets[dataset]

@@ -38,9 +38,7 @@ def test_pareto_is_its_quantiles_and_becomes_exponential() -> None:
     shares = tail_shares(LongTail(profile="pareto", imbalance_factor=9.0, alpha=2.0), 5)
     np.testing.assert_allclose(shares, (1 + np.arange(5) / 4 * 80.0) ** -0.5)
     close = tail_shares(LongTail(profile="pareto", imbalance_factor=50.0, alpha=1e-7), 40)
-    np.testing.assert_allclose(
-        close, tail_shares(LongTail(imbalance_factor=50.0), 40), rtol=1e-5
-    )
+    np.testing.assert_allclose(close, tail_shares(LongTail(imbalance_factor=50.0), 40), rtol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [10, 50, 100])

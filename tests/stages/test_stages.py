@@ -146,9 +146,7 @@ def test_collect_says_which_file_is_wrong(tmp_path: Path) -> None:
         run="x",
         scores=[],
         class_scores=[],
-        priors=[
-            PriorRecordFile(dataset="d", member="m", split="val", record=tmp_path / "r.json")
-        ],
+        priors=[PriorRecordFile(dataset="d", member="m", split="val", record=tmp_path / "r.json")],
         records=[],
         out_scores=[],
         out_class_scores=tmp_path / "c.parquet",

@@ -50,12 +50,12 @@ for KIND in PLAN.split_kinds:
                 for split in KIND.evaluated
                 for dump in PLAN.combined_dumps("{dataset}", split)
             ],
-        wildcard_constraints:
-            dataset=KIND.pattern,
         log:
             PATHS.log("combine", "{dataset}"),
         benchmark:
             PATHS.benchmark("combine", "{dataset}")
+        wildcard_constraints:
+            dataset=KIND.pattern,
         resources:
             mem_mb=2000,
             runtime=60,

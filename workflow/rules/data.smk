@@ -64,14 +64,16 @@ for KIND in PLAN.split_kinds:
         input:
             PLAN.dataset_inputs,
         output:
-            packs=[PATHS.pack("{dataset}", s, p) for s in KIND.splits for p in PLAN.sides],
+            packs=[
+                PATHS.pack("{dataset}", s, p) for s in KIND.splits for p in PLAN.sides
+            ],
             train_counts=PATHS.train_counts("{dataset}"),
-        wildcard_constraints:
-            dataset=KIND.pattern,
         log:
             PATHS.log("pack", "{dataset}"),
         benchmark:
             PATHS.benchmark("pack", "{dataset}")
+        wildcard_constraints:
+            dataset=KIND.pattern,
         threads: 2
         resources:
             mem_mb=1000,

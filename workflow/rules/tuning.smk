@@ -10,12 +10,12 @@ for KIND in PLAN.tune_kinds:
             lambda wildcards: PLAN.tune_inputs(PLAN.bundled(wildcards, "tune")),
         output:
             **PLAN.tune_outputs(PLAN.bundle("tune"), KIND.evaluated),
-        wildcard_constraints:
-            dataset=KIND.pattern,
         log:
             PATHS.log("tune", *PLAN.bundle("tune").label),
         benchmark:
             PATHS.benchmark("tune", *PLAN.bundle("tune").label)
+        wildcard_constraints:
+            dataset=KIND.pattern,
         threads: JOBS.threads
         resources:
             gpu=1,

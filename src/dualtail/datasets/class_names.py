@@ -6,12 +6,10 @@ Three formats:
 - `folders`: `folder class name...` a line, as OLTR and LIFT have it. The label of a line is that of
   the images in its folder. The public file of Places365-LT is permuted against the labels at 116 to
   118, 141 and 142, so that names taken by line number are wrong for five classes.
-- `categories`: the `categories.json` of iNaturalist, a list of {id, name, ...}; the label is the id.
-  (Taken as the index of the name in sorted order, the label agrees with the supercategory in the path
-  of 5,313 of the 24,426 images of the val list; taken as the id, of all.)
+- `categories`: the `categories.json` of iNaturalist, a list of {id, name, ...}; the label in the lists
+  is the id. (LIFT relabels: its class c is the c-th name in sorted order. The classes are the same.)
 
-`corrected` names follow these rules; `as_published` ones are what reading by line number (`folders`)
-or in sorted order (`categories`) gives.
+`as_published` takes the lines of `folders` by number, to reproduce what was computed that way.
 """
 
 import json
@@ -43,7 +41,7 @@ def dataset_class_names(
     Args:
         path: The file of class names.
         format: How it is written, see the module.
-        version: Corrected, or as published.
+        version: `folders` only: corrected, or as published.
         images: A list with every class; its folders tell the label of a line (`folders` only).
 
     Raises:
@@ -53,7 +51,7 @@ def dataset_class_names(
     if format == "lines":
         return read_class_names(path)
     if format == "categories":
-        return _category_names(path, version)
+        return _category_names(path)
     folders, names = _folder_lines(path)
     if version == "as_published":
         return names
@@ -116,7 +114,7 @@ def _folder_lines(path: Path) -> tuple[list[str], list[str]]:
     return folders, names
 
 
-def _category_names(path: Path, version: NamesVersion) -> list[str]:
+def _category_names(path: Path) -> list[str]:
     try:
         entries = json.loads(read_text_file(path))
         found = {entry["id"]: entry["name"] for entry in entries}
@@ -134,7 +132,7 @@ def _category_names(path: Path, version: NamesVersion) -> list[str]:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(f"{path}: category {repeated[0]!r} comes twice")
-    return names if version == "corrected" else sorted(names)
+    return names
 
 
 def _stripped_lines(path: Path) -> list[str]:

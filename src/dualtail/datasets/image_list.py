@@ -37,6 +37,20 @@ class ImageList:
         """(C,) images a class."""
         return np.bincount(self.labels, minlength=n_classes)
 
+    def check_labels(self, n_classes: int) -> None:
+        """Refuse labels that have no class name.
+
+        Raises:
+            UserError: the first label outside 0..C-1, with its line.
+        """
+        outside = self.labels >= n_classes
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise UserError(
+                f"{self.where(row)}: label {self.labels[row]} is outside 0..{n_classes - 1} "
+                f"({n_classes} class names)"
+            )
+
     def where(self, row: int) -> str:
         """`train.txt line 12: train/000012.png`, for messages."""
         return f"{self.source} line {row + 1}: {self.paths[row]}"
@@ -64,12 +78,8 @@ def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
         paths.append(name.strip())
         labels[row] = int(label)
     images = ImageList(path, paths, labels)
-    if n_classes is not None and labels.max() >= n_classes:
-        row = int(np.argmax(labels >= n_classes))
-        raise UserError(
-            f"{images.where(row)}: label {labels[row]} is outside 0..{n_classes - 1} "
-            f"({n_classes} class names)"
-        )
+    if n_classes is not None:
+        images.check_labels(n_classes)
     return images
 
 
