@@ -19,7 +19,7 @@ try:
     PLAN.check()
 except UserError as error:
     raise WorkflowError(str(error))
-# Values are complete already; filling in defaults would stumble over `world: null`.
+# Defaults come from the models; filling them in here would also trip over sections that are null.
 validate(config, "workflow/schemas/config.schema.json", set_default=False)
 for line in PLAN.left_out():
     logger.info(line)
@@ -61,5 +61,9 @@ rule all:
 # No tuning: zero-shot outputs and the estimated pre-training prior of every model.
 rule quick:
     input:
-        [PLAN.zero_shot_dumps(d, s) for d in PLAN.datasets for s in ("val", "test")],
+        [
+            PLAN.zero_shot_dumps(d, s)
+            for d in PLAN.datasets
+            for s in PLAN.evaluated_of(d)
+        ],
         [PATHS.prior(d, m) for d in PLAN.datasets for m in PLAN.members],

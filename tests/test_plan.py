@@ -160,3 +160,68 @@ def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]
     values["fusion"]["losses"] = []
     plan = plan_of(values)
     assert (plan.tables, plan.figures) == ([1, 3, 10, 14], [])
+
+
+def without_val(values: dict[str, Any], dataset: str) -> None:
+    values["datasets"][dataset]["val"] = None
+    values["datasets"][dataset]["prior_split"] = "test"
+
+
+def test_a_dataset_without_val_has_rules_of_its_own(values: dict[str, Any]) -> None:
+    values["world"] = None
+    without_val(values, "world_places")
+    plan = plan_of(values)
+    assert [(k.suffix, k.datasets) for k in plan.split_kinds] == [
+        ("", ["world_objects"]),
+        ("_without_val", ["world_places"]),
+    ]
+    assert plan.validation_dumps("world_places") == []
+    assert plan.validation_dumps("world_objects")
+    assert plan.prior_split("world_places") == "test"
+    assert plan.prior_split("world_objects") == "val"
+    assert {s.split for s in plan.pack_job("world_places").splits} == {"train", "test"}
+    assert not any("world_places/val" in f for f in plan.zero_shot_inputs(plan.members))
+    for job in (plan.combine_job("world_places"), plan.zero_shot_job(plan.members)):
+        assert "places/clip/zero-shot/val" not in as_json(job)
+        assert "places/clip/zero-shot/test" in as_json(job)
+
+
+def test_the_prior_of_a_dataset_without_val_needs_test(values: dict[str, Any]) -> None:
+    values["datasets"]["world_places"]["val"] = None
+    with pytest.raises(UserError, match=r"datasets\.world_places\.val: is null.*prior_split: test"):
+        plan_of(values)
+    values["prior"]["split"] = "test"
+    plan_of(values)
+
+
+def made(values: dict[str, Any], source: dict[str, Any], **entry: Any) -> Plan:
+    values["world"] = None
+    values["study"]["datasets"] = ["mine"]
+    values["datasets"]["mine"] = {"label": "M", "root": "d", "make_lists": source} | entry
+    return plan_of(values)
+
+
+def test_lists_that_are_made_are_outputs(values: dict[str, Any]) -> None:
+    folder = {"folder": {"folder": "images", "largest": 50, "test_per_class": 5}}
+    plan = made(values, folder, val=None, prior_split="test")
+    assert plan.made_files("mine") == ["d/train.txt", "d/test.txt", "d/classnames.txt"]
+    with pytest.raises(UserError, match=r"datasets\.mine\.val: make_lists writes .*val: null"):
+        made(values, folder)
+    with pytest.raises(UserError, match=r"mine\.class_names: make_lists writes classnames"):
+        made(values, folder, val=None, prior_split="test", class_names="other.txt")
+    with pytest.raises(UserError, match="give exactly one of table, folder, cifar100"):
+        made(values, {})
+
+
+def test_corpora_are_drawn_from_lists(root: Path) -> None:
+    from dualtail.config_document import read_config
+
+    plan = Plan(read_config([root / "config.yaml", root / "config/caltech101.yaml"]))
+    plan.check()
+    assert plan.drawn_corpora == ["clip", "openclip", "metaclip"]
+    jobs = [plan.draw_corpus_job(corpus) for corpus in plan.drawn_corpora]
+    assert {job.sample.list.as_posix() for job in jobs} <= set(plan.made_files("caltech101"))
+    assert len({job.sample.seed for job in jobs}) == 3
+    assert [job.list.as_posix() for job in jobs] == [
+        plan.corpus_inputs(member)[0] for member in plan.members
+    ]

@@ -18,6 +18,8 @@ from pydantic import (
 )
 
 from dualtail.config_errors import NameProblem, known_name, nested
+from dualtail.config_paths import ConfigPath
+from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.section import Section
@@ -34,11 +36,11 @@ Name = str
 class ImageListFiles(Section):
     """One split: which images, and where they are."""
 
-    list: Path
-    """text file with one `relative/path.jpg label` a line, under `root`"""
+    list: ConfigPath
+    """text file with one `relative/path.jpg label` a line, under `root`; may be gzip'ed (.txt.gz)"""
 
-    images: Path = Path()
-    """folder or zip archive that the paths of the list are relative to, under `root`"""
+    images: ConfigPath = Path()
+    """folder or zip archive that the paths of the list are relative to, under `images_root`"""
 
 
 class DatasetEntry(Section):
@@ -50,20 +52,40 @@ class DatasetEntry(Section):
     role: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""
     """dataset of the paper whose place it takes in tables and figures"""
 
-    root: Path
+    root: ConfigPath
     """folder of the files below"""
 
-    class_names: Path = Path("classnames.txt")
-    """one class name a line; the line number, from 0, is the label"""
+    images_root: ConfigPath | None = None
+    """folder that images are under; null: `root`"""
+
+    class_names: ConfigPath = Path("classnames.txt")
+    """file of class names, under `root`"""
+
+    names_format: NamesFormat = "lines"
+    """lines: a name a line in label order; folders: `folder class name` a line (OLTR, LIFT);
+    categories: categories.json of iNaturalist"""
+
+    names: NamesVersion = "corrected"
+    """folders: corrected matches names to labels by the folders of the images; as_published goes by
+    line number, wrong for five classes of the public file of Places365-LT"""
+
+    official: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""
+    """dataset whose lists these must be: checked by hash, counts and groups (see `dualtail check-data`)"""
+
+    make_lists: ListSource | None = None
+    """make lists and class names from these; written to `root`. null: they are there"""
 
     train: ImageListFiles = ImageListFiles(list=Path("train.txt"))
     """long-tailed training split"""
 
-    val: ImageListFiles = ImageListFiles(list=Path("val.txt"))
-    """balanced split: prior, temperature, kNN bank"""
+    val: ImageListFiles | None = ImageListFiles(list=Path("val.txt"))
+    """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test"""
 
     test: ImageListFiles = ImageListFiles(list=Path("test.txt"))
     """balanced split on which everything is scored"""
+
+    prior_split: Literal["val", "test"] | None = None
+    """split on which q is estimated, if not `prior.split`"""
 
     tuning: dict[str, Any] = {}
     """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
@@ -72,17 +94,23 @@ class DatasetEntry(Section):
 class CorpusEntry(Section):
     """Images with captions that a foundation model is pre-trained on here."""
 
-    root: Path
+    root: ConfigPath
     """folder of the files below"""
 
-    list: Path = Path("list.txt")
+    list: ConfigPath = Path("list.txt")
     """text file with one `relative/path.jpg label` a line, under `root`"""
 
-    images: Path = Path("images.zip")
-    """folder or zip archive that the paths of the list are relative to, under `root`"""
+    images: ConfigPath = Path("images.zip")
+    """folder or zip archive that the paths of the list are relative to, under `images_root`"""
 
-    class_names: Path = Path("classnames.txt")
+    images_root: ConfigPath | None = None
+    """folder that images are under; null: `root`"""
+
+    class_names: ConfigPath = Path("classnames.txt")
     """one class name a line; the line number, from 0, is the label"""
+
+    sample: CorpusSample | None = None
+    """draw the list from another one; list and class names are written. null: they are there"""
 
     caption: str = Field(default="a photo of a {}.", pattern=r"^[^{}]*\{\}[^{}]*$")
     """caption of an image; {} stands for its class name"""
@@ -94,7 +122,7 @@ class Weights(Section):
     corpus: Name | None = None
     """pre-train here, on this entry of `corpora`"""
 
-    path: Path | None = None
+    path: ConfigPath | None = None
     """checkpoint on disk that open_clip can load (safetensors, or a .pt of tensors only)"""
 
     tag: str | None = None
@@ -294,7 +322,7 @@ class Config(Section):
     run: str = Field(default="world", pattern=NAME_PATTERN)
     """name of the run: outputs go to <results>/<run>/"""
 
-    results: Path = Path("results")
+    results: ConfigPath = Path("results")
     """folder of all runs"""
 
     seed: NonNegativeInt = 0
@@ -401,6 +429,14 @@ class Config(Section):
         for key, used, known, what in references:
             for name in used:
                 known_name(name, known, what, key)
+        for name in study.datasets:
+            entry = self.datasets[name]
+            if entry.val is None and (entry.prior_split or self.prior.split) == "val":
+                raise NameProblem(
+                    f"datasets.{name}.val",
+                    "is null, so there is no val split to estimate q on; set "
+                    f"datasets.{name}.prior_split: test",
+                )
         if self.scores.few > self.scores.many:
             raise ValueError("scores.few: must not exceed scores.many")
         for name in self.datasets:

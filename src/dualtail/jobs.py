@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from dualtail.config_errors import explain
+from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
@@ -45,6 +46,21 @@ class WorldPictureJob(Section):
     out: Path
 
 
+class ListsJob(Section):
+    """Make the image lists of one dataset."""
+
+    source: ListSource
+    out: Path
+
+
+class DrawCorpusJob(Section):
+    """Draw the image list of one corpus."""
+
+    sample: CorpusSample
+    list: Path
+    class_names: Path
+
+
 class PackSplit(Section):
     """One split to pack at one size."""
 
@@ -60,6 +76,9 @@ class PackJob(Section):
 
     dataset: str
     class_names: Path
+    names_format: NamesFormat = "lines"
+    names: NamesVersion = "corrected"
+    official: str = ""
     splits: list[PackSplit]
     train_counts: Path
 
@@ -161,10 +180,11 @@ class CombineJob(Section):
 
 
 class PriorRecordFile(Section):
-    """What is known of one estimated prior."""
+    """What is known of one estimated prior, and the split it was estimated on."""
 
     dataset: str
     member: str
+    split: str
     record: Path
 
 
@@ -172,7 +192,6 @@ class CollectJob(Section):
     """One score table for the run."""
 
     run: str
-    prior_split: str
     scores: list[Path]
     class_scores: list[Path]
     priors: list[PriorRecordFile]

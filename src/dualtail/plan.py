@@ -12,7 +12,7 @@ from typing import Any
 from dualtail import jobs
 from dualtail.bias.member_sets import member_sets
 from dualtail.code_hash import code_hash
-from dualtail.config import Config, Descriptors
+from dualtail.config import Config, DatasetEntry, Descriptors, ImageListFiles
 from dualtail.config_errors import known_name
 from dualtail.errors import UserError
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
@@ -23,7 +23,6 @@ from dualtail.tuning.peft import PEFTS
 from dualtail.tuning.registry import is_own, own_file
 
 SPLITS = ("train", "val", "test")
-EVALUATED = ("val", "test")
 ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
 """Post-hoc adjustments of CE-tuned models that Table 3 compares."""
 
@@ -82,6 +81,29 @@ class Bundle:
 
 
 @dataclass(frozen=True)
+class SplitKind:
+    """Datasets with the same splits."""
+
+    splits: tuple[str, ...]
+    datasets: list[str]
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The splits that models predict."""
+        return tuple(split for split in self.splits if split != "train")
+
+    @property
+    def suffix(self) -> str:
+        """For the names of rules."""
+        return "" if self.splits == SPLITS else "_without_val"
+
+    @property
+    def pattern(self) -> str:
+        """Of the wildcard {dataset}."""
+        return "|".join(self.datasets)
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything the Snakefile asks of a config."""
 
@@ -91,8 +113,21 @@ class Plan:
     def paths(self) -> RunPaths:
         return RunPaths.of(self.config)
 
-    splits = SPLITS
-    evaluated = EVALUATED
+    def splits_of(self, dataset: str) -> tuple[str, ...]:
+        """The splits of a dataset: train, val (if it has one), test."""
+        return tuple(split_files(self.config.datasets[dataset]))
+
+    def evaluated_of(self, dataset: str) -> tuple[str, ...]:
+        """The splits of a dataset that models predict."""
+        return tuple(split for split in self.splits_of(dataset) if split != "train")
+
+    @cached_property
+    def split_kinds(self) -> "list[SplitKind]":
+        """Datasets of this run with the same splits, together: their rules have the same outputs."""
+        kinds: dict[tuple[str, ...], list[str]] = {}
+        for dataset in self.datasets:
+            kinds.setdefault(self.splits_of(dataset), []).append(dataset)
+        return [SplitKind(splits, names) for splits, names in kinds.items()]
 
     @cached_property
     def tables(self) -> list[int]:
@@ -209,6 +244,8 @@ class Plan:
                 be read.
         """
         _ = self.world_corpora, self.world_datasets
+        for dataset in self.made_datasets:
+            self.made_files(dataset)
         for member in self.members:
             self.foundation_spec(member)
 
@@ -249,6 +286,20 @@ class Plan:
             for variant, mode in self.fused_variants()
         ]
         return adjusted + fused
+
+    def validation_dumps(self, dataset: str) -> list[str]:
+        """All dumps on the val split; none if there is no such split."""
+        return self.all_dumps(dataset, "val") if "val" in self.splits_of(dataset) else []
+
+    def prior_split(self, dataset: str) -> str:
+        return self.config.datasets[dataset].prior_split or self.config.prior.split
+
+    @cached_property
+    def tune_kinds(self) -> "list[SplitKind]":
+        """One rule of tunings each: a process of all datasets, or the datasets with equal splits."""
+        if self.config.jobs.tune == "all":
+            return [SplitKind(SPLITS, self.datasets)]
+        return self.split_kinds
 
     def all_dumps(self, dataset: str, split: str) -> list[str]:
         return (
@@ -293,45 +344,52 @@ class Plan:
         return jobs.PackJob(
             dataset=dataset,
             class_names=entry.root / entry.class_names,
+            names_format=entry.names_format,
+            names=entry.names,
+            official=entry.official,
             splits=[
                 jobs.PackSplit(
                     split=split,
                     list=entry.root / files.list,
-                    images=entry.root / files.images,
+                    images=(entry.images_root or entry.root) / files.images,
                     side=side,
                     out=Path(self.paths.pack(dataset, split, side)),
                 )
-                for split, files in (
-                    ("train", entry.train),
-                    ("val", entry.val),
-                    ("test", entry.test),
-                )
+                for split, files in split_files(entry).items()
                 for side in self.sides
             ],
             train_counts=Path(self.paths.train_counts(dataset)),
         )
+
+    @cached_property
+    def made_datasets(self) -> list[str]:
+        """Datasets of this run whose lists are made here."""
+        return [d for d in self.datasets if self.config.datasets[d].make_lists is not None]
+
+    @cached_property
+    def drawn_corpora(self) -> list[str]:
+        """Corpora of this run that are drawn from an image list."""
+        return [c for c in self.corpora if self.config.corpora[c].sample is not None]
 
     # Inputs and outputs of rules -----------------------------------------------------------------
 
     def dataset_inputs(self, wildcards: Any) -> list[str]:
         """Lists, class names and zip archives of a dataset (folders of images are not tracked)."""
         entry = self.config.datasets[wildcards.dataset]
-        files = [entry.class_names]
-        for split in (entry.train, entry.val, entry.test):
-            files.append(split.list)
-            if split.images.suffix.lower() == ".zip":
-                files.append(split.images)
-        return [(entry.root / file).as_posix() for file in files]
+        files = [entry.root / entry.class_names]
+        for split in split_files(entry).values():
+            files.append(entry.root / split.list)
+            files += _archive((entry.images_root or entry.root) / split.images)
+        return [file.as_posix() for file in files]
 
     def corpus_inputs(self, member: str) -> list[str]:
         name = self.config.foundation[member].weights.corpus
         if name is None:
             return []
         entry = self.config.corpora[name]
-        files = [entry.list, entry.class_names]
-        if entry.images.suffix.lower() == ".zip":
-            files.append(entry.images)
-        return [(entry.root / file).as_posix() for file in files]
+        files = [entry.root / entry.list, entry.root / entry.class_names]
+        files += _archive((entry.images_root or entry.root) / entry.images)
+        return [file.as_posix() for file in files]
 
     def pretrain_inputs(self, members: Iterable[str]) -> list[str]:
         return [file for member in members for file in self.corpus_inputs(member)]
@@ -349,7 +407,7 @@ class Plan:
         return self._member_inputs(members) + [
             self.paths.pack(dataset, split, side)
             for dataset in self.datasets
-            for split in EVALUATED
+            for split in self.evaluated_of(dataset)
             for side in sorted({self.side(m) for m in members})
         ]
 
@@ -357,17 +415,26 @@ class Plan:
         return self._member_inputs(bundle.members) + [
             self.paths.pack(dataset, split, side)
             for dataset in bundle.datasets
-            for split in SPLITS
+            for split in self.splits_of(dataset)
             for side in sorted({self.side(m) for m in bundle.members})
         ]
 
-    def tune_outputs(self, bundle: Bundle) -> dict[str, list[str]]:
+    def tune_outputs(
+        self, bundle: Bundle, evaluated: tuple[str, ...] = ("val", "test")
+    ) -> dict[str, list[str]]:
+        """The files of a bundle; `evaluated` are the splits where the dataset is a wildcard."""
+
+        def splits(dataset: str) -> tuple[str, ...]:
+            return self.evaluated_of(dataset) if dataset in self.datasets else evaluated
+
         grid = list(itertools.product(bundle.datasets, bundle.members, bundle.tunings))
         return {
             "adapters": [self.paths.adapter(*names) for names in grid],
             "records": [self.paths.adapter_record(*names) for names in grid],
             "histories": [self.paths.tuning_history(*names) for names in grid],
-            "dumps": [self.paths.outputs(*names, split) for names in grid for split in EVALUATED],
+            "dumps": [
+                self.paths.outputs(*names, split) for names in grid for split in splits(names[0])
+            ],
         }
 
     def true_prior_inputs(self, wildcards: Any) -> list[str]:
@@ -405,7 +472,7 @@ class Plan:
             foundation=self.foundation_spec(member),
             corpus=name,
             list=corpus.root / corpus.list,
-            images=corpus.root / corpus.images,
+            images=(corpus.images_root or corpus.root) / corpus.images,
             class_names=corpus.root / corpus.class_names,
             caption=corpus.caption,
             settings=self.config.pretraining,
@@ -454,6 +521,75 @@ class Plan:
             history=Path(self.paths.tuning_history(*names)),
         )
 
+    def made_files(self, dataset: str) -> list[str]:
+        """What `make-lists` writes for a dataset."""
+        entry = self.config.datasets[dataset]
+        source = entry.make_lists
+        if source is None:
+            return []
+        if source.table is not None:
+            splits = list(source.table.splits)
+        elif source.folder is not None:
+            splits = [s for s in SPLITS if s != "val" or source.folder.val_per_class]
+        else:
+            splits = ["train", "test"]
+        files = [f"{split}.txt" for split in splits] + ["classnames.txt"]
+        if source.cifar100 is not None:
+            files.append("images.zip")
+        for split, used in split_files(entry).items():
+            if used.list.as_posix() != f"{split}.txt" or split not in splits:
+                raise UserError(
+                    f"datasets.{dataset}.{split}: make_lists writes {', '.join(files)} into root; "
+                    f"{used.list} is not {split}.txt among them"
+                    + (" (set val: null if there is none)" if split == "val" else "")
+                )
+        if entry.class_names.as_posix() != "classnames.txt" or entry.names_format != "lines":
+            raise UserError(
+                f"datasets.{dataset}.class_names: make_lists writes classnames.txt, a name a line"
+            )
+        return [(entry.root / file).as_posix() for file in files]
+
+    def list_source_files(self, dataset: str) -> list[str]:
+        """The files that `make-lists` reads (folders are not tracked)."""
+        source = self.config.datasets[dataset].make_lists
+        if source is None or source.table is None:
+            return []
+        return [source.table.table.as_posix(), source.table.names_table.as_posix()]
+
+    def makes_lists(self, dataset: str) -> bool:
+        """Whether the run makes the lists of a dataset: drawn by the world, or from `make_lists`."""
+        drawn = self.config.world.datasets if self.config.world else {}
+        return dataset in drawn or self.config.datasets[dataset].make_lists is not None
+
+    def list_source_paths(self, dataset: str) -> list[Path]:
+        """Everything that must be there before `make-lists` can run."""
+        source = self.config.datasets[dataset].make_lists
+        if source is None:
+            return []
+        if source.table is not None:
+            entry = self.config.datasets[dataset]
+            root = entry.images_root or entry.root
+            images = [root / files.images for files in split_files(entry).values()]
+            return [source.table.table, source.table.names_table, *images]
+        if source.folder is not None:
+            return [source.folder.folder]
+        assert source.cifar100 is not None
+        return [source.cifar100.folder / "cifar-100-python"]
+
+    def lists_job(self, dataset: str) -> jobs.ListsJob:
+        entry = self.config.datasets[dataset]
+        assert entry.make_lists is not None
+        return jobs.ListsJob(source=entry.make_lists, out=entry.root)
+
+    def draw_corpus_job(self, corpus: str) -> jobs.DrawCorpusJob:
+        entry = self.config.corpora[corpus]
+        assert entry.sample is not None
+        return jobs.DrawCorpusJob(
+            sample=entry.sample,
+            list=entry.root / entry.list,
+            class_names=entry.root / entry.class_names,
+        )
+
     def _dump_files(self, dataset: str, member: str, variant: str) -> list[jobs.DumpFiles]:
         return [
             jobs.DumpFiles(
@@ -461,7 +597,7 @@ class Plan:
                 pack=Path(self.paths.pack(dataset, split, self.side(member))),
                 out=Path(self.paths.outputs(dataset, member, variant, split)),
             )
-            for split in EVALUATED
+            for split in self.evaluated_of(dataset)
         ]
 
     def combine_job(self, dataset: str) -> jobs.CombineJob:
@@ -482,7 +618,7 @@ class Plan:
                 )
                 for member in self.members
                 for tuning in self.adjusted_tunings()
-                for split in EVALUATED
+                for split in self.evaluated_of(dataset)
             ],
             fused=[
                 jobs.CombineFusion(
@@ -492,7 +628,7 @@ class Plan:
                 )
                 for subset in self.fused_sets()
                 for variant, mode in self.fused_variants()
-                for split in EVALUATED
+                for split in self.evaluated_of(dataset)
             ],
         )
 
@@ -512,12 +648,14 @@ class Plan:
         grid = list(itertools.product(self.datasets, self.members))
         return jobs.CollectJob(
             run=self.config.run,
-            prior_split=self.config.prior.split,
             scores=[Path(self.paths.scores(d)) for d in self.datasets],
             class_scores=[Path(self.paths.class_scores(d)) for d in self.datasets],
             priors=[
                 jobs.PriorRecordFile(
-                    dataset=d, member=m, record=Path(self.paths.prior_record(d, m))
+                    dataset=d,
+                    member=m,
+                    split=self.prior_split(d),
+                    record=Path(self.paths.prior_record(d, m)),
                 )
                 for d, m in grid
             ],
@@ -586,6 +724,8 @@ STAGES: Mapping[str, str] = {
         "generate-corpus",
         "generate-dataset",
         "draw-world",
+        "make-lists",
+        "draw-corpus",
         "pack",
         "pretrain",
         "zero-shot",
@@ -605,6 +745,17 @@ STAGES: Mapping[str, str] = {
 def as_json(job: Section) -> str:
     """A job as it stands in params and on the command line."""
     return json.dumps(job.model_dump(mode="json"), separators=(",", ":"))
+
+
+def _archive(images: Path) -> list[Path]:
+    """The archive of images, or nothing if they are in a folder."""
+    return [images] if images.suffix.lower() == ".zip" else []
+
+
+def split_files(entry: DatasetEntry) -> dict[str, ImageListFiles]:
+    """The splits that a dataset has, in the order train, val, test."""
+    files = {"train": entry.train, "val": entry.val, "test": entry.test}
+    return {split: found for split, found in files.items() if found is not None}
 
 
 def _common_folder(key: str, roots: Mapping[str, Path]) -> str | None:

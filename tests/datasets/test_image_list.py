@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtail.datasets.image_list import read_class_names, read_image_list
+from dualtail.datasets.class_names import read_class_names
+from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.train_counts import read_counts_csv, write_counts_csv
 from dualtail.errors import UserError
 

@@ -312,3 +312,26 @@ def test_a_diverging_run_says_what_to_do() -> None:
     wild = PretrainingSettings(epochs=3, batch_size=8, lr=1e20, warmup=0.0)
     with pytest.raises(UserError, match="lower the learning rate"):
         p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, wild, seed=0)
+
+
+def test_augmentation_changes_images_but_not_their_order() -> None:
+    from dualtail.tuning.settings import Augmentation
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    labels = rng.integers(0, 3, 40)
+    flip = SHORT.model_copy(update={"augmentation": Augmentation(crop_scale=(0.5, 1), flip=True)})
+    results = [
+        p.pretrain(data, labels, NAMES, TEMPLATE, ARCHITECTURE, settings, seed=3)
+        for data, settings in ((images, SHORT), (images, flip), (images, flip))
+    ]
+    assert results[1][1] == results[2][1]
+    assert results[0][1] != results[1][1]
+    # A uniform image is the same whatever is cut out of it: only the order is left to differ.
+    flat = np.broadcast_to(rng.integers(0, 256, (40, 1, 1, 3), dtype=np.uint8), images.shape)
+    plain, augmented = (
+        p.pretrain(flat, labels, NAMES, TEMPLATE, ARCHITECTURE, settings, seed=3)[1]
+        for settings in (SHORT, flip)
+    )
+    for one, other in zip(plain, augmented, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)

@@ -144,10 +144,9 @@ def test_collect_says_which_file_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text("{")
     job = CollectJob(
         run="x",
-        prior_split="val",
         scores=[],
         class_scores=[],
-        priors=[PriorRecordFile(dataset="d", member="m", record=tmp_path / "r.json")],
+        priors=[PriorRecordFile(dataset="d", member="m", split="val", record=tmp_path / "r.json")],
         records=[],
         out_scores=[],
         out_class_scores=tmp_path / "c.parquet",

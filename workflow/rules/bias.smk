@@ -3,8 +3,11 @@
 
 rule prior:
     input:
-        outputs=PATHS.outputs(
-            "{dataset}", "{member}", "zero-shot", PLAN.config.prior.split
+        outputs=lambda wildcards: PATHS.outputs(
+            wildcards.dataset,
+            wildcards.member,
+            "zero-shot",
+            PLAN.prior_split(wildcards.dataset),
         ),
         true_counts=PLAN.true_prior_inputs,
     output:
@@ -27,33 +30,39 @@ rule prior:
         " 2> {log:q}"
 
 
-rule combine:
-    input:
-        singles=lambda wildcards: [
-            dump
-            for split in PLAN.evaluated
-            for dump in PLAN.zero_shot_dumps(wildcards.dataset, split)
-            + PLAN.tuned_dumps(wildcards.dataset, split)
-        ],
-        priors=expand(PATHS.prior("{{dataset}}", "{member}"), member=PLAN.members),
-        train_counts=PATHS.train_counts("{dataset}"),
-    output:
-        [
-            dump
-            for split in PLAN.evaluated
-            for dump in PLAN.combined_dumps("{dataset}", split)
-        ],
-    log:
-        PATHS.log("combine", "{dataset}"),
-    benchmark:
-        PATHS.benchmark("combine", "{dataset}")
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    params:
-        settings=lambda wildcards: as_json(PLAN.combine_job(wildcards.dataset)),
-        code=PLAN.code("combine"),
-    message:
-        "Adjusting and fusing the outputs on {wildcards.dataset}"
-    shell:
-        "dualtail combine --settings {params.settings:q} 2> {log:q}"
+for KIND in PLAN.split_kinds:
+
+    rule:
+        name:
+            f"combine{KIND.suffix}"
+        input:
+            singles=lambda wildcards: [
+                dump
+                for split in PLAN.evaluated_of(wildcards.dataset)
+                for dump in PLAN.zero_shot_dumps(wildcards.dataset, split)
+                + PLAN.tuned_dumps(wildcards.dataset, split)
+            ],
+            priors=expand(PATHS.prior("{{dataset}}", "{member}"), member=PLAN.members),
+            train_counts=PATHS.train_counts("{dataset}"),
+        output:
+            [
+                dump
+                for split in KIND.evaluated
+                for dump in PLAN.combined_dumps("{dataset}", split)
+            ],
+        log:
+            PATHS.log("combine", "{dataset}"),
+        benchmark:
+            PATHS.benchmark("combine", "{dataset}")
+        wildcard_constraints:
+            dataset=KIND.pattern,
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            settings=lambda wildcards: as_json(PLAN.combine_job(wildcards.dataset)),
+            code=PLAN.code("combine"),
+        message:
+            "Adjusting and fusing the outputs on {wildcards.dataset}"
+        shell:
+            "dualtail combine --settings {params.settings:q} 2> {log:q}"

@@ -1,24 +1,87 @@
 # Image lists and images, whoever made them: checked, decoded once, packed.
 
+for DATASET in PLAN.made_datasets:
 
-rule pack:
-    input:
-        PLAN.dataset_inputs,
-    output:
-        packs=[PATHS.pack("{dataset}", s, p) for s in PLAN.splits for p in PLAN.sides],
-        train_counts=PATHS.train_counts("{dataset}"),
-    log:
-        PATHS.log("pack", "{dataset}"),
-    benchmark:
-        PATHS.benchmark("pack", "{dataset}")
-    threads: 2
-    resources:
-        mem_mb=1000,
-        runtime=240,
-    params:
-        settings=lambda wildcards: as_json(PLAN.pack_job(wildcards.dataset)),
-        code=PLAN.code("pack"),
-    message:
-        "Checking and packing the images of {wildcards.dataset}"
-    shell:
-        "dualtail pack --settings {params.settings:q} --threads {threads} 2> {log:q}"
+    rule:
+        name:
+            f"make_lists_{DATASET}"
+        input:
+            PLAN.list_source_files(DATASET),
+        output:
+            PLAN.made_files(DATASET),
+        log:
+            PATHS.log("make_lists", DATASET),
+        benchmark:
+            PATHS.benchmark("make_lists", DATASET)
+        resources:
+            mem_mb=1500,
+            runtime=30,
+        params:
+            settings=as_json(PLAN.lists_job(DATASET)),
+            code=PLAN.code("make-lists"),
+        message:
+            "Making image lists"
+        shell:
+            "dualtail make-lists --settings {params.settings:q} 2> {log:q}"
+
+
+for CORPUS in PLAN.drawn_corpora:
+
+    rule:
+        name:
+            f"draw_corpus_{CORPUS}"
+        input:
+            [
+                PLAN.draw_corpus_job(CORPUS).sample.list,
+                PLAN.draw_corpus_job(CORPUS).sample.class_names,
+            ],
+        output:
+            [
+                PLAN.draw_corpus_job(CORPUS).list,
+                PLAN.draw_corpus_job(CORPUS).class_names,
+            ],
+        log:
+            PATHS.log("draw_corpus", CORPUS),
+        benchmark:
+            PATHS.benchmark("draw_corpus", CORPUS)
+        resources:
+            mem_mb=500,
+            runtime=5,
+        params:
+            settings=as_json(PLAN.draw_corpus_job(CORPUS)),
+            code=PLAN.code("draw-corpus"),
+        message:
+            "Drawing a corpus"
+        shell:
+            "dualtail draw-corpus --settings {params.settings:q} 2> {log:q}"
+
+
+for KIND in PLAN.split_kinds:
+
+    rule:
+        name:
+            f"pack{KIND.suffix}"
+        input:
+            PLAN.dataset_inputs,
+        output:
+            packs=[
+                PATHS.pack("{dataset}", s, p) for s in KIND.splits for p in PLAN.sides
+            ],
+            train_counts=PATHS.train_counts("{dataset}"),
+        log:
+            PATHS.log("pack", "{dataset}"),
+        benchmark:
+            PATHS.benchmark("pack", "{dataset}")
+        wildcard_constraints:
+            dataset=KIND.pattern,
+        threads: 2
+        resources:
+            mem_mb=1000,
+            runtime=240,
+        params:
+            settings=lambda wildcards: as_json(PLAN.pack_job(wildcards.dataset)),
+            code=PLAN.code("pack"),
+        message:
+            "Checking and packing the images of {wildcards.dataset}"
+        shell:
+            "dualtail pack --settings {params.settings:q} --threads {threads} 2> {log:q}"

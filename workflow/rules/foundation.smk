@@ -42,7 +42,7 @@ rule zero_shot:
             PATHS.outputs(d, m, "zero-shot", s)
             for m in PLAN.bundle("zero_shot").members
             for d in PLAN.datasets
-            for s in PLAN.evaluated
+            for s in PLAN.evaluated_of(d)
         ],
     log:
         PATHS.log("zero_shot", *PLAN.bundle("zero_shot").label),

@@ -4,7 +4,7 @@
 rule score:
     input:
         dumps=lambda wildcards: PLAN.all_dumps(wildcards.dataset, "test"),
-        validation=lambda wildcards: PLAN.all_dumps(wildcards.dataset, "val"),
+        validation=lambda wildcards: PLAN.validation_dumps(wildcards.dataset),
         train_counts=PATHS.train_counts("{dataset}"),
         prior=PATHS.prior("{dataset}", PLAN.config.scores.p_groups_from),
     output:

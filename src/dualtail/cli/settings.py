@@ -37,4 +37,40 @@ def check_config(files: tuple[Path, ...]) -> None:
     )
 
 
-VERBS = [config_verb, check_config]
+@click.command("check-data")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.pass_context
+def check_data(context: click.Context, files: tuple[Path, ...]) -> None:
+    """Check the datasets of the study in config FILES: lists, hashes, classes, groups, images.
+
+    Says what is missing and how to get it; the exit code is 1 if anything is wrong.
+
+    Example: dualtail check-data config.yaml config/caltech101.yaml
+    """
+    from dualtail.config_document import read_config
+    from dualtail.plan import Plan
+    from dualtail.stages.check_data import run
+
+    lines, problems = run(Plan(read_config(files)))
+    for line in lines:
+        click.echo(line)
+    if problems:
+        click.echo(f"{problems} problem{'s' if problems > 1 else ''}", err=True)
+        context.exit(1)
+
+
+@click.command("download-cifar100")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def download_cifar100(folder: Path) -> None:
+    """Download CIFAR-100 into FOLDER with torchvision, which verifies it by its hash."""
+    from torchvision.datasets import CIFAR100
+
+    from dualtail.errors import UserError
+
+    try:
+        CIFAR100(str(folder), download=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{folder}: CIFAR-100 was not downloaded: {error}") from error
+
+
+VERBS = [config_verb, check_config, check_data, download_cifar100]

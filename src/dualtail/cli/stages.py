@@ -47,6 +47,26 @@ def draw_world(settings: str) -> None:
     run(read_job(WorldPictureJob, settings))
 
 
+@click.command("make-lists")
+@SETTINGS
+def make_lists(settings: str) -> None:
+    """Make image lists and class names from a table, a folder a class, or CIFAR-100."""
+    from dualtail.jobs import ListsJob, read_job
+    from dualtail.stages.make_lists import run
+
+    run(read_job(ListsJob, settings))
+
+
+@click.command("draw-corpus")
+@SETTINGS
+def draw_corpus(settings: str) -> None:
+    """Draw a corpus with a prior of your choice from an image list."""
+    from dualtail.jobs import DrawCorpusJob, read_job
+    from dualtail.stages.draw_corpus import run
+
+    run(read_job(DrawCorpusJob, settings))
+
+
 @click.command("pack")
 @SETTINGS
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
@@ -150,6 +170,8 @@ VERBS: list[click.Command] = [
     generate_corpus,
     generate_dataset,
     draw_world,
+    make_lists,
+    draw_corpus,
     pack,
     pretrain,
     zero_shot,

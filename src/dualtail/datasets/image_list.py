@@ -1,11 +1,13 @@
-"""Image lists and class names, as OLTR and LIFT publish them."""
+"""Image lists, as OLTR and LIFT publish them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
+from dualtail.files import write_text
 from dualtail.outputs import split_hash
 
 
@@ -35,23 +37,32 @@ class ImageList:
         """(C,) images a class."""
         return np.bincount(self.labels, minlength=n_classes)
 
+    def check_labels(self, n_classes: int) -> None:
+        """Refuse labels that have no class name.
+
+        Raises:
+            UserError: the first label outside 0..C-1, with its line.
+        """
+        outside = self.labels >= n_classes
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise UserError(
+                f"{self.where(row)}: label {self.labels[row]} is outside 0..{n_classes - 1} "
+                f"({n_classes} class names)"
+            )
+
     def where(self, row: int) -> str:
         """`train.txt line 12: train/000012.png`, for messages."""
         return f"{self.source} line {row + 1}: {self.paths[row]}"
 
 
 def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
-    """Read a list of `relative/path.jpg label` lines; a path may hold spaces.
+    """Read a list of `relative/path.jpg label` lines, plain or gzip'ed; a path may hold spaces.
 
     Raises:
         UserError: unreadable, empty, or a line without a label or with one outside 0..C-1.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text at byte {error.start}") from error
+    lines = read_text_file(path).splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -67,36 +78,16 @@ def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
         paths.append(name.strip())
         labels[row] = int(label)
     images = ImageList(path, paths, labels)
-    if n_classes is not None and labels.max() >= n_classes:
-        row = int(np.argmax(labels >= n_classes))
-        raise UserError(
-            f"{images.where(row)}: label {labels[row]} is outside 0..{n_classes - 1} "
-            f"({n_classes} class names)"
-        )
+    if n_classes is not None:
+        images.check_labels(n_classes)
     return images
 
 
-def read_class_names(path: Path) -> list[str]:
-    """Read one class name a line; the line number, from 0, is the label.
+def write_image_list(path: Path, paths: list[str], labels: np.ndarray) -> None:
+    """Write a list that `read_image_list` reads.
 
     Raises:
-        UserError: unreadable, empty, a blank line or a name that comes twice.
+        UserError: the file cannot be written.
     """
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text at byte {error.start}") from error
-    if not names:
-        raise UserError(f"{path}: no class names")
-    first: dict[str, int] = {}
-    for row, name in enumerate(names):
-        if not name:
-            raise UserError(f"{path} line {row + 1}: blank class name")
-        if name in first:
-            raise UserError(
-                f"{path} line {row + 1}: class {name!r} is on line {first[name] + 1} already"
-            )
-        first[name] = row
-    return names
+    rows = zip(paths, labels.tolist(), strict=True)
+    write_text(path, "".join(f"{name} {label}\n" for name, label in rows))

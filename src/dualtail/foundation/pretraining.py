@@ -21,6 +21,7 @@ from tqdm import tqdm
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.foundation.towers import CaptionEncoder, check_towers, image_features, patches, sides
+from dualtail.tuning.augmentation import Augment
 
 _LARGEST_LOG_SCALE = math.log(100.0)  # as in CLIP
 
@@ -208,29 +209,22 @@ def _train(
     on_epoch: Callable[[dict[str, float]], None] | None,
 ) -> list[dict[str, float]]:
     """Train the model in place; return the history."""
-    # Bytes are kept and normalized batch by batch: a quarter of the memory, and as fast.
-    _, size = sides(model)
-    data = patches(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), size)
-    mean, std = (
-        torch.tensor(values).repeat_interleave(size * size)
-        for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
-    )
-    gain, offset = 1.0 / (255.0 * std), -mean / std
+    batches = _Batches(model, images, settings, seed)
     targets = torch.from_numpy(labels.astype(np.int64))
     order = torch.Generator().manual_seed(seed)
     encode_captions = CaptionEncoder(model, tokens)
     optimizer = _optimizer(model, settings)
-    n_steps = settings.epochs * math.ceil(len(data) / settings.batch_size)
+    n_steps = settings.epochs * math.ceil(len(images) / settings.batch_size)
     step, history = 0, []
     with tqdm(
         total=n_steps, desc=description, unit="step", position=bar_position, disable=None
     ) as progress:
         for epoch in range(settings.epochs):
             sums = torch.zeros(3)
-            for rows in torch.randperm(len(data), generator=order).split(settings.batch_size):
+            for rows in torch.randperm(len(images), generator=order).split(settings.batch_size):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(step, n_steps, settings)
-                batch, batch_labels = torch.addcmul(offset, data[rows].float(), gain), targets[rows]
+                batch, batch_labels = batches(rows), targets[rows]
                 cosines = (
                     F.normalize(image_features(model, batch), dim=-1)
                     @ F.normalize(encode_captions(), dim=-1).T
@@ -244,7 +238,7 @@ def _train(
                     model.logit_scale.clamp_(0.0, _LARGEST_LOG_SCALE)
                     hits = (logits.argmax(dim=1) == batch_labels).float().mean()
                     row = torch.stack([image_to_text, text_to_image, hits])
-                    sums += row.detach() * (len(rows) / len(data))
+                    sums += row.detach() * (len(rows) / len(images))
                 step += 1
                 progress.update()
             history.append(_history_row(epoch + 1, sums, model))
@@ -257,6 +251,40 @@ def _train(
             if on_epoch is not None:
                 on_epoch(history[-1])
     return history
+
+
+class _Batches:
+    """Normalized patches of the images of a corpus, augmented if the settings say so.
+
+    Bytes are kept and normalized batch by batch: a quarter of the memory, and as fast. Images that
+    stay as they are are cut into patches once.
+    """
+
+    def __init__(
+        self, model: CLIP, images: NDArray[np.uint8], settings: PretrainingSettings, seed: int
+    ) -> None:
+        side, self._patch = sides(model)
+        self._images = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+        self._augment: Augment | None = None
+        if settings.augmentation.flip or settings.augmentation.crop_scale is not None:
+            # A stream of its own: augmentation leaves the order of the images as it is.
+            own = int(np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0])
+            generator = torch.Generator().manual_seed(own)
+            self._augment = Augment(settings.augmentation, (side, side), generator)
+        else:
+            self._images = patches(self._images, self._patch)
+        mean, std = (
+            torch.tensor(values).repeat_interleave(self._patch * self._patch)
+            for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+        )
+        self._gain, self._offset = 1.0 / (255.0 * std), -mean / std
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return the images `rows` (B,) as float32 patches (B, L, 3 * P * P)."""
+        batch = self._images[rows]
+        if self._augment is not None:
+            batch = patches(self._augment(batch).float(), self._patch)
+        return torch.addcmul(self._offset, batch.float(), self._gain)
 
 
 def _history_row(epoch: int, sums: Tensor, model: CLIP) -> dict[str, float]:

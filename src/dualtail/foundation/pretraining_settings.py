@@ -3,6 +3,7 @@
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from dualtail.section import Section
+from dualtail.tuning.settings import Augmentation
 
 
 class PretrainingSettings(Section):
@@ -27,4 +28,8 @@ class PretrainingSettings(Section):
         gt=0.0,
         lt=1.0,
         description="Decay of AdamW's second moment, as CLIP's ViTs had it.",
+    )
+    augmentation: Augmentation = Field(
+        default=Augmentation(crop_scale=None, flip=False),
+        description="Random changes to the images of the corpus.",
     )

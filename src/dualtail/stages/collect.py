@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dualtail.errors import UserError
-from dualtail.jobs import CollectJob
+from dualtail.jobs import CollectJob, PriorRecordFile
 from dualtail.scores.schema import PER_CLASS, SCORES, as_frame, concatenate, read_frame, write_frame
 
 
@@ -17,9 +17,7 @@ def run(job: CollectJob) -> None:
     Raises:
         UserError: an input is missing or not what it should be.
     """
-    priors = as_frame(
-        [_prior_row(job, entry.dataset, entry.member, entry.record) for entry in job.priors], SCORES
-    )
+    priors = as_frame([_prior_row(job.run, entry) for entry in job.priors], SCORES)
     scores = concatenate([read_frame(path, SCORES) for path in job.scores] + [priors], SCORES)
     for out in job.out_scores:
         write_frame(out, scores, SCORES)
@@ -29,9 +27,10 @@ def run(job: CollectJob) -> None:
     write_frame(job.out_costs, as_frame(costs, SCORES), SCORES)
 
 
-def _prior_row(job: CollectJob, dataset: str, member: str, record: Path) -> dict[str, Any]:
-    found = _read(record)
-    return _row(job.run, dataset, "prior", member, "", job.prior_split, "imbalance_factor") | {
+def _prior_row(run: str, entry: PriorRecordFile) -> dict[str, Any]:
+    found = _read(entry.record)
+    row = _row(run, entry.dataset, "prior", entry.member, "", entry.split, "imbalance_factor")
+    return row | {
         "value": found["imbalance_factor"],
         # An estimator without intervals leaves them out.
         "ci_low": _number(found["imbalance_factor_low"]),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dualtail.datasets.image_list import read_class_names
+from dualtail.datasets.class_names import read_class_names
 from dualtail.errors import UserError
 from dualtail.files import sha256_text
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs

@@ -1,13 +1,11 @@
 """Stage pack: check a dataset's lists and images, decode each image once."""
 
-import numpy as np
-
-from dualtail.datasets.image_list import read_class_names, read_image_list
+from dualtail.datasets.check import check_dataset
 from dualtail.datasets.images import ImageStore
 from dualtail.datasets.pack import write_pack
 from dualtail.datasets.train_counts import write_counts_csv
-from dualtail.errors import UserError
 from dualtail.jobs import PackJob
+from dualtail.stages.progress import log_line
 
 
 def run(job: PackJob, threads: int) -> None:
@@ -16,16 +14,17 @@ def run(job: PackJob, threads: int) -> None:
     Raises:
         UserError: anything wrong with a list, an image or the classes; which file, which line.
     """
-    names = read_class_names(job.class_names)
-    lists = {entry.split: read_image_list(entry.list, len(names)) for entry in job.splits}
-    counts = lists["train"].counts(len(names))
-    empty = np.flatnonzero(counts == 0)
-    if empty.size:
-        shown = ", ".join(f"{i} ({names[i]})" for i in empty[:5])
-        raise UserError(
-            f"{lists['train'].source}: {empty.size} of {len(names)} classes without a training "
-            f"image: {shown}; add images, or take the classes out of {job.class_names}"
-        )
+    found = check_dataset(
+        job.class_names,
+        job.names_format,
+        job.names,
+        {entry.split: (entry.list, entry.images) for entry in job.splits},
+        job.official,
+    )
+    for fact in found.facts:
+        log_line(f"{job.dataset}: {fact}")
+    found.refuse()
+    names, lists = found.names, found.lists
     for entry in job.splits:
         with ImageStore(entry.images) as store:
             write_pack(
@@ -38,4 +37,4 @@ def run(job: PackJob, threads: int) -> None:
                 entry.side,
                 threads,
             )
-    write_counts_csv(job.train_counts, names, counts)
+    write_counts_csv(job.train_counts, names, lists["train"].counts(len(names)))

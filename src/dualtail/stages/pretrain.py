@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import save_file
 
-from dualtail.datasets.image_list import read_class_names, read_image_list
+from dualtail.datasets.class_names import read_class_names
+from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore, decode_squares
 from dualtail.errors import UserError
 from dualtail.files import atomic_path

@@ -8,7 +8,8 @@ import numpy as np
 from dualtail.bias.prior import PRIOR_ESTIMATORS
 from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.table import write_prior_csv
-from dualtail.datasets.image_list import read_class_names, read_image_list
+from dualtail.datasets.class_names import read_class_names
+from dualtail.datasets.image_list import read_image_list
 from dualtail.errors import UserError
 from dualtail.files import write_text
 from dualtail.outputs import read_outputs

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dualtail.datasets.long_tail import apportion
 from dualtail.datasets.world.randomness import generator
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
@@ -40,15 +41,7 @@ def corpus_counts(size: int, imbalance: float, n_classes: int) -> NDArray[np.int
         (C,) counts, descending.
     """
     shares = imbalance ** (-np.arange(n_classes) / max(n_classes - 1, 1))
-    exact = size * shares / shares.sum()
-    counts = np.maximum(np.floor(exact).astype(np.int64), 1)
-    missing = size - int(counts.sum())
-    if missing >= 0:
-        counts[np.argsort(counts - exact, kind="stable")[:missing]] += 1
-    else:  # classes lifted to one image are paid for by the largest
-        for _ in range(-missing):
-            counts[np.argmax(counts)] -= 1
-    return np.sort(counts)[::-1].copy()
+    return apportion(shares, size)
 
 
 def training_counts(settings: WorldSettings) -> NDArray[np.int64]:

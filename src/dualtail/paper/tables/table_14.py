@@ -19,7 +19,12 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
     """
     lookup = ScoreLookup(scores, context)
     members = list(context.members)
-    split = context.config.get("prior", {}).get("split", "val")
+    usual = context.config.get("prior", {}).get("split", "val")
+    own = context.config.get("datasets", {})
+    splits = {d: own.get(d, {}).get("prior_split") or usual for d in context.datasets}
+    said = ", ".join(f"{s!r} ({context.datasets[d]})" for d, s in splits.items())
+    if len(set(splits.values())) == 1:
+        said = repr(next(iter(splits.values())))
     rows = []
     for dataset in context.datasets:
         rows.append((dataset, "estimated"))
@@ -31,14 +36,14 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         if which == "true":
             return recovery(context.priors[dataset, members[j]]).true_imbalance_factor
         predictor = Predictor("prior", members[j])
-        return lookup.get(dataset, predictor, "imbalance_factor", split=split)
+        return lookup.get(dataset, predictor, "imbalance_factor", split=splits[dataset])
 
     return Table(
         number=14,
         title="Imbalance factor of the pre-training priors",
         caption=(
             "Largest over smallest class probability, max q / min q, of the prior estimated from "
-            f"zero-shot outputs on the split {split!r}."
+            f"zero-shot outputs on the split {said}."
         ),
         cells=grid(
             rows=[(context.datasets[dataset], which) for dataset, which in rows],

@@ -1,0 +1,35 @@
+"""Paths in the config, with environment variables: `${NAME}` or `${NAME:-what to take without it}`."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
+
+
+def expand_variables(value: Any) -> Any:
+    """Fill in the environment variables of a path.
+
+    Raises:
+        ValueError: a variable without default that is not set.
+    """
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1]) or match[2]
+        if found is None:
+            raise ValueError(
+                f"{value}: the environment variable {match[1]} is not set; "
+                "set it, or write the path here"
+            )
+        return found
+
+    return VARIABLE.sub(fill, value)
+
+
+ConfigPath = Annotated[Path, BeforeValidator(expand_variables)]
+"""A path of the config."""

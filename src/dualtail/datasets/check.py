@@ -1,0 +1,210 @@
+"""Checking a dataset before anything is computed from it: lists, hashes, classes, groups, files.
+
+The verb `check-data` reports everything that is found; the stage `pack` refuses what has problems.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dualtail.datasets.class_names import dataset_class_names
+from dualtail.datasets.image_list import ImageList, read_image_list
+from dualtail.datasets.images import ImageStore
+from dualtail.datasets.known_lists import official_list, sha256_of
+from dualtail.datasets.settings import NamesFormat, NamesVersion
+from dualtail.datasets.text_file import read_text_file
+from dualtail.errors import UserError
+
+MANY, FEW = 100, 20
+"""D-Many: more training images; D-Few: fewer (method of the paper)."""
+
+HOW_TO_GET = {
+    "imagenet_lt": "the OLTR release has the lists; images are ImageNet's train and val folders",
+    "places365_lt": "the OLTR release has the lists; images are Places365-Standard's train and val "
+    "folders, small or original",
+    "inat2018": "the LIFT release has the lists; images are train_val2018 of iNaturalist 2018",
+    "": "put it there, or correct the path in the config",
+}
+"""Where the files of a dataset come from, for messages."""
+
+
+@dataclass
+class DatasetCheck:
+    """What was found.
+
+    Attributes:
+        names: (C,) class names; empty if they cannot be read.
+        lists: Split -> list, of those that can be read.
+        facts: Lines on what is there.
+        problems: Lines on what is wrong, each with the fix.
+    """
+
+    names: list[str] = field(default_factory=list)
+    lists: dict[str, ImageList] = field(default_factory=dict)
+    facts: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def refuse(self) -> None:
+        """Raise the first problem, if there is one.
+
+        Raises:
+            UserError: see above.
+        """
+        if self.problems:
+            more = len(self.problems) - 1
+            tail = f" (and {more} more: `dualtail check-data CONFIG` lists them)" if more else ""
+            raise UserError(self.problems[0] + tail)
+
+
+def check_dataset(
+    class_names: Path,
+    names_format: NamesFormat,
+    names: NamesVersion,
+    splits: dict[str, tuple[Path, Path]],
+    official: str = "",
+) -> DatasetCheck:
+    """Check one dataset without decoding an image.
+
+    Args:
+        class_names: File of class names.
+        names_format: How it is written.
+        names: Corrected, or as published.
+        splits: Split -> (image list, folder or zip archive of images); `train` must be among them.
+        official: Dataset whose official lists these must be, or "".
+    """
+    found = DatasetCheck()
+    help = HOW_TO_GET[official]
+    found.lists = _read_lists(splits, help, found)
+    if "train" in found.lists:
+        _try(found, lambda: _check_names(class_names, names_format, names, found))
+    for split, (path, _) in splits.items():
+        if split in found.lists and official:
+            _check_official(official, split, path, found.lists[split], found)
+    _check_classes(class_names, found)
+    for split, (_, images) in splits.items():
+        if split in found.lists:
+            _check_images(found.lists[split], images, help, found)
+    _note_duplicates(splits, found)
+    return found
+
+
+def _try(found: DatasetCheck, check) -> None:
+    try:
+        check()
+    except UserError as error:
+        found.problems.append(str(error))
+
+
+def _read_lists(
+    splits: dict[str, tuple[Path, Path]], help: str, found: DatasetCheck
+) -> dict[str, ImageList]:
+    lists: dict[str, ImageList] = {}
+    for split, (path, _) in splits.items():
+        if not path.is_file():
+            found.problems.append(f"{path}: no such {split} list; {help}")
+            continue
+        try:
+            lists[split] = read_image_list(path)
+        except UserError as error:
+            found.problems.append(str(error))
+    return lists
+
+
+def _check_names(
+    path: Path, names_format: NamesFormat, names: NamesVersion, found: DatasetCheck
+) -> None:
+    found.names = dataset_class_names(path, names_format, names, found.lists["train"])
+    found.facts.append(f"{len(found.names):,} class names ({path})")
+    for split in found.lists.values():
+        split.check_labels(len(found.names))
+
+
+def _check_official(
+    dataset: str, split: str, path: Path, images: ImageList, found: DatasetCheck
+) -> None:
+    known = official_list(dataset, split)
+    if known is None:
+        found.problems.append(f"{path}: {dataset} has no official {split} list; set {split}: null")
+        return
+    text = read_text_file(path)
+    if sha256_of(text) == known.sha256:
+        found.facts.append(f"{split}: is the official list {known.file}")
+        return
+    size = len(text.encode("utf-8"))
+    cut = f"; truncated at {size:,} of {known.bytes:,} bytes?" if size < known.bytes else ""
+    counts = images.counts(int(images.labels.max()) + 1)
+    found.problems.append(
+        f"{path}: not the official {known.file} (sha256 {sha256_of(text)[:12]}..., expected "
+        f"{known.sha256[:12]}...; {len(images):,} images of {np.count_nonzero(counts):,} classes, "
+        f"expected {known.images:,} of {known.classes:,}){cut}; {HOW_TO_GET[dataset]}, "
+        'or set official: "" to use another list'
+    )
+    if known.groups is not None and group_sizes(counts) != known.groups:
+        found.problems.append(
+            f"{path}: D-Many / Medium / Few have {_slashed(group_sizes(counts))} classes, "
+            f"expected {_slashed(known.groups)}"
+        )
+
+
+def _check_classes(class_names: Path, found: DatasetCheck) -> None:
+    for split, images in found.lists.items():
+        n_classes = len(found.names) or int(images.labels.max()) + 1
+        if images.labels.max() >= n_classes:
+            continue  # reported with the names
+        counts = images.counts(n_classes)
+        line = (
+            f"{split}: {len(images):,} images, {counts.max():,} to {counts.min():,} a class "
+            f"({images.source})"
+        )
+        if split == "train":
+            line += f"; D-Many / Medium / Few {_slashed(group_sizes(counts))} classes"
+        found.facts.append(line)
+        empty = np.flatnonzero(counts == 0)
+        if empty.size and split == "train":
+            shown = ", ".join(f"{i} ({(found.names or ['?'] * n_classes)[i]})" for i in empty[:5])
+            found.problems.append(
+                f"{images.source}: {empty.size} of {n_classes} classes without a training image: "
+                f"{shown}; add images, or take the classes out of {class_names}"
+            )
+        elif empty.size:
+            found.facts.append(f"note: {split}: {empty.size} of {n_classes} classes have no image")
+
+
+def _check_images(images: ImageList, folder: Path, help: str, found: DatasetCheck) -> None:
+    try:
+        with ImageStore(folder) as store:
+            missing = [row for row, name in enumerate(images.paths) if not store.has(name)]
+    except UserError as error:
+        found.problems.append(f"{error}; {help}")
+        return
+    if missing:
+        found.problems.append(
+            f"{images.where(missing[0])}: not in {folder} "
+            f"({len(missing):,} of {len(images):,} images missing); {help}"
+        )
+
+
+def _note_duplicates(splits: dict[str, tuple[Path, Path]], found: DatasetCheck) -> None:
+    seen: dict[tuple[Path, str], str] = {}
+    for split, images in found.lists.items():
+        where = splits[split][1]
+        within = len(images) - len(set(images.paths))
+        if within:
+            found.facts.append(f"note: {split}: {within:,} lines repeat an image of the same list")
+        for other in sorted({seen[where, name] for name in images.paths if (where, name) in seen}):
+            shared = [name for name in images.paths if seen.get((where, name)) == other]
+            found.facts.append(
+                f"note: {len(set(shared)):,} images are in {other} and {split}, e.g. {shared[0]}"
+            )
+        seen |= {(where, name): split for name in images.paths}
+
+
+def group_sizes(counts: np.ndarray) -> tuple[int, int, int]:
+    """Classes with more than 100, 20 to 100 and fewer than 20 training images."""
+    many, few = int((counts > MANY).sum()), int((counts < FEW).sum())
+    return many, len(counts) - many - few, few
+
+
+def _slashed(sizes: tuple[int, int, int]) -> str:
+    return " / ".join(f"{size:,}" for size in sizes)

@@ -1,0 +1,155 @@
+"""Class names of a dataset, from the files that are published with it.
+
+Three formats:
+
+- `lines`: one name a line; the line number, from 0, is the label.
+- `folders`: `folder class name...` a line, as OLTR and LIFT have it. The label of a line is that of
+  the images in its folder. The public file of Places365-LT is permuted against the labels at 116 to
+  118, 141 and 142, so that names taken by line number are wrong for five classes.
+- `categories`: the `categories.json` of iNaturalist, a list of {id, name, ...}; the label in the lists
+  is the id. (LIFT relabels: its class c is the c-th name in sorted order. The classes are the same.)
+
+`as_published` takes the lines of `folders` by number, to reproduce what was computed that way.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+from dualtail.datasets.image_list import ImageList
+from dualtail.datasets.settings import NamesFormat, NamesVersion
+from dualtail.datasets.text_file import read_text_file
+from dualtail.errors import UserError
+
+
+def read_class_names(path: Path) -> list[str]:
+    """Read one class name a line; the line number, from 0, is the label.
+
+    Raises:
+        UserError: unreadable, empty, a blank line or a name that comes twice.
+    """
+    names = _stripped_lines(path)
+    _refuse_repetition(path, names, "class")
+    return names
+
+
+def dataset_class_names(
+    path: Path, format: NamesFormat, version: NamesVersion, images: ImageList
+) -> list[str]:
+    """The (C,) class names of a dataset in label order.
+
+    Args:
+        path: The file of class names.
+        format: How it is written, see the module.
+        version: `folders` only: corrected, or as published.
+        images: A list with every class; its folders tell the label of a line (`folders` only).
+
+    Raises:
+        UserError: a file of another format, a name or folder that comes twice, a label without a
+            folder, a folder without a line or with images of two labels.
+    """
+    if format == "lines":
+        return read_class_names(path)
+    if format == "categories":
+        return _category_names(path)
+    folders, names = _folder_lines(path)
+    if version == "as_published":
+        return names
+    by_folder = dict(zip(folders, names, strict=True))
+    return [
+        _name_of_folder(path, by_folder, folder, images) for folder in label_folders(images, path)
+    ]
+
+
+def label_folders(images: ImageList, names: Path) -> list[str]:
+    """The folder (last part of the path before the file name) of every label, in label order.
+
+    Raises:
+        UserError: a folder with images of two labels, two folders with one label, or a label without
+            an image.
+    """
+    folder_of: dict[int, str] = {}
+    label_of: dict[str, int] = {}
+    for row, (image, label) in enumerate(zip(images.paths, images.labels.tolist(), strict=True)):
+        folder = PurePosixPath(image).parent.name
+        if folder_of.setdefault(label, folder) != folder:
+            raise UserError(
+                f"{images.where(row)}: label {label} has images in the folders "
+                f"{folder_of[label]!r} and {folder!r}, so {names} cannot be matched by folder; set "
+                "`names: as_published`"
+            )
+        if label_of.setdefault(folder, label) != label:
+            raise UserError(
+                f"{images.where(row)}: folder {folder!r} has images of the labels "
+                f"{label_of[folder]} and {label}, so {names} cannot be matched by folder; set "
+                "`names: as_published`"
+            )
+    gaps = [label for label in range(max(folder_of) + 1) if label not in folder_of]
+    if gaps:
+        raise UserError(f"{images.source}: no image of label {gaps[0]}, so {names} has no folder")
+    return [folder_of[label] for label in range(len(folder_of))]
+
+
+def _name_of_folder(path: Path, by_folder: dict[str, str], folder: str, images: ImageList) -> str:
+    try:
+        return by_folder[folder]
+    except KeyError:
+        raise UserError(
+            f"{path}: no line for the folder {folder!r} of {images.source}; "
+            "lines are `folder class name`"
+        ) from None
+
+
+def _folder_lines(path: Path) -> tuple[list[str], list[str]]:
+    folders: list[str] = []
+    names: list[str] = []
+    for row, line in enumerate(_stripped_lines(path)):
+        folder, _, name = line.partition(" ")
+        if not name.strip():
+            raise UserError(f"{path} line {row + 1}: {line[:80]!r} is not `folder class name`")
+        folders.append(folder)
+        names.append(name.strip())
+    # Names may come twice (ImageNet has two classes "missile"), folders may not.
+    _refuse_repetition(path, folders, "folder")
+    return folders, names
+
+
+def _category_names(path: Path) -> list[str]:
+    try:
+        entries = json.loads(read_text_file(path))
+        found = {entry["id"]: entry["name"] for entry in entries}
+    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path}: not a categories.json: a list of objects with `id` and `name`"
+        ) from error
+    if not entries or not all(isinstance(name, str) and name.strip() for name in found.values()):
+        raise UserError(f"{path}: no categories, or one without a name")
+    if sorted(found, key=str) != sorted(range(len(entries)), key=str):
+        raise UserError(
+            f"{path}: the ids of {len(entries)} categories must be 0..{len(entries) - 1}, each once"
+        )
+    names = [found[label] for label in range(len(entries))]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise UserError(f"{path}: category {repeated[0]!r} comes twice")
+    return names
+
+
+def _stripped_lines(path: Path) -> list[str]:
+    lines = [line.strip() for line in read_text_file(path).splitlines()]
+    if not lines:
+        raise UserError(f"{path}: no class names")
+    for row, line in enumerate(lines):
+        if not line:
+            raise UserError(f"{path} line {row + 1}: blank class name")
+    return lines
+
+
+def _refuse_repetition(path: Path, values: list[str], what: str) -> None:
+    first: dict[str, int] = {}
+    for row, value in enumerate(values):
+        if value in first:
+            raise UserError(
+                f"{path} line {row + 1}: {what} {value!r} is on line {first[value] + 1} already"
+            )
+        first[value] = row

@@ -1,0 +1,138 @@
+"""Settings of image lists that are made here; free of torch and numpy, for quick reading of configs."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from dualtail.config_paths import ConfigPath
+from dualtail.section import Section
+
+NamesFormat = Literal["lines", "folders", "categories"]
+NamesVersion = Literal["corrected", "as_published"]
+
+
+class LongTail(Section):
+    """Counts that fall from the most frequent class to the rarest."""
+
+    profile: Literal["exponential", "pareto"] = "exponential"
+    """how they fall: exponentially, or as a Pareto (Lomax) distribution's quantiles"""
+
+    imbalance_factor: float = Field(default=100.0, ge=1.0, allow_inf_nan=False)
+    """images of the most frequent class over those of the rarest"""
+
+    alpha: PositiveFloat = 1.0
+    """pareto: shape; the smaller, the closer to exponential"""
+
+
+class TableLists(Section):
+    """Lists from a table of images, a line an image."""
+
+    table: ConfigPath
+    """CSV with a header, may be gzip'ed"""
+
+    path_column: str = "file"
+    """column of the image's path"""
+
+    label_column: str = "label"
+    """column of its label, 0..C-1"""
+
+    splits: dict[str, dict[str, str]]
+    """list -> the rows in it, as column: value, e.g. {val: {split: val}}; written as <list>.txt"""
+
+    names_table: ConfigPath
+    """CSV with a header and a line a class, in any order"""
+
+    name_column: str = "classname"
+    """its column of class names; labels stand in `label_column` there too"""
+
+    @model_validator(mode="after")
+    def _trains_and_tests(self) -> "TableLists":
+        for name in ("train", "test"):
+            if name not in self.splits:
+                raise ValueError(f"splits: {name} is missing")
+        for name in self.splits:
+            if not name.isidentifier():
+                raise ValueError(f"splits: {name!r} is not a name of letters, digits and _")
+        return self
+
+
+class FolderLists(Section):
+    """Lists from a folder with a folder of images a class."""
+
+    folder: ConfigPath
+    """holds a folder a class, whose name is the class name"""
+
+    long_tail: LongTail = LongTail()
+    """training counts"""
+
+    largest: PositiveInt
+    """training images of the most frequent class"""
+
+    val_per_class: NonNegativeInt = 0
+    """validation images a class; 0: no validation split"""
+
+    test_per_class: PositiveInt
+    """test images a class"""
+
+    order: Literal["random", "size"] = "random"
+    """which classes are frequent: by the seed, or those with the most images"""
+
+    seed: NonNegativeInt = 0
+    """of the order of classes and of the images"""
+
+
+class CifarLists(Section):
+    """CIFAR-100-LT: counts int(500 * (1 / imbalance_factor) ** (c / 99)), balanced test split."""
+
+    folder: ConfigPath
+    """holds cifar-100-python, as torchvision downloads it"""
+
+    imbalance_factor: float = Field(default=100.0, ge=1.0, le=500.0)
+    """500 over the images of the rarest class: 10, 50 and 100 are usual"""
+
+    seed: NonNegativeInt = 0
+    """of the images"""
+
+
+class ListSource(Section):
+    """What the lists of a dataset are made from: exactly one of the three."""
+
+    table: TableLists | None = None
+    """a table of images"""
+
+    folder: FolderLists | None = None
+    """a folder of images a class, with a long tail that you choose"""
+
+    cifar100: CifarLists | None = None
+    """CIFAR-100-LT"""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "ListSource":
+        if sum(value is not None for value in (self.table, self.folder, self.cifar100)) != 1:
+            raise ValueError("give exactly one of table, folder, cifar100")
+        return self
+
+
+class CorpusSample(Section):
+    """A corpus drawn from an image list with a prior of your choice."""
+
+    list: ConfigPath
+    """image list to draw from"""
+
+    class_names: ConfigPath
+    """its class names, one a line"""
+
+    size: PositiveInt
+    """images in the corpus; images of a class with too few are repeated"""
+
+    long_tail: LongTail = LongTail()
+    """prior of the corpus"""
+
+    correlation: float = Field(default=0.0, ge=0.0, le=1.0)
+    """rank correlation of the priors of corpora with the same `order_seed`, in expectation"""
+
+    order_seed: NonNegativeInt = 0
+    """of the order of classes that corpora share"""
+
+    seed: NonNegativeInt = 0
+    """of this corpus"""

@@ -1,0 +1,32 @@
+"""Stage make-lists: image lists and class names of a dataset; images are not touched."""
+
+from dualtail.datasets.make_lists import (
+    lists_from_cifar100,
+    lists_from_folder,
+    lists_from_table,
+    write_archive,
+)
+from dualtail.files import write_text
+from dualtail.jobs import ListsJob
+from dualtail.stages.progress import log_line
+
+
+def run(job: ListsJob) -> None:
+    """Write <split>.txt and classnames.txt, and images.zip where the source has no image files.
+
+    Raises:
+        UserError: a source that cannot be read, or has too few images.
+    """
+    source = job.source
+    if source.table is not None:
+        lists = lists_from_table(source.table)
+    elif source.folder is not None:
+        lists = lists_from_folder(source.folder)
+    else:
+        assert source.cifar100 is not None
+        lists = lists_from_cifar100(source.cifar100)
+        write_archive(job.out / "images.zip", lists.arrays)
+    for split, rows in lists.splits.items():
+        write_text(job.out / f"{split}.txt", "".join(f"{name} {label}\n" for name, label in rows))
+        log_line(f"{job.out / split}.txt: {len(rows):,} images")
+    write_text(job.out / "classnames.txt", "".join(f"{name}\n" for name in lists.class_names))

@@ -1,0 +1,135 @@
+"""Checking datasets: every kind of trouble is found, named and counted; the official lists pass."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dualtail.datasets.check import DatasetCheck, check_dataset, group_sizes
+from dualtail.datasets.known_lists import known_lists, official_list
+from dualtail.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    (tmp_path / "train.txt").write_text("a.jpg 0\nb.jpg 1\nc.jpg 1\n")
+    (tmp_path / "test.txt").write_text("d.jpg 0\ne.jpg 1\n")
+    for name in "abcde":
+        (tmp_path / f"{name}.jpg").write_text("never opened")
+    return tmp_path
+
+
+def check(folder: Path, official: str = "") -> DatasetCheck:
+    splits = {s: (folder / f"{s}.txt", folder) for s in ("train", "test")}
+    return check_dataset(folder / "names.txt", "lines", "corrected", splits, official)
+
+
+def test_a_whole_dataset_has_no_problem(folder: Path) -> None:
+    found = check(folder)
+    assert found.problems == []
+    assert found.names == ["cat", "dog"]
+    assert any("3 images, 2 to 1 a class" in fact for fact in found.facts)
+    assert any("0 / 0 / 2 classes" in fact for fact in found.facts)
+    found.refuse()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("train.txt", None, r"train\.txt: no such train list"),
+        ("train.txt", "", "empty image list"),
+        ("names.txt", None, r"names\.txt: cannot be read"),
+        ("names.txt", "cat\n", r"line 2: b\.jpg: label 1 is outside 0\.\.0 \(1 class names\)"),
+        ("names.txt", "cat\ndog\nowl\n", r"1 of 3 classes without a training image: 2 \(owl\)"),
+        ("test.txt", "d.jpg 0\ne.jpg 2\n", r"line 2: e\.jpg: label 2 is outside"),
+        ("e.jpg", None, r"test\.txt line 2: e\.jpg: not in .* \(1 of 2 images missing\)"),
+    ],
+)
+def test_what_is_wrong_is_named(folder: Path, file: str, text: str | None, message: str) -> None:
+    if text is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(text)
+    found = check(folder)
+    with pytest.raises(UserError, match=message):
+        found.refuse()
+
+
+def test_all_problems_are_collected_and_counted(folder: Path) -> None:
+    (folder / "a.jpg").unlink()
+    (folder / "d.jpg").unlink()
+    found = check(folder)
+    assert len(found.problems) == 2
+    with pytest.raises(UserError, match=r"and 1 more: `dualtail check-data CONFIG`"):
+        found.refuse()
+
+
+def test_images_in_two_splits_are_reported_but_allowed(folder: Path) -> None:
+    (folder / "test.txt").write_text("a.jpg 0\nd.jpg 0\nd.jpg 0\ne.jpg 1\n")
+    found = check(folder)
+    assert found.problems == []
+    notes = [fact for fact in found.facts if fact.startswith("note")]
+    assert len(notes) == 2
+    assert "test: 1 lines repeat an image" in notes[0]
+    assert "1 images are in train and test, e.g. a.jpg" in notes[1]
+
+
+def test_another_list_is_not_the_official_one(folder: Path) -> None:
+    found = check(folder, "places365_lt")
+    text = "\n".join(found.problems)
+    assert "not the official Places_LT_train.txt" in text
+    assert "3 images of 2 classes, expected 62,500 of 365" in text
+    assert "have 0 / 0 / 2 classes, expected 131 / 163 / 71" in text
+    splits = {s: (folder / f"{s}.txt", folder) for s in ("train", "test")}
+    splits["val"] = splits["test"]
+    found = check_dataset(folder / "names.txt", "lines", "corrected", splits, "inat2018")
+    assert any("inat2018 has no official val list" in problem for problem in found.problems)
+
+
+def test_group_borders() -> None:
+    assert group_sizes(np.array([101, 100, 20, 19])) == (1, 2, 1)
+
+
+def test_the_table_of_official_lists_agrees_with_the_reference(shared: Path) -> None:
+    path = shared / "data/splits/expected_official_hashes.json"
+    seen = 0
+    for known in known_lists():
+        entry = json.loads(path.read_text()).get(known.file.removesuffix(".txt"))
+        if entry is not None:
+            seen += 1
+            assert (known.bytes, known.sha256) == (entry["bytes"], entry["sha256"])
+            assert entry.get("lines", known.images) == known.images
+        assert known.groups is None or sum(known.groups) == known.classes
+    assert seen == 5
+    counts = json.loads((shared / "data/splits/ImageNet_LT/cls_num_list_train.json").read_text())
+    train = official_list("imagenet_lt", "train")
+    assert train is not None
+    assert group_sizes(np.array(counts)) == train.groups
+    assert (sum(counts), max(counts), min(counts)) == (115_846, train.largest, train.smallest)
+
+
+def test_the_real_places_lists_are_official_and_their_images_missing(
+    shared: Path, tmp_path: Path
+) -> None:
+    folder = shared / "data/splits/Places_LT"
+    splits = {s: (folder / f"Places_LT_{s}.txt.gz", tmp_path) for s in ("train", "val", "test")}
+    found = check_dataset(folder / "classnames.txt", "folders", "corrected", splits, "places365_lt")
+    facts = "\n".join(found.facts)
+    for split in splits:
+        assert f"{split}: is the official list Places_LT_{split}.txt" in facts
+    assert "4,980 to 5 a class" in facts
+    assert "131 / 163 / 71 classes" in facts
+    assert len(found.problems) == 3
+    assert "(62,500 of 62,500 images missing); the OLTR release" in found.problems[0]
+
+
+def test_a_truncated_official_list_is_recognized(shared: Path, tmp_path: Path) -> None:
+    source = shared / "data/splits/Places_LT"
+    text = gzip.decompress((source / "Places_LT_train.txt.gz").read_bytes()).decode()
+    (tmp_path / "train.txt").write_text(text[:1_000_000].rsplit("\n", 1)[0] + "\n")
+    splits = {"train": (tmp_path / "train.txt", tmp_path)}
+    found = check_dataset(source / "classnames.txt", "folders", "corrected", splits, "places365_lt")
+    assert any("truncated at 999," in problem for problem in found.problems)
