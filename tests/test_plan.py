@@ -225,3 +225,26 @@ def test_corpora_are_drawn_from_lists(root: Path) -> None:
     assert [job.list.as_posix() for job in jobs] == [
         plan.corpus_inputs(member)[0] for member in plan.members
     ]
+
+
+def test_a_users_own_loss_and_descriptors_are_inputs(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    code, texts = tmp_path / "own.py", tmp_path / "texts.json"
+    code.write_text("class Own: pass\n")
+    values["losses"]["own"] = {"method": f"{code}:Own", "options": {"power": 2}}
+    values["study"]["losses"] = ["ce", "la", "own"]
+    values["prompts"]["described"] = {"descriptors": str(texts)}
+    values["foundation"]["clip"]["prompts"] = "described"
+    values["jobs"]["tune"] = "all"
+    plan = plan_of(values)
+    before = plan.code("tune")
+    code.write_text("class Own: x = 1\n")
+    assert plan_of(values).code("tune") != before
+    job = plan.tune_job(plan.bundle("tune"))
+    own = {(t.loss, t.loss_method, str(t.loss_options)) for t in job.tasks if t.loss == "own"}
+    assert own == {("own", f"{code}:Own", "{'power': 2}")}
+    assert read_job(TuneJob, as_json(job)) == job
+    assert texts.as_posix() in plan.zero_shot_inputs(["clip", "openclip"])
+    assert texts.as_posix() not in plan.zero_shot_inputs(["openclip"])
+    assert texts.as_posix() in plan.tune_inputs(plan.bundle("tune"))
