@@ -109,3 +109,14 @@ print(sorted(p.name for p in folder.iterdir()))
     assert "out: cannot be written" in shown
     assert "File too large" in shown
     assert "['a.png']" in shown
+
+
+def test_a_writer_that_replaces_the_file_leaves_it_readable(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with atomic_path(tmp_path / "a.bin") as temporary:
+            temporary.unlink()
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o644

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dualtail.datasets.image_list import ImageList, read_class_names
+from dualtail.datasets.class_names import read_class_names
+from dualtail.datasets.image_list import ImageList
 from dualtail.errors import UserError
 
 SUFFIXES = frozenset(

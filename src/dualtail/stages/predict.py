@@ -7,13 +7,15 @@ from typing import Literal
 import numpy as np
 import torch
 
+from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.decoded_images import DecodedImages
 from dualtail.datasets.image_folder import read_image_folder
-from dualtail.datasets.image_list import ImageList, read_class_names, read_image_list
+from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.datasets.images import ImageStore
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
@@ -22,6 +24,7 @@ from dualtail.stages.zero_shot import model_record
 from dualtail.tuning.adapter_file import load_adapter
 from dualtail.tuning.inference import predict
 from dualtail.tuning.tuned_model import DTYPES
+from dualtail.tuning.views import Views
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -83,7 +86,9 @@ def predict_images(
     foundation, weights_hash = load_named(spec)
     foundation = foundation.to(best_device())
     if adapter is None:
-        text = text_features(foundation, tokenizer_of(spec), data.class_names, spec.templates)
+        text = text_features(
+            foundation, tokenizer_of(spec), class_texts(spec.templates, data.class_names)
+        )
         model: torch.nn.Module = ZeroShotModel(foundation, text, DTYPES[precision])
         tuning = {}
     else:
@@ -105,7 +110,7 @@ def predict_images(
         predictions = predict(
             model.to(best_device()),
             DecodedImages(data.images, store, spec.transform.resize, threads),
-            size=(side, side),
+            views=Views(spec.transform.views, (side, side), spec.transform.random_views),
             mean=spec.transform.mean,
             std=spec.transform.std,
             batch_size=64,
