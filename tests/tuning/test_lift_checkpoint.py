@@ -122,7 +122,7 @@ def test_half_precision_and_wrapped_checkpoints_are_read(tmp_path, make_visual) 
     path = save(tmp_path / "c.pth.tar", {f"module.{k}": v.half() for k, v in tuner.items()})
     adapter = read_lift_checkpoint(path)
     assert adapter.method == "adaptformer"
-    assert adapter.options.model_dump() == {"bottleneck": 4, "scale": 1.0}
+    assert adapter.options.model_dump() == {"blocks": "all", "bottleneck": 4, "scale": 1.0}
     expected = tuner["adaptformer_list.2.up_proj.bias"].half().float()
     assert torch.equal(adapter.peft["adapters.2.up.bias"], expected)
 

@@ -158,7 +158,7 @@ def split_folder(
                 f"are wanted, {len(own)} are there; lower `largest`, or set `order: size`"
             )
         order = np.random.default_rng([seed, 3, label]).permutation(len(own))[:wanted]
-        names = [own[i] for i in order.tolist()]
+        names = [own[int(i)] for i in order]
         for split, part in (
             ("test", names[:test]),
             ("val", names[test : test + val]),
