@@ -1,9 +1,16 @@
-"""A low-rank map beside a frozen linear layer."""
+"""A low-rank map beside a frozen linear layer, and what methods made of such maps share."""
 
 import math
+from abc import abstractmethod
 
 import torch
+from open_clip.transformer import VisionTransformer
 from torch import nn
+
+from dualtail.tuning.backbone import BackboneShape
+from dualtail.tuning.peft.bottleneck import bottleneck_width
+from dualtail.tuning.peft.method import PeftMethod
+from dualtail.tuning.settings import LoraOptions
 
 
 class LowRank(nn.Module):
@@ -33,3 +40,31 @@ class LowRank(nn.Module):
         self, _module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor
     ) -> torch.Tensor:
         return output + self(args[0])
+
+
+class LowRankMethod(PeftMethod):
+    """Low-rank maps in every block; a method says where, by `block_maps`."""
+
+    Options = LoraOptions
+
+    def __init__(
+        self,
+        shape: BackboneShape,
+        n_classes: int,
+        options: LoraOptions,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(shape, n_classes, options, generator)
+        rank = bottleneck_width(options.rank, n_classes, shape.layers)
+        self.blocks = nn.ModuleList(
+            self.block_maps(shape, rank, generator) for _ in shape.last_blocks(options.blocks)
+        )
+
+    @staticmethod
+    @abstractmethod
+    def block_maps(shape: BackboneShape, rank: int, generator: torch.Generator) -> nn.Module:
+        """Make one block's maps: a module with `attach(block)`."""
+
+    def attach(self, visual: VisionTransformer) -> None:
+        for maps, block in self.pair_with_last_blocks(self.blocks, visual):
+            maps.attach(block)  # type: ignore[operator]
