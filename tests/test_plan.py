@@ -16,6 +16,7 @@ from dualtail.plan import Plan, as_json
 def values(root: Path) -> dict[str, Any]:
     values = yaml.safe_load((root / "config.yaml").read_text())
     values["study"]["datasets"] = ["world_objects", "world_places"]
+    values["datasets"]["world_places"]["reordered"] = None
     return values
 
 
@@ -159,7 +160,10 @@ def test_only_the_code_of_the_methods_in_use_counts(
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
     assert (plan_of(values).paper.tables, plan_of(values).paper.left_out()) == (
         [1, 2, 3, 8, 9, 10, 11, 12, 14],
-        [],
+        [
+            "table 13 is left out: it needs reordered in the entry of one of study.datasets",
+            "figure 7 is left out: it needs reordered in the entry of one of study.datasets",
+        ],
     )
     values["study"]["members"] = ["clip"]
     plan = plan_of(values)
@@ -335,3 +339,24 @@ def test_the_default_run_estimates_q_of_species_on_their_training_split(root: Pa
 def test_a_variant_that_is_in_the_study_is_no_variant(values: dict[str, Any]) -> None:
     values["study"]["variants"] = [{"losses": ["la"], "seeds": [0, 1]}]
     assert [name for _, _, name in plan_of(values).tuning.variants] == ["adaptformer-la-1"] * 2
+
+
+def test_re_ordered_training_sets_have_their_parents_test_split_and_prior(root: Path) -> None:
+    plan = plan_of(yaml.safe_load((root / "config.yaml").read_text()))
+    name = "world_places.reverse.2"
+    assert plan.scope.reordered[name] == ("reverse", 2)
+    assert len(plan.scope.reordered) == 9
+    (task,) = plan.tuning.tune_job([(name, "clip", "adaptformer-la-0")]).tasks
+    assert (
+        task.train_pack.as_posix()
+        == "results/world/packs/world_places.reverse.2/train_32px.safetensors"
+    )
+    assert [d.pack.as_posix() for d in task.dumps] == [
+        "results/world/packs/world_places/test_32px.safetensors"
+    ]
+    assert plan.dumps.all_dumps(name, "test") == [task.dumps[0].out.as_posix()]
+    assert plan.dumps.validation_dumps(name) == plan.dumps.combined_dumps(name, "test") == []
+    job = plan.reordered.reorder_job()
+    assert job.prior.as_posix() == "results/world/priors/world_places/clip.csv"
+    assert len({entry.out for entry in job.lists}) == 9
+    assert name not in plan.scope.datasets
