@@ -168,6 +168,9 @@ class CombineFusion(Section):
 
     dumps: list[Path]
     mode: str
+    method: str
+    options: dict[str, Any]
+    weights: list[float] | None
     out: Path
 
 

@@ -27,7 +27,9 @@ for KIND in PLAN.tuning.tune_kinds:
             settings=lambda wildcards: as_json(
                 PLAN.tuning.tune_job(PLAN.scope.bundled(wildcards, "tune"))
             ),
-            code=PLAN.code("tune"),
+            code=lambda wildcards: PLAN.code(
+                "tune", PLAN.scope.bundled(wildcards, "tune").tunings
+            ),
         message:
             "Tuning"
         shell:

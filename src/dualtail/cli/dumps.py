@@ -147,22 +147,31 @@ def adjust(
 @click.argument("dumps", nargs=-1, required=True, type=INPUT)
 @click.option(
     "--mode",
-    type=click.Choice(["logits", "probabilities"]),
     default="logits",
     show_default=True,
-    help="What is averaged: logits (the authors' release) or probabilities (Eq. 7).",
+    help="What is averaged: logits (the authors' release) or probabilities (Eq. 7); or a rule of your "
+    "own, path/to/file.py:Class.",
 )
+@click.option("--options", default="{}", help="Options of your own rule, as JSON.")
 @click.option("--weights", help="P(c) of each dump, e.g. 0.5,0.3,0.2; equal if not given.")
 @OUT
-def fuse(dumps: tuple[Path, ...], mode: str, weights: str | None, out: Path) -> None:
+def fuse(dumps: tuple[Path, ...], mode: str, options: str, weights: str | None, out: Path) -> None:
     """Fuse the outputs of several models on the same images (backdoor adjustment, Eq. 7)."""
+    import json
+
     from dualtail.stages.fuse import run
 
+    try:
+        parsed = json.loads(options)
+    except json.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise click.UsageError(f"--options {options!r}: not a JSON object")
     try:
         values = None if weights is None else [float(part) for part in weights.split(",")]
     except ValueError:
         raise click.UsageError(f"--weights {weights!r}: numbers with commas between them") from None
-    run(dumps, mode, values, out)
+    run(dumps, mode, parsed, values, out)
 
 
 @click.command("score")

@@ -192,7 +192,7 @@ def test_classes_without_images_are_named_at_once():
     ("name", "counts", "complaint"),
     [
         ("lla", [1, 2], "did you mean 'la'"),
-        ("xyz", [1, 2], "known are ce, la, bs, focal, ldam, cb, grw, lade"),
+        ("xyz", [1, 2], "known: ce, la, bs, focal, ldam, cb, grw, lade"),
         ("la", [1, -2], ">= 0"),
         ("ce", [0, 0], "at least one image"),
         ("la", [1.0, float("nan")], ">= 0"),
