@@ -330,3 +330,24 @@ def test_a_users_own_loss_and_descriptors_are_inputs(
     assert texts.as_posix() in plan.foundation.zero_shot_inputs(["clip", "openclip"])
     assert texts.as_posix() not in plan.foundation.zero_shot_inputs(["openclip"])
     assert texts.as_posix() in plan.tuning.tune_inputs(plan.scope.bundle("tune"))
+
+
+def test_cifar_at_three_ratios_has_the_groups_of_one(root: Path) -> None:
+    from dualtail.config_document import read_config
+
+    plan = Plan(read_config([root / "config.yaml", root / "config/cifar100.yaml"]))
+    plan.check()
+    sources = [plan.data.lists_job(dataset).source.cifar100 for dataset in plan.scope.datasets]
+    assert [source.imbalance_factor for source in sources if source] == [100, 50, 10]
+    for dataset in plan.scope.datasets:
+        (counts,) = plan.scores.group_counts(dataset)
+        assert counts in plan.data.made_files(dataset)
+        assert plan.scope.splits_of(dataset) == ("train", "test")
+
+
+def test_groups_go_by_training_counts_unless_a_file_is_named(values: dict[str, Any]) -> None:
+    assert plan_of(values).scores.group_counts("world_places") == []
+    values["datasets"]["world_places"]["group_counts"] = "other.csv"
+    assert plan_of(values).scores.group_counts("world_places") == [
+        "data/world/world_places/other.csv"
+    ]

@@ -104,6 +104,10 @@ class DatasetEntry(Section):
     prior_split: Literal["val", "test"] | None = None
     """split on which q is estimated, if not `prior.split`"""
 
+    group_counts: ConfigPath | None = None
+    """CSV with a column `count` a class, under `root`, that makes the D-groups in place of the
+    training counts; `make_lists: {cifar100: ...}` writes group_counts.csv: those of ratio 100, as LIFT"""
+
     tuning: dict[str, Any] = {}
     """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
 

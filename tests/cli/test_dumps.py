@@ -290,3 +290,22 @@ def test_fusing_with_a_rule_of_ones_own(run: Run, arrays: Path) -> None:
         assert message in run(*base, *mode, fails=True).output
     unknown = run(*base, "--mode", "logit", fails=True).output
     assert "unknown fusion rule 'logit', did you mean 'logits'?" in unknown
+
+
+def test_groups_by_other_counts_than_those_of_training(run: Run, arrays: Path) -> None:
+    import_arrays(run)
+    Path("groups.csv").write_text("count\n200\n5\n5\n5\n")
+    base = ["score", "dump.safetensors", "--train-counts", "counts.csv", "--bootstrap", "5"]
+    run(*base, "--out", "own.csv")
+    run(*base, "--group-counts", "groups.csv", "--class-scores", "c.csv", "--out", "other.csv")
+    sizes = []
+    for name in ("own.csv", "other.csv"):
+        scores = pd.read_csv(name, keep_default_na=False)
+        rows = scores[(scores["scheme"] == "D") & (scores["metric"] == "accuracy")]
+        found = dict(zip(rows["group"], rows["n_classes"], strict=True))
+        sizes.append([int(found.get(g, 0)) for g in ("D-Many", "D-Medium", "D-Few")])
+    assert sizes == [[1, 2, 1], [1, 0, 3]]
+    assert pd.read_csv("c.csv")["train_count"].tolist() == [200, 50, 30, 5]
+    Path("groups.csv").write_text("count\n200\n5\n")
+    message = run(*base, "--group-counts", "groups.csv", "--out", "x.csv", fails=True).output
+    assert "groups.csv: 2 classes, expected 4" in message

@@ -183,6 +183,11 @@ def fuse(dumps: tuple[Path, ...], mode: str, options: str, weights: str | None, 
     help="Dump on the validation split, fits the temperature; one for each model.",
 )
 @click.option("--train-counts", type=INPUT, help="CSV with a column count a class: D-groups.")
+@click.option(
+    "--group-counts",
+    type=INPUT,
+    help="CSV with a column count a class: D-groups in place of --train-counts.",
+)
 @click.option("--prior", type=INPUT, help="CSV of q: P-groups.")
 @click.option(
     "--p-groups",
@@ -202,6 +207,7 @@ def score(
     dumps: tuple[Path, ...],
     validation: tuple[Path, ...],
     train_counts: Path | None,
+    group_counts: Path | None,
     prior: Path | None,
     p_groups: str,
     many: int,
@@ -226,7 +232,9 @@ def score(
         bootstrap=bootstrap,
         seed=seed,
     )
-    click.echo(run(dumps, validation, train_counts, prior, options, out, class_scores))
+    click.echo(
+        run(dumps, validation, train_counts, group_counts, prior, options, out, class_scores)
+    )
 
 
 VERBS: list[click.Command] = [import_outputs, inspect, prior, adjust, fuse, score]

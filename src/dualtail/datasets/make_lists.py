@@ -21,6 +21,8 @@ from dualtail.datasets.settings import CifarLists, CorpusSample, FolderLists, Ta
 from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
 
+GROUP_FACTOR = 100.0
+"""Imbalance factor of the CIFAR-100-LT whose counts make the D-groups of all."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 
 
@@ -32,6 +34,8 @@ class Lists:
     class_names: list[str]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     """path -> (H, W, 3) uint8 pixels, where there are no image files yet"""
+    group_counts: NDArray[np.int64] | None = None
+    """(C,) counts that make D-groups, if they are not the training counts"""
 
 
 def lists_from_table(settings: TableLists) -> Lists:
@@ -142,7 +146,8 @@ def _numbered(folders: list[Path]) -> str:
 def lists_from_cifar100(settings: CifarLists) -> Lists:
     """CIFAR-100-LT from torchvision's files; nothing is downloaded.
 
-    Images get names `<split>/<class>/<row>.png` after their row in torchvision's order.
+    Images get names `<split>/<class>/<row>.png` after their row in torchvision's order. D-groups are
+    those of ratio 100 at every ratio, as in LIFT: at ratio 10 no class has fewer than 20 images.
 
     Raises:
         UserError: the files are not there, or differ from the official ones.
@@ -172,7 +177,7 @@ def lists_from_cifar100(settings: CifarLists) -> Lists:
             name = f"{split}/{part.classes[labels[row]]}/{row:05d}.png"
             splits[split].append((name, int(labels[row])))
             arrays[name] = part.data[row]
-    return Lists(splits, names, arrays)
+    return Lists(splits, names, arrays, cifar_counts(GROUP_FACTOR))
 
 
 def write_archive(path: Path, arrays: dict[str, np.ndarray]) -> None:

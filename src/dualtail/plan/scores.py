@@ -23,6 +23,11 @@ class ScorePlan:
         )
         return [self.scope.paths.adapter_record(*names) for names in grid]
 
+    def group_counts(self, dataset: str) -> list[str]:
+        """The file that makes a dataset's D-groups, if it is not the training counts."""
+        entry = self.scope.config.datasets[dataset]
+        return [] if entry.group_counts is None else [(entry.root / entry.group_counts).as_posix()]
+
     def score_flags(self) -> str:
         scores = self.scope.config.scores
         return (
