@@ -81,6 +81,7 @@ CONFIG = {
         "members": ["clip", "openclip"],
         "pefts": ["shift"],
         "losses": ["ce", "la", "brier"],
+        "variants": [],
     },
     "datasets": {
         "world_objects": {"root": "data/own/world_objects"},

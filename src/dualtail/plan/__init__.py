@@ -65,6 +65,7 @@ class Plan:
             self.data.made_files(dataset)
         for member in self.scope.members:
             self.foundation.foundation_spec(member)
+        self.tuning.check()
 
     def code(self, verb: str, tunings: Sequence[str] | None = None) -> str:
         """The hash of the code behind one verb, and of what it finds by name in the config.
@@ -94,7 +95,7 @@ class Plan:
             return [(FUSION_RULES, config.fusion.rules[m].method) for m in config.fusion.modes]
         if verb != "tune":
             return []
-        used = [t for t in self.scope.tunings if tunings is None or t.name in tunings]
+        used = [t for t in self.scope.all_tunings if tunings is None or t.name in tunings]
         parts = [(PEFTS, config.pefts[t.peft].method) for t in used]
         parts += [(LOSSES, config.losses[t.loss].method) for t in used]
         return list(dict.fromkeys(parts))
