@@ -5,6 +5,7 @@ an entry with its options in the `settings` module beside the package. A user's 
 `path/to/file.py:Class`. Looking up a name imports only that module; checking one imports nothing.
 """
 
+import ast
 import importlib
 import importlib.util
 from collections.abc import Collection, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dualtail.config_errors import unknown_name
+from dualtail.config_errors import nearest, unknown_name
 from dualtail.errors import UserError
 from dualtail.section import Section
 
@@ -30,18 +31,38 @@ def own_file(name: str) -> Path:
 
 
 def check_name(name: str, known: Collection[str], what: str) -> None:
-    """Check that a part is known, or that its file exists; nothing is imported.
+    """Check that a part is known, or that its file has such a class; nothing is imported.
 
     Raises:
-        UserError: no such part or file.
+        UserError: no such part or file, a file that is not Python, or nothing of that name in it.
     """
     if is_own(name):
-        if not own_file(name).is_file():
-            raise UserError(f"{what} {name!r}: no such file {own_file(name)}")
+        file, attribute = own_file(name), name.rpartition(":")[2]
+        if not file.is_file():
+            raise UserError(f"{what} {name!r}: no such file {file}")
+        classes, others = _names_in(file, f"{what} {name!r}")
+        if attribute not in classes + others:
+            raise UserError(
+                f"{what} {name!r}: {file} has no class {attribute!r}{nearest(attribute, classes)}; "
+                f"it has: {', '.join(classes) or 'none'}"
+            )
     elif name not in known:
         raise UserError(
             f"{unknown_name(name, known, what)}; one of your own is given as path/to/file.py:Class"
         )
+
+
+def _names_in(file: Path, where: str) -> tuple[list[str], list[str]]:
+    """The classes that a source file defines, and the names that it imports or sets."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, SyntaxError, ValueError) as error:
+        raise UserError(f"{where}: {file} is not a readable Python file ({error})") from error
+    nodes = list(ast.walk(tree))
+    classes = [node.name for node in nodes if isinstance(node, ast.ClassDef)]
+    others = [node.id for node in nodes if isinstance(node, ast.Name)]
+    others += [n.asname or n.name for n in nodes if isinstance(n, ast.alias)]
+    return classes, others
 
 
 @dataclass(frozen=True, eq=False)
