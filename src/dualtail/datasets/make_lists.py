@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.long_tail import (
     cifar_counts,
+    cifar_rows,
     class_ranks,
     draw_rows,
     split_folder,
@@ -171,7 +172,7 @@ def lists_from_cifar100(settings: CifarLists) -> Lists:
         labels = np.array(part.targets, dtype=np.int64)
         rows = np.arange(len(labels))
         if split == "train":
-            rows = draw_rows(labels, cifar_counts(settings.imbalance_factor), settings.seed, False)
+            rows = cifar_rows(labels, cifar_counts(settings.imbalance_factor), settings.seed)
         splits[split] = []
         for row in rows.tolist():
             name = f"{split}/{part.classes[labels[row]]}/{row:05d}.png"
