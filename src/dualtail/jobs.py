@@ -190,6 +190,9 @@ class CombineFusion(Section):
 
     dumps: list[Path]
     mode: str
+    method: str
+    options: dict[str, Any]
+    weights: list[float] | None
     out: Path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dualtail.datasets.check import DatasetCheck, check_dataset, group_sizes
+from dualtail.datasets.check import DatasetCheck, check_dataset, check_group_counts, group_sizes
 from dualtail.datasets.known_lists import known_lists, official_list
 from dualtail.errors import UserError
 
@@ -133,3 +133,18 @@ def test_a_truncated_official_list_is_recognized(shared: Path, tmp_path: Path) -
     splits = {"train": (tmp_path / "train.txt", tmp_path)}
     found = check_dataset(source / "classnames.txt", "folders", "corrected", splits, "places365_lt")
     assert any("truncated at 999," in problem for problem in found.problems)
+
+
+def test_counts_for_groups_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text("class_name,count\nowl,101\ncat,100\ndog,19\n")
+    found = DatasetCheck(names=["owl", "cat", "dog"])
+    check_group_counts(path, found)
+    assert (found.facts, found.problems) == ([f"D-groups by {path}: 1 / 1 / 1 classes"], [])
+    for names, message in ((["owl", "cat"], "3 classes, expected 2"), (["a", "b", "c"], "'owl'")):
+        found = DatasetCheck(names=names)
+        check_group_counts(path, found)
+        assert message in found.problems[0]
+    found = DatasetCheck()
+    check_group_counts(tmp_path / "none.csv", found)
+    assert "none.csv: cannot be read" in found.problems[0]

@@ -14,6 +14,7 @@ from dualtail.datasets.images import ImageStore
 from dualtail.datasets.known_lists import official_list, sha256_of
 from dualtail.datasets.settings import NamesFormat, NamesVersion
 from dualtail.datasets.text_file import read_text_file
+from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.errors import UserError
 
 MANY, FEW = 100, 20
@@ -87,6 +88,16 @@ def check_dataset(
             _check_images(found.lists[split], images, help, found)
     _note_duplicates(splits, found)
     return found
+
+
+def check_group_counts(path: Path, found: DatasetCheck) -> None:
+    """Check the counts that make D-groups, against the class names if those could be read."""
+
+    def check() -> None:
+        sizes = group_sizes(read_counts_csv(path, found.names or None))
+        found.facts.append(f"D-groups by {path}: {' / '.join(map(str, sizes))} classes")
+
+    _try(found, check)
 
 
 def _try(found: DatasetCheck, check) -> None:

@@ -22,6 +22,13 @@ class ScorePlan:
             for member, tuning in self.scope.cells(dataset)
         ]
 
+    def group_counts(self, dataset: str) -> list[str]:
+        """The file that makes a dataset's D-groups, if it is not the training counts."""
+        if dataset in self.scope.reordered:
+            return []
+        entry = self.scope.config.datasets[dataset]
+        return [] if entry.group_counts is None else [(entry.root / entry.group_counts).as_posix()]
+
     def score_flags(self) -> str:
         scores = self.scope.config.scores
         return (

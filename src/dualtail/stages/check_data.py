@@ -1,6 +1,6 @@
 """Stage check-data: what is there and what is missing of the datasets of a study."""
 
-from dualtail.datasets.check import check_dataset
+from dualtail.datasets.check import check_dataset, check_group_counts
 from dualtail.plan import Plan
 from dualtail.plan.scope import split_files
 
@@ -35,6 +35,8 @@ def run(plan: Plan) -> tuple[list[str], int]:
             splits,
             entry.official,
         )
+        if entry.group_counts is not None:
+            check_group_counts(entry.root / entry.group_counts, found)
         lines += [f"  {fact}" for fact in found.facts]
         lines += [f"  WRONG  {problem}" for problem in found.problems]
         if not found.problems:
