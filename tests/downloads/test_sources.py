@@ -1,11 +1,12 @@
 """The table of sources."""
 
+import inspect
 import re
 
 import pytest
 
 from dualtail.datasets.known_lists import known_lists
-from dualtail.downloads.sources import find_sources, listing, source_of_file, sources
+from dualtail.downloads.sources import find_sources, listing, source_named, sources
 from dualtail.errors import UserError
 
 
@@ -31,18 +32,19 @@ def test_rows_are_well_formed() -> None:
 
 def test_official_lists_are_those_that_check_data_knows() -> None:
     for known in known_lists():
-        found = source_of_file(known.dataset, known.file)
+        found = source_named(f"{known.dataset}.{known.split}")
         assert found is not None
-        assert found.name == f"{known.dataset}.{known.split}"
-        assert (found.bytes, found.sha256) == (known.bytes, known.sha256)
+        assert (found.file, found.bytes, found.sha256) == (known.file, known.bytes, known.sha256)
 
 
 def test_checksums_are_those_of_torchvision() -> None:
-    from torchvision.datasets import CIFAR100, INaturalist, Places365, imagenet, inaturalist
+    from torchvision.datasets import CIFAR100, Caltech101, imagenet, inaturalist
 
-    assert INaturalist is not None
     (cifar,) = find_sources("cifar100")
     assert (cifar.url, cifar.md5) == (CIFAR100.url, CIFAR100.tgz_md5)
+    (caltech,) = find_sources("caltech101_images")
+    assert caltech.md5 in inspect.getsource(Caltech101)
+    assert caltech.url in inspect.getsource(Caltech101)
     (inat,) = find_sources("inat2018_images")
     assert (inat.url, inat.md5) == (
         inaturalist.DATASET_URLS["2018"],
@@ -51,10 +53,6 @@ def test_checksums_are_those_of_torchvision() -> None:
     for split in ("train", "val"):
         (found,) = find_sources(f"imagenet_images.{split}")
         assert (found.file, found.md5) == imagenet.ARCHIVE_META[split]
-        full = "train-standard" if split == "train" else split
-        for small, name in ((True, "places365_images"), (False, "places365_images_large")):
-            (found,) = find_sources(f"{name}.{split}")
-            assert (found.file, found.md5) == Places365._IMAGES_META[(full, small)]
 
 
 def test_a_group_is_all_its_files() -> None:
@@ -63,7 +61,7 @@ def test_a_group_is_all_its_files() -> None:
         "inat2018.test",
         "inat2018.categories",
     ]
-    assert source_of_file("inat2018", "none.txt") is None
+    assert source_named("inat2018") is None
 
 
 def test_unknown_names_and_the_list() -> None:

@@ -78,10 +78,9 @@ def find_sources(name: str) -> list[Source]:
     return found
 
 
-def source_of_file(group: str, file: str) -> Source | None:
-    """The source in a group whose file has this name, or None."""
-    found = (s for s in sources() if s.name.startswith(f"{group}.") and s.file == file)
-    return next(found, None)
+def source_named(name: str) -> Source | None:
+    """The source of exactly this name, or None."""
+    return next((source for source in sources() if source.name == name), None)
 
 
 def listing() -> list[str]:
@@ -98,4 +97,6 @@ def listing() -> list[str]:
 
 
 def _size(n: int | None) -> str:
-    return "" if n is None else f"{n / 1e6:.1f} MB"
+    if n is None:
+        return ""
+    return f"{n / 1e6:.1f} MB" if n >= 1e6 else f"{n / 1e3:.1f} kB"

@@ -7,11 +7,11 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from tqdm import tqdm
 
@@ -38,6 +38,9 @@ SPARE = 64 << 20
 """Bytes to leave free on the disk."""
 
 
+VerifiedBy = Literal["sha256", "md5", "hub", "lock", "first use"]
+
+
 class Missing(UserError):
     """No place has the file: each said that it is not there, or may not be asked."""
 
@@ -62,7 +65,7 @@ class Fetched:
     path: Path
     bytes: int
     sha256: str
-    verified: str
+    verified: VerifiedBy
     fresh: bool
 
 
@@ -120,6 +123,28 @@ def fetch(
     return Fetched(target, size, sha256, verified, True)
 
 
+def fetch_first(
+    candidates: Sequence[tuple[Source, Path]], *, mirror_first: bool = False
+) -> tuple[Source, Fetched]:
+    """Have the first of several files in place that exists where it should be.
+
+    Args:
+        candidates: Sources, the preferred one first, and where to put each.
+        mirror_first: Begin with mirrors.
+
+    Raises:
+        Missing: none of them exists.
+        UserError: see `fetch`.
+    """
+    for number, (source, target) in enumerate(candidates, 1):
+        try:
+            return source, fetch(source, target, mirror_first=mirror_first)
+        except Missing:
+            if number == len(candidates):
+                raise
+    raise ValueError("no candidates")
+
+
 def _already_there(source: Source, target: Path) -> Fetched:
     if not target.is_file():
         raise UserError(f"{target}: is not a file; choose another folder with --to")
@@ -137,9 +162,14 @@ def _already_there(source: Source, target: Path) -> Fetched:
     return Fetched(target, found.bytes, found.sha256, verified, False)
 
 
-def _verified_by(source: Source, declared: str, locked: str = "") -> str:
-    by = {"sha256": source.sha256, "md5": source.md5, "hub": declared, "lock": locked}
-    return next((how for how, value in by.items() if value), "first use")
+def _verified_by(source: Source, declared: str, locked: str = "") -> VerifiedBy:
+    by: list[tuple[VerifiedBy, str]] = [
+        ("sha256", source.sha256),
+        ("md5", source.md5),
+        ("hub", declared),
+        ("lock", locked),
+    ]
+    return next((how for how, value in by if value), "first use")
 
 
 @contextmanager
@@ -158,7 +188,7 @@ def _only_one(part: Path) -> Iterator[None]:
 
 def _from_any_place(
     source: Source, part: Path, mirror_first: bool, sleep: Callable[[float], None]
-) -> tuple[str, int, str]:
+) -> tuple[VerifiedBy, int, str]:
     """Try the places in order; returns how it was verified, its size and SHA-256."""
     places = deque(source.urls(mirror_first))
     problems: list[str] = []
@@ -192,7 +222,7 @@ def _from_any_place(
 
 def _from_place(
     source: Source, url: str, part: Path, sleep: Callable[[float], None]
-) -> tuple[str, int, str]:
+) -> tuple[VerifiedBy, int, str]:
     failures, furthest = 0, _size(part)
     while True:
         try:

@@ -1,6 +1,7 @@
 """Stage check-data: what is there and what is missing of the datasets of a study."""
 
 from dualtail.datasets.check import check_dataset
+from dualtail.datasets.how_to_get import get_cifar100
 from dualtail.plan import Plan
 from dualtail.plan.scope import split_files
 
@@ -25,7 +26,9 @@ def run(plan: Plan) -> tuple[list[str], int]:
         if made and not all(path.is_file() for path, _ in splits.values()):
             absent = [path for path in plan.data.list_source_paths(dataset) if not path.exists()]
             lines.append("  lists are made by the run, not yet there")
-            lines += [f"  WRONG  {path}: no such file or folder" for path in absent]
+            source = entry.make_lists.cifar100 if entry.make_lists else None
+            advice = f"; {get_cifar100(source.folder)}" if source else ""
+            lines += [f"  WRONG  {path}: no such file or folder{advice}" for path in absent]
             problems += len(absent)
             continue
         found = check_dataset(
