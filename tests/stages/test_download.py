@@ -167,9 +167,54 @@ def test_a_hub_id_brings_its_config_and_a_revision(server: Any, hub: Path) -> No
     assert (hub / "me--model@v2--open_clip_model.safetensors").is_file()
     server.headers.clear()
     server.files["/me/model/resolve/main/open_clip_model.safetensors"] = weights()
-    server.files["/me/model/resolve/main/open_clip_config.json"] = b"{}"
-    assert run("download", "hf-hub:me/model").exit_code == 0
-    assert (hub / "me--model--open_clip_config.json").read_bytes() == b"{}"
+    server.files["/me/model/resolve/main/open_clip_config.json"] = (
+        b'{"model_cfg": {"text_cfg": {"hf_tokenizer_name": "us/words"}}}'
+    )
+    server.files["/us/words/resolve/main/tokenizer.json"] = b"{}"
+    result = run("download", "hf-hub:me/model")
+    assert result.exit_code == 0, result.output
+    assert (hub / "me--model--open_clip_config.json").is_file()
+    assert (hub / "tokenizers/us--words/tokenizer.json").read_bytes() == b"{}"
+    server.files["/me/model/resolve/main/open_clip_config.json"] = b"[]"
+    (hub / "me--model--open_clip_config.json").unlink()
+    (hub / "me--model--open_clip_config.json.sha256").unlink()
+    assert "is not a config of open_clip" in run("download", "hf-hub:me/model").output
+
+
+def test_a_tokenizer_of_the_hub_comes_with_the_weights_and_is_used(
+    server: Any, hub: Path, tmp_path: Path
+) -> None:
+    """SigLIP's text tower has one; CLIP's own comes with open_clip."""
+    pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from dualtail.config import Transform
+    from dualtail.errors import UserError
+    from dualtail.foundation.loading import tokenizer_of
+    from dualtail.foundation.spec import FoundationSpec
+
+    spec = FoundationSpec(
+        member="siglip",
+        architecture="ViT-B-16-SigLIP",
+        tag="webli",
+        transform=Transform(resize=256, crop=224),
+        templates=["a photo of a {}."],
+    )
+    with pytest.raises(UserError, match=r"dualtail download ViT-B-16-SigLIP,webli` fetches it \("):
+        tokenizer_of(spec)
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "a": 2, "cat": 3}, "[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    repository = "/timm/ViT-B-16-SigLIP/resolve/main/"
+    server.files[repository + "open_clip_model.safetensors"] = weights()
+    server.files[repository + "tokenizer.json"] = words.to_str().encode()
+    server.files[repository + "tokenizer_config.json"] = json.dumps(
+        {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}
+    ).encode()
+    result = run("download", "ViT-B-16-SigLIP,webli")
+    assert result.exit_code == 0, result.output
+    tokens = tokenizer_of(spec)(["a cat", "A dog"])
+    assert tokens.shape == (2, 64)
+    assert tokens[:, :3].tolist() == [[2, 3, 0], [2, 1, 0]]
 
 
 @pytest.fixture
@@ -275,6 +320,7 @@ def test_a_run_downloads_only_if_asked(
 def test_weights_in_the_hubs_own_cache_are_found(
     server: Any, hub: Path, study: list[str], tmp_path: Path
 ) -> None:
+    server.files["/"] = b""  # there is nothing else
     repository = tmp_path / "cache/models--me--model"
     snapshot = repository / "snapshots/0123"
     snapshot.mkdir(parents=True)

@@ -24,6 +24,26 @@ WEIGHTS_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip calls weights on the hub, the preferred one first."""
 
 
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "config.json",
+)
+"""What a tokenizer of the hub is in; all but the first may be missing."""
+
+
+def hub_off() -> None:
+    """Keep open_clip and transformers from using the network: what is missing is an error.
+
+    The variable is read when the hub's library is first imported, which may have been long ago.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import huggingface_hub.constants
+
+    huggingface_hub.constants.HF_HUB_OFFLINE = True
+
+
 @dataclass(frozen=True)
 class HubFile:
     """One file of a repository on the hub."""
@@ -81,7 +101,7 @@ def files_of_tag(architecture: str, tag: str) -> list[HubFile]:
     Raises:
         UserError: open_clip has no such architecture or tag.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    hub_off()
     import open_clip
 
     if architecture not in open_clip.list_models():
@@ -116,6 +136,16 @@ def find_here(files: list[HubFile]) -> tuple[HubFile, Path] | None:
         if isinstance(cached, str):
             return file, Path(cached)
     return None
+
+
+def tokenizer_folder(name: str) -> Path:
+    """Where the downloaded tokenizer of a text tower is; `name` as in open_clip's `hf_tokenizer_name`."""
+    return weights_folder() / "tokenizers" / name.replace("/", "--")
+
+
+def tokenizer_files(name: str) -> list[HubFile]:
+    """The files of a tokenizer on the hub."""
+    return [HubFile(name, file) for file in TOKENIZER_FILES]
 
 
 def trained_with_quickgelu(files: list[HubFile]) -> bool | None:

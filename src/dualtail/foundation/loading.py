@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,8 @@ from dualtail.foundation.hub import (
     files_of_hub_id,
     files_of_tag,
     find_here,
+    hub_off,
+    tokenizer_folder,
     trained_with_quickgelu,
 )
 from dualtail.foundation.spec import FoundationSpec
@@ -38,8 +39,7 @@ def load_foundation(spec: FoundationSpec) -> "tuple[torch.nn.Module, str]":
             recorded, do not fit, are a pickle of objects, or were trained with another activation than
             the architecture has.
     """
-    # Set before open_clip is imported: a missing file is an error here, never a download.
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    hub_off()
     import open_clip
 
     name = register(spec)
@@ -70,11 +70,46 @@ def load_foundation(spec: FoundationSpec) -> "tuple[torch.nn.Module, str]":
 
 
 def tokenizer_of(spec: FoundationSpec) -> Any:
-    """The tokenizer of a model's text tower: list of texts -> (n, context) int64."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    import open_clip
+    """The tokenizer of a model's text tower: list of texts -> (n, context) int64.
 
-    return open_clip.get_tokenizer(register(spec))
+    CLIP's own comes with open_clip; SigLIP and some others have one of the hub.
+
+    Raises:
+        UserError: the tokenizer is not on this machine, or the library that reads it is not installed.
+    """
+    hub_off()
+    import open_clip
+    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+
+    name = register(spec)
+    text = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
+    from_hub = text.get("hf_tokenizer_name", "")
+    if not from_hub:
+        # Not open_clip.get_tokenizer: it would download one for any name with "siglip" in it.
+        return SimpleTokenizer(
+            context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {})
+        )
+    folder = tokenizer_folder(from_hub)
+    try:
+        if folder.is_dir():
+            return HFTokenizer(
+                str(folder),
+                context_length=text.get("context_length", 77),
+                tokenizer_mode=text.get("tokenizer_mode"),
+                **text.get("tokenizer_kwargs", {}),
+            )
+        return open_clip.get_tokenizer(name)
+    except ImportError as error:
+        raise UserError(
+            f"foundation.{spec.member}: {name} needs the tokenizer {from_hub}, which the Python "
+            "package transformers reads: install dualtail[stable-diffusion] or transformers"
+        ) from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(
+            f"foundation.{spec.member}: {name} needs the tokenizer {from_hub}, which is not on this "
+            f"machine or damaged; `dualtail download {download_name(spec)}` fetches it ({reason})"
+        ) from error
 
 
 def check_weights_file(path: Path) -> dict[str, tuple[int, ...]]:
@@ -171,7 +206,7 @@ def hub_files(spec: FoundationSpec) -> list[HubFile]:
 
 def download_name(spec: FoundationSpec) -> str:
     """What `dualtail download` takes for the weights of a model."""
-    return spec.hub or f"{spec.architecture},{spec.tag}"
+    return spec.hub or f"{spec.architecture},{spec.tag or 'TAG'}"
 
 
 def _where(spec: FoundationSpec) -> str:

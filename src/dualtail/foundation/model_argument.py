@@ -5,7 +5,6 @@ architecture.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from dualtail.config import Transform
 from dualtail.config_errors import nearest
 from dualtail.errors import UserError
-from dualtail.foundation.hub import CONFIG_FILE, HUB_PREFIX, files_of_hub_id, find_here
+from dualtail.foundation.hub import CONFIG_FILE, HUB_PREFIX, files_of_hub_id, find_here, hub_off
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.foundation.weights_record import not_here
 
@@ -173,7 +172,7 @@ def _from_open_clip(
     text: str, architecture: str, tag: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """open_clip's config of an architecture, and of a pretrained tag (mean, std)."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # before the import: nothing is ever downloaded
+    hub_off()
     import open_clip
 
     config = open_clip.get_model_config(architecture)

@@ -1,10 +1,12 @@
 """Verb download: named sources, or everything free that a study lacks."""
 
+import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dualtail.datasets.how_to_get import class_names_source, get_images
 from dualtail.downloads.sources import Source, find_sources, source_named
@@ -17,6 +19,8 @@ from dualtail.foundation.hub import (
     files_of_hub_id,
     files_of_tag,
     find_here,
+    tokenizer_files,
+    tokenizer_folder,
     weights_folder,
 )
 from dualtail.foundation.model_argument import PAPER_MODELS
@@ -63,7 +67,8 @@ def wanted_by_name(name: str, folder: Path | None) -> list[Wanted]:
         return [replace(config, optional=True), _weights(files, folder)]
     if "," in model:
         architecture, _, tag = model.partition(",")
-        return [_weights(files_of_tag(architecture, tag), folder)]
+        wanted = _weights(files_of_tag(architecture, tag), folder)
+        return [wanted, *_tokenizer(_text_config(architecture))]
     return [Wanted([source], folder or Path()) for source in find_sources(name)]
 
 
@@ -72,6 +77,34 @@ def _weights(files: list[HubFile], folder: Path | None) -> Wanted:
     into = folder or weights_folder()
     cached = here[1] if here is not None and here[1].parent != into else None
     return Wanted([file.source for file in files], into, cached=cached)
+
+
+def _text_config(architecture: str) -> dict[str, Any]:
+    import open_clip
+
+    return (open_clip.get_model_config(architecture) or {}).get("text_cfg", {})
+
+
+def _tokenizer(text_config: dict[str, Any]) -> list[Wanted]:
+    """The files of a text tower's tokenizer; CLIP's own comes with open_clip."""
+    name = text_config.get("hf_tokenizer_name", "")
+    if not name:
+        return []
+    first, *rest = tokenizer_files(name)
+    folder = tokenizer_folder(name)
+    return [
+        Wanted([first.source], folder, first.file),
+        *(Wanted([file.source], folder, file.file, optional=True) for file in rest),
+    ]
+
+
+def _tokenizer_of_config(path: Path) -> list[Wanted]:
+    """The tokenizer that a model's config on the hub names."""
+    try:
+        text = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
+        return _tokenizer(text)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: is not a config of open_clip") from error
 
 
 def wanted_by_study(plan: "Plan") -> tuple[list[Wanted], list[str]]:
@@ -117,6 +150,8 @@ def wanted_by_study(plan: "Plan") -> tuple[list[Wanted], list[str]]:
         architecture = plan.config.foundation[member].architecture
         name = weights.hub or f"{architecture},{weights.tag}"
         wanted += wanted_by_name(name, None)
+        if weights.hub is not None and not architecture.endswith(".json"):
+            wanted += _tokenizer(_text_config(architecture))
     return wanted, notes
 
 
@@ -131,25 +166,29 @@ def run(wanted: list[Wanted], mirror_first: bool, say: Callable[[str], None]) ->
         terms.setdefault(item.sources[0].terms, []).append(item.sources[0].name)
     for text, names in terms.items():
         say(f"terms of {', '.join(names)}: {text}")
-    for item in wanted:
-        for line in _get(item, mirror_first):
-            say(line)
+    queue = deque(wanted)
+    while queue:
+        item = queue.popleft()
+        path = item.cached or _get(item, mirror_first, say)
+        if item.cached is not None:
+            say(f"{item.sources[0].name}: {item.cached} (was there, in the hub's cache)")
+        if path is not None and path.name.endswith(CONFIG_FILE):
+            queue.extendleft(_tokenizer_of_config(path))
 
 
-def _get(item: Wanted, mirror_first: bool) -> Iterator[str]:
-    if item.cached is not None:
-        yield f"{item.sources[0].name}: {item.cached} (was there, in the hub's cache)"
-        return
+def _get(item: Wanted, mirror_first: bool, say: Callable[[str], None]) -> Path | None:
+    """Fetch one file; returns where it is, None if it is optional and nowhere."""
     places = [(source, item.folder / (item.file or source.file)) for source in item.sources]
     try:
         source, done = fetch_first(places, mirror_first=mirror_first)
     except Missing:
         if item.optional:
-            return
+            return None
         raise
-    yield _line(source, done)
+    say(_line(source, done))
     if source.name in UNPACKED:
-        yield f"  unpacked to {_unpack(done.path, UNPACKED[source.name])}"
+        say(f"  unpacked to {_unpack(done.path, UNPACKED[source.name])}")
+    return done.path
 
 
 def _line(source: Source, done: Fetched) -> str:
