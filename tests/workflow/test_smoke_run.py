@@ -131,7 +131,12 @@ AFTER_TUNING = {"combine", "score", "collect", "tables", "figures", "summary"}
     [
         ("config.yaml", "  lr: 0.1\n", "  lr: 0.05\n", {"tune", "tune_variants"} | AFTER_TUNING),
         ("config.yaml", "few: 20", "few: 10", {"score", "collect", "tables", "figures", "summary"}),
-        ("config/smoke.yaml", "bootstrap: 20\n", "bootstrap: 21\n", {"prior"} | AFTER_TUNING),
+        (
+            "config/smoke.yaml",
+            "bootstrap: 20\n",
+            "bootstrap: 21\n",
+            {"prior", "tune_variants"} | AFTER_TUNING,
+        ),
         (
             "src/dualtail/tuning/losses/ce.py",
             "F.cross_entropy(logits, labels)",
