@@ -379,6 +379,12 @@ def test_a_part_that_is_too_long_is_thrown_away(server: Any, tmp_path: Path) -> 
     assert (tmp_path / "x.bin").read_bytes() == CONTENT
 
 
+def test_nothing_of_a_longer_part_stays(server: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.bin.part").write_bytes(CONTENT + b"old end")
+    get(make_source(server, sha256="", bytes=None), tmp_path / "x.bin")
+    assert (tmp_path / "x.bin").read_bytes() == CONTENT
+
+
 def test_a_garbled_part_is_replaced(server: Any, tmp_path: Path) -> None:
     (tmp_path / "x.bin.part").write_bytes(bytes(1000))
     state = {"url": server.url(), "validator": '"v1"', "total": len(CONTENT)}

@@ -42,7 +42,7 @@ def check_config(files: tuple[Path, ...]) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.pass_context
 def check_data(context: click.Context, files: tuple[Path, ...]) -> None:
-    """Check the datasets of the study in config FILES: lists, hashes, classes, groups, images.
+    """Check the data of the study in config FILES: lists, hashes, classes, groups, images, weights.
 
     Says what is missing and how to get it; the exit code is 1 if anything is wrong.
 

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from dualtail.downloads.sources import Source
 from dualtail.errors import UserError
 from dualtail.files import write_text
@@ -29,9 +31,18 @@ def digests_of(path: Path) -> Digests:
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     size = 0
     try:
-        with path.open("rb") as stream:
+        total = path.stat().st_size
+        # Only an archive takes long enough to need a bar.
+        disable = None if total > 1 << 30 else True
+        with (
+            path.open("rb") as stream,
+            tqdm(
+                total=total, desc=f"hash of {path.name}", unit="B", unit_scale=True, disable=disable
+            ) as bar,
+        ):
             while chunk := stream.read(CHUNK):
                 size += len(chunk)
+                bar.update(len(chunk))
                 sha256.update(chunk)
                 md5.update(chunk)
     except OSError as error:
