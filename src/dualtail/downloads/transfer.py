@@ -169,7 +169,10 @@ def _verified_by(source: Source, declared: str, locked: str = "") -> VerifiedBy:
         ("hub", declared),
         ("lock", locked),
     ]
-    return next((how for how, value in by if value), "first use")
+    for how, value in by:
+        if value:
+            return how
+    return "first use"
 
 
 @contextmanager
