@@ -186,7 +186,9 @@ def _weights_file(spec: FoundationSpec) -> tuple[Path, str]:
         return record.file, record.sha256
     here = find_here(hub_files(spec))
     if here is None:
-        raise UserError(f"{_where(spec)}: {not_here(download_name(spec))}")
+        raise UserError(
+            f"{_where(spec)}: {not_here(download_name(spec))}, or give its file as weights.path"
+        )
     return here[1], read_lock(here[1])
 
 
