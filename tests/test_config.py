@@ -155,7 +155,10 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "foundation.clip.prompts: unknown prompt set 'foto'",
         ),
         ("foundation: {clip: {transform: x}}", "foundation.clip.transform: unknown transform 'x'"),
-        ("foundation: {clip: {weights: {tag: openai}}}", "give exactly one of corpus, path, tag"),
+        (
+            "foundation: {clip: {weights: {tag: openai}}}",
+            "give exactly one of corpus, path, tag, hub",
+        ),
         ("foundation: {clip: {weights: {corpus: clop}}}", "weights.corpus: unknown corpus 'clop'"),
         ("foundation: {clip: {activation: relu}}", "input should be 'native' or 'quickgelu'"),
         ("pefts: {x: {label: X, method: adaptfrmer}}", "unknown PEFT method 'adaptfrmer', did you"),

@@ -24,6 +24,7 @@ from dualtail.config_paths import ConfigPath
 from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
+from dualtail.foundation.hub import HUB_PATTERN
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.registry import check_name, is_own
 from dualtail.section import Section
@@ -156,7 +157,7 @@ class CorpusEntry(Section):
 
 
 class Weights(Section):
-    """Where the weights of a foundation model come from: exactly one of the three."""
+    """Where the weights of a foundation model come from: exactly one of the four."""
 
     corpus: Name | None = None
     """pre-train here, on this entry of `corpora`"""
@@ -165,12 +166,15 @@ class Weights(Section):
     """checkpoint on disk that open_clip can load (safetensors, or a .pt of tensors only)"""
 
     tag: str | None = None
-    """pretrained tag of open_clip, read from the local hub cache"""
+    """pretrained tag of open_clip (`dualtail download ARCHITECTURE,TAG` fetches it)"""
+
+    hub: str | None = Field(default=None, pattern=HUB_PATTERN)
+    """model on the Hugging Face hub, hf-hub:ORGANIZATION/NAME (`dualtail download` takes it too)"""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Weights":
-        if sum(value is not None for value in (self.corpus, self.path, self.tag)) != 1:
-            raise ValueError("give exactly one of corpus, path, tag")
+        if sum(v is not None for v in (self.corpus, self.path, self.tag, self.hub)) != 1:
+            raise ValueError("give exactly one of corpus, path, tag, hub")
         return self
 
 
@@ -461,6 +465,10 @@ class Config(Section):
 
     scores: ScoreSettings = ScoreSettings()
     """groups and intervals"""
+
+    downloads: bool = False
+    """whether a run may download the weights of tags and hub ids that are not on this machine;
+    `dualtail download --all-for` does it beforehand"""
 
     pretraining: PretrainingSettings = PretrainingSettings()
     """training of the small CLIPs on `corpora`"""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dualtail.datasets.how_to_get import get_cifar100
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.long_tail import (
     cifar_counts,
@@ -162,8 +163,8 @@ def lists_from_cifar100(settings: CifarLists) -> Lists:
         }
     except RuntimeError as error:
         raise UserError(
-            f"{settings.folder}: cifar-100-python is missing or damaged; fetch it with "
-            f"`dualtail download-cifar100 {settings.folder}`"
+            f"{settings.folder}: cifar-100-python is missing or damaged; "
+            f"{get_cifar100(settings.folder)}"
         ) from error
     names = [name.replace("_", " ") for name in parts["train"].classes]
     splits: dict[str, list[tuple[str, int]]] = {}

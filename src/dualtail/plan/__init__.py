@@ -114,6 +114,7 @@ STAGES: Mapping[str, str] = {
         "make-lists",
         "draw-corpus",
         "pack",
+        "fetch-weights",
         "pretrain",
         "zero-shot",
         "prior",
