@@ -12,7 +12,13 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from dualtail.config_errors import explain
-from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
+from dualtail.datasets.settings import (
+    CorpusSample,
+    ListSource,
+    NamesFormat,
+    NamesVersion,
+    PackSettings,
+)
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
@@ -68,6 +74,9 @@ class PackSplit(Section):
     list: Path
     images: Path
     side: int
+    whole: bool = False
+    """whole images, for random crops; else central squares"""
+
     out: Path
 
 
@@ -80,6 +89,7 @@ class PackJob(Section):
     names: NamesVersion = "corrected"
     official: str = ""
     splits: list[PackSplit]
+    packs: PackSettings = PackSettings()
     train_counts: Path
 
 

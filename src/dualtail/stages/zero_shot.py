@@ -2,7 +2,7 @@
 
 import torch
 
-from dualtail.datasets.pack import Pack, read_pack
+from dualtail.datasets.pack import PackedLabels, read_pack
 from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.prompts import class_texts, prompt_summary
 from dualtail.foundation.spec import FoundationSpec
@@ -43,7 +43,9 @@ def _dump_one(task: ZeroShotTask, lane: int) -> None:
         write_dump(entry.out, zero_shot, pack, header, task.foundation)
 
 
-def class_features(model: torch.nn.Module, spec: FoundationSpec, pack: Pack) -> torch.Tensor:
+def class_features(
+    model: torch.nn.Module, spec: FoundationSpec, pack: PackedLabels
+) -> torch.Tensor:
     """(C, E) text features of the pack's classes from the model's prompt set."""
     texts = class_texts(spec.templates, pack.header.class_names)
     return text_features(model, tokenizer_of(spec), texts)
