@@ -19,7 +19,13 @@ from pydantic import (
 
 from dualtail.config_errors import NameProblem, known_name, nested
 from dualtail.config_paths import ConfigPath
-from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
+from dualtail.datasets.settings import (
+    CorpusSample,
+    ListSource,
+    NamesFormat,
+    NamesVersion,
+    PackSettings,
+)
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.section import Section
@@ -352,6 +358,9 @@ class Config(Section):
 
     losses: dict[Name, LossEntry] = {name: LossEntry(method=name) for name in LOSS_OPTIONS}
     """losses to tune with"""
+
+    packs: PackSettings = PackSettings()
+    """how training images are packed"""
 
     tuning: TuningSettings = TuningSettings()
     """training of adapters and heads"""

@@ -74,8 +74,8 @@ class PackSplit(Section):
     list: Path
     images: Path
     side: int
-    whole: bool = False
-    """whole images, for random crops; else central squares"""
+    whole: PackSettings | None = None
+    """how whole images are packed, for random crops; null: central squares"""
 
     out: Path
 
@@ -89,7 +89,6 @@ class PackJob(Section):
     names: NamesVersion = "corrected"
     official: str = ""
     splits: list[PackSplit]
-    packs: PackSettings = PackSettings()
     train_counts: Path
 
 

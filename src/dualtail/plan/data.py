@@ -18,6 +18,9 @@ class DataPlan:
 
     def pack_job(self, dataset: str) -> jobs.PackJob:
         entry = self.scope.config.datasets[dataset]
+        config = self.scope.config
+        random_crops = config.tuning_of(dataset).augmentation.crop_scale is not None
+        whole = config.packs if random_crops else None
         return jobs.PackJob(
             dataset=dataset,
             class_names=entry.root / entry.class_names,
@@ -30,6 +33,7 @@ class DataPlan:
                     list=entry.root / files.list,
                     images=(entry.images_root or entry.root) / files.images,
                     side=side,
+                    whole=whole if split == "train" else None,
                     out=Path(self.scope.paths.pack(dataset, split, side)),
                 )
                 for split, files in split_files(entry).items()

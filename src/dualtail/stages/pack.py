@@ -37,8 +37,8 @@ def run(job: PackJob, threads: int) -> None:
                 names,
                 entry.side,
             )
-            if entry.whole:
-                write_whole_pack(*what, job.packs, threads)
-            else:
+            if entry.whole is None:
                 write_pack(*what, threads)
+            else:
+                write_whole_pack(*what, entry.whole, threads)
     write_counts_csv(job.train_counts, names, lists["train"].counts(len(names)))

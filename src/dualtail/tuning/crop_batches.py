@@ -53,7 +53,9 @@ def resize_boxes(
     """Cut a box out of each image and resize it, antialiased bilinear, into `out` (B, 3, *size)."""
     size = (out.shape[2], out.shape[3])
     for k, (row, box) in enumerate(zip(rows, boxes, strict=True)):
-        pixels = box_of(images, row, box).permute(2, 0, 1)[None]
+        # `view` makes it channels last beyond doubt: the kernel takes half the time then.
+        pixels = box_of(images, row, box).contiguous().view(1, box[2], box[3], 3)
+        pixels = pixels.permute(0, 3, 1, 2)
         resized = F.interpolate(pixels, size, mode="bilinear", antialias=True)
         out[k] = (resized.flip(3) if flip[k] else resized)[0]
 
