@@ -6,10 +6,10 @@ Run: python benchmarks/input_pipeline.py FOLDER_OR_ZIP [--enlarge 2]
   one, then stacked: what LIFT's data loader does
 - raw pack, JPEG pack: what the training loop does, to the normalized batch
 
-Every way is one process with one thread; its processor time counts. They run in turns, again and again,
-and the best turn of each is shown, since other work on the machine can only slow one down. "peak" is what a process needs beyond
-its imports, memory-mapped pages included. Pixels are compared on the same boxes of the same
-photographs, in gray levels, with those of the originals.
+Every way is one process with one thread; its processor time counts. They run in turns, again and
+again, and the best turn of each is shown, since other work on the machine can only slow one down.
+"peak" is what a process needs beyond its imports, memory-mapped pages included. Pixels are compared on
+the same boxes of the same photographs, in gray levels, with those of the originals.
 """
 
 import argparse

@@ -260,3 +260,34 @@ def test_a_users_own_loss_and_descriptors_are_inputs(
     assert texts.as_posix() in plan.foundation.zero_shot_inputs(["clip", "openclip"])
     assert texts.as_posix() not in plan.foundation.zero_shot_inputs(["openclip"])
     assert texts.as_posix() in plan.tuning.tune_inputs(plan.scope.bundle("tune"))
+
+
+def test_only_training_splits_that_are_cropped_at_random_are_packed_whole(
+    values: dict[str, Any],
+) -> None:
+    def whole(dataset: str) -> dict[str, Any]:
+        splits = plan_of(values).data.pack_job(dataset).splits
+        return {s.split: s.whole for s in splits}
+
+    assert whole("world_objects") == {"train": None, "val": None, "test": None}
+    values["packs"] = {"format": "jpeg", "jpeg_quality": 80}
+    values["datasets"]["world_places"]["tuning"] = {"augmentation": {"crop_scale": [0.5, 1.0]}}
+    assert whole("world_objects") == {"train": None, "val": None, "test": None}
+    packs = plan_of(values).scope.config.packs
+    assert whole("world_places") == {"train": packs, "val": None, "test": None}
+    assert packs.jpeg_quality == 80
+
+
+@pytest.mark.parametrize(
+    ("packs", "message"),
+    [
+        ({"format": "png"}, r"packs\.format"),
+        ({"jpeg_quality": 100}, r"packs\.jpeg_quality"),
+        ({"raw_limit_gb": -1}, r"packs\.raw_limit_gb"),
+        ({"quality": 90}, r"packs\.quality: unknown key"),
+    ],
+)
+def test_wrong_pack_settings(values: dict[str, Any], packs: dict[str, Any], message: str) -> None:
+    values["packs"] = packs
+    with pytest.raises(UserError, match=message):
+        plan_of(values)

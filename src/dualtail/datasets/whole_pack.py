@@ -54,6 +54,8 @@ class WholePack(PackedLabels):
         height, width = self.sizes[row].tolist()
         if self.header.form == "raw":
             return part.view(height, width, 3)
+        # A third less time than Pillow, and no GIL. Deprecated since torchvision 0.29 in favor of
+        # TorchCodec, which is not a dependency.
         from torchvision.io import ImageReadMode, decode_jpeg
 
         pixels = decode_jpeg(part, mode=ImageReadMode.RGB)
