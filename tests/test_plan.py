@@ -451,3 +451,34 @@ def test_groups_go_by_training_counts_unless_a_file_is_named(values: dict[str, A
     assert plan_of(values).scores.group_counts("world_places") == [
         "data/world/world_places/other.csv"
     ]
+
+
+def test_only_training_splits_that_are_cropped_at_random_are_packed_whole(
+    values: dict[str, Any],
+) -> None:
+    def whole(dataset: str) -> dict[str, Any]:
+        splits = plan_of(values).data.pack_job(dataset).splits
+        return {s.split: s.whole for s in splits}
+
+    assert whole("world_objects") == {"train": None, "val": None, "test": None}
+    values["packs"] = {"format": "jpeg", "jpeg_quality": 80}
+    values["datasets"]["world_places"]["tuning"] = {"augmentation": {"crop_scale": [0.5, 1.0]}}
+    assert whole("world_objects") == {"train": None, "val": None, "test": None}
+    packs = plan_of(values).scope.config.packs
+    assert whole("world_places") == {"train": packs, "val": None, "test": None}
+    assert packs.jpeg_quality == 80
+
+
+@pytest.mark.parametrize(
+    ("packs", "message"),
+    [
+        ({"format": "png"}, r"packs\.format"),
+        ({"jpeg_quality": 100}, r"packs\.jpeg_quality"),
+        ({"raw_limit_gb": -1}, r"packs\.raw_limit_gb"),
+        ({"quality": 90}, r"packs\.quality: unknown key"),
+    ],
+)
+def test_wrong_pack_settings(values: dict[str, Any], packs: dict[str, Any], message: str) -> None:
+    values["packs"] = packs
+    with pytest.raises(UserError, match=message):
+        plan_of(values)

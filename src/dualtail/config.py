@@ -21,7 +21,13 @@ from pydantic import (
 from dualtail.bias.settings import FUSION_OPTIONS
 from dualtail.config_errors import NameProblem, known_name, nested
 from dualtail.config_paths import ConfigPath
-from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
+from dualtail.datasets.settings import (
+    CorpusSample,
+    ListSource,
+    NamesFormat,
+    NamesVersion,
+    PackSettings,
+)
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.hub import HUB_PATTERN
@@ -453,6 +459,9 @@ class Config(Section):
         name: LossEntry(method=name) for name in LOSS_OPTIONS if name != "gla"
     }
     """losses to tune with"""
+
+    packs: PackSettings = PackSettings()
+    """how training images are packed"""
 
     tuning: TuningSettings = TuningSettings()
     """training of adapters and heads"""

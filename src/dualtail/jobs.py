@@ -12,7 +12,14 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from dualtail.config_errors import explain
-from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion, Order
+from dualtail.datasets.settings import (
+    CorpusSample,
+    ListSource,
+    NamesFormat,
+    NamesVersion,
+    Order,
+    PackSettings,
+)
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
@@ -86,6 +93,9 @@ class PackSplit(Section):
     list: Path
     images: Path
     side: int
+    whole: PackSettings | None = None
+    """how whole images are packed, for random crops; null: central squares"""
+
     out: Path
 
 

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from dualtail.bias.prior.table import read_prior_csv, write_prior_csv
+from dualtail.datasets.pack import read_pack
+from dualtail.datasets.whole_pack import WholePack, read_training_pack
 from dualtail.errors import UserError
 from dualtail.jobs import CollectJob, CombineJob, PackJob, PriorRecordFile
 from dualtail.outputs import Outputs, read_outputs, write_outputs
@@ -50,6 +52,16 @@ def make_dataset(folder: Path, train: str) -> PackJob:
 def test_pack_counts_the_training_images(tmp_path: Path) -> None:
     pack.run(make_dataset(tmp_path, "a.png 0\nb.png 1\nc.png 1\na.png 2\n"), 1)
     assert list(pd.read_csv(tmp_path / "out/counts.csv")["count"]) == [1, 2, 1]
+
+
+def test_training_images_are_packed_whole_if_asked(tmp_path: Path) -> None:
+    values = make_dataset(tmp_path, "a.png 0\nb.png 1\nc.png 2\n").model_dump(mode="json")
+    values["splits"][0]["whole"] = {"format": "raw"}
+    pack.run(PackJob.model_validate(values), 1)
+    train = read_training_pack(tmp_path / "out/train.safetensors")
+    assert isinstance(train, WholePack)
+    assert train.sizes.tolist() == [[8, 9]] * 3
+    assert read_pack(tmp_path / "out/test.safetensors").images.shape == (2, 8, 8, 3)
 
 
 @pytest.mark.parametrize(

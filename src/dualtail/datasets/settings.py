@@ -2,7 +2,14 @@
 
 from typing import Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from dualtail.config_paths import ConfigPath
 from dualtail.section import Section
@@ -139,3 +146,19 @@ class CorpusSample(Section):
 
     seed: NonNegativeInt = 0
     """of this corpus"""
+
+
+class PackSettings(Section):
+    """How training images are packed if random crops are cut from them: whole, not enlarged.
+
+    Splits that are evaluated are always raw, and equal to Pillow's path to the byte.
+    """
+
+    format: Literal["auto", "raw", "jpeg"] = "auto"
+    """raw: fastest; jpeg: about a tenth of the room; auto: raw up to `raw_limit_gb`"""
+
+    raw_limit_gb: NonNegativeFloat = 40.0
+    """auto: largest raw pack, in GB, as estimated from a sample of the images"""
+
+    jpeg_quality: int = Field(default=95, ge=1, le=95)
+    """quality of Pillow's JPEG encoder"""

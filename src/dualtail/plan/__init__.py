@@ -47,7 +47,7 @@ class Plan:
         self.tuning = TuningPlan(scope, self.foundation, self.dumps)
         self.bias = BiasPlan(scope, self.data)
         self.scores = ScorePlan(scope)
-        self.reordered = ReorderedPlan(scope)
+        self.reordered = ReorderedPlan(scope, self.data)
         self.paper = PaperPlan(scope, self.world)
 
     @cached_property

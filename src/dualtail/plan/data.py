@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dualtail import jobs
+from dualtail.datasets.settings import PackSettings
 from dualtail.errors import UserError
 from dualtail.plan.scope import SPLITS, Scope, split_files
 
@@ -16,8 +17,14 @@ class DataPlan:
 
     scope: Scope
 
+    def whole_packs(self, dataset: str) -> PackSettings | None:
+        """How the training images of a dataset are packed whole; None: random crops do not need it."""
+        crops = self.scope.config.tuning_of(dataset).augmentation.crop_scale
+        return None if crops is None else self.scope.config.packs
+
     def pack_job(self, dataset: str) -> jobs.PackJob:
         entry = self.scope.config.datasets[dataset]
+        whole = self.whole_packs(dataset)
         return jobs.PackJob(
             dataset=dataset,
             class_names=entry.root / entry.class_names,
@@ -30,6 +37,7 @@ class DataPlan:
                     list=entry.root / files.list,
                     images=(entry.images_root or entry.root) / files.images,
                     side=side,
+                    whole=whole if split == "train" else None,
                     out=Path(self.scope.paths.pack(dataset, split, side)),
                 )
                 for split, files in split_files(entry).items()

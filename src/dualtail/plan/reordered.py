@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dualtail import jobs
 from dualtail.config import ImageListFiles
-from dualtail.plan.data import archive
+from dualtail.plan.data import DataPlan, archive
 from dualtail.plan.scope import Scope
 
 
@@ -14,6 +14,7 @@ class ReorderedPlan:
     """Rules of reordered.smk."""
 
     scope: Scope
+    data: DataPlan
 
     @property
     def dataset(self) -> str:
@@ -77,6 +78,7 @@ class ReorderedPlan:
                     list=Path(self.scope.paths.reordered_list(dataset)),
                     images=(entry.images_root or entry.root) / self.pool.images,
                     side=side,
+                    whole=self.data.whole_packs(self.dataset),
                     out=Path(self.scope.pack(dataset, "train", side)),
                 )
                 for side in self.scope.sides

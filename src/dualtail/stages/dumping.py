@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from dualtail.datasets.pack import Pack
-from dualtail.datasets.packed_images import PackedImages
+from dualtail.datasets.packed_images import evaluation_images
+from dualtail.datasets.whole_pack import WholePack
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 from dualtail.tuning.inference import predict
@@ -21,7 +22,7 @@ def best_device() -> torch.device:
 def write_dump(
     out: Path,
     model: torch.nn.Module,
-    pack: Pack,
+    pack: Pack | WholePack,
     header: OutputsHeader,
     spec: FoundationSpec,
 ) -> None:
@@ -30,7 +31,7 @@ def write_dump(
     side = transform.crop
     predictions = predict(
         model,
-        PackedImages(pack),
+        evaluation_images(pack, transform.resize),
         views=Views(transform.views, (side, side), transform.random_views),
         mean=transform.mean,
         std=transform.std,
