@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dualtail.tuning.linear import FrozenLinear, frozen_linear
+
 
 def attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
@@ -69,7 +71,7 @@ class PackedAttention(nn.Module):
         super().__init__()
         self.num_heads = attention.num_heads
         self.in_proj_weight, self.in_proj_bias = attention.in_proj_weight, attention.in_proj_bias
-        self.out_proj = attention.out_proj
+        self.out_proj: nn.Module = attention.out_proj
 
     def forward(
         self,
@@ -83,15 +85,15 @@ class PackedAttention(nn.Module):
         assert not need_weights
         weight, bias, width = self.in_proj_weight, self.in_proj_bias, query.shape[2]
         if query is key and key is value:
-            q, k, v = self._heads(F.linear(query, weight, bias), 3)
+            q, k, v = self._heads(frozen_linear(query, weight, bias), 3)
         else:
-            (q,) = self._heads(F.linear(query, weight[:width], bias[:width]), 1)
+            (q,) = self._heads(frozen_linear(query, weight[:width], bias[:width]), 1)
             if key is value:
-                k, v = self._heads(F.linear(key, weight[width:], bias[width:]), 2)
+                k, v = self._heads(frozen_linear(key, weight[width:], bias[width:]), 2)
             else:
                 middle = slice(width, 2 * width)
-                (k,) = self._heads(F.linear(key, weight[middle], bias[middle]), 1)
-                (v,) = self._heads(F.linear(value, weight[2 * width :], bias[2 * width :]), 1)
+                (k,) = self._heads(frozen_linear(key, weight[middle], bias[middle]), 1)
+                (v,) = self._heads(frozen_linear(value, weight[2 * width :], bias[2 * width :]), 1)
         attended = attend(q, k, v, attn_mask)
         return self.out_proj(attended.transpose(1, 2).flatten(2)), None
 
@@ -104,14 +106,17 @@ class PackedAttention(nn.Module):
 class OpenAttention(nn.Module):
     """Attention with a module for every projection, for methods that act on them.
 
-    `query`, `key`, `value` and `out_proj` are `nn.Linear` modules that share the given weights.
+    `query`, `key`, `value` and `out_proj` are `FrozenLinear` modules that share the given weights.
     """
 
     def __init__(self, attention: nn.MultiheadAttention | PackedAttention) -> None:
         super().__init__()
         self.num_heads = attention.num_heads
         weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
-        self.query, self.key, self.value = map(_frozen_linear, weights, biases)
+        self.query, self.key, self.value = (
+            FrozenLinear(_frozen(weight), _frozen(bias))
+            for weight, bias in zip(weights, biases, strict=True)
+        )
         self.out_proj = attention.out_proj
 
     @classmethod
@@ -145,8 +150,5 @@ class OpenAttention(nn.Module):
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
 
-def _frozen_linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
-    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    linear.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    linear.bias = nn.Parameter(bias.detach(), requires_grad=False)
-    return linear
+def _frozen(values: torch.Tensor) -> nn.Parameter:
+    return nn.Parameter(values.detach(), requires_grad=False)

@@ -10,8 +10,8 @@ from torch import nn
 
 from dualtail.errors import UserError
 from dualtail.section import Section
-from dualtail.tuning.attention import PackedAttention
 from dualtail.tuning.backbone import BackboneShape, cls_feature
+from dualtail.tuning.fast_tower import use_fast_parts
 from dualtail.tuning.heads import Head
 from dualtail.tuning.peft import parse_peft_options, peft_class
 from dualtail.tuning.peft.method import PeftMethod
@@ -62,8 +62,7 @@ class TunedModel(nn.Module):
         assert isinstance(backbone, VisionTransformer)
         backbone.proj = None  # type: ignore[assignment]  # open_clip's own way to leave it out
         self.backbone = backbone.to(DTYPES[precision]).requires_grad_(False)
-        for block in self.backbone.transformer.resblocks:
-            block.attn = PackedAttention(block.attn)  # type: ignore[arg-type]
+        use_fast_parts(self.backbone)
         self.precision: Precision = precision
         device = self.backbone.class_embedding.device
         self.peft = peft.to(device)
