@@ -22,9 +22,7 @@ FAST_DTYPES = _fast_dtypes()
 """What `ONEDNN` computes on this machine."""
 
 
-def frozen_linear(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
+def frozen_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """`x @ weight.T + bias`, (..., D) -> (..., E), with gradients to x and bias.
 
     On the CPU this is oneDNN's layer. torch itself takes MKL for float32, twice as slow on AMD
