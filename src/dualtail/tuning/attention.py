@@ -49,7 +49,7 @@ class StoredAttention(torch.autograd.Function):
         if needs_value:
             found[2] = torch.bmm(weights.transpose(1, 2), gradient)
         if needs_query or needs_key:
-            scores = torch._softmax_backward_data(
+            scores = torch.ops.aten._softmax_backward_data(
                 torch.bmm(gradient, v.transpose(1, 2)), weights, 2, weights.dtype
             )
             if needs_query:

@@ -28,4 +28,4 @@ def use_fast_parts(visual: VisionTransformer) -> None:
 
 
 def _linear(linear: nn.Linear) -> FrozenLinear:
-    return FrozenLinear(linear.weight, cast("nn.Parameter | None", linear.bias))
+    return FrozenLinear(cast(nn.Parameter, linear.weight), cast("nn.Parameter | None", linear.bias))
