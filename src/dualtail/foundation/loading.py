@@ -48,6 +48,23 @@ def load_foundation(spec: FoundationSpec) -> "tuple[torch.nn.Module, str]":
     return model.eval(), sha256_file(weights)
 
 
+def empty_foundation(spec: FoundationSpec) -> "torch.nn.Module":
+    """Build a model without weights, on the meta device: shapes and operations, no memory.
+
+    Raises:
+        UserError: unknown architecture.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import open_clip
+    import torch
+
+    with torch.device("meta"):
+        model = open_clip.create_model(
+            _register(spec), device="meta", force_quick_gelu=spec.activation == "quickgelu"
+        )
+    return model.eval()
+
+
 def tokenizer_of(spec: FoundationSpec) -> Any:
     """The tokenizer of a model's text tower: list of texts -> (n, context) int64."""
     os.environ["HF_HUB_OFFLINE"] = "1"
