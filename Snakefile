@@ -21,7 +21,7 @@ except UserError as error:
     raise WorkflowError(str(error))
 # Defaults come from the models; filling them in here would also trip over sections that are null.
 validate(config, "workflow/schemas/config.schema.json", set_default=False)
-for line in PLAN.left_out():
+for line in PLAN.paper.left_out():
     logger.info(line)
 
 PATHS = PLAN.paths
@@ -33,10 +33,10 @@ report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:
-    dataset="|".join(PLAN.datasets),
-    member="|".join(PLAN.members),
-    tuning="|".join(t.name for t in PLAN.tunings),
-    corpus="|".join(PLAN.corpora),
+    dataset="|".join(PLAN.scope.datasets),
+    member="|".join(PLAN.scope.members),
+    tuning="|".join(t.name for t in PLAN.scope.tunings),
+    corpus="|".join(PLAN.scope.corpora),
 
 
 include: "workflow/rules/world.smk"
@@ -52,8 +52,8 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
-        rules.figures.output if PLAN.figures else [],
-        PATHS.world_picture if PLAN.world_datasets else [],
+        rules.figures.output if PLAN.paper.figures else [],
+        PATHS.world_picture if PLAN.world.world_datasets else [],
         rules.summary.output,
         rules.collect.output,
 
@@ -62,8 +62,8 @@ rule all:
 rule quick:
     input:
         [
-            PLAN.zero_shot_dumps(d, s)
-            for d in PLAN.datasets
-            for s in PLAN.evaluated_of(d)
+            PLAN.dumps.zero_shot_dumps(d, s)
+            for d in PLAN.scope.datasets
+            for s in PLAN.scope.evaluated_of(d)
         ],
-        [PATHS.prior(d, m) for d in PLAN.datasets for m in PLAN.members],
+        [PATHS.prior(d, m) for d in PLAN.scope.datasets for m in PLAN.scope.members],

@@ -37,18 +37,18 @@ def test_every_level_covers_every_tuning_exactly_once(
 ) -> None:
     values["jobs"]["tune"] = level
     plan = plan_of(values)
-    bundle = plan.bundle("tune")
+    bundle = plan.scope.bundle("tune")
     assert bundle.label == (wildcards or ["all"])
-    patterns = plan.tune_outputs(bundle)["adapters"]
+    patterns = plan.tuning.tune_outputs(bundle)["adapters"]
     found = set()
-    for dataset in plan.datasets:
-        for member in plan.members:
-            for tuning in plan.tunings:
+    for dataset in plan.scope.datasets:
+        for member in plan.scope.members:
+            for tuning in plan.scope.tunings:
                 names = {"dataset": dataset, "member": member, "tuning": tuning.name}
-                filled = plan.bundled(names, "tune")
-                outputs = plan.tune_outputs(filled)
+                filled = plan.scope.bundled(names, "tune")
+                outputs = plan.tuning.tune_outputs(filled)
                 assert outputs["adapters"] == [p.format(**names) for p in patterns]
-                job = plan.tune_job(filled)
+                job = plan.tuning.tune_job(filled)
                 assert [task.adapter.as_posix() for task in job.tasks] == outputs["adapters"]
                 found.update(outputs["adapters"])
     assert len(found) == 2 * 3 * 4
@@ -56,29 +56,29 @@ def test_every_level_covers_every_tuning_exactly_once(
 
 def test_every_dump_has_one_maker(values: dict[str, Any]) -> None:
     plan = plan_of(values)
-    for dataset in plan.datasets:
+    for dataset in plan.scope.datasets:
         for split in ("val", "test"):
-            dumps = plan.all_dumps(dataset, split)
+            dumps = plan.dumps.all_dumps(dataset, split)
             assert len(dumps) == len(set(dumps))
-            combined = plan.combine_job(dataset)
+            combined = plan.bias.combine_job(dataset)
             made = [out for m in combined.adjusted for out in m.outs.values()]
             made += [fusion.out for fusion in combined.fused]
             assert {m.as_posix() for m in made if m.stem == split} == set(
-                plan.combined_dumps(dataset, split)
+                plan.dumps.combined_dumps(dataset, split)
             )
     # 2 pefts x (4 subsets x 2 modes) fused + zero-shot fused, 3 members x 2 pefts x 3 adjusted
-    assert len(plan.combined_dumps("world_places", "test")) == 3 * 2 * 3 + 4 * 3 * 2
+    assert len(plan.dumps.combined_dumps("world_places", "test")) == 3 * 2 * 3 + 4 * 3 * 2
 
 
 def test_jobs_survive_the_command_line(values: dict[str, Any]) -> None:
     values["prompts"]["photo"] = ['it\'s a "{}"; $(touch x) `y` \\ é']
     plan = plan_of(values)
-    job = plan.tune_job(plan.bundled({"dataset": "world_places"}, "tune"))
+    job = plan.tuning.tune_job(plan.scope.bundled({"dataset": "world_places"}, "tune"))
     assert read_job(TuneJob, as_json(job)) == job
 
 
 def test_jobs_from_files_and_wrong_jobs(values: dict[str, Any], tmp_path: Path) -> None:
-    job = plan_of(values).pack_job("world_places")
+    job = plan_of(values).data.pack_job("world_places")
     file = tmp_path / "job.yaml"
     file.write_text(yaml.safe_dump(job.model_dump(mode="json")))
     assert read_job(PackJob, str(file)) == job
@@ -105,7 +105,7 @@ def test_architectures(values: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"bad\.json: not a readable JSON"):
         plan_of(values)
     values["foundation"]["clip"]["architecture"] = "ViT-B-16"
-    assert plan_of(values).foundation_spec("clip").architecture_config is None
+    assert plan_of(values).foundation.foundation_spec("clip").architecture_config is None
 
 
 def test_a_users_own_data_needs_no_world(values: dict[str, Any]) -> None:
@@ -113,7 +113,11 @@ def test_a_users_own_data_needs_no_world(values: dict[str, Any]) -> None:
     for name, entry in values["foundation"].items():
         entry["weights"] = {"path": f"{name}.safetensors"}
     plan = plan_of(values)
-    assert (plan.world_corpora, plan.world_datasets, plan.pretrained_here) == (None, None, [])
+    assert (plan.world.world_corpora, plan.world.world_datasets, plan.scope.pretrained_here) == (
+        None,
+        None,
+        [],
+    )
 
 
 def test_many_members_are_fused_in_pairs_all_but_one_and_all(values: dict[str, Any]) -> None:
@@ -122,7 +126,7 @@ def test_many_members_are_fused_in_pairs_all_but_one_and_all(values: dict[str, A
         values["foundation"][name] = values["foundation"]["clip"]
     values["study"]["members"] = names
     values["scores"]["p_groups_from"] = "m0"
-    sizes = [len(subset) for subset in plan_of(values).fused_sets()]
+    sizes = [len(subset) for subset in plan_of(values).scope.fused_sets()]
     assert [sizes.count(k) for k in (1, 2, 3, 6, 7)] == [0, 21, 0, 7, 1]
 
 
@@ -149,17 +153,20 @@ def test_only_the_code_of_the_methods_in_use_counts(
 
 
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
-    assert (plan_of(values).tables, plan_of(values).left_out()) == ([1, 2, 3, 8, 9, 10, 14], [])
+    assert (plan_of(values).paper.tables, plan_of(values).paper.left_out()) == (
+        [1, 2, 3, 8, 9, 10, 14],
+        [],
+    )
     values["study"]["members"] = ["clip"]
     plan = plan_of(values)
-    assert (plan.tables, plan.figures) == ([1, 3, 8, 9, 10, 14], [2, 3])
-    assert plan.left_out()[0] == (
+    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 8, 9, 10, 14], [2, 3])
+    assert plan.paper.left_out()[0] == (
         "table 2 is left out: it needs two or more entries in study.members"
     )
     values["study"]["losses"] = ["ce"]
     values["fusion"]["losses"] = []
     plan = plan_of(values)
-    assert (plan.tables, plan.figures) == ([1, 3, 10, 14], [])
+    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 10, 14], [])
 
 
 def without_val(values: dict[str, Any], dataset: str) -> None:
@@ -171,17 +178,22 @@ def test_a_dataset_without_val_has_rules_of_its_own(values: dict[str, Any]) -> N
     values["world"] = None
     without_val(values, "world_places")
     plan = plan_of(values)
-    assert [(k.suffix, k.datasets) for k in plan.split_kinds] == [
+    assert [(k.suffix, k.datasets) for k in plan.scope.split_kinds] == [
         ("", ["world_objects"]),
         ("_without_val", ["world_places"]),
     ]
-    assert plan.validation_dumps("world_places") == []
-    assert plan.validation_dumps("world_objects")
-    assert plan.prior_split("world_places") == "test"
-    assert plan.prior_split("world_objects") == "val"
-    assert {s.split for s in plan.pack_job("world_places").splits} == {"train", "test"}
-    assert not any("world_places/val" in f for f in plan.zero_shot_inputs(plan.members))
-    for job in (plan.combine_job("world_places"), plan.zero_shot_job(plan.members)):
+    assert plan.dumps.validation_dumps("world_places") == []
+    assert plan.dumps.validation_dumps("world_objects")
+    assert plan.scope.prior_split("world_places") == "test"
+    assert plan.scope.prior_split("world_objects") == "val"
+    assert {s.split for s in plan.data.pack_job("world_places").splits} == {"train", "test"}
+    assert not any(
+        "world_places/val" in f for f in plan.foundation.zero_shot_inputs(plan.scope.members)
+    )
+    for job in (
+        plan.bias.combine_job("world_places"),
+        plan.foundation.zero_shot_job(plan.scope.members),
+    ):
         assert "places/clip/zero-shot/val" not in as_json(job)
         assert "places/clip/zero-shot/test" in as_json(job)
 
@@ -204,7 +216,7 @@ def made(values: dict[str, Any], source: dict[str, Any], **entry: Any) -> Plan:
 def test_lists_that_are_made_are_outputs(values: dict[str, Any]) -> None:
     folder = {"folder": {"folder": "images", "largest": 50, "test_per_class": 5}}
     plan = made(values, folder, val=None, prior_split="test")
-    assert plan.made_files("mine") == ["d/train.txt", "d/test.txt", "d/classnames.txt"]
+    assert plan.data.made_files("mine") == ["d/train.txt", "d/test.txt", "d/classnames.txt"]
     with pytest.raises(UserError, match=r"datasets\.mine\.val: make_lists writes .*val: null"):
         made(values, folder)
     with pytest.raises(UserError, match=r"mine\.class_names: make_lists writes classnames"):
@@ -218,12 +230,12 @@ def test_corpora_are_drawn_from_lists(root: Path) -> None:
 
     plan = Plan(read_config([root / "config.yaml", root / "config/caltech101.yaml"]))
     plan.check()
-    assert plan.drawn_corpora == ["clip", "openclip", "metaclip"]
-    jobs = [plan.draw_corpus_job(corpus) for corpus in plan.drawn_corpora]
-    assert {job.sample.list.as_posix() for job in jobs} <= set(plan.made_files("caltech101"))
+    assert plan.data.drawn_corpora == ["clip", "openclip", "metaclip"]
+    jobs = [plan.data.draw_corpus_job(corpus) for corpus in plan.data.drawn_corpora]
+    assert {job.sample.list.as_posix() for job in jobs} <= set(plan.data.made_files("caltech101"))
     assert len({job.sample.seed for job in jobs}) == 3
     assert [job.list.as_posix() for job in jobs] == [
-        plan.corpus_inputs(member)[0] for member in plan.members
+        plan.data.corpus_inputs(member)[0] for member in plan.scope.members
     ]
 
 
@@ -241,10 +253,10 @@ def test_a_users_own_loss_and_descriptors_are_inputs(
     before = plan.code("tune")
     code.write_text("class Own: x = 1\n")
     assert plan_of(values).code("tune") != before
-    job = plan.tune_job(plan.bundle("tune"))
+    job = plan.tuning.tune_job(plan.scope.bundle("tune"))
     own = {(t.loss, t.loss_method, str(t.loss_options)) for t in job.tasks if t.loss == "own"}
     assert own == {("own", f"{code}:Own", "{'power': 2}")}
     assert read_job(TuneJob, as_json(job)) == job
-    assert texts.as_posix() in plan.zero_shot_inputs(["clip", "openclip"])
-    assert texts.as_posix() not in plan.zero_shot_inputs(["openclip"])
-    assert texts.as_posix() in plan.tune_inputs(plan.bundle("tune"))
+    assert texts.as_posix() in plan.foundation.zero_shot_inputs(["clip", "openclip"])
+    assert texts.as_posix() not in plan.foundation.zero_shot_inputs(["openclip"])
+    assert texts.as_posix() in plan.tuning.tune_inputs(plan.scope.bundle("tune"))

@@ -7,9 +7,9 @@ rule prior:
             wildcards.dataset,
             wildcards.member,
             "zero-shot",
-            PLAN.prior_split(wildcards.dataset),
+            PLAN.scope.prior_split(wildcards.dataset),
         ),
-        true_counts=PLAN.true_prior_inputs,
+        true_counts=PLAN.foundation.true_prior_inputs,
     output:
         prior=PATHS.prior("{dataset}", "{member}"),
         record=PATHS.prior_record("{dataset}", "{member}"),
@@ -21,7 +21,7 @@ rule prior:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wildcards: PLAN.prior_flags(wildcards.member),
+        settings=lambda wildcards: PLAN.bias.prior_flags(wildcards.member),
         code=PLAN.code("prior"),
     message:
         "Estimating the pre-training prior of {wildcards.member} on {wildcards.dataset}"
@@ -30,7 +30,7 @@ rule prior:
         " 2> {log:q}"
 
 
-for KIND in PLAN.split_kinds:
+for KIND in PLAN.scope.split_kinds:
 
     rule:
         name:
@@ -38,17 +38,19 @@ for KIND in PLAN.split_kinds:
         input:
             singles=lambda wildcards: [
                 dump
-                for split in PLAN.evaluated_of(wildcards.dataset)
-                for dump in PLAN.zero_shot_dumps(wildcards.dataset, split)
-                + PLAN.tuned_dumps(wildcards.dataset, split)
+                for split in PLAN.scope.evaluated_of(wildcards.dataset)
+                for dump in PLAN.dumps.zero_shot_dumps(wildcards.dataset, split)
+                + PLAN.dumps.tuned_dumps(wildcards.dataset, split)
             ],
-            priors=expand(PATHS.prior("{{dataset}}", "{member}"), member=PLAN.members),
+            priors=expand(
+                PATHS.prior("{{dataset}}", "{member}"), member=PLAN.scope.members
+            ),
             train_counts=PATHS.train_counts("{dataset}"),
         output:
             [
                 dump
                 for split in KIND.evaluated
-                for dump in PLAN.combined_dumps("{dataset}", split)
+                for dump in PLAN.dumps.combined_dumps("{dataset}", split)
             ],
         log:
             PATHS.log("combine", "{dataset}"),
@@ -60,7 +62,7 @@ for KIND in PLAN.split_kinds:
             mem_mb=2000,
             runtime=60,
         params:
-            settings=lambda wildcards: as_json(PLAN.combine_job(wildcards.dataset)),
+            settings=lambda wildcards: as_json(PLAN.bias.combine_job(wildcards.dataset)),
             code=PLAN.code("combine"),
         message:
             "Adjusting and fusing the outputs on {wildcards.dataset}"

@@ -1,14 +1,14 @@
 # Image lists and images, whoever made them: checked, decoded once, packed.
 
-for DATASET in PLAN.made_datasets:
+for DATASET in PLAN.data.made_datasets:
 
     rule:
         name:
             f"make_lists_{DATASET}"
         input:
-            PLAN.list_source_files(DATASET),
+            PLAN.data.list_source_files(DATASET),
         output:
-            PLAN.made_files(DATASET),
+            PLAN.data.made_files(DATASET),
         log:
             PATHS.log("make_lists", DATASET),
         benchmark:
@@ -17,7 +17,7 @@ for DATASET in PLAN.made_datasets:
             mem_mb=1500,
             runtime=30,
         params:
-            settings=as_json(PLAN.lists_job(DATASET)),
+            settings=as_json(PLAN.data.lists_job(DATASET)),
             code=PLAN.code("make-lists"),
         message:
             "Making image lists"
@@ -25,20 +25,20 @@ for DATASET in PLAN.made_datasets:
             "dualtail make-lists --settings {params.settings:q} 2> {log:q}"
 
 
-for CORPUS in PLAN.drawn_corpora:
+for CORPUS in PLAN.data.drawn_corpora:
 
     rule:
         name:
             f"draw_corpus_{CORPUS}"
         input:
             [
-                PLAN.draw_corpus_job(CORPUS).sample.list,
-                PLAN.draw_corpus_job(CORPUS).sample.class_names,
+                PLAN.data.draw_corpus_job(CORPUS).sample.list,
+                PLAN.data.draw_corpus_job(CORPUS).sample.class_names,
             ],
         output:
             [
-                PLAN.draw_corpus_job(CORPUS).list,
-                PLAN.draw_corpus_job(CORPUS).class_names,
+                PLAN.data.draw_corpus_job(CORPUS).list,
+                PLAN.data.draw_corpus_job(CORPUS).class_names,
             ],
         log:
             PATHS.log("draw_corpus", CORPUS),
@@ -48,7 +48,7 @@ for CORPUS in PLAN.drawn_corpora:
             mem_mb=500,
             runtime=5,
         params:
-            settings=as_json(PLAN.draw_corpus_job(CORPUS)),
+            settings=as_json(PLAN.data.draw_corpus_job(CORPUS)),
             code=PLAN.code("draw-corpus"),
         message:
             "Drawing a corpus"
@@ -56,16 +56,18 @@ for CORPUS in PLAN.drawn_corpora:
             "dualtail draw-corpus --settings {params.settings:q} 2> {log:q}"
 
 
-for KIND in PLAN.split_kinds:
+for KIND in PLAN.scope.split_kinds:
 
     rule:
         name:
             f"pack{KIND.suffix}"
         input:
-            PLAN.dataset_inputs,
+            PLAN.data.dataset_inputs,
         output:
             packs=[
-                PATHS.pack("{dataset}", s, p) for s in KIND.splits for p in PLAN.sides
+                PATHS.pack("{dataset}", s, p)
+                for s in KIND.splits
+                for p in PLAN.scope.sides
             ],
             train_counts=PATHS.train_counts("{dataset}"),
         log:
@@ -79,7 +81,7 @@ for KIND in PLAN.split_kinds:
             mem_mb=1000,
             runtime=240,
         params:
-            settings=lambda wildcards: as_json(PLAN.pack_job(wildcards.dataset)),
+            settings=lambda wildcards: as_json(PLAN.data.pack_job(wildcards.dataset)),
             code=PLAN.code("pack"),
         message:
             "Checking and packing the images of {wildcards.dataset}"

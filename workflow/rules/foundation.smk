@@ -1,21 +1,22 @@
 # Foundation models: pre-training of the small ones, zero-shot outputs of all.
 
-if PLAN.pretrained_here:
+if PLAN.scope.pretrained_here:
 
     rule pretrain:
         input:
-            lambda wildcards: PLAN.pretrain_inputs(
-                PLAN.bundled(wildcards, "pretrain").members
+            lambda wildcards: PLAN.foundation.pretrain_inputs(
+                PLAN.scope.bundled(wildcards, "pretrain").members
             ),
         output:
-            weights=[PATHS.weights(m) for m in PLAN.bundle("pretrain").members],
+            weights=[PATHS.weights(m) for m in PLAN.scope.bundle("pretrain").members],
             histories=[
-                PATHS.pretraining_history(m) for m in PLAN.bundle("pretrain").members
+                PATHS.pretraining_history(m)
+                for m in PLAN.scope.bundle("pretrain").members
             ],
         log:
-            PATHS.log("pretrain", *PLAN.bundle("pretrain").label),
+            PATHS.log("pretrain", *PLAN.scope.bundle("pretrain").label),
         benchmark:
-            PATHS.benchmark("pretrain", *PLAN.bundle("pretrain").label)
+            PATHS.benchmark("pretrain", *PLAN.scope.bundle("pretrain").label)
         threads: JOBS.threads
         resources:
             gpu=1,
@@ -23,7 +24,9 @@ if PLAN.pretrained_here:
             runtime=JOBS.runtime,
         params:
             settings=lambda wildcards: as_json(
-                PLAN.pretrain_job(PLAN.bundled(wildcards, "pretrain").members)
+                PLAN.foundation.pretrain_job(
+                    PLAN.scope.bundled(wildcards, "pretrain").members
+                )
             ),
             code=PLAN.code("pretrain"),
         message:
@@ -34,20 +37,20 @@ if PLAN.pretrained_here:
 
 rule zero_shot:
     input:
-        lambda wildcards: PLAN.zero_shot_inputs(
-            PLAN.bundled(wildcards, "zero_shot").members
+        lambda wildcards: PLAN.foundation.zero_shot_inputs(
+            PLAN.scope.bundled(wildcards, "zero_shot").members
         ),
     output:
         [
             PATHS.outputs(d, m, "zero-shot", s)
-            for m in PLAN.bundle("zero_shot").members
-            for d in PLAN.datasets
-            for s in PLAN.evaluated_of(d)
+            for m in PLAN.scope.bundle("zero_shot").members
+            for d in PLAN.scope.datasets
+            for s in PLAN.scope.evaluated_of(d)
         ],
     log:
-        PATHS.log("zero_shot", *PLAN.bundle("zero_shot").label),
+        PATHS.log("zero_shot", *PLAN.scope.bundle("zero_shot").label),
     benchmark:
-        PATHS.benchmark("zero_shot", *PLAN.bundle("zero_shot").label)
+        PATHS.benchmark("zero_shot", *PLAN.scope.bundle("zero_shot").label)
     threads: JOBS.threads
     resources:
         gpu=1,
@@ -55,7 +58,9 @@ rule zero_shot:
         runtime=JOBS.runtime,
     params:
         settings=lambda wildcards: as_json(
-            PLAN.zero_shot_job(PLAN.bundled(wildcards, "zero_shot").members)
+            PLAN.foundation.zero_shot_job(
+                PLAN.scope.bundled(wildcards, "zero_shot").members
+            )
         ),
         code=PLAN.code("zero-shot"),
     message:

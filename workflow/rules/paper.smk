@@ -3,7 +3,7 @@
 
 rule tables:
     input:
-        PLAN.paper_inputs,
+        PLAN.paper.paper_inputs,
     output:
         csv=[
             report(
@@ -12,10 +12,10 @@ rule tables:
                 category="Tables",
                 labels={"table": str(number)},
             )
-            for number in PLAN.tables
+            for number in PLAN.paper.tables
         ],
-        markdown=[PATHS.table(number, "md") for number in PLAN.tables],
-        latex=[PATHS.table(number, "tex") for number in PLAN.tables],
+        markdown=[PATHS.table(number, "md") for number in PLAN.paper.tables],
+        latex=[PATHS.table(number, "tex") for number in PLAN.paper.tables],
     log:
         PATHS.log("tables"),
     benchmark:
@@ -24,8 +24,8 @@ rule tables:
         mem_mb=1000,
         runtime=10,
     params:
-        numbers=PLAN.tables,
-        settings=as_json(PLAN.paper_job()),
+        numbers=PLAN.paper.tables,
+        settings=as_json(PLAN.paper.paper_job()),
         code=PLAN.code("tables"),
     message:
         "Tables of the paper"
@@ -33,11 +33,11 @@ rule tables:
         "dualtail tables {params.numbers} --settings {params.settings:q} 2> {log:q}"
 
 
-if PLAN.figures:
+if PLAN.paper.figures:
 
     rule figures:
         input:
-            PLAN.paper_inputs,
+            PLAN.paper.paper_inputs,
         output:
             png=[
                 report(
@@ -46,10 +46,10 @@ if PLAN.figures:
                     category="Figures",
                     labels={"figure": str(number)},
                 )
-                for number in PLAN.figures
+                for number in PLAN.paper.figures
             ],
-            pdf=[PATHS.figure(number, "pdf") for number in PLAN.figures],
-            csv=[PATHS.figure(number, "csv") for number in PLAN.figures],
+            pdf=[PATHS.figure(number, "pdf") for number in PLAN.paper.figures],
+            csv=[PATHS.figure(number, "csv") for number in PLAN.paper.figures],
         log:
             PATHS.log("figures"),
         benchmark:
@@ -58,8 +58,8 @@ if PLAN.figures:
             mem_mb=1000,
             runtime=10,
         params:
-            numbers=PLAN.figures,
-            settings=as_json(PLAN.paper_job()),
+            numbers=PLAN.paper.figures,
+            settings=as_json(PLAN.paper.paper_job()),
             code=PLAN.code("figures"),
         message:
             "Figures of the paper"
@@ -69,7 +69,7 @@ if PLAN.figures:
 
 rule summary:
     input:
-        PLAN.paper_inputs,
+        PLAN.paper.paper_inputs,
     output:
         report(
             PATHS.summary,
@@ -85,7 +85,7 @@ rule summary:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=as_json(PLAN.paper_job()),
+        settings=as_json(PLAN.paper.paper_job()),
         code=PLAN.code("summary"),
     message:
         "Summary of the run"

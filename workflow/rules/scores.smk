@@ -3,8 +3,8 @@
 
 rule score:
     input:
-        dumps=lambda wildcards: PLAN.all_dumps(wildcards.dataset, "test"),
-        validation=lambda wildcards: PLAN.validation_dumps(wildcards.dataset),
+        dumps=lambda wildcards: PLAN.dumps.all_dumps(wildcards.dataset, "test"),
+        validation=lambda wildcards: PLAN.dumps.validation_dumps(wildcards.dataset),
         train_counts=PATHS.train_counts("{dataset}"),
         prior=PATHS.prior("{dataset}", PLAN.config.scores.p_groups_from),
     output:
@@ -21,7 +21,7 @@ rule score:
         validation=lambda wildcards, input: [
             f"--validation={v}" for v in input.validation
         ],
-        settings=PLAN.score_flags(),
+        settings=PLAN.scores.score_flags(),
         code=PLAN.code("score"),
     message:
         "Scoring all outputs on {wildcards.dataset}"
@@ -33,10 +33,14 @@ rule score:
 
 rule collect:
     input:
-        scores=[PATHS.scores(d) for d in PLAN.datasets],
-        class_scores=[PATHS.class_scores(d) for d in PLAN.datasets],
-        priors=[PATHS.prior_record(d, m) for d in PLAN.datasets for m in PLAN.members],
-        records=PLAN.all_records(),
+        scores=[PATHS.scores(d) for d in PLAN.scope.datasets],
+        class_scores=[PATHS.class_scores(d) for d in PLAN.scope.datasets],
+        priors=[
+            PATHS.prior_record(d, m)
+            for d in PLAN.scope.datasets
+            for m in PLAN.scope.members
+        ],
+        records=PLAN.scores.all_records(),
     output:
         scores=report(
             PATHS.score_csv,
@@ -55,7 +59,7 @@ rule collect:
         mem_mb=2000,
         runtime=10,
     params:
-        settings=as_json(PLAN.collect_job()),
+        settings=as_json(PLAN.scores.collect_job()),
         code=PLAN.code("collect"),
     message:
         "Collecting the score table"

@@ -1,19 +1,21 @@
 # PEFT tuning on the long-tailed training split, and the tuned models' outputs.
 
 
-for KIND in PLAN.tune_kinds:
+for KIND in PLAN.tuning.tune_kinds:
 
     rule:
         name:
             f"tune{KIND.suffix}"
         input:
-            lambda wildcards: PLAN.tune_inputs(PLAN.bundled(wildcards, "tune")),
+            lambda wildcards: PLAN.tuning.tune_inputs(
+                PLAN.scope.bundled(wildcards, "tune")
+            ),
         output:
-            **PLAN.tune_outputs(PLAN.bundle("tune"), KIND.evaluated),
+            **PLAN.tuning.tune_outputs(PLAN.scope.bundle("tune"), KIND.evaluated),
         log:
-            PATHS.log("tune", *PLAN.bundle("tune").label),
+            PATHS.log("tune", *PLAN.scope.bundle("tune").label),
         benchmark:
-            PATHS.benchmark("tune", *PLAN.bundle("tune").label)
+            PATHS.benchmark("tune", *PLAN.scope.bundle("tune").label)
         wildcard_constraints:
             dataset=KIND.pattern,
         threads: JOBS.threads
@@ -23,7 +25,7 @@ for KIND in PLAN.tune_kinds:
             runtime=JOBS.runtime,
         params:
             settings=lambda wildcards: as_json(
-                PLAN.tune_job(PLAN.bundled(wildcards, "tune"))
+                PLAN.tuning.tune_job(PLAN.scope.bundled(wildcards, "tune"))
             ),
             code=PLAN.code("tune"),
         message:

@@ -1,14 +1,14 @@
 # The embedded world: drawn corpora and datasets with known truth.
 
-if PLAN.world_corpora:
+if PLAN.world.world_corpora:
 
     rule generate_corpus:
         output:
-            images=f"{PLAN.world_corpora}/{{corpus}}/images.zip",
-            list=f"{PLAN.world_corpora}/{{corpus}}/list.txt",
-            class_names=f"{PLAN.world_corpora}/{{corpus}}/classnames.txt",
-            truth=f"{PLAN.world_corpora}/{{corpus}}/truth.json",
-            truth_per_image=f"{PLAN.world_corpora}/{{corpus}}/truth.csv",
+            images=f"{PLAN.world.world_corpora}/{{corpus}}/images.zip",
+            list=f"{PLAN.world.world_corpora}/{{corpus}}/list.txt",
+            class_names=f"{PLAN.world.world_corpora}/{{corpus}}/classnames.txt",
+            truth=f"{PLAN.world.world_corpora}/{{corpus}}/truth.json",
+            truth_per_image=f"{PLAN.world.world_corpora}/{{corpus}}/truth.csv",
         log:
             PATHS.log("generate_corpus", "{corpus}"),
         benchmark:
@@ -17,7 +17,7 @@ if PLAN.world_corpora:
             mem_mb=1500,
             runtime=10,
         params:
-            settings=lambda wildcards: as_json(PLAN.corpus_job(wildcards.corpus)),
+            settings=lambda wildcards: as_json(PLAN.world.corpus_job(wildcards.corpus)),
             code=PLAN.code("generate-corpus"),
         message:
             "Drawing the corpus {wildcards.corpus}"
@@ -25,13 +25,13 @@ if PLAN.world_corpora:
             "dualtail generate-corpus --settings {params.settings:q} 2> {log:q}"
 
 
-if PLAN.world_datasets:
+if PLAN.world.world_datasets:
 
     rule generate_dataset:
         output:
             **{
-                name: f"{PLAN.world_datasets}/{{dataset}}/{file}"
-                for name, file in PLAN.world_dataset_files().items()
+                name: f"{PLAN.world.world_datasets}/{{dataset}}/{file}"
+                for name, file in PLAN.world.world_dataset_files().items()
             },
         log:
             PATHS.log("generate_dataset", "{dataset}"),
@@ -41,7 +41,9 @@ if PLAN.world_datasets:
             mem_mb=1500,
             runtime=10,
         params:
-            settings=lambda wildcards: as_json(PLAN.dataset_job(wildcards.dataset)),
+            settings=lambda wildcards: as_json(
+                PLAN.world.dataset_job(wildcards.dataset)
+            ),
             code=PLAN.code("generate-dataset"),
         message:
             "Drawing the dataset {wildcards.dataset}"
@@ -64,7 +66,7 @@ if PLAN.world_datasets:
             mem_mb=500,
             runtime=5,
         params:
-            settings=as_json(PLAN.world_picture_job()),
+            settings=as_json(PLAN.world.world_picture_job()),
             code=PLAN.code("draw-world"),
         message:
             "Drawing some creatures for people"

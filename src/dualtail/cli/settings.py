@@ -30,9 +30,10 @@ def check_config(files: tuple[Path, ...]) -> None:
 
     config = read_config(files)
     plan = Plan(config)
-    tunings = len(plan.datasets) * len(plan.members) * len(plan.tunings)
+    scope = plan.scope
+    tunings = len(scope.datasets) * len(scope.members) * len(scope.tunings)
     click.echo(
-        f"run {config.run}: {len(plan.datasets)} datasets, {len(plan.members)} foundation models, "
+        f"run {config.run}: {len(scope.datasets)} datasets, {len(scope.members)} foundation models, "
         f"{tunings} tunings, outputs in {plan.paths.root}/"
     )
 

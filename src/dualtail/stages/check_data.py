@@ -1,7 +1,8 @@
 """Stage check-data: what is there and what is missing of the datasets of a study."""
 
 from dualtail.datasets.check import check_dataset
-from dualtail.plan import Plan, split_files
+from dualtail.plan import Plan
+from dualtail.plan.scope import split_files
 
 
 def run(plan: Plan) -> tuple[list[str], int]:
@@ -12,7 +13,7 @@ def run(plan: Plan) -> tuple[list[str], int]:
     """
     lines: list[str] = []
     problems = 0
-    for dataset in plan.datasets:
+    for dataset in plan.scope.datasets:
         entry = plan.config.datasets[dataset]
         images_root = entry.images_root or entry.root
         lines.append(f"{dataset} ({entry.label})")
@@ -20,9 +21,9 @@ def run(plan: Plan) -> tuple[list[str], int]:
             split: (entry.root / files.list, images_root / files.images)
             for split, files in split_files(entry).items()
         }
-        made = plan.makes_lists(dataset)
+        made = plan.data.makes_lists(dataset)
         if made and not all(path.is_file() for path, _ in splits.values()):
-            absent = [path for path in plan.list_source_paths(dataset) if not path.exists()]
+            absent = [path for path in plan.data.list_source_paths(dataset) if not path.exists()]
             lines.append("  lists are made by the run, not yet there")
             lines += [f"  WRONG  {path}: no such file or folder" for path in absent]
             problems += len(absent)

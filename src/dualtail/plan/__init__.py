@@ -1,0 +1,117 @@
+"""From the config to jobs: which files exist, what makes them, in which process. Pure.
+
+One module a file of rules, with the same name; `scope` and `dumps` are what they share.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from dualtail.code_hash import code_hash
+from dualtail.config import Config
+from dualtail.paths import RunPaths
+from dualtail.plan.bias import BiasPlan
+from dualtail.plan.data import DataPlan
+from dualtail.plan.dumps import Dumps
+from dualtail.plan.foundation import FoundationPlan
+from dualtail.plan.paper import PaperPlan
+from dualtail.plan.scope import Scope
+from dualtail.plan.scores import ScorePlan
+from dualtail.plan.tuning import TuningPlan
+from dualtail.plan.world import WorldPlan
+from dualtail.section import Section
+from dualtail.tuning.losses import LOSSES
+from dualtail.tuning.peft import PEFTS
+from dualtail.tuning.registry import is_own, own_file
+
+
+class Plan:
+    """Everything the Snakefile asks of a config.
+
+    Attributes:
+        config: The validated config.
+        scope: What the run covers.
+        dumps: Its files of outputs.
+        world, data, foundation, tuning, bias, scores, paper: What the rules of one file ask.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.scope = scope = Scope(config)
+        self.dumps = Dumps(scope)
+        self.world = WorldPlan(scope)
+        self.data = DataPlan(scope)
+        self.foundation = FoundationPlan(scope, self.data, self.dumps)
+        self.tuning = TuningPlan(scope, self.foundation, self.dumps)
+        self.bias = BiasPlan(scope, self.data)
+        self.scores = ScorePlan(scope)
+        self.paper = PaperPlan(scope, self.world)
+
+    @cached_property
+    def paths(self) -> RunPaths:
+        """Where the files of the run are."""
+        return self.scope.paths
+
+    def check(self) -> None:
+        """Find what only shows when the plan is worked out.
+
+        Raises:
+            UserError: folders of the world that do not go together, an architecture file that cannot
+                be read.
+        """
+        _ = self.world.world_corpora, self.world.world_datasets
+        for dataset in self.data.made_datasets:
+            self.data.made_files(dataset)
+        for member in self.scope.members:
+            self.foundation.foundation_spec(member)
+
+    def code(self, verb: str) -> str:
+        """The hash of the code behind one verb, and of the modules that it imports by name."""
+        methods: list[str] = []
+        if verb == "tables":
+            methods += [f"dualtail.paper.tables.table_{number:02d}" for number in self.paper.tables]
+        if verb == "figures":
+            methods += [
+                f"dualtail.paper.figures.figure_{number:02d}" for number in self.paper.figures
+            ]
+        files: list[Path] = []
+        if verb == "tune":
+            config, study = self.config, self.config.study
+            used = [(PEFTS, config.pefts[name].method) for name in study.pefts]
+            used += [(LOSSES, config.losses[name].method) for name in study.losses]
+            for registry, method in used:
+                if is_own(method):
+                    files.append(own_file(method))
+                else:
+                    methods.append(registry.module(method))
+        return code_hash([STAGES[verb], *methods], files)
+
+
+STAGES: Mapping[str, str] = {
+    verb: f"dualtail.stages.{verb.replace('-', '_')}"
+    for verb in (
+        "generate-corpus",
+        "generate-dataset",
+        "draw-world",
+        "make-lists",
+        "draw-corpus",
+        "pack",
+        "pretrain",
+        "zero-shot",
+        "prior",
+        "tune",
+        "combine",
+        "score",
+        "collect",
+        "tables",
+        "figures",
+        "summary",
+    )
+}
+"""The module behind every verb of the workflow."""
+
+
+def as_json(job: Section) -> str:
+    """A job as it stands in params and on the command line."""
+    return json.dumps(job.model_dump(mode="json"), separators=(",", ":"))

@@ -1,0 +1,62 @@
+"""From cached outputs: the prior, adjusted and fused outputs."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from dualtail import jobs
+from dualtail.plan.data import DataPlan
+from dualtail.plan.dumps import ADJUSTMENTS
+from dualtail.plan.scope import Scope
+
+
+@dataclass(frozen=True)
+class BiasPlan:
+    """Rules of bias.smk."""
+
+    scope: Scope
+    data: DataPlan
+
+    def prior_flags(self, member: str) -> str:
+        settings = self.scope.config.prior
+        flags = [f"--estimator {settings.estimator} --ridge {settings.ridge}"]
+        flags.append(f"--bootstrap {settings.bootstrap}")
+        flags.append(f"--seed {self.scope.config.seed}")
+        truth = self.data.corpus_inputs(member)[:2]
+        if truth:
+            flags.append(
+                f"--true-list {shlex.quote(truth[0])} --true-names {shlex.quote(truth[1])}"
+            )
+        return " ".join(flags)
+
+    def combine_job(self, dataset: str) -> jobs.CombineJob:
+        def dump(members: str, variant: str, split: str) -> Path:
+            return Path(self.scope.paths.outputs(dataset, members, variant, split))
+
+        return jobs.CombineJob(
+            train_counts=Path(self.scope.paths.train_counts(dataset)),
+            adjusted=[
+                jobs.CombineMember(
+                    zero_shot=dump(member, "zero-shot", split),
+                    tuned=dump(member, tuning.name, split),
+                    prior=Path(self.scope.paths.prior(dataset, member)),
+                    outs={
+                        a: dump(member, f"{tuning.peft}-{a}-{tuning.seed}", split)
+                        for a in ADJUSTMENTS
+                    },
+                )
+                for member in self.scope.members
+                for tuning in self.scope.adjusted_tunings()
+                for split in self.scope.evaluated_of(dataset)
+            ],
+            fused=[
+                jobs.CombineFusion(
+                    dumps=[dump(member, variant, split) for member in subset],
+                    mode=mode,
+                    out=dump("+".join(subset), f"{variant}-{mode}", split),
+                )
+                for subset in self.scope.fused_sets()
+                for variant, mode in self.scope.fused_variants()
+                for split in self.scope.evaluated_of(dataset)
+            ],
+        )

@@ -1,0 +1,64 @@
+"""Which outputs a run has, and where."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dualtail import jobs
+from dualtail.plan.scope import Scope
+
+ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
+"""Post-hoc adjustments of CE-tuned models that Table 3 compares."""
+
+
+@dataclass(frozen=True)
+class Dumps:
+    """Files of outputs, by how they are made."""
+
+    scope: Scope
+
+    def zero_shot_dumps(self, dataset: str, split: str) -> list[str]:
+        return [
+            self.scope.paths.outputs(dataset, m, "zero-shot", split) for m in self.scope.members
+        ]
+
+    def tuned_dumps(self, dataset: str, split: str) -> list[str]:
+        return [
+            self.scope.paths.outputs(dataset, m, t.name, split)
+            for m in self.scope.members
+            for t in self.scope.tunings
+        ]
+
+    def combined_dumps(self, dataset: str, split: str) -> list[str]:
+        adjusted = [
+            self.scope.paths.outputs(dataset, m, f"{t.peft}-{a}-{t.seed}", split)
+            for m in self.scope.members
+            for t in self.scope.adjusted_tunings()
+            for a in ADJUSTMENTS
+        ]
+        fused = [
+            self.scope.paths.outputs(dataset, "+".join(s), f"{variant}-{mode}", split)
+            for s in self.scope.fused_sets()
+            for variant, mode in self.scope.fused_variants()
+        ]
+        return adjusted + fused
+
+    def validation_dumps(self, dataset: str) -> list[str]:
+        """All dumps on the val split; none if there is no such split."""
+        return self.all_dumps(dataset, "val") if "val" in self.scope.splits_of(dataset) else []
+
+    def all_dumps(self, dataset: str, split: str) -> list[str]:
+        return (
+            self.zero_shot_dumps(dataset, split)
+            + self.tuned_dumps(dataset, split)
+            + self.combined_dumps(dataset, split)
+        )
+
+    def dump_files(self, dataset: str, member: str, variant: str) -> list[jobs.DumpFiles]:
+        return [
+            jobs.DumpFiles(
+                split=split,
+                pack=Path(self.scope.paths.pack(dataset, split, self.scope.side(member))),
+                out=Path(self.scope.paths.outputs(dataset, member, variant, split)),
+            )
+            for split in self.scope.evaluated_of(dataset)
+        ]

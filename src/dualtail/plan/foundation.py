@@ -1,0 +1,117 @@
+"""Foundation models: their weights and zero-shot outputs."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualtail import jobs
+from dualtail.config import Descriptors
+from dualtail.errors import UserError
+from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
+from dualtail.plan.data import DataPlan
+from dualtail.plan.dumps import Dumps
+from dualtail.plan.scope import Scope
+
+
+@dataclass(frozen=True)
+class FoundationPlan:
+    """Rules of foundation.smk."""
+
+    scope: Scope
+    data: DataPlan
+    dumps: Dumps
+
+    def weights_file(self, member: str) -> Path | None:
+        weights = self.scope.config.foundation[member].weights
+        if weights.corpus is not None:
+            return Path(self.scope.paths.weights(member))
+        return weights.path
+
+    def foundation_spec(self, member: str) -> FoundationSpec:
+        entry = self.scope.config.foundation[member]
+        architecture, content = _architecture(member, entry.architecture)
+        return FoundationSpec(
+            member=member,
+            architecture=architecture,
+            architecture_config=content,
+            weights=self.weights_file(member),
+            tag=entry.weights.tag,
+            activation=entry.activation,
+            transform=self.scope.config.transforms[entry.transform],
+            transform_name=entry.transform,
+            templates=self.scope.config.prompts[entry.prompts],
+            prompts_name=entry.prompts,
+        )
+
+    def pretrain_inputs(self, members: Iterable[str]) -> list[str]:
+        return [file for member in members for file in self.data.corpus_inputs(member)]
+
+    def member_inputs(self, members: list[str]) -> list[str]:
+        """Weights and descriptor files."""
+        files = [self.weights_file(member) for member in members]
+        for member in members:
+            prompts = self.scope.config.prompts[self.scope.config.foundation[member].prompts]
+            if isinstance(prompts, Descriptors) and prompts.descriptors not in files:
+                files.append(prompts.descriptors)
+        return [file.as_posix() for file in files if file is not None]
+
+    def zero_shot_inputs(self, members: list[str]) -> list[str]:
+        return self.member_inputs(members) + [
+            self.scope.paths.pack(dataset, split, side)
+            for dataset in self.scope.datasets
+            for split in self.scope.evaluated_of(dataset)
+            for side in sorted({self.scope.side(m) for m in members})
+        ]
+
+    def true_prior_inputs(self, wildcards: Any) -> list[str]:
+        """What tells the true prior of a model that was pre-trained here: its corpus' labels."""
+        return self.data.corpus_inputs(wildcards.member)[:2]
+
+    def pretrain_job(self, members: Iterable[str]) -> jobs.PretrainJob:
+        return jobs.PretrainJob(tasks=[self._pretrain_task(m) for m in members])
+
+    def _pretrain_task(self, member: str) -> jobs.PretrainTask:
+        name = self.scope.config.foundation[member].weights.corpus
+        assert name is not None
+        corpus = self.scope.config.corpora[name]
+        return jobs.PretrainTask(
+            foundation=self.foundation_spec(member),
+            corpus=name,
+            list=corpus.root / corpus.list,
+            images=(corpus.images_root or corpus.root) / corpus.images,
+            class_names=corpus.root / corpus.class_names,
+            caption=corpus.caption,
+            settings=self.scope.config.pretraining,
+            seed=self.scope.config.seed,
+            out=Path(self.scope.paths.weights(member)),
+            history=Path(self.scope.paths.pretraining_history(member)),
+        )
+
+    def zero_shot_job(self, members: Iterable[str]) -> jobs.ZeroShotJob:
+        return jobs.ZeroShotJob(
+            tasks=[
+                jobs.ZeroShotTask(
+                    foundation=self.foundation_spec(member),
+                    dataset=dataset,
+                    dumps=self.dumps.dump_files(dataset, member, "zero-shot"),
+                    precision=self.scope.config.tuning.precision,
+                )
+                for member in members
+                for dataset in self.scope.datasets
+            ]
+        )
+
+
+def _architecture(member: str, name: str) -> tuple[str, dict[str, Any] | None]:
+    """The name of an architecture, and its config if it is a file."""
+    file = Path(name) if name.endswith(".json") else ARCHITECTURES / f"{name}.json"
+    if not file.is_file():
+        if name.endswith(".json"):
+            raise UserError(f"foundation.{member}.architecture: {name}: no such file")
+        return name, None
+    try:
+        return file.stem, json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{file}: not a readable JSON file ({error})") from error

@@ -1,0 +1,102 @@
+"""Which tables and figures a study can fill, and what they are made from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from dualtail import jobs
+from dualtail.plan.scope import Scope
+from dualtail.plan.world import WorldPlan
+
+TABLES = {1: "", 2: "members ce la", 3: "ce", 8: "la fusion", 9: "la", 10: "", 14: ""}
+"""Tables of the paper and what a study must have for each."""
+FIGURES = {2: "ce la", 3: "ce la", 6: "la members fusion"}
+"""Figures of the paper, likewise."""
+NEEDS = {
+    "members": "two or more entries in study.members",
+    "ce": "ce in study.losses",
+    "la": "la in study.losses",
+    "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
+}
+
+
+PAPER_SECTIONS = {
+    "run",
+    "study",
+    "datasets",
+    "foundation",
+    "pefts",
+    "scores",
+    "prior",
+    "tuning",
+    "world",
+}
+"""Parts of the config that tables, figures and the summary speak of."""
+
+
+@dataclass(frozen=True)
+class PaperPlan:
+    """Rules of paper.smk."""
+
+    scope: Scope
+    world: WorldPlan
+
+    @cached_property
+    def tables(self) -> list[int]:
+        """Tables that this study can fill."""
+        return [number for number, needs in TABLES.items() if not self._lacks(needs)]
+
+    @cached_property
+    def figures(self) -> list[int]:
+        """Figures that this study can fill."""
+        return [number for number, needs in FIGURES.items() if not self._lacks(needs)]
+
+    def left_out(self) -> list[str]:
+        """A line for every table and figure that the study cannot fill, with the reason."""
+        return [
+            f"{what} {number} is left out: it needs {self._lacks(needs)}"
+            for what, known in (("table", TABLES), ("figure", FIGURES))
+            for number, needs in known.items()
+            if self._lacks(needs)
+        ]
+
+    def _lacks(self, needs: str) -> str:
+        study, fusion = self.scope.config.study, self.scope.config.fusion
+        has = {
+            "members": len(study.members) > 1,
+            "ce": "ce" in study.losses,
+            "la": "la" in study.losses,
+            "fusion": len(study.members) == 1
+            or ("la" in fusion.losses and "logits" in fusion.modes),
+        }
+        return "; ".join(NEEDS[need] for need in needs.split() if not has[need])
+
+    @cached_property
+    def paper_inputs(self) -> list[str]:
+        """What tables, figures and the summary read."""
+        priors = [
+            self.scope.paths.prior(d, m) for d in self.scope.datasets for m in self.scope.members
+        ]
+        return [
+            self.scope.paths.score_table,
+            self.scope.paths.class_score_table,
+            self.scope.paths.costs,
+            *priors,
+        ]
+
+    def paper_job(self) -> jobs.PaperJob:
+        config = self.scope.config.model_dump(mode="json", include=PAPER_SECTIONS)
+        if self.world.world_datasets is None:
+            config["world"] = None  # the config has a world, but this run shows none of it
+        return jobs.PaperJob(
+            root=Path(self.scope.paths.root),
+            config=config,
+            scores=Path(self.scope.paths.score_table),
+            class_scores=Path(self.scope.paths.class_score_table),
+            costs=Path(self.scope.paths.costs),
+            priors=[
+                jobs.PriorFile(dataset=d, member=m, prior=Path(self.scope.paths.prior(d, m)))
+                for d in self.scope.datasets
+                for m in self.scope.members
+            ],
+        )

@@ -1,0 +1,52 @@
+"""The score table: its sources and settings."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+from dualtail import jobs
+from dualtail.plan.scope import Scope
+
+
+@dataclass(frozen=True)
+class ScorePlan:
+    """Rules of scores.smk."""
+
+    scope: Scope
+
+    def all_records(self) -> list[str]:
+        """Records and histories of all tunings: what the table of costs is made from."""
+        grid = list(
+            itertools.product(
+                self.scope.datasets, self.scope.members, (t.name for t in self.scope.tunings)
+            )
+        )
+        return [self.scope.paths.adapter_record(*names) for names in grid]
+
+    def score_flags(self) -> str:
+        scores = self.scope.config.scores
+        return (
+            f"--run {self.scope.config.run} --p-groups {scores.p_groups} --many {scores.many} "
+            f"--few {scores.few} --bootstrap {scores.bootstrap} --seed {self.scope.config.seed}"
+        )
+
+    def collect_job(self) -> jobs.CollectJob:
+        grid = list(itertools.product(self.scope.datasets, self.scope.members))
+        return jobs.CollectJob(
+            run=self.scope.config.run,
+            scores=[Path(self.scope.paths.scores(d)) for d in self.scope.datasets],
+            class_scores=[Path(self.scope.paths.class_scores(d)) for d in self.scope.datasets],
+            priors=[
+                jobs.PriorRecordFile(
+                    dataset=d,
+                    member=m,
+                    split=self.scope.prior_split(d),
+                    record=Path(self.scope.paths.prior_record(d, m)),
+                )
+                for d, m in grid
+            ],
+            records=[Path(record) for record in self.all_records()],
+            out_scores=[Path(self.scope.paths.score_table), Path(self.scope.paths.score_csv)],
+            out_class_scores=Path(self.scope.paths.class_score_table),
+            out_costs=Path(self.scope.paths.costs),
+        )
