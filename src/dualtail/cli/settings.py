@@ -39,9 +39,13 @@ def check_config(files: tuple[Path, ...]) -> None:
 
 
 @click.command("check-data")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--settings", metavar="JSON|FILE", help="Datasets as the workflow gives them.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Report, if all is well.")
 @click.pass_context
-def check_data(context: click.Context, files: tuple[Path, ...]) -> None:
+def check_data(
+    context: click.Context, files: tuple[Path, ...], settings: str | None, out: Path | None
+) -> None:
     """Check the datasets of the study in config FILES: lists, hashes, classes, groups, images.
 
     Says what is missing and how to get it; the exit code is 1 if anything is wrong.
@@ -49,15 +53,26 @@ def check_data(context: click.Context, files: tuple[Path, ...]) -> None:
     Example: dualtail check-data config.yaml config/caltech101.yaml
     """
     from dualtail.config_document import read_config
+    from dualtail.files import write_text
+    from dualtail.jobs import CheckDataJob, read_job
     from dualtail.plan import Plan
     from dualtail.stages.check_data import run
 
-    lines, problems = run(Plan(read_config(files)))
+    if bool(files) == (settings is not None):
+        raise click.UsageError("give config FILES, or --settings")
+    if settings is not None:
+        job = read_job(CheckDataJob, settings)
+    else:
+        plan = Plan(read_config(files))
+        job = plan.data.check_job(plan.scope.datasets)
+    lines, problems = run(job)
     for line in lines:
         click.echo(line)
     if problems:
         click.echo(f"{problems} problem{'s' if problems > 1 else ''}", err=True)
         context.exit(1)
+    if out is not None:
+        write_text(out, "".join(f"{line}\n" for line in lines))
 
 
 @click.command("download-cifar100")

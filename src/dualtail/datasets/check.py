@@ -78,6 +78,8 @@ def check_dataset(
     found.lists = _read_lists(splits, help, found)
     if "train" in found.lists:
         _try(found, lambda: _check_names(class_names, names_format, names, found))
+    elif not class_names.is_file():
+        found.problems.append(f"{class_names}: no such file of class names; {help}")
     for split, (path, _) in splits.items():
         if split in found.lists and official:
             _check_official(official, split, path, found.lists[split], found)
@@ -85,6 +87,10 @@ def check_dataset(
     for split, (_, images) in splits.items():
         if split in found.lists:
             _check_images(found.lists[split], images, help, found)
+    unread = {images for split, (_, images) in splits.items() if split not in found.lists}
+    for images in sorted(unread - {splits[split][1] for split in found.lists}):
+        if not images.exists():
+            found.problems.append(f"{images}: no such folder or archive of images; {help}")
     _note_duplicates(splits, found)
     return found
 

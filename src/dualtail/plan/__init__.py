@@ -96,6 +96,7 @@ STAGES: Mapping[str, str] = {
         "draw-world",
         "make-lists",
         "draw-corpus",
+        "check-data",
         "pack",
         "pretrain",
         "zero-shot",
