@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from dualtail.foundation.loading import empty_foundation
+from dualtail.foundation.loading import embedding_width, empty_foundation
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.zero_shot import ZeroShotModel
 from dualtail.tuning.backbone import BackboneShape
@@ -38,10 +38,11 @@ def zero_shot_cost(spec: FoundationSpec, n_classes: int) -> ModelCost:
         UserError: unknown architecture.
     """
     foundation, side = empty_foundation(spec), spec.transform.crop
-    embed = foundation.get_parameter("text_projection").shape[1]
-    texts = torch.empty(n_classes, embed, device="meta")
-    model = ZeroShotModel(foundation, texts, torch.bfloat16)
-    return ModelCost(forward_gflops(model, (side, side)), 0, embed)
+    embed = embedding_width(spec)
+    model = ZeroShotModel(foundation, torch.empty(n_classes, embed, device="meta"))
+    visual = foundation.get_submodule("visual")
+    width = BackboneShape.of(visual).width if model.pools_cls else embed
+    return ModelCost(forward_gflops(model, (side, side)), 0, width)
 
 
 def tuned_cost(

@@ -1,6 +1,7 @@
 """Loading foundation models through open_clip: no network, no pickles, the right activation."""
 
 import json
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -58,11 +59,29 @@ def empty_foundation(spec: FoundationSpec) -> "torch.nn.Module":
     import open_clip
     import torch
 
-    with torch.device("meta"):
-        model = open_clip.create_model(
-            _register(spec), device="meta", force_quick_gelu=spec.activation == "quickgelu"
-        )
+    name = _register(spec)
+    logging.disable(logging.WARNING)  # open_clip warns of random weights; here are none
+    try:
+        with torch.device("meta"):
+            model = open_clip.create_model(
+                name, device="meta", force_quick_gelu=spec.activation == "quickgelu"
+            )
+    finally:
+        logging.disable(logging.NOTSET)
     return model.eval()
+
+
+def embedding_width(spec: FoundationSpec) -> int:
+    """E, the width of the space that images and texts share.
+
+    Raises:
+        UserError: unknown architecture.
+    """
+    import open_clip
+
+    config = open_clip.get_model_config(_register(spec))
+    assert config is not None
+    return int(config["embed_dim"])
 
 
 def tokenizer_of(spec: FoundationSpec) -> Any:

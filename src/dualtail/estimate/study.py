@@ -1,0 +1,309 @@
+"""Every stage of a study: jobs, passes over images, hours, disk and memory."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dualtail.config import Transform
+from dualtail.estimate.dataset_size import DatasetSize, dataset_size
+from dualtail.estimate.model_cost import ModelCost, tuned_cost, zero_shot_cost
+from dualtail.estimate.rates import Rate, Speed, speed_of
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.plan import Plan
+
+FLOAT16, FLOAT32, INT64 = 2, 4, 8
+GB = 1e9
+VIEWS = {"center": 1, "five-crop": 5, "ten-crop": 10}
+
+
+@dataclass(frozen=True)
+class StageEstimate:
+    """One stage, of one dataset or of all; None is not known.
+
+    Attributes:
+        stage: Its name.
+        datasets: Name of a dataset, or "all".
+        jobs: Processes that Snakemake starts.
+        images: Images read from disk and packed.
+        forward: Images that go through a model without gradients.
+        training: Images that go through a model with gradients.
+        hours: If all jobs run one after the other.
+        disk_gb: Size of what is written, 10^9 bytes.
+        memory_gib: Peak of a job, GiB.
+        basis: Where hours come from: "measured", "scaled ...", "given", or why there are none.
+    """
+
+    stage: str
+    datasets: str
+    jobs: int
+    images: int | None = 0
+    forward: int | None = 0
+    training: int | None = 0
+    hours: float | None = None
+    disk_gb: float | None = 0.0
+    memory_gib: float | None = None
+    basis: str = "not estimated"
+
+
+def estimate_study(plan: Plan, rates: Sequence[Rate]) -> list[StageEstimate]:
+    """Estimate every stage of a run, in the order of the run.
+
+    Hours are those of packing and of the passes through the models; class texts, start-up, analyses
+    and tables are not in them, nor is pre-training of small models.
+
+    Raises:
+        UserError: unknown architecture or method; a list that cannot be read.
+    """
+    return _Estimator(plan, rates).stages()
+
+
+class _Estimator:
+    def __init__(self, plan: Plan, rates: Sequence[Rate]) -> None:
+        self.plan, self.rates = plan, rates
+        self.scope, self.config = plan.scope, plan.config
+        self.sizes = {d: self.size(d) for d in self.scope.datasets}
+
+    def stages(self) -> list[StageEstimate]:
+        """Every stage that has jobs."""
+        scope = self.scope
+        found = [
+            self.making(),
+            StageEstimate("check-data", "all", int(bool(self.plan.data.given_datasets))),
+        ]
+        found += [self.packing(dataset) for dataset in scope.datasets]
+        found.append(self.pretraining())
+        found.append(self.zero_shot())
+        if self.config.jobs.tune == "all":
+            found.append(self.tuning("all", scope.datasets, 1))
+        else:
+            found += [self.tuning(d, [d], self.tune_jobs()) for d in scope.datasets]
+        n = len(scope.datasets)
+        found.append(StageEstimate("prior", "all", n * len(scope.members)))
+        found += [self.combining(dataset) for dataset in scope.datasets]
+        found.append(StageEstimate("score", "all", n))
+        last = 3 + bool(self.plan.paper.figures)  # collect, tables, summary
+        found.append(StageEstimate("tables, figures", "all", last))
+        return [stage for stage in found if stage.jobs]
+
+    def size(self, dataset: str) -> DatasetSize | None:
+        world = self.config.world
+        drawn = world if world and dataset in world.datasets else None
+        return dataset_size(self.config.datasets[dataset], drawn)
+
+    def making(self) -> StageEstimate:
+        """Drawing the world, lists and corpora."""
+        world = self.config.world
+        drawn = [d for d in self.scope.datasets if world and d in world.datasets]
+        corpora = [c for c in self.scope.corpora if world and c in world.corpora]
+        jobs = len(drawn) + bool(drawn) + len(corpora)
+        jobs += len(self.plan.data.made_datasets) + len(self.plan.data.drawn_corpora)
+        return StageEstimate("make data", "all", jobs, disk_gb=None)
+
+    def packing(self, dataset: str) -> StageEstimate:
+        size = self.sizes[dataset]
+        if size is None:
+            return _unknown("pack", dataset, 1)
+        images = sum(size.images.values()) * len(self.scope.sides)
+        n_bytes = sum(
+            self.pack_bytes(side) * n for n in size.images.values() for side in self.scope.sides
+        )
+        speed = speed_of(self.rates, "decode")
+        return StageEstimate(
+            "pack",
+            dataset,
+            1,
+            images=images,
+            hours=_hours(images, speed),
+            disk_gb=n_bytes / GB,
+            memory_gib=speed.peak_memory if speed else None,
+            basis=_basis([speed]),
+        )
+
+    def pack_bytes(self, side: int) -> int:
+        """Bytes of one packed image."""
+        return 3 * side * side + INT64
+
+    def pretraining(self) -> StageEstimate:
+        models = self.scope.pretrained_here
+        jobs = (1 if self.config.jobs.pretrain == "all" else len(models)) if models else 0
+        sizes = [self.corpus_size(str(self.config.foundation[m].weights.corpus)) for m in models]
+        known = [n for n in sizes if n is not None]
+        training = self.config.pretraining.epochs * sum(known) if len(known) == len(sizes) else None
+        return StageEstimate("pre-train", "all", jobs, training=training, disk_gb=None)
+
+    def corpus_size(self, corpus: str) -> int | None:
+        """Images of a corpus, where the config says it."""
+        if self.config.world and corpus in self.config.world.corpora:
+            return self.config.world.corpus_size
+        sample = self.config.corpora[corpus].sample
+        return sample.size if sample else None
+
+    def zero_shot(self) -> StageEstimate:
+        jobs = 1 if self.config.jobs.zero_shot == "all" else len(self.scope.members)
+        work = _Work()
+        for dataset in self.scope.datasets:
+            size = self.sizes[dataset]
+            if size is None:
+                return _unknown("zero-shot", "all", jobs)
+            for member in self.scope.members:
+                spec = self.plan.foundation.foundation_spec(member)
+                cost = _cost(
+                    lambda spec=spec, size=size: zero_shot_cost(spec, size.n_classes),
+                    spec,
+                    size.n_classes,
+                )
+                n = self.evaluated(dataset, size)
+                work.add(
+                    "forward",
+                    n * views_of(spec.transform),
+                    self.speed("infer", ["zero-shot"], dataset, cost),
+                )
+                work.write(n * self.row_bytes(size.n_classes, cost.width))
+        return work.stage("zero-shot", "all", jobs)
+
+    def tune_jobs(self) -> int:
+        """Processes of one dataset."""
+        members, tunings = len(self.scope.members), len(self.scope.tunings)
+        return {"dataset": 1, "model": members, "tuning": members * tunings}[self.config.jobs.tune]
+
+    def tuning(self, label: str, datasets: Sequence[str], jobs: int) -> StageEstimate:
+        work = _Work()
+        for dataset in datasets:
+            size = self.sizes[dataset]
+            if size is None:
+                return _unknown("tune", label, jobs)
+            for member in self.scope.members:
+                spec = self.plan.foundation.foundation_spec(member)
+                for tuning in self.scope.tunings:
+                    self.add_tuning(work, dataset, size, spec, tuning.peft)
+        return work.stage("tune", label, jobs)
+
+    def add_tuning(
+        self, work: "_Work", dataset: str, size: DatasetSize, spec: FoundationSpec, name: str
+    ) -> None:
+        peft, settings = self.config.pefts[name], self.config.tuning_of(dataset)
+        n_classes, n_train = size.n_classes, size.images["train"]
+        cost = _cost(
+            lambda: tuned_cost(spec, peft.method, peft.options, settings.head, n_classes),
+            spec,
+            n_classes,
+            peft.method,
+            peft.options,
+            settings.head.model_dump(),
+        )
+        names = [name, peft.method]
+        work.add("training", n_train * settings.epochs, self.speed("train", names, dataset, cost))
+        n = self.evaluated(dataset, size)
+        forward = n * views_of(spec.transform)
+        if settings.head.init in ("class-mean", "linear-probe"):
+            shots = settings.head.shots
+            forward += n_train if shots == "all" else min(n_train, shots * n_classes)
+        work.add("forward", forward, self.speed("infer", names, dataset, cost))
+        work.write(n * self.row_bytes(n_classes, cost.width) + FLOAT32 * cost.parameters)
+
+    def combining(self, dataset: str) -> StageEstimate:
+        size = self.sizes[dataset]
+        if size is None:
+            return _unknown("combine", dataset, 1)
+        n_bytes = sum(
+            len(self.plan.dumps.combined_dumps(dataset, split))
+            * size.images[split]
+            * self.row_bytes(size.n_classes, 0)
+            for split in self.scope.evaluated_of(dataset)
+        )
+        return StageEstimate("combine", dataset, 1, disk_gb=n_bytes / GB)
+
+    @staticmethod
+    def row_bytes(n_classes: int, width: int) -> int:
+        """Bytes of one row of a dump: logits and features in half precision, label and index."""
+        return FLOAT16 * (n_classes + width) + 2 * INT64
+
+    def evaluated(self, dataset: str, size: DatasetSize) -> int:
+        return sum(size.images[split] for split in self.scope.evaluated_of(dataset))
+
+    def speed(self, operation: Any, names: list[str], dataset: str, cost: ModelCost):
+        precision = self.config.tuning_of(dataset).precision
+        return speed_of(self.rates, operation, names, precision, cost.gflops)
+
+
+_counted: dict[str, ModelCost] = {}
+
+
+def _cost(count: Callable[[], ModelCost], spec: FoundationSpec, *what: Any) -> ModelCost:
+    """Count once for models that differ in weights alone: it takes tenths of a second."""
+    model = spec.model_dump(
+        mode="json", include={"architecture", "architecture_config", "activation", "transform"}
+    )
+    key = json.dumps([model, *what], sort_keys=True, default=str)
+    if key not in _counted:
+        _counted[key] = count()
+    return _counted[key]
+
+
+class _Work:
+    """Passes and bytes of one stage, summed up."""
+
+    def __init__(self) -> None:
+        self.passes = {"forward": 0, "training": 0}
+        self.hours: float | None = 0.0
+        self.n_bytes = 0
+        self.speeds: list[Speed | None] = []
+
+    def add(self, kind: str, passes: int, speed: Speed | None) -> None:
+        self.passes[kind] += passes
+        self.speeds.append(speed)
+        hours = _hours(passes, speed)
+        self.hours = None if hours is None or self.hours is None else self.hours + hours
+
+    def write(self, n_bytes: int) -> None:
+        self.n_bytes += n_bytes
+
+    def stage(self, stage: str, datasets: str, jobs: int) -> StageEstimate:
+        peaks = [speed.peak_memory for speed in self.speeds if speed and speed.peak_memory]
+        return StageEstimate(
+            stage,
+            datasets,
+            jobs,
+            forward=self.passes["forward"],
+            training=self.passes["training"],
+            hours=self.hours,
+            disk_gb=self.n_bytes / GB,
+            memory_gib=max(peaks) if peaks else None,
+            basis=_basis(self.speeds),
+        )
+
+
+def views_of(transform: Transform) -> int:
+    """Passes through the model for one image that is evaluated."""
+    return VIEWS.get(transform.views, transform.random_views)
+
+
+def _unknown(stage: str, datasets: str, jobs: int) -> StageEstimate:
+    return StageEstimate(
+        stage,
+        datasets,
+        jobs,
+        images=None,
+        forward=None,
+        training=None,
+        disk_gb=None,
+        basis="number of images not known",
+    )
+
+
+def _hours(passes: int, speed: Speed | None) -> float | None:
+    return None if speed is None else passes / speed.images_per_second / 3600
+
+
+def _basis(speeds: Sequence[Speed | None]) -> str:
+    """One word for a stage: the weakest of what its hours rest on."""
+    if None in speeds:
+        return "no rate known"
+    known = [speed for speed in speeds if speed is not None]
+    factors = [speed.factor for speed in known if speed.basis == "scaled"]
+    if factors:
+        low, high = min(factors), max(factors)
+        span = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+        return f"scaled by operations, x {span}"
+    return known[0].basis if known else "not estimated"
