@@ -12,6 +12,7 @@ from dualtail.config import (
     PeftEntry,
     Study,
     Transform,
+    Variants,
     Weights,
 )
 from dualtail.datasets.world.settings import WorldSettings
@@ -32,6 +33,8 @@ def default_config() -> Config:
             pefts=["adaptformer", "vpt"],
             losses=["ce", "la"],
             seeds=[0],
+            # Tables 3, 4 and 12 are about one model.
+            variants=[Variants(losses=["gla_first", "gla_train", "decoupling"])],
         ),
         datasets={
             "world_objects": _world_dataset("world_objects", "World-Objects", "imagenet_lt"),
@@ -63,6 +66,12 @@ def default_config() -> Config:
         losses={
             name: LossEntry(method=name, options=options().model_dump())
             for name, options in LOSS_OPTIONS.items()
+            if name != "gla"
+        }
+        | {
+            "gla_first": LossEntry(method="gla"),
+            "gla_train": LossEntry(method="la", retrain="gla_first"),
+            "decoupling": LossEntry(method="la", retrain="ce"),
         },
         # The paper's learning rate (0.01) hardly moves an adapter of this size.
         tuning=TuningSettings(

@@ -24,8 +24,7 @@ class Dumps:
     def tuned_dumps(self, dataset: str, split: str) -> list[str]:
         return [
             self.scope.paths.outputs(dataset, m, t.name, split)
-            for m in self.scope.members
-            for t in self.scope.tunings
+            for m, t in self.scope.cells(dataset)
         ]
 
     def combined_dumps(self, dataset: str, split: str) -> list[str]:

@@ -103,6 +103,32 @@ class Scope:
         return [Tuning(*t) for t in itertools.product(study.pefts, study.losses, study.seeds)]
 
     @cached_property
+    def variants(self) -> list[tuple[str, str, Tuning]]:
+        """(dataset, member, tuning) of every variant that is not in the grid of the study."""
+        study, found = self.config.study, {}
+        for v in study.variants:
+            pefts, members = (
+                v.pefts or study.pefts[:1],
+                v.members or [self.config.scores.p_groups_from],
+            )
+            ways = itertools.product(pefts, v.losses, v.seeds or study.seeds)
+            tunings = [t for t in itertools.starmap(Tuning, ways) if t not in self.tunings]
+            found |= dict.fromkeys(
+                itertools.product(v.datasets or study.datasets, members, tunings)
+            )
+        return list(found)
+
+    @cached_property
+    def all_tunings(self) -> list[Tuning]:
+        """The tunings of the grid and of the variants."""
+        return list(dict.fromkeys([*self.tunings, *(t for _, _, t in self.variants)]))
+
+    def cells(self, dataset: str) -> list[tuple[str, Tuning]]:
+        """(member, tuning) of every tuned model on a dataset, variants last."""
+        grid = list(itertools.product(self.members, self.tunings))
+        return grid + [(m, t) for d, m, t in self.variants if d == dataset]
+
+    @cached_property
     def pretrained_here(self) -> list[str]:
         """Members whose weights the run trains itself."""
         return [m for m in self.members if self.config.foundation[m].weights.corpus is not None]
@@ -160,7 +186,7 @@ class Scope:
         return self.config.datasets[dataset].prior_split or self.config.prior.split
 
     def tuning_named(self, name: str) -> Tuning:
-        return next(t for t in self.tunings if t.name == name)
+        return next(t for t in self.all_tunings if t.name == name)
 
 
 def split_files(entry: DatasetEntry) -> dict[str, ImageListFiles]:
