@@ -62,7 +62,7 @@ def test_a_dry_run_plans_everything_and_the_estimate_counts_the_same_jobs(
         ("score", "score"),
     ):
         assert counts[rule] * estimated["check-data"] == estimated[stage] * counts["check_data"]
-    assert estimated["tune"] == 36
+    assert estimated["tune"] == 45
 
 
 def test_the_first_job_names_everything_that_is_missing(root: Path, folder: Path) -> None:

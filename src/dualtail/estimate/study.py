@@ -1,5 +1,6 @@
 """Every stage of a study: jobs, passes over images, hours, disk and memory."""
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dualtail.estimate.model_cost import ModelCost, tuned_cost, zero_shot_cost
 from dualtail.estimate.rates import Rate, Speed, speed_of
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.plan import Plan
+from dualtail.plan.scope import Tuning
 
 FLOAT16, FLOAT32, INT64 = 2, 4, 8
 GB = 1e9
@@ -74,10 +76,7 @@ class _Estimator:
         found += [self.packing(dataset) for dataset in scope.datasets]
         found.append(self.pretraining())
         found.append(self.zero_shot())
-        if self.config.jobs.tune == "all":
-            found.append(self.tuning("all", scope.datasets, 1))
-        else:
-            found += [self.tuning(d, [d], self.tune_jobs()) for d in scope.datasets]
+        found += self.tunings()
         n = len(scope.datasets)
         found.append(StageEstimate("prior", "all", n * len(scope.members)))
         found += [self.combining(dataset) for dataset in scope.datasets]
@@ -162,27 +161,42 @@ class _Estimator:
                 work.write(n * self.row_bytes(size.n_classes, cost.width))
         return work.stage("zero-shot", "all", jobs)
 
-    def tune_jobs(self) -> int:
-        """Processes of one dataset."""
-        members, tunings = len(self.scope.members), len(self.scope.tunings)
-        return {"dataset": 1, "model": members, "tuning": members * tunings}[self.config.jobs.tune]
+    def tunings(self) -> list[StageEstimate]:
+        """A row for every dataset whose tunings have processes of their own, and the variants."""
+        level, variants = self.config.jobs.tune, self.plan.tuning.variants
+        members, ways = self.scope.members, self.scope.tunings
+        found = []
+        if level == "all":
+            cells = [(d, m, t) for d in self.scope.datasets for m in members for t in ways]
+            found.append(self.tuning("tune", "all", cells, 1))
+        else:
+            for dataset in self.scope.datasets:
+                pairs = itertools.product(members, ways)
+                if level == "tuning":
+                    pairs = self.scope.cells(dataset)
+                cells = [(dataset, member, way) for member, way in pairs]
+                jobs = {"dataset": 1, "model": len(members), "tuning": len(cells)}[level]
+                found.append(self.tuning("tune", dataset, cells, jobs))
+        if variants:
+            found.append(self.tuning("tune variants", "all", self.scope.variants, 1))
+        return found
 
-    def tuning(self, label: str, datasets: Sequence[str], jobs: int) -> StageEstimate:
+    def tuning(
+        self, stage: str, label: str, cells: Sequence[tuple[str, str, Tuning]], jobs: int
+    ) -> StageEstimate:
         work = _Work()
-        for dataset in datasets:
+        for dataset, member, way in cells:
             size = self.sizes[dataset]
             if size is None:
-                return _unknown("tune", label, jobs)
-            for member in self.scope.members:
-                spec = self.plan.foundation.foundation_spec(member)
-                for tuning in self.scope.tunings:
-                    self.add_tuning(work, dataset, size, spec, tuning.peft)
-        return work.stage("tune", label, jobs)
+                return _unknown(stage, label, jobs)
+            self.add_tuning(work, dataset, size, member, way)
+        return work.stage(stage, label, jobs)
 
     def add_tuning(
-        self, work: "_Work", dataset: str, size: DatasetSize, spec: FoundationSpec, name: str
+        self, work: "_Work", dataset: str, size: DatasetSize, member: str, way: Tuning
     ) -> None:
-        peft, settings = self.config.pefts[name], self.config.tuning_of(dataset)
+        spec = self.plan.foundation.foundation_spec(member)
+        peft, settings = self.config.pefts[way.peft], self.config.tuning_of(dataset)
         n_classes, n_train = size.n_classes, size.images["train"]
         cost = _cost(
             lambda: tuned_cost(spec, peft.method, peft.options, settings.head, n_classes),
@@ -192,13 +206,17 @@ class _Estimator:
             peft.options,
             settings.head.model_dump(),
         )
-        names = [name, peft.method]
-        work.add("training", n_train * settings.epochs, self.speed("train", names, dataset, cost))
+        names = [way.peft, peft.method]
         n = self.evaluated(dataset, size)
         forward = n * views_of(spec.transform)
         if settings.head.init in ("class-mean", "linear-probe"):
             shots = settings.head.shots
             forward += n_train if shots == "all" else min(n_train, shots * n_classes)
+        if self.config.losses[way.loss].retrain is None:
+            training = self.speed("train", names, dataset, cost)
+            work.add("training", n_train * settings.epochs, training)
+        else:  # of a re-trained head no gradient goes through the backbone
+            forward += n_train * settings.epochs
         work.add("forward", forward, self.speed("infer", names, dataset, cost))
         work.write(n * self.row_bytes(n_classes, cost.width) + FLOAT32 * cost.parameters)
 
