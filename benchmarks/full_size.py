@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
+from dualtail.datasets.long_tail import apportion
+
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = "ViT-B-16-quickgelu"
 MEMBERS = ("clip", "openclip")
-TRAIN_COUNTS = (101, 20, 2, 2, 2, 2, 2, 2, 2, 2)
-"""Training images a class: one class in D-Many, one in D-Medium, eight in D-Few."""
-VAL, TEST = 4, 5
-"""Images a class."""
+CLASSES = 10
+DECAY = 0.6
+"""Training images of a class over those of the one before it."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -38,25 +39,20 @@ def write_weights(path: Path, seed: int) -> None:
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
 
 
-def write_lists(folder: Path, archive: Path) -> None:
+def write_lists(folder: Path, archive: Path, n_train: int, n_held_out: int) -> None:
     with zipfile.ZipFile(archive) as stream:
         names = sorted(n for n in stream.namelist() if n.lower().endswith(SUFFIXES))
-    classes = np.arange(len(TRAIN_COUNTS))
-    labels = {
-        "train": np.repeat(classes, TRAIN_COUNTS),
-        "val": np.repeat(classes, VAL),
-        "test": np.repeat(classes, TEST),
-    }
-    wanted = sum(len(rows) for rows in labels.values())
+    wanted = n_train + 2 * n_held_out
     if len(names) < wanted:
         sys.exit(f"{archive}: {len(names)} photographs, {wanted} are needed")
-    drawn = np.random.default_rng(0).permutation(len(names))
-    start = 0
+    tail = apportion(DECAY ** np.arange(CLASSES), n_train)
+    labels = {"train": np.repeat(np.arange(CLASSES), tail)}
+    labels |= dict.fromkeys(("val", "test"), np.arange(n_held_out) % CLASSES)
+    drawn = iter(np.random.default_rng(0).permutation(len(names)))
     for split, rows in labels.items():
-        lines = [f"{names[drawn[start + row]]} {label}\n" for row, label in enumerate(rows)]
+        lines = [f"{names[next(drawn)]} {label}\n" for label in rows]
         (folder / f"{split}.txt").write_text("".join(lines))
-        start += len(rows)
-    (folder / "classnames.txt").write_text("".join(f"thing {c}\n" for c in classes))
+    (folder / "classnames.txt").write_text("".join(f"thing {c}\n" for c in range(CLASSES)))
 
 
 def rows_of(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
@@ -64,7 +60,7 @@ def rows_of(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
         return list(csv.DictReader(stream, delimiter=delimiter))
 
 
-def report(results: Path, seconds: float) -> None:
+def report(results: Path, seconds: float, n_train: int, n_held_out: int) -> None:
     """Print what Snakemake measured of every job, the rates, and sizes of files."""
     print(
         f"\n| {'job':44} | {'seconds':>8} | {'peak MiB':>8} |\n| {'-' * 44} | {'-' * 8} | {'-' * 8} |"
@@ -77,10 +73,9 @@ def report(results: Path, seconds: float) -> None:
     for row in rows_of(results / "costs.csv"):
         name = f"{row['members']} {row['peft']} {row['loss']}"
         print(f"{name:24} {row['metric']:28} {float(row['value']):14,.4g}")
-    n_train = sum(TRAIN_COUNTS)
     dump = next((results / "outputs").rglob("zero-shot/test.safetensors"))
-    print(f"\n{dump.name}: {dump.stat().st_size / (TEST * len(TRAIN_COUNTS)):,.0f} bytes an image")
-    for split, n in (("train", n_train), ("test", TEST * len(TRAIN_COUNTS))):
+    print(f"\n{dump.name}: {dump.stat().st_size / n_held_out:,.0f} bytes an image")
+    for split, n in (("train", n_train), ("test", n_held_out)):
         pack = next((results / "packs").rglob(f"{split}_*.safetensors"))
         print(f"{pack.name}: {pack.stat().st_size / n:,.0f} bytes an image")
 
@@ -89,7 +84,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("photographs", type=Path, help="zip archive of 227 photographs or more")
+    parser.add_argument("photographs", type=Path, help="zip archive of photographs")
+    parser.add_argument("--train", type=int, default=160, help="training images")
+    parser.add_argument("--held-out", type=int, default=70, help="images of val and of test each")
     parser.add_argument("--folder", type=Path, default=ROOT / "data/full_size")
     parser.add_argument("--cores", type=int, default=2)
     options = parser.parse_args()
@@ -98,7 +95,7 @@ def main() -> None:
     for seed, member in enumerate(MEMBERS):
         if not (folder / f"{member}.safetensors").is_file():
             write_weights(folder / f"{member}.safetensors", seed)
-    write_lists(folder, options.photographs)
+    write_lists(folder, options.photographs, options.train, options.held_out)
     archive = folder / "photographs.zip"
     archive.unlink(missing_ok=True)
     archive.symlink_to(options.photographs.resolve())
@@ -110,7 +107,9 @@ def main() -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment)
     if done.returncode:
         sys.exit(done.returncode)
-    report(folder / "results/full_size", time.perf_counter() - started)
+    report(
+        folder / "results/full_size", time.perf_counter() - started, options.train, options.held_out
+    )
 
 
 if __name__ == "__main__":
