@@ -14,7 +14,9 @@ from dualtail.plan import Plan, as_json
 
 @pytest.fixture
 def values(root: Path) -> dict[str, Any]:
-    return yaml.safe_load((root / "config.yaml").read_text())
+    values = yaml.safe_load((root / "config.yaml").read_text())
+    values["study"]["datasets"] = ["world_objects", "world_places"]
+    return values
 
 
 def plan_of(values: dict[str, Any]) -> Plan:
@@ -202,7 +204,9 @@ def test_a_dataset_without_val_has_rules_of_its_own(values: dict[str, Any]) -> N
 
 def test_the_prior_of_a_dataset_without_val_needs_test(values: dict[str, Any]) -> None:
     values["datasets"]["world_places"]["val"] = None
-    with pytest.raises(UserError, match=r"datasets\.world_places\.val: is null.*prior_split: test"):
+    with pytest.raises(
+        UserError, match=r"datasets\.world_places\.val: is null.*prior_split: train \(or test\)"
+    ):
         plan_of(values)
     values["prior"]["split"] = "test"
     plan_of(values)
@@ -310,6 +314,22 @@ def test_variants_that_cannot_be_made(values: dict[str, Any]) -> None:
     values["study"]["variants"][0]["members"] = ["clipp"]
     with pytest.raises(UserError, match=r"study\.variants\.0\.members.*did you mean 'clip'"):
         plan_of(values)
+
+
+def test_the_default_run_estimates_q_of_species_on_their_training_split(root: Path) -> None:
+    plan = plan_of(yaml.safe_load((root / "config.yaml").read_text()))
+    assert plan.scope.zero_shot_splits_of("world_species") == ("test", "train")
+    assert plan.scope.zero_shot_splits_of("world_places") == ("val", "test")
+    job = plan.foundation.zero_shot_job(["clip"])
+    assert [(t.dataset, d.split) for t in job.tasks for d in t.dumps][-2:] == [
+        ("world_species", "test"),
+        ("world_species", "train"),
+    ]
+    # The corpora know creatures, not species: there is no true prior to compare with.
+    assert plan.bias.true_prior_inputs("world_species", "clip") == []
+    assert "--true-list" not in plan.bias.prior_flags("world_species", "clip")
+    assert "--true-list" in plan.bias.prior_flags("world_places", "clip")
+    assert not any("/train.safetensors" in d for d in plan.dumps.all_dumps("world_species", "test"))
 
 
 def test_a_variant_that_is_in_the_study_is_no_variant(values: dict[str, Any]) -> None:

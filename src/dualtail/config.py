@@ -79,13 +79,15 @@ class DatasetEntry(Section):
     """long-tailed training split"""
 
     val: ImageListFiles | None = ImageListFiles(list=Path("val.txt"))
-    """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test"""
+    """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test
+    or train"""
 
     test: ImageListFiles = ImageListFiles(list=Path("test.txt"))
     """balanced split on which everything is scored"""
 
-    prior_split: Literal["val", "test"] | None = None
-    """split on which q is estimated, if not `prior.split`"""
+    prior_split: Literal["val", "test", "train"] | None = None
+    """split on which q is estimated, if not `prior.split`; train: its label frequencies are taken out
+    of q, and the ridge is chosen by cross-fitting over folds of it"""
 
     tuning: dict[str, Any] = {}
     """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
@@ -477,7 +479,7 @@ class Config(Section):
                 raise NameProblem(
                     f"datasets.{name}.val",
                     "is null, so there is no val split to estimate q on; set "
-                    f"datasets.{name}.prior_split: test",
+                    f"datasets.{name}.prior_split: train (or test)",
                 )
         for name, loss in self.losses.items():
             if loss.retrain is not None and self.losses[loss.retrain].retrain is not None:

@@ -52,12 +52,14 @@ class Dumps:
             + self.combined_dumps(dataset, split)
         )
 
-    def dump_files(self, dataset: str, member: str, variant: str) -> list[jobs.DumpFiles]:
+    def dump_files(
+        self, dataset: str, member: str, variant: str, splits: tuple[str, ...]
+    ) -> list[jobs.DumpFiles]:
         return [
             jobs.DumpFiles(
                 split=split,
                 pack=Path(self.scope.paths.pack(dataset, split, self.scope.side(member))),
                 out=Path(self.scope.paths.outputs(dataset, member, variant, split)),
             )
-            for split in self.scope.evaluated_of(dataset)
+            for split in splits
         ]

@@ -81,6 +81,12 @@ class Scope:
         """The splits of a dataset that models predict."""
         return tuple(split for split in self.splits_of(dataset) if split != "train")
 
+    def zero_shot_splits_of(self, dataset: str) -> tuple[str, ...]:
+        """The splits of a dataset with zero-shot outputs: those that tuned models predict, and the one
+        that q is estimated on."""
+        evaluated = self.evaluated_of(dataset)
+        return tuple(dict.fromkeys([*evaluated, self.prior_split(dataset)]))
+
     @cached_property
     def split_kinds(self) -> "list[SplitKind]":
         """Datasets of this run with the same splits, together: their rules have the same outputs."""

@@ -123,7 +123,7 @@ class TuningPlan:
             prior=Path(self.scope.paths.prior(dataset, member)) if reads_prior else None,
             base=base and Path(self.scope.paths.adapter(dataset, member, base.name)),
             train_pack=Path(self.scope.paths.pack(dataset, "train", self.scope.side(member))),
-            dumps=self.dumps.dump_files(*names),
+            dumps=self.dumps.dump_files(*names, self.scope.evaluated_of(dataset)),
             adapter=Path(self.scope.paths.adapter(*names)),
             record=Path(self.scope.paths.adapter_record(*names)),
             history=Path(self.scope.paths.tuning_history(*names)),
