@@ -104,7 +104,7 @@ def plan_verb(
 ) -> None:
     """Estimate jobs, image passes, hours, disk and memory of the study in config FILES.
 
-    Needs no data and no weights. Hours are for two CPU cores, where the shipped speeds were measured,
+    Needs no data and no weights. Hours are of one CPU core, where the shipped speeds were measured,
     unless --costs or --images-per-second say otherwise; docs/paper.md says how they are computed.
 
     \b

@@ -26,10 +26,13 @@ class DatasetSize:
     source: str
 
 
-def dataset_size(entry: DatasetEntry, world: WorldSettings | None = None) -> DatasetSize | None:
+def dataset_size(
+    name: str, entry: DatasetEntry, world: WorldSettings | None = None
+) -> DatasetSize | None:
     """Size of a dataset: of its official lists, of the lists on disk, as the world draws it, or None.
 
     Args:
+        name: Its name in the config.
         entry: Its entry in the config.
         world: The world if it draws this dataset.
 
@@ -45,7 +48,7 @@ def dataset_size(entry: DatasetEntry, world: WorldSettings | None = None) -> Dat
             return DatasetSize(images, found["train"].classes, "official lists")
     paths: dict[str, Path] = {split: entry.root / files.list for split, files in splits.items()}
     if not all(path.is_file() for path in paths.values()):
-        return None if world is None else _drawn_size(world)
+        return None if world is None else _drawn_size(name, list(splits), world)
     lists = {split: read_image_list(path) for split, path in paths.items()}
     n_classes = 1 + max(int(images.labels.max()) for images in lists.values())
     return DatasetSize(
@@ -53,12 +56,13 @@ def dataset_size(entry: DatasetEntry, world: WorldSettings | None = None) -> Dat
     )
 
 
-def _drawn_size(world: WorldSettings) -> DatasetSize:
-    from dualtail.datasets.world.design import training_counts
+def _drawn_size(name: str, splits: list[str], world: WorldSettings) -> DatasetSize:
+    from dualtail.datasets.world.design import images_per_test_class, training_counts
 
+    counts = training_counts(world, name)
     images = {
-        "train": int(training_counts(world).sum()),
-        "val": world.n_classes * world.val_per_class,
-        "test": world.n_classes * world.test_per_class,
+        "train": int(counts.sum()),
+        "val": len(counts) * world.val_per_class,
+        "test": len(counts) * images_per_test_class(world, name),
     }
-    return DatasetSize(images, world.n_classes, "the world")
+    return DatasetSize({split: images[split] for split in splits}, len(counts), "the world")

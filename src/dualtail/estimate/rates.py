@@ -58,7 +58,7 @@ class Speed:
 
 
 def measured_rates() -> list[Rate]:
-    """The rates in rates.csv: measured on two shared CPU cores."""
+    """The rates in rates.csv: measured on one CPU core."""
     with TABLE.open(newline="", encoding="utf-8") as stream:
         return [
             Rate(

@@ -88,7 +88,7 @@ class _Estimator:
     def size(self, dataset: str) -> DatasetSize | None:
         world = self.config.world
         drawn = world if world and dataset in world.datasets else None
-        return dataset_size(self.config.datasets[dataset], drawn)
+        return dataset_size(dataset, self.config.datasets[dataset], drawn)
 
     def making(self) -> StageEstimate:
         """Drawing the world, lists and corpora."""
