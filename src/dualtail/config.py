@@ -414,7 +414,7 @@ class Jobs(Section):
     threads: PositiveInt = 4
     """cores of a model job, at most those of `--cores`; on the CPU so many models run side by side"""
 
-    mem_mb: PositiveInt = 4000
+    mem_mb: PositiveInt = 6000
     """memory asked for a model job on a cluster, in MB"""
 
     runtime: PositiveInt = 60

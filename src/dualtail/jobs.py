@@ -86,6 +86,39 @@ class DrawCorpusJob(Section):
     class_names: Path
 
 
+class CheckedSplit(Section):
+    """One split of a dataset that is checked."""
+
+    split: str
+    list: Path
+    images: Path
+
+
+class CheckedDataset(Section):
+    """A dataset that is checked before anything is made of it."""
+
+    dataset: str
+    label: str
+    class_names: Path
+    names_format: NamesFormat
+    names: NamesVersion
+    official: str
+    splits: list[CheckedSplit]
+    made: bool
+    """whether the run makes its lists"""
+    sources: list[Path]
+    """what they are made from"""
+    how_to_get: str
+    """advice on sources that are missing"""
+    group_counts: Path | None
+
+
+class CheckDataJob(Section):
+    """Check datasets; nothing is decoded."""
+
+    datasets: list[CheckedDataset]
+
+
 class PackSplit(Section):
     """One split to pack at one size."""
 

@@ -19,6 +19,10 @@ class RunPaths:
     def of(cls, config: Config) -> "RunPaths":
         return cls((config.results / config.run).as_posix())
 
+    @property
+    def data_check(self) -> str:
+        return f"{self.root}/packs/data_check.txt"
+
     def pack(self, dataset: str, split: str, side: int | str) -> str:
         return f"{self.root}/packs/{dataset}/{split}_{side}px.safetensors"
 

@@ -56,6 +56,29 @@ for CORPUS in PLAN.data.drawn_corpora:
             "dualtail draw-corpus --settings {params.settings:q} 2> {log:q}"
 
 
+if PLAN.data.given_datasets:
+
+    rule check_data:
+        input:
+            PLAN.data.given_files(),
+        output:
+            PATHS.data_check,
+        log:
+            PATHS.log("check_data"),
+        benchmark:
+            PATHS.benchmark("check_data")
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            settings=as_json(PLAN.data.check_job(PLAN.data.given_datasets)),
+            code=PLAN.code("check-data"),
+        message:
+            "Checking that lists, class names and images are there"
+        shell:
+            "dualtail check-data --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"
+
+
 for KIND in PLAN.scope.split_kinds:
 
     rule:

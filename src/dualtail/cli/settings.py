@@ -39,25 +39,99 @@ def check_config(files: tuple[Path, ...]) -> None:
 
 
 @click.command("check-data")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--settings", metavar="JSON|FILE", help="Datasets as the workflow gives them.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Report, if all is well."
+)
 @click.pass_context
-def check_data(context: click.Context, files: tuple[Path, ...]) -> None:
-    """Check the data of the study in config FILES: lists, hashes, classes, groups, images, weights.
+def check_data(
+    context: click.Context, files: tuple[Path, ...], settings: str | None, out: Path | None
+) -> None:
+    """Check the datasets of the study in config FILES: lists, hashes, classes, groups, images, weights.
 
     Says what is missing and how to get it; the exit code is 1 if anything is wrong.
 
     Example: dualtail check-data config.yaml config/caltech101.yaml
     """
     from dualtail.config_document import read_config
+    from dualtail.files import write_text
+    from dualtail.jobs import CheckDataJob, read_job
     from dualtail.plan import Plan
-    from dualtail.stages.check_data import run
+    from dualtail.stages import check_data as datasets
+    from dualtail.stages import check_weights as weights
 
-    lines, problems = run(Plan(read_config(files)))
+    if bool(files) == (settings is not None):
+        raise click.UsageError("give config FILES, or --settings")
+    if settings is not None:
+        lines, problems = datasets.run(read_job(CheckDataJob, settings))
+    else:
+        plan = Plan(read_config(files))
+        lines, problems = datasets.run(plan.data.check_job(plan.scope.datasets))
+        of_weights, missing = weights.run(plan)
+        lines, problems = lines + of_weights, problems + missing
     for line in lines:
         click.echo(line)
     if problems:
         click.echo(f"{problems} problem{'s' if problems > 1 else ''}", err=True)
         context.exit(1)
+    if out is not None:
+        write_text(out, "".join(f"{line}\n" for line in lines))
+
+
+@click.command("plan")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--costs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="results/<run>/costs.csv of a short run on the machine in question; several are joined.",
+)
+@click.option(
+    "--images-per-second",
+    "given",
+    metavar="TRAIN,INFER,DECODE",
+    help="Speeds that you know, e.g. train=500,infer=2000; other rates of these are left aside.",
+)
+@click.option(
+    "--format",
+    "kind",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "csv", "json"]),
+    help="text: a table for people.",
+)
+def plan_verb(
+    files: tuple[Path, ...], costs: tuple[Path, ...], given: str | None, kind: str
+) -> None:
+    """Estimate jobs, image passes, hours, disk and memory of the study in config FILES.
+
+    Needs no data and no weights. Hours are of one CPU core, where the shipped speeds were measured,
+    unless --costs or --images-per-second say otherwise; docs/paper.md says how they are computed.
+
+    \b
+    Examples:
+      dualtail plan config.yaml config/paper.yaml
+      dualtail plan config.yaml config/paper.yaml --costs results/short/costs.csv
+    """
+    from dualtail.config_document import read_config
+    from dualtail.estimate.document import as_csv, as_json, as_text
+    from dualtail.estimate.rates import choose_rates, describe
+    from dualtail.estimate.study import estimate_study
+    from dualtail.plan import Plan
+
+    config = read_config(files)
+    rates = choose_rates(costs, given)
+    plan = Plan(config)
+    plan.check()
+    stages = estimate_study(plan, rates)
+    if kind != "text":
+        click.echo(as_csv(stages) if kind == "csv" else as_json(stages), nl=False)
+        return
+    click.echo(as_text(stages))
+    click.echo("Hours: one job after the other; packing and passes through models only. Rates:")
+    for line in describe(rates):
+        click.echo(f"  {line}")
 
 
 @click.command("download")
@@ -117,4 +191,4 @@ def download(
         click.echo(note)
 
 
-VERBS = [config_verb, check_config, check_data, download]
+VERBS = [config_verb, check_config, check_data, plan_verb, download]

@@ -81,6 +81,12 @@ def check_dataset(
     for split, (_, images) in splits.items():
         if split in found.lists:
             _check_images(found.lists[split], images, get_images(official, images), found)
+    unread = {images for split, (_, images) in splits.items() if split not in found.lists}
+    for images in sorted(unread - {splits[split][1] for split in found.lists}):
+        if not images.exists():
+            found.problems.append(
+                f"{images}: no such folder or archive of images; {get_images(official, images)}"
+            )
     _note_duplicates(splits, found)
     return found
 

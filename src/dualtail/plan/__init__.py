@@ -113,6 +113,7 @@ STAGES: Mapping[str, str] = {
         "draw-world",
         "make-lists",
         "draw-corpus",
+        "check-data",
         "pack",
         "fetch-weights",
         "pretrain",

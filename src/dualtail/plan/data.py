@@ -1,11 +1,13 @@
 """Image lists and images: what makes, checks and packs them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dualtail import jobs
+from dualtail.datasets.how_to_get import OWN, get_cifar100
 from dualtail.datasets.settings import PackSettings
 from dualtail.errors import UserError
 from dualtail.plan.scope import SPLITS, Scope, split_files
@@ -21,6 +23,38 @@ class DataPlan:
         """How the training images of a dataset are packed whole; None: random crops do not need it."""
         crops = self.scope.config.tuning_of(dataset).augmentation.crop_scale
         return None if crops is None else self.scope.config.packs
+
+    @cached_property
+    def given_datasets(self) -> list[str]:
+        """Datasets of this run that nothing here makes: the user brings lists, names and images."""
+        return [d for d in self.scope.datasets if not self.makes_lists(d)]
+
+    def check_job(self, datasets: Iterable[str]) -> jobs.CheckDataJob:
+        return jobs.CheckDataJob(datasets=[self._checked(dataset) for dataset in datasets])
+
+    def _checked(self, dataset: str) -> jobs.CheckedDataset:
+        entry = self.scope.config.datasets[dataset]
+        cifar = entry.make_lists.cifar100 if entry.make_lists else None
+        return jobs.CheckedDataset(
+            dataset=dataset,
+            label=entry.label,
+            class_names=entry.root / entry.class_names,
+            names_format=entry.names_format,
+            names=entry.names,
+            official=entry.official,
+            splits=[
+                jobs.CheckedSplit(
+                    split=split,
+                    list=entry.root / files.list,
+                    images=(entry.images_root or entry.root) / files.images,
+                )
+                for split, files in split_files(entry).items()
+            ],
+            made=self.makes_lists(dataset),
+            sources=self.list_source_paths(dataset),
+            how_to_get=get_cifar100(cifar.folder) if cifar else OWN,
+            group_counts=entry.group_counts and entry.root / entry.group_counts,
+        )
 
     def pack_job(self, dataset: str) -> jobs.PackJob:
         entry = self.scope.config.datasets[dataset]
@@ -58,9 +92,24 @@ class DataPlan:
         """Corpora of this run that are drawn from an image list."""
         return [c for c in self.scope.corpora if self.scope.config.corpora[c].sample is not None]
 
+    def given_files(self) -> list[str]:
+        """What is there of the datasets that the user brings.
+
+        A missing file must not stop Snakemake from planning; the job that checks names it.
+        """
+        files = (file for dataset in self.given_datasets for file in self._dataset_files(dataset))
+        return [file for file in files if Path(file).is_file()]
+
     def dataset_inputs(self, wildcards: Any) -> list[str]:
-        """Lists, class names and zip archives of a dataset (folders of images are not tracked)."""
-        entry = self.scope.config.datasets[wildcards.dataset]
+        """What `pack` reads (folders of images are not tracked); given data are checked before."""
+        files = self._dataset_files(wildcards.dataset)
+        if wildcards.dataset not in self.given_datasets:
+            return files
+        return [self.scope.paths.data_check] + [file for file in files if Path(file).is_file()]
+
+    def _dataset_files(self, dataset: str) -> list[str]:
+        """Lists, class names and zip archives of a dataset."""
+        entry = self.scope.config.datasets[dataset]
         files = [entry.root / entry.class_names]
         for split in split_files(entry).values():
             files.append(entry.root / split.list)

@@ -41,6 +41,7 @@ UNITS = {
     "parameters": "count",
     "gflops": "GFLOPs an image",
     "images_per_second": "images/s",
+    "training_images_per_second": "images/s",
     "tuning_seconds": "s",
     "peak_memory": "GiB",
 }

@@ -153,8 +153,9 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         n_predicted += len(pack)
     costs = {
         "parameters": trained_parameters(model),
-        "gflops": forward_gflops(model),
+        "gflops": forward_gflops(model, model.shape.image_size),
         "images_per_second": n_predicted / (time.perf_counter() - predicting),
+        "training_images_per_second": len(train) * settings.epochs / seconds,
         "tuning_seconds": seconds,
         "peak_memory": _peak_memory_gib(),
     }

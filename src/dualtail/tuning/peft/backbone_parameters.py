@@ -44,9 +44,11 @@ class PartParameters(nn.ParameterDict):
 
     @torch.no_grad()
     def start_from(self, part: nn.Module) -> None:
-        """Take over the part's present values."""
+        """Take over the part's present values, if it has any (a tower on the meta device has none)."""
         for name, value in self.items():
-            value.copy_(part.get_parameter(name.replace("/", ".")))
+            present = part.get_parameter(name.replace("/", "."))
+            if not present.is_meta:
+                value.copy_(present)
 
     def attach(self, part: nn.Module) -> None:
         """Make `part` compute with these values."""

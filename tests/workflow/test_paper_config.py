@@ -1,0 +1,79 @@
+"""The paper's study without any data: it can be planned, and its first job says what is missing."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dualtail.config_document import read_config
+from dualtail.estimate.rates import measured_rates
+from dualtail.estimate.study import estimate_study
+from dualtail.plan import Plan
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+
+@pytest.fixture(scope="module")
+def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty place that has the project but neither data nor results."""
+    folder = tmp_path_factory.mktemp("paper")
+    for name in ("Snakefile", "workflow", "config", "config.yaml"):
+        (folder / name).symlink_to(root / name)
+    (folder / "profiles").symlink_to("workflow/profiles")
+    return folder
+
+
+def snakemake(root: Path, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {
+        "PYTHONPATH": str(root / "src"),
+        "PATH": scripts,
+        "DUALTAIL_DATA": "no/data",
+    }
+    command = [sys.executable, "-m", "snakemake", "--configfile", "config/paper.yaml", *more]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_a_dry_run_plans_everything_and_the_estimate_counts_the_same_jobs(
+    root: Path, folder: Path
+) -> None:
+    done = snakemake(root, folder, "-n", "--quiet", "rules")
+    assert done.returncode == 0, done.stderr[-3000:]
+    rules = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
+    counts: dict[str, int] = {}
+    for rule, count in rules.items():
+        name = rule.removesuffix("_without_val").replace("_", "-")
+        counts[name] = counts.get(name, 0) + int(count)
+    plan = Plan(read_config([root / "config.yaml", root / "config/paper.yaml"]))
+    estimated: dict[str, int] = {}
+    for stage in estimate_study(plan, measured_rates()):
+        estimated[stage.stage] = estimated.get(stage.stage, 0) + stage.jobs
+    tables = sum(counts.pop(rule) for rule in ("collect", "tables", "figures", "summary"))
+    total = counts.pop("total") - counts.pop("all")
+    assert estimated == counts | {"tables, figures": tables}
+    assert sum(estimated.values()) == total
+    assert estimated["tune"] == 45
+
+
+def test_the_first_job_names_everything_that_is_missing(root: Path, folder: Path) -> None:
+    done = snakemake(root, folder, "--cores", "1")
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    for name in (
+        "no/data/ImageNet_LT/ImageNet_LT_train.txt",
+        "no/data/ImageNet_LT/classnames.txt",
+        "no/data/imagenet: no such folder",
+        "no/data/Places_LT/Places_LT_val.txt",
+        "no/data/places365: no such folder",
+        "no/data/iNaturalist18/iNaturalist18_val.txt",
+        "no/data/iNaturalist18/categories.json",
+        "no/data/inat2018: no such folder",
+    ):
+        assert f"WRONG  {name}" in text, text[-3000:]
+    assert "14 problems" in text
+    results = folder / "results/paper"
+    assert not (results / "packs/data_check.txt").exists()
+    assert not list(results.rglob("*.safetensors"))
