@@ -260,3 +260,20 @@ def test_a_users_own_loss_and_descriptors_are_inputs(
     assert texts.as_posix() in plan.foundation.zero_shot_inputs(["clip", "openclip"])
     assert texts.as_posix() not in plan.foundation.zero_shot_inputs(["openclip"])
     assert texts.as_posix() in plan.tuning.tune_inputs(plan.scope.bundle("tune"))
+
+
+def test_knn_needs_a_validation_split(values: dict[str, Any]) -> None:
+    plan = plan_of(values)
+    dumps = plan.dumps.knn_dumps("world_places")
+    # Zero-shot features and those of two losses, of the first of two PEFT entries.
+    assert [Path(dump).parent.name for dump in dumps] == [
+        "zero-shot-knn",
+        "adaptformer-ce-0-knn",
+        "adaptformer-la-0-knn",
+    ]
+    assert set(dumps) < set(plan.dumps.scored_dumps("world_places"))
+    assert not set(dumps) & set(plan.dumps.validation_dumps("world_places"))
+    assert plan.scores.knn_flags("world_places").endswith("--k 200 --temperature 0.1")
+    values["datasets"]["world_objects"] |= {"val": None, "prior_split": "test"}
+    without = plan_of(values).dumps.scored_dumps("world_objects")
+    assert not [dump for dump in without if "-knn/" in dump]

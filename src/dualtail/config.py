@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
@@ -275,6 +276,16 @@ class FusionSettings(Section):
     """also fuse the zero-shot outputs"""
 
 
+class KnnSettings(Section):
+    """Nearest neighbors among the validation features (Table 4): the features without their head."""
+
+    k: PositiveInt = 200
+    """neighbors that vote; all of them if the validation split is smaller"""
+
+    temperature: PositiveFloat = 0.1
+    """weight of a vote: exp(cosine / temperature)"""
+
+
 class ScoreSettings(Section):
     """Groups and intervals of the score table."""
 
@@ -361,6 +372,9 @@ class Config(Section):
 
     fusion: FusionSettings = FusionSettings()
     """backdoor adjustment"""
+
+    knn: KnnSettings = KnnSettings()
+    """nearest neighbors among validation features"""
 
     scores: ScoreSettings = ScoreSettings()
     """groups and intervals"""

@@ -28,6 +28,9 @@ HEADERS = [
     header("fused", "clip+openclip", loss="la", fusion="logits", **TUNED),
     header("fused", "clip+openclip", fusion="logits"),
     header("tuned", "clip", loss="gla-train", **TUNED),
+    header("knn", "clip"),
+    header("knn", "clip", loss="ce", **TUNED),
+    header("knn", "clip", loss="la", **TUNED),
 ]
 
 
@@ -52,6 +55,7 @@ def test_gains_are_those_of_the_paper():
         [
             ("tuned", "clip", "la|ce"),
             ("tuned", "clip", "gla-train|la"),
+            ("knn", "clip", "la|ce"),
             ("adjusted", "clip", "ce|la"),
             ("fused", "clip+openclip|clip", "la"),
             ("fused", "clip+openclip|openclip", "la"),

@@ -1,9 +1,37 @@
 # One tidy score table from all dumps; everything in tables and figures is read from it.
 
 
+for KIND in PLAN.scope.split_kinds:
+    if "val" in KIND.splits:
+
+        rule knn:
+            input:
+                queries=PLAN.dumps.knn_sources("{dataset}", "test"),
+                bank=PLAN.dumps.knn_sources("{dataset}", "val"),
+            output:
+                PLAN.dumps.knn_dumps("{dataset}"),
+            log:
+                PATHS.log("knn", "{dataset}"),
+            benchmark:
+                PATHS.benchmark("knn", "{dataset}")
+            wildcard_constraints:
+                dataset=KIND.pattern,
+            threads: 2
+            resources:
+                mem_mb=2000,
+                runtime=60,
+            params:
+                settings=lambda wildcards: PLAN.scores.knn_flags(wildcards.dataset),
+                code=PLAN.code("knn"),
+            message:
+                "Nearest neighbors of the features on {wildcards.dataset}"
+            shell:
+                "dualtail knn {input.queries:q} {params.settings} 2> {log:q}"
+
+
 rule score:
     input:
-        dumps=lambda wildcards: PLAN.dumps.all_dumps(wildcards.dataset, "test"),
+        dumps=lambda wildcards: PLAN.dumps.scored_dumps(wildcards.dataset),
         validation=lambda wildcards: PLAN.dumps.validation_dumps(wildcards.dataset),
         train_counts=PATHS.train_counts("{dataset}"),
         prior=PATHS.prior("{dataset}", PLAN.config.scores.p_groups_from),

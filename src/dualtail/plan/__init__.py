@@ -45,7 +45,7 @@ class Plan:
         self.foundation = FoundationPlan(scope, self.data, self.dumps)
         self.tuning = TuningPlan(scope, self.foundation, self.dumps)
         self.bias = BiasPlan(scope, self.data)
-        self.scores = ScorePlan(scope)
+        self.scores = ScorePlan(scope, self.dumps)
         self.paper = PaperPlan(scope, self.world)
 
     @cached_property
@@ -102,6 +102,7 @@ STAGES: Mapping[str, str] = {
         "prior",
         "tune",
         "combine",
+        "knn",
         "score",
         "collect",
         "tables",

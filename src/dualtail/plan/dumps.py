@@ -53,6 +53,27 @@ class Dumps:
             + self.combined_dumps(dataset, split)
         )
 
+    def knn_variants(self) -> list[str]:
+        """Variants of one member whose features Table 4 classifies by kNN, of its one PEFT entry."""
+        first = self.scope.config.study.pefts[0]
+        return ["zero-shot", *(t.name for t in self.scope.tunings if t.peft == first)]
+
+    def knn_sources(self, dataset: str, split: str) -> list[str]:
+        """Dumps whose features are bank (val) or queries (test) of the kNN."""
+        member = self.scope.config.scores.p_groups_from
+        return [self.scope.paths.outputs(dataset, member, v, split) for v in self.knn_variants()]
+
+    def knn_dumps(self, dataset: str) -> list[str]:
+        """Test outputs of the kNN, in the order of `knn_sources`."""
+        member = self.scope.config.scores.p_groups_from
+        variants = [f"{variant}-knn" for variant in self.knn_variants()]
+        return [self.scope.paths.outputs(dataset, member, v, "test") for v in variants]
+
+    def scored_dumps(self, dataset: str) -> list[str]:
+        """All dumps that are scored; without a val split there is no bank for kNN."""
+        with_bank = "val" in self.scope.splits_of(dataset)
+        return self.all_dumps(dataset, "test") + (self.knn_dumps(dataset) if with_bank else [])
+
     def dump_files(self, dataset: str, member: str, variant: str) -> list[jobs.DumpFiles]:
         return [
             jobs.DumpFiles(

@@ -21,8 +21,9 @@ def comparisons(headers: Sequence[OutputsHeader]) -> list[Comparison]:
     """Return the comparisons that the paper makes.
 
     - gap (Eq. 5, Table 2): two foundation models under otherwise equal conditions;
-    - gain: LA over CE of one model (Fig. 2); another loss, or a GLA adjustment, over LA (Table 3);
-      a fused prediction over each of its members (Fig. 6).
+    - gain: LA over CE of one model (Fig. 2), also where its features are classified by kNN
+      (Table 4); another loss, or a GLA adjustment, over LA (Table 3); a fused prediction over each
+      of its members (Fig. 6).
     """
     found = []
     for right, base in enumerate(headers):
@@ -61,15 +62,15 @@ def _alike(one: OutputsHeader, two: OutputsHeader, *but: str) -> bool:
 
 def _improves(other: OutputsHeader, base: OutputsHeader) -> bool:
     """Whether `other` is a remedy that the paper sets against `base`, a single model."""
-    if other.kind == "fused" and base.kind != "fused":
+    if other.kind == "fused" and base.kind not in ("fused", "knn"):
         same = _alike(other, base, "kind", "members", "fusion")
         return same and base.members[0] in other.members
-    if base.kind != "tuned":
+    if base.kind not in ("tuned", "knn"):
         return False
-    if other.kind == "tuned" and _alike(other, base, "loss"):
+    if other.kind == base.kind and _alike(other, base, "loss"):
         return (other.loss, base.loss) == ("la", "ce") or (
             base.loss == "la" and other.loss not in ("ce", "la")
         )
-    if other.kind == "adjusted" and base.loss == "la":
+    if other.kind == "adjusted" and base.kind == "tuned" and base.loss == "la":
         return _alike(other, base, "kind", "loss", "adjustment")
     return False
