@@ -154,12 +154,12 @@ def test_only_the_code_of_the_methods_in_use_counts(
 
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
     assert (plan_of(values).paper.tables, plan_of(values).paper.left_out()) == (
-        [1, 2, 3, 8, 9, 10, 14],
-        [],
+        [1, 2, 3, 4, 5, 6, 8, 9, 10, 14],
+        ["table 7 is left out: it needs a dataset with the role inat2018"],
     )
     values["study"]["members"] = ["clip"]
     plan = plan_of(values)
-    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 8, 9, 10, 14], [2, 3])
+    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 4, 5, 6, 8, 9, 10, 14], [2, 3])
     assert plan.paper.left_out()[0] == (
         "table 2 is left out: it needs two or more entries in study.members"
     )
@@ -187,6 +187,11 @@ def test_a_dataset_without_val_has_rules_of_its_own(values: dict[str, Any]) -> N
     assert plan.scope.prior_split("world_places") == "test"
     assert plan.scope.prior_split("world_objects") == "val"
     assert {s.split for s in plan.data.pack_job("world_places").splits} == {"train", "test"}
+    assert 4 in plan.paper.tables  # of the other dataset
+    values["datasets"]["world_objects"]["role"] = "inat2018"
+    without_val(values, "world_objects")
+    tables = plan_of(values).paper.tables
+    assert (4 in tables, 6 in tables, 7 in tables) == (False, False, True)
     assert not any(
         "world_places/val" in f for f in plan.foundation.zero_shot_inputs(plan.scope.members)
     )

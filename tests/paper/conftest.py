@@ -54,6 +54,15 @@ def dumps_of(dataset: str) -> list[Outputs]:
             adjust_outputs(name, ce, zero_shot, Q, COUNTS) for name in ("gla", "gla-zs", "gla-ft")
         ]
         found += [zero_shot, ce, la, *adjusted]
+        if member == "clip":
+            found += [
+                dump("knn", member, evidence(2.0 + 0.5 * (name != "zero-shot")), **identity)
+                for name, identity in (
+                    ("zero-shot", {}),
+                    ("ce", {"loss": "ce"} | tuning),
+                    ("la", {"loss": "la"} | tuning),
+                )
+            ]
     tuned = [d for d in found if d.header.kind == "tuned" and d.header.loss == "la"]
     for size in (2, 3):
         for subset in combinations(tuned, size):
@@ -145,6 +154,7 @@ def context() -> PaperContext:
             },
             "datasets": {"world_places": {"tuning": {"epochs": 7}}},
             "prior": {"split": "val"},
+            "knn": {"k": 200, "temperature": 0.1},
             "world": {"min_classes_per_cell": 3},
         },
         priors={(d, m): prior for d in DATASETS for m in MEMBERS},

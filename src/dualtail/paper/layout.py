@@ -32,6 +32,7 @@ class Table:
         formats: Last level of a column -> format of its numbers; default two decimals.
         best: Which number of each column is set in bold.
         best_within: Row level inside whose groups the best is sought; "" is the whole column.
+        best_columns: Last levels of the columns in which a best is sought; empty is all.
         notes: Lines below the table.
         interval_note: One more line, if a number has an interval.
     """
@@ -43,6 +44,7 @@ class Table:
     formats: Mapping[str, str] = field(default_factory=dict)
     best: Literal["max", "min", ""] = ""
     best_within: str = ""
+    best_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     interval_note: str = INTERVAL_NOTE
 
@@ -192,6 +194,8 @@ def best_cells(table: Table) -> list[list[bool]]:
         groups.setdefault(group, []).append(i)
     pick = max if table.best == "max" else min
     for j in range(cells.shape[1]):
+        if table.best_columns and cells.columns[j][-1] not in table.best_columns:
+            continue
         for rows in groups.values():
             values = {i: _value(cells.iat[i, j]) for i in rows}
             numbers = {i: v for i, v in values.items() if isinstance(v, float) and v == v}

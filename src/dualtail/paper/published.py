@@ -13,6 +13,13 @@ from dualtail.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+DATASETS = {
+    "imagenet_lt": "ImageNet-LT",
+    "places365_lt": "Places365-LT",
+    "inat2018": "iNaturalist2018",
+}
+"""The paper's datasets and their names."""
+
 
 def published_numbers(item: str | None = None) -> "pd.DataFrame":
     """Return the published numbers, all or those of one item; all columns are text.

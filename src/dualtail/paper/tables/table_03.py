@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, tuned
+from dualtail.paper.variants import GLA_TRAIN
 from dualtail.scores.schema import SCHEME_GROUPS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-GLA_TRAIN_LOSS = "gla-train"
 COLUMNS = (*SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"], "Overall")
 
 
@@ -34,7 +34,7 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
     lookup = ScoreLookup(scores, context)
     member, peft = context.first_member, context.first_peft
     methods = gla_methods(member, peft)
-    trained = tuned(member, peft, GLA_TRAIN_LOSS)
+    trained = tuned(member, peft, GLA_TRAIN)
     if all(lookup.find(dataset, trained) for dataset in context.datasets):
         methods["GLA-Train"] = trained
     rows = [(dataset, method) for dataset in context.datasets for method in methods]
