@@ -55,6 +55,16 @@ def dumps_of(dataset: str) -> list[Outputs]:
         ]
         found += [zero_shot, ce, la, *adjusted]
         if member == "clip":
+            # GLA-Train's first stage learns what is left when log q is there already.
+            variants = {
+                "gla_first": base - 0.6 * log_q,
+                "gla_train": base + 0.01 * evidence(0.0),
+                "decoupling": base + 0.01 * evidence(0.0),
+            }
+            found += [
+                dump("tuned", member, logits, loss=loss, **tuning)
+                for loss, logits in variants.items()
+            ]
             found += [
                 dump("knn", member, evidence(2.0 + 0.5 * (name != "zero-shot")), **identity)
                 for name, identity in (

@@ -23,13 +23,15 @@ def comparisons(headers: Sequence[OutputsHeader]) -> list[Comparison]:
     - gap (Eq. 5, Table 2): two foundation models under otherwise equal conditions;
     - gain: LA over CE of one model (Fig. 2), also where its features are classified by kNN
       (Table 4); another loss, or a GLA adjustment, over LA (Table 3); a fused prediction over each
-      of its members (Fig. 6).
+      of its members (Fig. 6) and over the fusions of one member less (Table 8).
     """
     found = []
     for right, base in enumerate(headers):
-        if len(base.members) != 1:
-            continue
         for left, other in enumerate(headers):
+            if len(base.members) != 1:
+                if _one_more(other, base):
+                    found.append(Comparison(left, right, "gain"))
+                continue
             if left < right and len(other.members) == 1 and _alike(other, base, "members"):
                 found.append(Comparison(left, right, "gap"))
             if _improves(other, base):
@@ -58,6 +60,15 @@ def _text(header: OutputsHeader, name: str) -> str:
 def _alike(one: OutputsHeader, two: OutputsHeader, *but: str) -> bool:
     names = (name for name in JOINED if name not in but)
     return all(getattr(one, name) == getattr(two, name) for name in names)
+
+
+def _one_more(other: OutputsHeader, base: OutputsHeader) -> bool:
+    """Whether `other` fuses the members of `base`, a fusion, and one more."""
+    return (
+        _alike(other, base, "members")
+        and len(other.members) == len(base.members) + 1
+        and set(base.members) < set(other.members)
+    )
 
 
 def _improves(other: OutputsHeader, base: OutputsHeader) -> bool:
