@@ -166,6 +166,16 @@ def summary(settings: str) -> None:
     run(read_job(PaperJob, settings))
 
 
+@click.command("compare")
+@SETTINGS
+def compare(settings: str) -> None:
+    """Set every published number beside that of a run, and the paper beside itself."""
+    from dualtail.jobs import PaperJob, read_job
+    from dualtail.stages.compare import run
+
+    run(read_job(PaperJob, settings))
+
+
 VERBS: list[click.Command] = [
     generate_corpus,
     generate_dataset,
@@ -181,4 +191,5 @@ VERBS: list[click.Command] = [
     tables,
     figures,
     summary,
+    compare,
 ]

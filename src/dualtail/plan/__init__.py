@@ -108,6 +108,7 @@ STAGES: Mapping[str, str] = {
         "tables",
         "figures",
         "summary",
+        "compare",
     )
 }
 """The module behind every verb of the workflow."""
