@@ -138,7 +138,12 @@ def per_class(run) -> pd.DataFrame:
 
 
 @pytest.fixture
-def context() -> PaperContext:
+def context(plain_context) -> PaperContext:
+    return plain_context
+
+
+@pytest.fixture(scope="session")
+def plain_context() -> PaperContext:
     prior = pd.DataFrame(
         {
             "class_index": range(C),

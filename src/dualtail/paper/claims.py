@@ -10,6 +10,7 @@ from dualtail.bias.groups import D_GROUPS, P_GROUPS
 from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import Claim, Evidence, Verdict, listed, percent, points, signed
+from dualtail.paper.layout import markdown_table
 from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, fused, over, zero_shot
 from dualtail.paper.tables.table_03 import gla_methods
 from dualtail.paper.variant_claims import (
@@ -347,14 +348,8 @@ def verdict_table(
     for title, _, _ in CLAIMS:
         cells = [judged[title, dataset] for dataset in context.datasets]
         body.append([title, *(c.verdict if isinstance(c, Claim) else NOT_RUN for c in cells)])
-    rows = [["Claim", *context.datasets.values()], *body]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    padded = [
-        "| " + " | ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    rule = "|" + "|".join(":" + "-" * (width + 1) for width in widths) + "|"
-    return [padded[0], rule, *padded[1:]]
+    header = ["Claim", *context.datasets.values()]
+    return markdown_table(header, body, n_left=len(header))
 
 
 def _spreads(at: Evidence, group: str) -> tuple[Cell, Cell, Cell]:

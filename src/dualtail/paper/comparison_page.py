@@ -1,14 +1,15 @@
 """comparison.md: the published numbers beside this run's, the claims, and the contradictions."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from math import isnan
+from typing import TYPE_CHECKING, Any
 
 from dualtail.paper.claims import CLAIMS, NOT_RUN, verdict_table
 from dualtail.paper.comparison import BACKBONE, TOLERANCES, tolerance_text
 from dualtail.paper.context import PaperContext
 from dualtail.paper.contradictions import Check
 from dualtail.paper.evidence import Claim
-from dualtail.paper.layout import EMPTY
+from dualtail.paper.layout import EMPTY, markdown_table
 from dualtail.paper.published import DATASETS
 
 if TYPE_CHECKING:
@@ -114,25 +115,31 @@ def _counts(cells: "pd.DataFrame") -> list[str]:
         counts = [verdicts.count(verdict) for verdict in used]
         body.append([item_name(item), *(str(n) if n else "" for n in counts), str(len(verdicts))])
     totals = [str((cells["verdict"] == verdict).sum()) for verdict in used]
-    return _table(["", *used, "all"], [*body, ["all", *totals, str(len(cells))]])
+    return markdown_table(["", *used, "all"], [*body, ["all", *totals, str(len(cells))]], n_left=1)
 
 
 def _numbers(cells: "pd.DataFrame", context: PaperContext) -> list[str]:
     body = []
-    for cell in cells.itertuples():
-        about = [DATASETS.get(str(cell.dataset), str(cell.dataset)), str(cell.peft), str(cell.row)]
-        interval = f" [{cell.ci_low:.2f}, {cell.ci_high:.2f}]" if cell.ci_low == cell.ci_low else ""
-        ours = f"{cell.ours:.4g}{interval}" if cell.ours == cell.ours else EMPTY
-        difference = f"{cell.difference:+.2f}" if cell.difference == cell.difference else EMPTY
-        verdict = str(cell.verdict)
+    rows: list[dict[str, Any]] = cells.to_dict("records")
+    for cell in rows:
+        low, high = cell["ci_low"], cell["ci_high"]
+        interval = "" if isnan(low) else f" [{low:.2f}, {high:.2f}]"
+        form = ".2f" if interval else ".4g"
+        ours = EMPTY if isnan(cell["ours"]) else f"{cell['ours']:{form}}{interval}"
+        difference = EMPTY if isnan(cell["difference"]) else f"{cell['difference']:+.2f}"
+        verdict = cell["verdict"]
         if verdict in ("other data", "other models"):
             difference = EMPTY
-            verdict += f" ({context.datasets[str(cell.ours_on)]})"
-        shown = [*about, str(cell.column), str(cell.published), ours, difference, verdict]
+            verdict += f" ({context.datasets[cell['ours_on']]})"
+        shown = [DATASETS.get(cell["dataset"], cell["dataset"])]
+        shown += [cell[name] for name in ("peft", "row", "column", "published")]
+        shown += [ours, difference, verdict]
         body.append([text.replace("|", r"\|") for text in shown])
     header = ["Dataset", "PEFT", "Row", "Column", "Published", "Ours", "Difference", "Verdict"]
     kept = [k for k in range(len(header)) if any(row[k] for row in body)]
-    table = _table([header[k] for k in kept], [[row[k] for k in kept] for row in body])
+    shown = [[row[k] for k in kept] for row in body]
+    n_left = kept.index(header.index("Published"))
+    table = markdown_table([header[k] for k in kept], shown, n_left)
     notes = [str(note) for note in dict.fromkeys(cells["note"]) if note]
     return [*table, *(["", *(f"- {note}" for note in notes)] if notes else [])]
 
@@ -142,20 +149,10 @@ def _contradictions(checks: Sequence[Check]) -> list[str]:
         "Each is recomputed from the published numbers (`published.csv`, `statements.csv` and the "
         "official lists in the package), by `dualtail.paper.contradictions`.",
         "",
-        *_table(["What", "Outcome"], [[check.title, check.outcome] for check in checks]),
+        *markdown_table(["What", "Outcome"], [[c.title, c.outcome] for c in checks], n_left=2),
         "",
     ]
     for check in checks:
         lines += [f"- **{check.title}**: {check.outcome}."]
         lines += [f"  - {line}" for line in check.arithmetic]
     return lines
-
-
-def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    rows = [list(header), *(list(row) for row in body)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
-    padded = [
-        "| " + " | ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    return [padded[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *padded[1:]]

@@ -122,25 +122,29 @@ def to_markdown(table: Table) -> str:
             number = f"**{number}**" if best[i][j] else number
             line.append(_escape_markdown(f"{number} ±{spread}" if spread else number))
         body.append(line)
-    n_labels = cells.index.nlevels
+    lines = [f"**Table {table.number}. {table.title}.** {table.caption}", ""]
+    lines += markdown_table(header, body, n_left=cells.index.nlevels)
+    notes = _notes(table)
+    lines += ["", *(f"- {note}" for note in notes)] if notes else []
+    return "\n".join(lines) + "\n"
+
+
+def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]], n_left: int) -> list[str]:
+    """Return the lines of a Markdown table; columns after the first `n_left` are set right."""
     widths = [max(len(row[k]) for row in [header, *body]) for k in range(len(header))]
 
-    def line_of(row: list[str]) -> str:
+    def line_of(row: Sequence[str]) -> str:
         parts = [
-            text.ljust(width) if k < n_labels else text.rjust(width)
+            text.ljust(width) if k < n_left else text.rjust(width)
             for k, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         return "| " + " | ".join(parts) + " |"
 
     rule = "".join(
-        "|" + (":" + "-" * (width + 1) if k < n_labels else "-" * (width + 1) + ":")
+        "|" + (":" + "-" * (width + 1) if k < n_left else "-" * (width + 1) + ":")
         for k, width in enumerate(widths)
     )
-    lines = [f"**Table {table.number}. {table.title}.** {table.caption}", ""]
-    lines += [line_of(header), rule + "|", *(line_of(row) for row in body)]
-    notes = _notes(table)
-    lines += ["", *(f"- {note}" for note in notes)] if notes else []
-    return "\n".join(lines) + "\n"
+    return [line_of(header), rule + "|", *(line_of(row) for row in body)]
 
 
 def to_latex(table: Table) -> str:

@@ -6,6 +6,7 @@ from dualtail.errors import UserError
 from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all, verdict_table
 from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import Claim
+from dualtail.paper.layout import markdown_table
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.truth import is_known, recovery
 
@@ -111,18 +112,7 @@ def _priors(context: PaperContext) -> list[str]:
                         f"{found.true_imbalance_factor:.1f}",
                     ]
                 )
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    for i, row in enumerate(rows):
-        cells = [
-            t.ljust(w) if k < 2 else t.rjust(w)
-            for k, (t, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-        if i == 0:
-            marks = [
-                ":" + "-" * (w + 1) if k < 2 else "-" * (w + 1) + ":" for k, w in enumerate(widths)
-            ]
-            lines.append("|" + "|".join(marks) + "|")
+    lines += markdown_table(rows[0], rows[1:], n_left=2)
     return [*lines, ""]
 
 
