@@ -74,5 +74,6 @@ def test_from_the_default_config():
     found = PaperContext.from_config(default_config().model_dump(mode="json"))
     assert found.world
     assert not any(found.is_official(dataset) for dataset in found.datasets)
-    assert found.without_val == ()
+    assert found.without_val == ("world_species",)
+    assert found.in_role("inat2018") == "world_species"
     assert found.places == "world_places"

@@ -58,7 +58,7 @@ def test_table_2(scores, context):
 
 def test_table_3(scores, context):
     table = build_table(3, scores, context)
-    methods = ["GLA", "GLA-ZS", "GLA-FT", "GLA-Train"]
+    methods = ["GLA", "GLA-ZS", "GLA-FT", "GLA-Train", "GLA-Train, first stage"]
     assert list(table.cells.index.get_level_values(1)) == 2 * methods
     assert [c[0] for c in table.cells.columns] == [
         "D-Many",
@@ -265,6 +265,23 @@ def test_one_member(scores, context, number):
 def test_unknown_tables_are_refused(scores, context):
     with pytest.raises(UserError, match="table 99: not built here; known: 1, 2"):
         build_table(99, scores, context)
+
+
+def test_table_12(scores, context):
+    table = build_table(12, scores, context)
+    assert [*table.cells.index] == [
+        (dataset, method)
+        for dataset in ("World-Objects", "World-Places")
+        for method in ("LA", "Decoupling")
+    ]
+    for method, loss in (("LA", "la"), ("Decoupling", "decoupling")):
+        assert cell(table, ("World-Places", method), ("D-Few",)) == value(
+            scores, kind="tuned", loss=loss, members="clip", dataset="world_places", group="D-Few"
+        )
+    with pytest.raises(
+        UserError, match=r"lack the accuracy .* 'tuned clip adaptformer decoupling'"
+    ):
+        build_table(12, scores[scores["loss"] != "decoupling"], context)
 
 
 def test_all_render(scores, context):

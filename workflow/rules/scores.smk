@@ -1,30 +1,30 @@
 # One tidy score table from all dumps; everything in tables and figures is read from it.
 
 
-for KIND in PLAN.scope.split_kinds:
-    if "val" in KIND.splits:
+for DATASET in PLAN.scope.datasets:
+    if "val" in PLAN.scope.splits_of(DATASET):
 
-        rule knn:
+        rule:
+            name:
+                f"knn_{DATASET}"
             input:
-                queries=PLAN.dumps.knn_sources("{dataset}", "test"),
-                bank=PLAN.dumps.knn_sources("{dataset}", "val"),
+                queries=PLAN.dumps.knn_sources(DATASET, "test"),
+                bank=PLAN.dumps.knn_sources(DATASET, "val"),
             output:
-                PLAN.dumps.knn_dumps("{dataset}"),
+                PLAN.dumps.knn_dumps(DATASET),
             log:
-                PATHS.log("knn", "{dataset}"),
+                PATHS.log("knn", DATASET),
             benchmark:
-                PATHS.benchmark("knn", "{dataset}")
-            wildcard_constraints:
-                dataset=KIND.pattern,
+                PATHS.benchmark("knn", DATASET)
             threads: 2
             resources:
                 mem_mb=2000,
                 runtime=60,
             params:
-                settings=lambda wildcards: PLAN.scores.knn_flags(wildcards.dataset),
+                settings=PLAN.scores.knn_flags(DATASET),
                 code=PLAN.code("knn"),
             message:
-                "Nearest neighbors of the features on {wildcards.dataset}"
+                "Nearest neighbors of features"
             shell:
                 "dualtail knn {input.queries:q} {params.settings} 2> {log:q}"
 

@@ -316,7 +316,7 @@ CLAIMS: Sequence[tuple[str, str, Callable[[Evidence], Claim]]] = (
     ),
     (
         "Decoupling is as good as LA",
-        "[comparison](comparison.md)",
+        "[Table 12](tables/table_12.md)",
         decoupling_is_la,
     ),
     (

@@ -120,7 +120,7 @@ def _counts(cells: "pd.DataFrame") -> list[str]:
 
 def _numbers(cells: "pd.DataFrame", context: PaperContext) -> list[str]:
     body = []
-    rows: list[dict[str, Any]] = cells.to_dict("records")
+    rows: Any = cells.to_dict("records")
     for cell in rows:
         low, high = cell["ci_low"], cell["ci_high"]
         interval = "" if isnan(low) else f" [{low:.2f}, {high:.2f}]"
@@ -131,10 +131,9 @@ def _numbers(cells: "pd.DataFrame", context: PaperContext) -> list[str]:
         if verdict in ("other data", "other models"):
             difference = EMPTY
             verdict += f" ({context.datasets[cell['ours_on']]})"
-        shown = [DATASETS.get(cell["dataset"], cell["dataset"])]
-        shown += [cell[name] for name in ("peft", "row", "column", "published")]
-        shown += [ours, difference, verdict]
-        body.append([text.replace("|", r"\|") for text in shown])
+        about = [cell[name] for name in ("peft", "row", "column", "published")]
+        line = [DATASETS.get(cell["dataset"], cell["dataset"]), *about, ours, difference, verdict]
+        body.append([str(text).replace("|", r"\|") for text in line])
     header = ["Dataset", "PEFT", "Row", "Column", "Published", "Ours", "Difference", "Verdict"]
     kept = [k for k in range(len(header)) if any(row[k] for row in body)]
     shown = [[row[k] for k in kept] for row in body]

@@ -65,6 +65,7 @@ class Plan:
             self.data.made_files(dataset)
         for member in self.scope.members:
             self.foundation.foundation_spec(member)
+        self.tuning.check()
 
     def code(self, verb: str) -> str:
         """The hash of the code behind one verb, and of the modules that it imports by name."""
@@ -77,9 +78,9 @@ class Plan:
             ]
         files: list[Path] = []
         if verb == "tune":
-            config, study = self.config, self.config.study
-            used = [(PEFTS, config.pefts[name].method) for name in study.pefts]
-            used += [(LOSSES, config.losses[name].method) for name in study.losses]
+            config = self.config
+            used = [(PEFTS, config.pefts[t.peft].method) for t in self.scope.all_tunings]
+            used += [(LOSSES, config.losses[t.loss].method) for t in self.scope.all_tunings]
             for registry, method in used:
                 if is_own(method):
                     files.append(own_file(method))

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.paper.variants import GLA_TRAIN
 from dualtail.plan.scope import Scope
 
 ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
 """Post-hoc adjustments of CE-tuned models that Table 3 compares."""
+KNN_LOSSES = ("ce", "la", GLA_TRAIN)
+"""Losses of Table 4. A re-trained head has the features of its base."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,7 @@ class Dumps:
     def tuned_dumps(self, dataset: str, split: str) -> list[str]:
         return [
             self.scope.paths.outputs(dataset, m, t.name, split)
-            for m in self.scope.members
-            for t in self.scope.tunings
+            for m, t in self.scope.cells(dataset)
         ]
 
     def combined_dumps(self, dataset: str, split: str) -> list[str]:
@@ -53,20 +55,22 @@ class Dumps:
             + self.combined_dumps(dataset, split)
         )
 
-    def knn_variants(self) -> list[str]:
-        """Variants of one member whose features Table 4 classifies by kNN, of its one PEFT entry."""
-        first = self.scope.config.study.pefts[0]
-        return ["zero-shot", *(t.name for t in self.scope.tunings if t.peft == first)]
+    def knn_variants(self, dataset: str) -> list[str]:
+        """What Table 4 classifies by kNN: the features of one member, of its one PEFT entry."""
+        member, peft = self.scope.config.scores.p_groups_from, self.scope.config.study.pefts[0]
+        tunings = [t for m, t in self.scope.cells(dataset) if (m, t.peft) == (member, peft)]
+        return ["zero-shot", *(t.name for t in tunings if t.loss in KNN_LOSSES)]
 
     def knn_sources(self, dataset: str, split: str) -> list[str]:
         """Dumps whose features are bank (val) or queries (test) of the kNN."""
         member = self.scope.config.scores.p_groups_from
-        return [self.scope.paths.outputs(dataset, member, v, split) for v in self.knn_variants()]
+        variants = self.knn_variants(dataset)
+        return [self.scope.paths.outputs(dataset, member, v, split) for v in variants]
 
     def knn_dumps(self, dataset: str) -> list[str]:
         """Test outputs of the kNN, in the order of `knn_sources`."""
         member = self.scope.config.scores.p_groups_from
-        variants = [f"{variant}-knn" for variant in self.knn_variants()]
+        variants = [f"{variant}-knn" for variant in self.knn_variants(dataset)]
         return [self.scope.paths.outputs(dataset, member, v, "test") for v in variants]
 
     def scored_dumps(self, dataset: str) -> list[str]:
@@ -74,12 +78,14 @@ class Dumps:
         with_bank = "val" in self.scope.splits_of(dataset)
         return self.all_dumps(dataset, "test") + (self.knn_dumps(dataset) if with_bank else [])
 
-    def dump_files(self, dataset: str, member: str, variant: str) -> list[jobs.DumpFiles]:
+    def dump_files(
+        self, dataset: str, member: str, variant: str, splits: tuple[str, ...]
+    ) -> list[jobs.DumpFiles]:
         return [
             jobs.DumpFiles(
                 split=split,
                 pack=Path(self.scope.paths.pack(dataset, split, self.scope.side(member))),
                 out=Path(self.scope.paths.outputs(dataset, member, variant, split)),
             )
-            for split in self.scope.evaluated_of(dataset)
+            for split in splits
         ]

@@ -5,37 +5,10 @@ from functools import cached_property
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.paper.contents import FIGURES, NEEDS, TABLES
 from dualtail.paper.published import DATASETS
 from dualtail.plan.scope import Scope
 from dualtail.plan.world import WorldPlan
-
-TABLES = {
-    1: "",
-    2: "members ce la",
-    3: "ce",
-    4: "ce la val",
-    5: "la fusion places365_lt",
-    6: "la fusion imagenet_lt",
-    7: "la fusion inat2018",
-    8: "la fusion",
-    9: "la",
-    10: "",
-    14: "",
-}
-"""Tables of the paper and what a study must have for each."""
-FIGURES = {2: "ce la", 3: "ce la", 6: "la members fusion"}
-"""Figures of the paper, likewise."""
-NEEDS = {
-    "members": "two or more entries in study.members",
-    "ce": "ce in study.losses",
-    "la": "la in study.losses",
-    "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
-    "val": "a dataset with a val split",
-    "places365_lt": "a dataset with the role places365_lt",
-    "imagenet_lt": "a dataset with the role imagenet_lt",
-    "inat2018": "a dataset with the role inat2018",
-}
-
 
 PAPER_SECTIONS = {
     "run",
@@ -85,8 +58,10 @@ class PaperPlan:
             **{role: role in {d.role for d in datasets} for role in DATASETS},
             "val": any(dataset.val is not None for dataset in datasets),
             "members": len(study.members) > 1,
+            "pefts": len(study.pefts) > 1,
             "ce": "ce" in study.losses,
             "la": "la" in study.losses,
+            "decoupling": "decoupling" in {t.loss for t in self.scope.all_tunings},
             "fusion": len(study.members) == 1
             or ("la" in fusion.losses and "logits" in fusion.modes),
         }

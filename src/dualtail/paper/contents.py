@@ -1,0 +1,35 @@
+"""The paper's tables and figures, and what a study must have for each. Free of pandas."""
+
+TABLES: dict[int, str] = {
+    1: "",
+    2: "members ce la",
+    3: "ce",
+    4: "ce la val",
+    5: "la fusion places365_lt",
+    6: "la fusion imagenet_lt",
+    7: "la fusion inat2018",
+    8: "la fusion",
+    9: "la",
+    10: "",
+    11: "pefts la fusion",
+    12: "la decoupling",
+    14: "",
+}
+"""Number of a table -> what it needs, as words of `NEEDS`."""
+
+FIGURES: dict[int, str] = {2: "ce la", 3: "ce la", 6: "la members fusion"}
+"""Number of a figure -> what it needs."""
+
+NEEDS: dict[str, str] = {
+    "members": "two or more entries in study.members",
+    "pefts": "two or more entries in study.pefts",
+    "ce": "ce in study.losses",
+    "la": "la in study.losses",
+    "decoupling": "decoupling in the losses of study.variants",
+    "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
+    "val": "a dataset with a val split",
+    "places365_lt": "a dataset with the role places365_lt",
+    "imagenet_lt": "a dataset with the role imagenet_lt",
+    "inat2018": "a dataset with the role inat2018",
+}
+"""What a study can lack -> how to have it."""
