@@ -16,6 +16,7 @@ from dualtail.plan import Plan, as_json
 def values(root: Path) -> dict[str, Any]:
     values = yaml.safe_load((root / "config.yaml").read_text())
     values["study"]["datasets"] = ["world_objects", "world_places"]
+    values["datasets"]["world_places"]["reordered"] = None
     return values
 
 
@@ -159,7 +160,11 @@ def test_only_the_code_of_the_methods_in_use_counts(
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
     assert (plan_of(values).paper.tables, plan_of(values).paper.left_out()) == (
         [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14],
-        ["table 7 is left out: it needs a dataset with the role inat2018"],
+        [
+            "table 7 is left out: it needs a dataset with the role inat2018",
+            "table 13 is left out: it needs reordered in the entry of one of study.datasets",
+            "figure 7 is left out: it needs reordered in the entry of one of study.datasets",
+        ],
     )
     values["study"]["members"] = ["clip"]
     plan = plan_of(values)
@@ -361,3 +366,24 @@ def test_knn_needs_a_validation_split(values: dict[str, Any]) -> None:
     values["datasets"]["world_objects"] |= {"val": None, "prior_split": "test"}
     without = plan_of(values).dumps.scored_dumps("world_objects")
     assert not [dump for dump in without if "-knn/" in dump]
+
+
+def test_re_ordered_training_sets_have_their_parents_test_split_and_prior(root: Path) -> None:
+    plan = plan_of(yaml.safe_load((root / "config.yaml").read_text()))
+    name = "world_places.reverse.2"
+    assert plan.scope.reordered[name] == ("reverse", 2)
+    assert len(plan.scope.reordered) == 9
+    (task,) = plan.tuning.tune_job([(name, "clip", "adaptformer-la-0")]).tasks
+    assert (
+        task.train_pack.as_posix()
+        == "results/world/packs/world_places.reverse.2/train_32px.safetensors"
+    )
+    assert [d.pack.as_posix() for d in task.dumps] == [
+        "results/world/packs/world_places/test_32px.safetensors"
+    ]
+    assert plan.dumps.all_dumps(name, "test") == [task.dumps[0].out.as_posix()]
+    assert plan.dumps.validation_dumps(name) == plan.dumps.combined_dumps(name, "test") == []
+    job = plan.reordered.reorder_job()
+    assert job.prior.as_posix() == "results/world/priors/world_places/clip.csv"
+    assert len({entry.out for entry in job.lists}) == 9
+    assert name not in plan.scope.datasets

@@ -44,6 +44,20 @@ class ImageListFiles(Section):
     """folder or zip archive that the paths of the list are relative to, under `images_root`"""
 
 
+class Reordered(Section):
+    """Training sets drawn from a pool, their counts in the order of the pre-training prior, in the
+    opposite order, and equal (Table 13); the model that single-model tables show is tuned on each."""
+
+    pool: ImageListFiles
+    """the full training split, under the dataset's root and images_root"""
+
+    samples: PositiveInt = 3
+    """training sets of each kind"""
+
+    loss: Name = "la"
+    """entry of `losses`"""
+
+
 class DatasetEntry(Section):
     """A downstream dataset: image lists, images and class names."""
 
@@ -89,6 +103,9 @@ class DatasetEntry(Section):
     prior_split: Literal["val", "test", "train"] | None = None
     """split on which q is estimated, if not `prior.split`; train: its label frequencies are taken out
     of q, and the ridge is chosen by cross-fitting over folds of it"""
+
+    reordered: Reordered | None = None
+    """training sets of Table 13 and Figure 7, with this dataset's training counts; null: none"""
 
     tuning: dict[str, Any] = {}
     """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
@@ -271,8 +288,9 @@ class Study(Section):
 
     @field_validator("*")
     @classmethod
-    def _no_repetition(cls, value: list[Any]) -> list[Any]:
-        repeated = sorted({str(item) for item in value if value.count(item) > 1})
+    def _no_repetition(cls, value: Any) -> Any:
+        listed = value if isinstance(value, list) else []
+        repeated = sorted({str(item) for item in listed if listed.count(item) > 1})
         if repeated:
             raise ValueError(f"{repeated[0]!r} is listed twice")
         return value
@@ -481,6 +499,9 @@ class Config(Section):
                 (f"{where}.members", variants.members or [], study.members, "member"),
                 (f"{where}.pefts", variants.pefts or [], self.pefts, "PEFT entry"),
             ]
+        for name, dataset in self.datasets.items():
+            used = [] if dataset.reordered is None else [dataset.reordered.loss]
+            references += [(f"datasets.{name}.reordered.loss", used, self.losses, "loss")]
         for name, loss in self.losses.items():
             base = [] if loss.retrain is None else [loss.retrain]
             references += [(f"losses.{name}.retrain", base, self.losses, "loss")]
@@ -515,6 +536,18 @@ class Config(Section):
                     with nested(f"{section}.{name}.options", methods[entry.method]):
                         methods[entry.method].model_validate(entry.options)
         return self
+
+    @property
+    def reordered_dataset(self) -> Name | None:
+        """The dataset of the study with the training sets of Table 13: the first that has them."""
+        having = (d for d in self.study.datasets if self.datasets[d].reordered is not None)
+        return next(having, None)
+
+    def reordered_of(self, dataset: str) -> Reordered:
+        """The training sets of Table 13 of a dataset that has them."""
+        found = self.datasets[dataset].reordered
+        assert found is not None
+        return found
 
     def tuning_of(self, dataset: str) -> TuningSettings:
         """The tuning settings of one dataset: `tuning` with the dataset's own changes."""

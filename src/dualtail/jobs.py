@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from dualtail.config_errors import explain
-from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
+from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion, Order
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
@@ -51,6 +51,24 @@ class ListsJob(Section):
 
     source: ListSource
     out: Path
+
+
+class ReorderedList(Section):
+    """One training set to draw."""
+
+    order: Order
+    sample: int
+    out: Path
+
+
+class ReorderJob(Section):
+    """Draw training sets whose counts follow, oppose or ignore a prior."""
+
+    pool: Path
+    train: Path
+    prior: Path
+    seed: int
+    lists: list[ReorderedList]
 
 
 class DrawCorpusJob(Section):

@@ -8,7 +8,7 @@ import pytest
 
 from dualtail.bias.combined_outputs import adjust_outputs, fuse_outputs
 from dualtail.outputs import Outputs, OutputsHeader
-from dualtail.paper.context import PaperContext
+from dualtail.paper.context import PaperContext, ReorderedSets
 from dualtail.scores.schema import PER_CLASS, as_frame, concatenate
 from dualtail.scores.table import score_outputs
 
@@ -17,6 +17,9 @@ DATASETS = {"world_objects": "World-Objects", "world_places": "World-Places"}
 C, IMAGES = 18, 10
 COUNTS = np.repeat([200, 50, 5], C // 3)
 Q = np.tile([6.0, 2.0, 0.5], C // 3) / 51
+
+
+SAMPLES = {order: (f"world_places.{order}.0",) for order in ("consistency", "reverse", "balance")}
 
 
 def dumps_of(dataset: str) -> list[Outputs]:
@@ -124,6 +127,13 @@ def run() -> tuple[pd.DataFrame, pd.DataFrame]:
         )
         tables += [scores.table, as_frame(other_rows(dataset))]
         classes.append(scores.per_class)
+    for layout_of, frames in ((None, tables), (PER_CLASS, classes)):
+        # LA on World-Places stands for every re-ordered training set.
+        places = frames[-1] if layout_of else concatenate(tables)
+        la = places.query(
+            "dataset == 'world_places' and kind == 'tuned' and members == 'clip' and loss == 'la'"
+        )
+        frames += [la.assign(dataset=name) for names in SAMPLES.values() for name in names]
     return concatenate(tables), concatenate(classes, PER_CLASS)
 
 
@@ -173,5 +183,6 @@ def plain_context() -> PaperContext:
             "world": {"min_classes_per_cell": 3},
         },
         priors={(d, m): prior for d in DATASETS for m in MEMBERS},
+        reordered=ReorderedSets("world_places", "clip", "adaptformer", "la", SAMPLES),
         world=True,
     )

@@ -233,6 +233,13 @@ def test_sameness_needs_a_narrow_interval():
     assert claims.decoupling_is_la(far).verdict == "not resolved"
 
 
+def test_features_that_tuning_does_not_change_are_mentioned():
+    same, changed = evidence(), evidence(features(40, 0))
+    for judge in (claims.gla_train_is_la, claims.decoupling_is_la, claims.features_do_not_change):
+        assert "tuning hardly changes the features here" in judge(same).sentences[-1]
+        assert not any("hardly" in sentence for sentence in judge(changed).sentences)
+
+
 def test_what_was_not_run_is_said_for_each_claim():
     at = evidence()
     found = claims.judge_all(at.lookup, CONTEXT)

@@ -34,7 +34,9 @@ rule score:
         dumps=lambda wildcards: PLAN.dumps.scored_dumps(wildcards.dataset),
         validation=lambda wildcards: PLAN.dumps.validation_dumps(wildcards.dataset),
         train_counts=PATHS.train_counts("{dataset}"),
-        prior=PATHS.prior("{dataset}", PLAN.config.scores.p_groups_from),
+        prior=lambda wildcards: PATHS.prior(
+            PLAN.scope.parent(wildcards.dataset), PLAN.config.scores.p_groups_from
+        ),
     output:
         scores=PATHS.scores("{dataset}"),
         class_scores=PATHS.class_scores("{dataset}"),
@@ -61,7 +63,7 @@ rule score:
 
 rule collect:
     input:
-        scores=[PATHS.scores(d) for d in PLAN.scope.datasets],
+        scores=[PATHS.scores(d) for d in PLAN.scope.scored],
         class_scores=[PATHS.class_scores(d) for d in PLAN.scope.datasets],
         priors=[
             PATHS.prior_record(d, m)

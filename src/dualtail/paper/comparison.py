@@ -217,6 +217,20 @@ def _table_12(run: _Numbers, cell: Published, dataset: str) -> Cell | None:
     return run.score(dataset, tuned(run.member("CLIP"), run.peft(cell), loss), cell.column)
 
 
+def _table_13(run: _Numbers, cell: Published, dataset: str) -> Cell | None:
+    """The mean over the samples of an order; the paper's table calls Consistency Uniform."""
+    study = run.context.reordered
+    if study is None or study.parent != dataset:
+        return None
+    order = {"Balance": "balance", "Uniform": "consistency", "Reverse": "reverse"}[cell.column]
+    predictor = tuned(study.member, study.peft, study.loss)
+    found = [run.score(sample, predictor) for sample in study.datasets[order]]
+    known = [number for number in found if number is not None]
+    if not known or len(known) < len(found):
+        return None
+    return Cell(*(sum(column) / len(known) for column in zip(*known, strict=True)))
+
+
 def _table_14(run: _Numbers, cell: Published, dataset: str) -> Cell | None:
     predictor = Predictor("prior", run.member(cell.column))
     split = prior_split(run.context, dataset)
@@ -248,6 +262,7 @@ FINDERS: Mapping[str, Callable[[_Numbers, Published, str], Cell | None]] = {
     "table10": _table_10,
     "table11": _tables_8_and_11,
     "table12": _table_12,
+    "table13": _table_13,
     "table14": _table_14,
     "fig2": _nine_groups,
     "fig6": _nine_groups,

@@ -13,11 +13,12 @@ TABLES: dict[int, str] = {
     10: "",
     11: "pefts la fusion",
     12: "la decoupling",
+    13: "reordered",
     14: "",
 }
 """Number of a table -> what it needs, as words of `NEEDS`."""
 
-FIGURES: dict[int, str] = {2: "ce la", 3: "ce la", 6: "la members fusion"}
+FIGURES: dict[int, str] = {2: "ce la", 3: "ce la", 6: "la members fusion", 7: "reordered"}
 """Number of a figure -> what it needs."""
 
 NEEDS: dict[str, str] = {
@@ -26,6 +27,7 @@ NEEDS: dict[str, str] = {
     "ce": "ce in study.losses",
     "la": "la in study.losses",
     "decoupling": "decoupling in the losses of study.variants",
+    "reordered": "reordered in the entry of one of study.datasets",
     "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
     "val": "a dataset with a val split",
     "places365_lt": "a dataset with the role places365_lt",

@@ -62,7 +62,6 @@ def features_do_not_change(at: Evidence) -> Claim:
     holds if the head's change is below 0 by its whole interval and that of kNN lies above it; does
     not hold if the interval of kNN's change lies below 0 and reaches the head's; else not resolved.
     """
-    untuned = at.get(knn(at.single))
     ce, la = (knn(at.single, at.context.first_peft, loss) for loss in ("ce", "la"))
     head = at.get(over(at.tuned("la"), at.tuned("ce")), "spread_gain", D_SPREAD)
     features = at.get(over(la, ce), "spread_gain", D_SPREAD)
@@ -74,11 +73,9 @@ def features_do_not_change(at: Evidence) -> Claim:
         "kNN.",
     ]
     verdict: Verdict = "not resolved"
-    if untuned.low <= at.get(ce).value <= untuned.high:
-        sentences.append(
-            f"Before tuning kNN is right on {percent(untuned)}: tuning hardly changes these features, "
-            "with either loss."
-        )
+    untouched = _if_untouched(at)
+    if untouched:
+        sentences += untouched
     elif head.high < 0 and features.low > head.high:
         verdict = "holds"
     elif features.high < 0 and features.low <= head.high:
@@ -95,7 +92,21 @@ def _same_as_la(at: Evidence, loss: str, name: str) -> Claim:
         f"{points(gain)}. Against LA its D-spread changes by {points(spreads[0])}, its P-spread by "
         f"{points(spreads[1])}."
     ]
-    return Claim(_within(gain), sentences)
+    return Claim(_within(gain), sentences + _if_untouched(at))
+
+
+def _if_untouched(at: Evidence) -> list[str]:
+    """Return a sentence if kNN with CE lies inside the interval of kNN before tuning."""
+    before, after = (
+        at.lookup.find(at.dataset, model)
+        for model in (knn(at.single), knn(at.single, at.context.first_peft, "ce"))
+    )
+    if before is None or after is None or not before.low <= after.value <= before.high:
+        return []
+    return [
+        f"kNN on the features is right on {percent(before)} before tuning and on {percent(after)} "
+        "with CE: tuning hardly changes the features here, so that little but the head can differ."
+    ]
 
 
 def _within(gain: Cell) -> Verdict:

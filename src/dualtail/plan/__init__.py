@@ -16,6 +16,7 @@ from dualtail.plan.data import DataPlan
 from dualtail.plan.dumps import Dumps
 from dualtail.plan.foundation import FoundationPlan
 from dualtail.plan.paper import PaperPlan
+from dualtail.plan.reordered import ReorderedPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.scores import ScorePlan
 from dualtail.plan.tuning import TuningPlan
@@ -33,7 +34,7 @@ class Plan:
         config: The validated config.
         scope: What the run covers.
         dumps: Its files of outputs.
-        world, data, foundation, tuning, bias, scores, paper: What the rules of one file ask.
+        world, data, foundation, tuning, bias, scores, paper, reordered: What the rules of one file ask.
     """
 
     def __init__(self, config: Config) -> None:
@@ -46,6 +47,7 @@ class Plan:
         self.tuning = TuningPlan(scope, self.foundation, self.dumps)
         self.bias = BiasPlan(scope, self.data)
         self.scores = ScorePlan(scope, self.dumps)
+        self.reordered = ReorderedPlan(scope)
         self.paper = PaperPlan(scope, self.world)
 
     @cached_property
@@ -94,6 +96,8 @@ STAGES: Mapping[str, str] = {
     for verb in (
         "generate-corpus",
         "generate-dataset",
+        "generate-pool",
+        "reorder",
         "draw-world",
         "make-lists",
         "draw-corpus",

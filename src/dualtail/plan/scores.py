@@ -21,7 +21,7 @@ class ScorePlan:
         """Records and histories of all tunings: what the table of costs is made from."""
         return [
             self.scope.paths.adapter_record(dataset, member, tuning.name)
-            for dataset in self.scope.datasets
+            for dataset in self.scope.scored
             for member, tuning in self.scope.cells(dataset)
         ]
 
@@ -43,8 +43,8 @@ class ScorePlan:
         grid = list(itertools.product(self.scope.datasets, self.scope.members))
         return jobs.CollectJob(
             run=self.scope.config.run,
-            scores=[Path(self.scope.paths.scores(d)) for d in self.scope.datasets],
-            class_scores=[Path(self.scope.paths.class_scores(d)) for d in self.scope.datasets],
+            scores=[Path(self.scope.paths.scores(d)) for d in self.scope.scored],
+            class_scores=[Path(self.scope.paths.class_scores(d)) for d in self.scope.scored],
             priors=[
                 jobs.PriorRecordFile(
                     dataset=d,
