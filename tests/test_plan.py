@@ -8,7 +8,7 @@ import yaml
 
 from dualtail.config_document import validate_config
 from dualtail.errors import UserError
-from dualtail.jobs import PackJob, TuneJob, read_job
+from dualtail.jobs import CombineJob, PackJob, TuneJob, read_job
 from dualtail.plan import Plan, as_json
 
 
@@ -155,6 +155,76 @@ def test_only_the_code_of_the_methods_in_use_counts(
     assert "dualtail.tuning.peft.adaptformer" in found
     assert "dualtail.tuning.peft.vpt_deep" not in found
     assert "dualtail.paper.layout" not in found
+
+
+def test_a_job_has_the_code_of_its_own_tunings_only(values: dict[str, Any], tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("class Own: pass\n")
+    values["pefts"]["own"] = {"label": "Own", "method": f"{own}:Own"}
+    values["losses"]["own"] = {"method": f"{own}:Own"}
+    values["study"] |= {"pefts": ["vpt", "own"], "losses": ["ce", "la", "own"]}
+    values["jobs"]["tune"] = "tuning"
+
+    def hashes() -> dict[str, str]:
+        plan = plan_of(values)
+        return {t.name: plan.code("tune", [t.name]) for t in plan.scope.tunings}
+
+    before = hashes()
+    own.write_text("class Own: x = 1\n")
+    after = hashes()
+    assert {name for name in before if before[name] != after[name]} == {
+        "own-ce-0",
+        "own-la-0",
+        "own-own-0",
+        "vpt-own-0",
+    }
+
+
+def test_weights_and_code_of_fusion_rules_reach_the_job(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("class Own: pass\n")
+    values["fusion"]["rules"] |= {
+        "own": {"method": f"{own}:Own", "options": {"p": 2}},
+        "weighted": {
+            "method": "logits",
+            "weights": {"clip": 1, "openclip": 2, "metaclip": 5, "x": 1},
+        },
+    }
+    values["foundation"]["x"] = values["foundation"]["clip"]  # no member: its weight is not used
+    values["fusion"]["modes"] = ["probabilities", "weighted"]
+    unused = plan_of(values).code("combine")
+    values["fusion"]["modes"] = ["own", "weighted"]
+    plan = plan_of(values)
+    before = plan.code("combine")
+    job = plan.bias.combine_job("world_places")
+    assert read_job(CombineJob, as_json(job)) == job
+    found = {
+        (f.out.parts[-3], f.mode, f.method, str(f.options), tuple(f.weights or ()))
+        for f in job.fused
+        if f.out.parts[-2].startswith("zero-shot") and f.out.stem == "test"
+    }
+    subsets = {
+        "clip+openclip": (1, 2),
+        "clip+metaclip": (1, 5),
+        "openclip+metaclip": (2, 5),
+        "clip+openclip+metaclip": (1, 2, 5),
+    }
+    assert found == {
+        entry
+        for members, weights in subsets.items()
+        for entry in (
+            (members, "own", f"{own}:Own", "{'p': 2}", ()),
+            (members, "weighted", "logits", "{}", weights),
+        )
+    }
+    own.write_text("class Own: x = 1\n")
+    plan = plan_of(values)
+    assert plan.code("combine") != before
+    assert plan.code("tune") == plan_of(values).code("tune")
+    values["fusion"]["modes"] = ["probabilities", "weighted"]
+    assert plan_of(values).code("combine") == unused
 
 
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
@@ -387,3 +457,24 @@ def test_re_ordered_training_sets_have_their_parents_test_split_and_prior(root: 
     assert job.prior.as_posix() == "results/world/priors/world_places/clip.csv"
     assert len({entry.out for entry in job.lists}) == 9
     assert name not in plan.scope.datasets
+
+
+def test_cifar_at_three_ratios_has_the_groups_of_one(root: Path) -> None:
+    from dualtail.config_document import read_config
+
+    plan = Plan(read_config([root / "config.yaml", root / "config/cifar100.yaml"]))
+    plan.check()
+    sources = [plan.data.lists_job(dataset).source.cifar100 for dataset in plan.scope.datasets]
+    assert [source.imbalance_factor for source in sources if source] == [100, 50, 10]
+    for dataset in plan.scope.datasets:
+        (counts,) = plan.scores.group_counts(dataset)
+        assert counts in plan.data.made_files(dataset)
+        assert plan.scope.splits_of(dataset) == ("train", "test")
+
+
+def test_groups_go_by_training_counts_unless_a_file_is_named(values: dict[str, Any]) -> None:
+    assert plan_of(values).scores.group_counts("world_places") == []
+    values["datasets"]["world_places"]["group_counts"] = "other.csv"
+    assert plan_of(values).scores.group_counts("world_places") == [
+        "data/world/world_places/other.csv"
+    ]

@@ -122,6 +122,14 @@ class PretrainJob(Section):
     tasks: list[PretrainTask]
 
 
+class FetchWeightsJob(Section):
+    """Find the weights of a tag or hub id, or download them."""
+
+    foundation: FoundationSpec
+    download: bool
+    out: Path
+
+
 class DumpFiles(Section):
     """One split to predict."""
 
@@ -190,6 +198,9 @@ class CombineFusion(Section):
 
     dumps: list[Path]
     mode: str
+    method: str
+    options: dict[str, Any]
+    weights: list[float] | None
     out: Path
 
 

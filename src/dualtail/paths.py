@@ -31,6 +31,9 @@ class RunPaths:
     def weights(self, member: str) -> str:
         return f"{self.root}/foundation/{member}.safetensors"
 
+    def weights_record(self, member: str) -> str:
+        return f"{self.root}/foundation/{member}.weights.json"
+
     def pretraining_history(self, member: str) -> str:
         return f"{self.root}/foundation/{member}.history.csv"
 

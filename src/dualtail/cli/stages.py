@@ -98,6 +98,16 @@ def pack(settings: str, threads: int) -> None:
     run(read_job(PackJob, settings), threads)
 
 
+@click.command("fetch-weights")
+@SETTINGS
+def fetch_weights(settings: str) -> None:
+    """Find the weights of a tag or hub id, or download them, and record which file they are."""
+    from dualtail.jobs import FetchWeightsJob, read_job
+    from dualtail.stages.fetch_weights import run
+
+    run(read_job(FetchWeightsJob, settings))
+
+
 @click.command("pretrain")
 @SETTINGS
 @LANES
@@ -205,6 +215,7 @@ VERBS: list[click.Command] = [
     make_lists,
     draw_corpus,
     pack,
+    fetch_weights,
     pretrain,
     zero_shot,
     tune,

@@ -94,7 +94,7 @@ class CifarLists(Section):
     """500 over the images of the rarest class: 10, 50 and 100 are usual"""
 
     seed: NonNegativeInt = 0
-    """of the images"""
+    """of the images; 0 draws those of LIFT"""
 
 
 class ListSource(Section):

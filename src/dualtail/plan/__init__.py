@@ -4,10 +4,10 @@ One module a file of rules, with the same name; `scope` and `dumps` are what the
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 
+from dualtail.bias.fusion_rules import FUSION_RULES
 from dualtail.code_hash import code_hash
 from dualtail.config import Config
 from dualtail.paths import RunPaths
@@ -21,10 +21,10 @@ from dualtail.plan.scope import Scope
 from dualtail.plan.scores import ScorePlan
 from dualtail.plan.tuning import TuningPlan
 from dualtail.plan.world import WorldPlan
+from dualtail.registry import Registry, is_own, own_file
 from dualtail.section import Section
 from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS
-from dualtail.tuning.registry import is_own, own_file
 
 
 class Plan:
@@ -69,26 +69,38 @@ class Plan:
             self.foundation.foundation_spec(member)
         self.tuning.check()
 
-    def code(self, verb: str) -> str:
-        """The hash of the code behind one verb, and of the modules that it imports by name."""
-        methods: list[str] = []
+    def code(self, verb: str, tunings: Sequence[str] | None = None) -> str:
+        """The hash of the code behind one verb, and of what it finds by name in the config.
+
+        Args:
+            verb: A key of `STAGES`.
+            tunings: `tune` only: the tunings of the job; all of the run if not given.
+        """
+        modules, files = [STAGES[verb]], []
         if verb == "tables":
-            methods += [f"dualtail.paper.tables.table_{number:02d}" for number in self.paper.tables]
+            modules += [f"dualtail.paper.tables.table_{number:02d}" for number in self.paper.tables]
         if verb == "figures":
-            methods += [
+            modules += [
                 f"dualtail.paper.figures.figure_{number:02d}" for number in self.paper.figures
             ]
-        files: list[Path] = []
-        if verb == "tune":
-            config = self.config
-            used = [(PEFTS, config.pefts[t.peft].method) for t in self.scope.all_tunings]
-            used += [(LOSSES, config.losses[t.loss].method) for t in self.scope.all_tunings]
-            for registry, method in used:
-                if is_own(method):
-                    files.append(own_file(method))
-                else:
-                    methods.append(registry.module(method))
-        return code_hash([STAGES[verb], *methods], files)
+        for registry, method in self._parts(verb, tunings):
+            if is_own(method):
+                files.append(own_file(method))
+            else:
+                modules.append(registry.module(method))
+        return code_hash(modules, files)
+
+    def _parts(self, verb: str, tunings: Sequence[str] | None) -> list[tuple[Registry, str]]:
+        """PEFT methods, losses and fusion rules that a verb looks up, in the order of the config."""
+        config = self.config
+        if verb == "combine":
+            return [(FUSION_RULES, config.fusion.rules[m].method) for m in config.fusion.modes]
+        if verb != "tune":
+            return []
+        used = [t for t in self.scope.all_tunings if tunings is None or t.name in tunings]
+        parts = [(PEFTS, config.pefts[t.peft].method) for t in used]
+        parts += [(LOSSES, config.losses[t.loss].method) for t in used]
+        return list(dict.fromkeys(parts))
 
 
 STAGES: Mapping[str, str] = {
@@ -102,6 +114,7 @@ STAGES: Mapping[str, str] = {
         "make-lists",
         "draw-corpus",
         "pack",
+        "fetch-weights",
         "pretrain",
         "zero-shot",
         "prior",

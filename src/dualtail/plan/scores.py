@@ -32,6 +32,13 @@ class ScorePlan:
         flags = [f"--bank {shlex.quote(bank)} --out {shlex.quote(out)}" for bank, out in files]
         return " ".join([*flags, f"--k {knn.k} --temperature {knn.temperature}"])
 
+    def group_counts(self, dataset: str) -> list[str]:
+        """The file that makes a dataset's D-groups, if it is not the training counts."""
+        if dataset in self.scope.reordered:
+            return []
+        entry = self.scope.config.datasets[dataset]
+        return [] if entry.group_counts is None else [(entry.root / entry.group_counts).as_posix()]
+
     def score_flags(self) -> str:
         scores = self.scope.config.scores
         return (
