@@ -56,6 +56,7 @@ rule all:
         rules.figures.output if PLAN.paper.figures else [],
         PATHS.world_picture if PLAN.world.world_datasets else [],
         rules.summary.output,
+        rules.compare.output,
         rules.collect.output,
 
 

@@ -229,15 +229,19 @@ def test_weights_and_code_of_fusion_rules_reach_the_job(
 
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
     assert (plan_of(values).paper.tables, plan_of(values).paper.left_out()) == (
-        [1, 2, 3, 8, 9, 10, 11, 12, 14],
+        [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14],
         [
+            "table 7 is left out: it needs a dataset with the role inat2018",
             "table 13 is left out: it needs reordered in the entry of one of study.datasets",
             "figure 7 is left out: it needs reordered in the entry of one of study.datasets",
         ],
     )
     values["study"]["members"] = ["clip"]
     plan = plan_of(values)
-    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 8, 9, 10, 11, 12, 14], [2, 3])
+    assert (plan.paper.tables, plan.paper.figures) == (
+        [1, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14],
+        [2, 3],
+    )
     assert plan.paper.left_out()[0] == (
         "table 2 is left out: it needs two or more entries in study.members"
     )
@@ -265,6 +269,11 @@ def test_a_dataset_without_val_has_rules_of_its_own(values: dict[str, Any]) -> N
     assert plan.scope.prior_split("world_places") == "test"
     assert plan.scope.prior_split("world_objects") == "val"
     assert {s.split for s in plan.data.pack_job("world_places").splits} == {"train", "test"}
+    assert 4 in plan.paper.tables  # of the other dataset
+    values["datasets"]["world_objects"]["role"] = "inat2018"
+    without_val(values, "world_objects")
+    tables = plan_of(values).paper.tables
+    assert (4 in tables, 6 in tables, 7 in tables) == (False, False, True)
     assert not any(
         "world_places/val" in f for f in plan.foundation.zero_shot_inputs(plan.scope.members)
     )
@@ -409,6 +418,24 @@ def test_the_default_run_estimates_q_of_species_on_their_training_split(root: Pa
 def test_a_variant_that_is_in_the_study_is_no_variant(values: dict[str, Any]) -> None:
     values["study"]["variants"] = [{"losses": ["la"], "seeds": [0, 1]}]
     assert [name for _, _, name in plan_of(values).tuning.variants] == ["adaptformer-la-1"] * 2
+
+
+def test_knn_needs_a_validation_split(values: dict[str, Any]) -> None:
+    plan = plan_of(values)
+    dumps = plan.dumps.knn_dumps("world_places")
+    # Zero-shot features and those of three losses, of the first of two PEFT entries.
+    assert [Path(dump).parent.name for dump in dumps] == [
+        "zero-shot-knn",
+        "adaptformer-ce-0-knn",
+        "adaptformer-la-0-knn",
+        "adaptformer-gla_train-0-knn",
+    ]
+    assert set(dumps) < set(plan.dumps.scored_dumps("world_places"))
+    assert not set(dumps) & set(plan.dumps.validation_dumps("world_places"))
+    assert plan.scores.knn_flags("world_places").endswith("--k 200 --temperature 0.1")
+    values["datasets"]["world_objects"] |= {"val": None, "prior_split": "test"}
+    without = plan_of(values).dumps.scored_dumps("world_objects")
+    assert not [dump for dump in without if "-knn/" in dump]
 
 
 def test_re_ordered_training_sets_have_their_parents_test_split_and_prior(root: Path) -> None:

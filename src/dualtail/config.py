@@ -380,6 +380,16 @@ class FusionSettings(Section):
         return _fit_into_paths(value)
 
 
+class KnnSettings(Section):
+    """Nearest neighbors among the validation features (Table 4): the features without their head."""
+
+    k: PositiveInt = 200
+    """neighbors that vote; all of them if the validation split is smaller"""
+
+    temperature: PositiveFloat = 0.1
+    """weight of a vote: exp(cosine / temperature)"""
+
+
 class ScoreSettings(Section):
     """Groups and intervals of the score table."""
 
@@ -471,6 +481,9 @@ class Config(Section):
 
     fusion: FusionSettings = FusionSettings()
     """backdoor adjustment"""
+
+    knn: KnnSettings = KnnSettings()
+    """nearest neighbors among validation features"""
 
     scores: ScoreSettings = ScoreSettings()
     """groups and intervals"""

@@ -26,7 +26,7 @@ HEADER_KEY = "dualtail"
 ROW_BLOCK_BYTES = 64 * 2**20
 """Rows are checked and converted in blocks of at most this many bytes."""
 
-Kind = Literal["zero-shot", "tuned", "adjusted", "fused", "imported"]
+Kind = Literal["zero-shot", "tuned", "adjusted", "fused", "imported", "knn"]
 
 
 class ModelRecord(BaseModel):

@@ -95,6 +95,9 @@ class RunPaths:
     def summary(self) -> str:
         return f"{self.root}/summary.md"
 
+    def comparison(self, suffix: str) -> str:
+        return f"{self.root}/comparison.{suffix}"
+
     def log(self, *parts: str) -> str:
         return f"{self.root}/logs/{'/'.join(parts)}.log"
 

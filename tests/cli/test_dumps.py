@@ -253,6 +253,23 @@ def test_verbs_on_dumps_do_not_import_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_knn_from_arrays(run: Run, arrays: Path) -> None:
+    rng = np.random.default_rng(1)
+    for split in ("val", "test"):
+        features = 3 * np.eye(5)[np.load("y.npy")] + rng.normal(size=(60, 5))
+        np.save(f"{split}.npy", features.astype(np.float16))
+        more = ["--features", f"{split}.npy", "--split", split]
+        import_arrays(run, f"{split}.safetensors", *more)
+    arguments = ["knn", "test.safetensors", "--bank", "val.safetensors"]
+    run(*arguments, "--k", "10", "--out", "knn.safetensors")
+    found = read_outputs(Path("knn.safetensors"))
+    assert (found.logits.argmax(1) == np.load("y.npy")).mean() > 0.9
+    result = run("knn", "val.safetensors", *arguments[2:], "--out", "knn.safetensors", fails=True)
+    assert "both are of the split 'val'" in result.output
+    result = run(*arguments, "--out", "a.safetensors", "--out", "b.safetensors", fails=True)
+    assert "one --bank and one --out for each dump" in result.output
+
+
 OWN_RULE = """
 import numpy as np
 from dualtail.bias.fusion_rules.method import FusionRule

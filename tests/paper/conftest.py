@@ -8,7 +8,7 @@ import pytest
 
 from dualtail.bias.combined_outputs import adjust_outputs, fuse_outputs
 from dualtail.outputs import Outputs, OutputsHeader
-from dualtail.paper.context import PaperContext
+from dualtail.paper.context import PaperContext, ReorderedSets
 from dualtail.scores.schema import PER_CLASS, as_frame, concatenate
 from dualtail.scores.table import score_outputs
 
@@ -17,6 +17,9 @@ DATASETS = {"world_objects": "World-Objects", "world_places": "World-Places"}
 C, IMAGES = 18, 10
 COUNTS = np.repeat([200, 50, 5], C // 3)
 Q = np.tile([6.0, 2.0, 0.5], C // 3) / 51
+
+
+SAMPLES = {order: (f"world_places.{order}.0",) for order in ("consistency", "reverse", "balance")}
 
 
 def dumps_of(dataset: str) -> list[Outputs]:
@@ -54,6 +57,25 @@ def dumps_of(dataset: str) -> list[Outputs]:
             adjust_outputs(name, ce, zero_shot, Q, COUNTS) for name in ("gla", "gla-zs", "gla-ft")
         ]
         found += [zero_shot, ce, la, *adjusted]
+        if member == "clip":
+            # GLA-Train's first stage learns what is left when log q is there already.
+            variants = {
+                "gla_first": base - 0.6 * log_q,
+                "gla_train": base + 0.01 * evidence(0.0),
+                "decoupling": base + 0.01 * evidence(0.0),
+            }
+            found += [
+                dump("tuned", member, logits, loss=loss, **tuning)
+                for loss, logits in variants.items()
+            ]
+            found += [
+                dump("knn", member, evidence(2.0 + 0.5 * (name != "zero-shot")), **identity)
+                for name, identity in (
+                    ("zero-shot", {}),
+                    ("ce", {"loss": "ce"} | tuning),
+                    ("la", {"loss": "la"} | tuning),
+                )
+            ]
     tuned = [d for d in found if d.header.kind == "tuned" and d.header.loss == "la"]
     for size in (2, 3):
         for subset in combinations(tuned, size):
@@ -105,6 +127,13 @@ def run() -> tuple[pd.DataFrame, pd.DataFrame]:
         )
         tables += [scores.table, as_frame(other_rows(dataset))]
         classes.append(scores.per_class)
+    for layout_of, frames in ((None, tables), (PER_CLASS, classes)):
+        # LA on World-Places stands for every re-ordered training set.
+        places = frames[-1] if layout_of else concatenate(tables)
+        la = places.query(
+            "dataset == 'world_places' and kind == 'tuned' and members == 'clip' and loss == 'la'"
+        )
+        frames += [la.assign(dataset=name) for names in SAMPLES.values() for name in names]
     return concatenate(tables), concatenate(classes, PER_CLASS)
 
 
@@ -119,7 +148,12 @@ def per_class(run) -> pd.DataFrame:
 
 
 @pytest.fixture
-def context() -> PaperContext:
+def context(plain_context) -> PaperContext:
+    return plain_context
+
+
+@pytest.fixture(scope="session")
+def plain_context() -> PaperContext:
     prior = pd.DataFrame(
         {
             "class_index": range(C),
@@ -145,8 +179,10 @@ def context() -> PaperContext:
             },
             "datasets": {"world_places": {"tuning": {"epochs": 7}}},
             "prior": {"split": "val"},
+            "knn": {"k": 200, "temperature": 0.1},
             "world": {"min_classes_per_cell": 3},
         },
         priors={(d, m): prior for d in DATASETS for m in MEMBERS},
+        reordered=ReorderedSets("world_places", "clip", "adaptformer", "la", SAMPLES),
         world=True,
     )

@@ -29,11 +29,11 @@ def rows(who, metric, scheme, group, value, half):
         "dataset": "d",
         "kind": kind,
         "members": members,
-        "peft": "" if kind == "zero-shot" else "p",
+        "peft": "p" if loss else "",
         "loss": loss,
         "adjustment": adjustment,
         "fusion": fusion,
-        "seed": None if kind == "zero-shot" else 0,
+        "seed": 0 if loss else None,
         "split": "test",
         "scheme": scheme,
         "group": group,
@@ -45,6 +45,9 @@ def rows(who, metric, scheme, group, value, half):
     }
 
 
+VARIANTS = ("gla_train", "gla_first", "decoupling")
+
+
 def everyone():
     found = []
     for m in "ab":
@@ -52,6 +55,10 @@ def everyone():
             ("zero-shot", m, "", "", ""),
             ("tuned", m, "ce", "", ""),
             ("tuned", m, "la", "", ""),
+            ("knn", m, "", "", ""),
+            ("knn", m, "ce", "", ""),
+            ("knn", m, "la", "", ""),
+            *(("tuned", m, loss, "", "") for loss in VARIANTS),
         ]
         found += [("adjusted", m, "ce", a, "") for a in ("gla", "gla-zs", "gla-ft")]
     found += [("fused", "a+b", "la", "", mode) for mode in ("logits", "probabilities")]
@@ -59,7 +66,8 @@ def everyone():
 
 
 def pairs():
-    found = [("tuned", m, "la|ce", "", "") for m in "ab"]
+    found = [(kind, m, "la|ce", "", "") for m in "ab" for kind in ("tuned", "knn")]
+    found += [("tuned", m, f"{loss}|la", "", "") for m in "ab" for loss in VARIANTS]
     found += [("adjusted", m, "ce|la", "gla|", "") for m in "ab"]
     found += [("fused", f"a+b|{m}", "la", "", mode) for m in "ab" for mode in ("logits",)]
     return found
@@ -105,6 +113,38 @@ def tail_gain(spreads, few):
     }
 
 
+KNN_LA_CE = ("knn", "a", "la|ce", "")
+
+
+def step(gains):
+    """The gain of both models fused over each."""
+    return {
+        ("fused", f"a+b|{m}", "la", "", "accuracy_gain", "Overall"): v for m, v in gains.items()
+    }
+
+
+def against_la(loss, gain):
+    return {("tuned", "a", f"{loss}|la", "", "accuracy_gain", "Overall"): gain}
+
+
+def stages(first, both):
+    """Changes of the P-spread against LA."""
+    return {
+        ("tuned", "a", "gla_first|la", "", "spread_gain", P): first,
+        ("tuned", "a", "gla_train|la", "", "spread_gain", P): both,
+    }
+
+
+def features(untuned, change):
+    """kNN before tuning, and LA's change of its D-spread, where the head's change is -9."""
+    return {
+        ("knn", "a", "", "", "accuracy", "Overall"): untuned,
+        (*LA_CE, "spread_gain", D): -9,
+        (*KNN_LA_CE, "spread_gain", D): change,
+    }
+
+
+NO = "does not hold"
 CASES = [
     (claims.zero_shot_bias, {}, "does not hold"),
     (claims.zero_shot_bias, {(*ZS, "spread", P): 30}, "holds"),
@@ -148,6 +188,27 @@ CASES = [
     (claims.fusion_helps_the_tail, tail_gain({D: -9, P: 9}, few=9), "in part"),
     (claims.fusion_helps_the_tail, tail_gain({D: -9, P: -9}, few=0), "not resolved"),
     (claims.fusion_helps_the_tail, tail_gain({D: 9, P: 0}, few=9), "does not hold"),
+    (claims.every_member_adds, {}, "does not hold"),
+    (claims.every_member_adds, step({"a": 2.5, "b": 2.5}), "holds"),
+    (claims.every_member_adds, step({"a": 9, "b": -4}), "holds"),  # the mean, 2.5, is resolved
+    (claims.every_member_adds, step({"a": 4, "b": -4}), "does not hold"),
+    (claims.gla_train_is_la, {}, "not resolved"),
+    (claims.gla_train_is_la, against_la("gla_train", 3.5), "does not hold"),
+    (claims.gla_train_is_la, against_la("gla_train", -3.5), "does not hold"),
+    (claims.decoupling_is_la, against_la("decoupling", 2.5), "not resolved"),
+    (claims.decoupling_is_la, against_la("decoupling", -3.1), "does not hold"),
+    (claims.first_stage_is_in_the_head, {}, "not resolved"),
+    (claims.first_stage_is_in_the_head, stages(-9, 1.9), "holds"),
+    (claims.first_stage_is_in_the_head, stages(-9, -4), "in part"),
+    (claims.first_stage_is_in_the_head, stages(-9, -5), "does not hold"),
+    (claims.first_stage_is_in_the_head, stages(1.9, -9), "not resolved"),
+    (claims.features_do_not_change, {}, "not resolved"),
+    (claims.features_do_not_change, {(*LA_CE, "spread_gain", D): -9}, "not resolved"),
+    (claims.features_do_not_change, features(47.9, 0), "holds"),
+    (claims.features_do_not_change, features(48.1, 0), "not resolved"),
+    (claims.features_do_not_change, features(40, -8), "does not hold"),
+    (claims.features_do_not_change, features(40, -4.5), "holds"),
+    (claims.features_do_not_change, features(40, -4.5) | {(*LA_CE, "spread_gain", D): -1}, NO),
     (claims.gaps_shrink, {}, "does not hold"),
     (
         claims.gaps_shrink,
@@ -162,6 +223,32 @@ def test_verdicts(judge, changes, verdict):
     claim = judge(evidence(changes))
     assert claim.verdict == verdict
     assert all(sentence.endswith(".") and "nan" not in sentence for sentence in claim.sentences)
+
+
+def test_sameness_needs_a_narrow_interval():
+    """An interval of half a point around half a point lies within one point; around 0.6 not."""
+    near = evidence(against_la("decoupling", 0.5), half=0.49)
+    assert claims.decoupling_is_la(near).verdict == "holds"
+    far = evidence(against_la("decoupling", 0.6), half=0.49)
+    assert claims.decoupling_is_la(far).verdict == "not resolved"
+
+
+def test_features_that_tuning_does_not_change_are_mentioned():
+    same, changed = evidence(), evidence(features(40, 0))
+    for judge in (claims.gla_train_is_la, claims.decoupling_is_la, claims.features_do_not_change):
+        assert "tuning hardly changes the features here" in judge(same).sentences[-1]
+        assert not any("hardly" in sentence for sentence in judge(changed).sentences)
+
+
+def test_what_was_not_run_is_said_for_each_claim():
+    at = evidence()
+    found = claims.judge_all(at.lookup, CONTEXT)
+    assert all(isinstance(claim, claims.Claim) for claim in found.values())
+    nothing = claims.judge_all(ScoreLookup(as_frame([]), CONTEXT), CONTEXT)
+    assert all("make these outputs and score them" in str(why) for why in nothing.values())
+    lines = claims.verdict_table(nothing, CONTEXT)
+    assert len(lines) == 2 + len(claims.CLAIMS)
+    assert all(line.rstrip("| ").endswith("not run") for line in lines[2:])
 
 
 def test_the_tail_gain_is_the_negative_change_of_the_spread():

@@ -50,7 +50,10 @@ def test_from_config():
     config = {
         "run": "r",
         "study": {"datasets": ["b"], "members": ["y", "x"], "pefts": ["p"], "seeds": [1, 2]},
-        "datasets": {"a": {"label": "A", "role": ""}, "b": {"label": "B", "role": "inat2018"}},
+        "datasets": {
+            "a": {"label": "A", "role": "", "official": "", "val": {}},
+            "b": {"label": "B", "role": "inat2018", "official": "inat2018", "val": None},
+        },
         "foundation": {"x": {"label": "X"}, "y": {"label": "Y"}},
         "pefts": {"p": {"label": "P"}},
         "scores": {"p_groups_from": "x"},
@@ -58,6 +61,9 @@ def test_from_config():
     }
     found = PaperContext.from_config(config)
     assert (found.datasets, found.roles) == ({"b": "B"}, {"b": "inat2018"})
+    assert (found.in_role("inat2018"), found.in_role("imagenet_lt")) == ("b", None)
+    assert found.is_official("b")
+    assert found.without_val == ("b",)
     assert list(found.members.items()) == [("y", "Y"), ("x", "X")]
     assert (found.first_member, found.seeds, found.world) == ("x", (1, 2), False)
 
@@ -67,4 +73,7 @@ def test_from_the_default_config():
 
     found = PaperContext.from_config(default_config().model_dump(mode="json"))
     assert found.world
+    assert not any(found.is_official(dataset) for dataset in found.datasets)
+    assert found.without_val == ("world_species",)
+    assert found.in_role("inat2018") == "world_species"
     assert found.places == "world_places"

@@ -3,7 +3,7 @@
 import pytest
 
 from dualtail.errors import UserError
-from dualtail.paper.published import published_numbers, published_value
+from dualtail.paper.published import published_numbers, published_value, statement
 
 
 def test_every_item_of_the_paper_is_there():
@@ -45,3 +45,16 @@ def test_unknown_numbers_are_refused():
         published_numbers("table99")
     with pytest.raises(UserError, match="row 'CLIP', column 'D-Tiny'"):
         published_value("table1", "CLIP", "D-Tiny", "imagenet_lt")
+
+
+def test_numbers_of_the_text():
+    assert statement("vpt_gain") == 2.38
+    assert sum(statement(f"p_{group}_share") for group in ("many", "medium", "few")) == 100
+    with pytest.raises(UserError, match="no statement 'else'; known: p_many_share"):
+        statement("else")
+
+
+def test_what_a_reader_changes_stays_its_own():
+    frame = published_numbers()
+    frame["value"] = "0"
+    assert published_value("table9", "M=1", "FLOPs") == 239.06

@@ -12,7 +12,7 @@ from dualtail.paper.summary import build_summary
 def test_a_whole_run_is_judged(scores, per_class, context):
     text = build_summary(scores, per_class, context)
     assert text.startswith("# Summary of the run `toy`\n")
-    assert "not judged" not in text
+    assert "not run" not in text
     assert "nan" not in text
     assert text.count("\n## ") == len(CLAIMS) + 3
     assert "18 classes, 180 test images, 1,530 training images, 200 to 5 a class" in text
@@ -60,9 +60,9 @@ def test_the_world_is_explained_only_if_there_is_one(scores, per_class, context)
 def test_what_was_not_run_is_said(scores, per_class, context):
     partial = scores[scores["kind"] != "fused"]
     text = build_summary(partial, per_class, context)
-    assert "not judged (the scores of run 'toy' lack" in text
+    assert "not run (the scores of run 'toy' lack" in text
     (line,) = [row for row in text.splitlines() if row.startswith(f"| {CLAIMS[4][0]} ")]
-    assert line.count("–") == 2
+    assert line.count("not run") == 2
 
 
 def test_another_run_is_refused(scores, per_class, context):

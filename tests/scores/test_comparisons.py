@@ -28,6 +28,9 @@ HEADERS = [
     header("fused", "clip+openclip", loss="la", fusion="logits", **TUNED),
     header("fused", "clip+openclip", fusion="logits"),
     header("tuned", "clip", loss="gla_train", **TUNED),
+    header("knn", "clip"),
+    header("knn", "clip", loss="ce", **TUNED),
+    header("knn", "clip", loss="la", **TUNED),
 ]
 
 
@@ -52,6 +55,7 @@ def test_gains_are_those_of_the_paper():
         [
             ("tuned", "clip", "la|ce"),
             ("tuned", "clip", "gla_train|la"),
+            ("knn", "clip", "la|ce"),
             ("adjusted", "clip", "ce|la"),
             ("fused", "clip+openclip|clip", "la"),
             ("fused", "clip+openclip|openclip", "la"),
@@ -70,3 +74,19 @@ def test_joined_columns_of_a_dump_with_itself_are_its_own():
 def test_joined_columns_name_what_differs():
     gla = joined(HEADERS[6], HEADERS[3])
     assert (gla["loss"], gla["adjustment"], gla["seed"]) == ("ce|la", "gla|", 0)
+
+
+def test_a_fusion_is_compared_with_those_of_one_member_less():
+    fused = {"loss": "la", "fusion": "logits"} | TUNED
+    headers = [
+        header("fused", "a+b", **fused),
+        header("fused", "b+c", **fused),
+        header("fused", "a+d", **fused),
+        header("fused", "a+b+c", **fused),
+        header("fused", "a+b+c", **(fused | {"fusion": "probabilities"})),
+        header("fused", "a+b+c+d", **fused),
+        header("fused", "a+b", fusion="logits"),
+    ]
+    pairs = [(headers[x].members_key, headers[y].members_key) for x, y, _ in comparisons(headers)]
+    assert pairs == [("a+b+c", "a+b"), ("a+b+c", "b+c"), ("a+b+c+d", "a+b+c")]
+    assert joined(headers[3], headers[0])["members"] == "a+b+c|a+b"

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from dualtail.datasets.whole_pack import WholePack, read_training_pack
 from dualtail.errors import UserError
 from dualtail.jobs import CollectJob, CombineJob, PackJob, PriorRecordFile
 from dualtail.outputs import Outputs, read_outputs, write_outputs
-from dualtail.stages import collect, combine, fuse, pack, prior
+from dualtail.stages import collect, combine, fuse, knn, pack, prior
 
 Make = Callable[..., Outputs]
 
@@ -177,3 +178,49 @@ def test_collect_says_which_file_is_wrong(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"r\.json: not a readable JSON file"):
         collect.run(job)
+
+
+def with_features(dump: Outputs, split: str, seed: int) -> Outputs:
+    """The dump on a split of its own, with features around a center for each class."""
+    rng = np.random.default_rng(seed)
+    centers = 4 * np.eye(6)[:3]
+    features = centers[dump.labels] + rng.normal(size=(dump.n_images, 6))
+    header = dump.header.model_copy(update={"split": split, "split_hash": split})
+    return replace(dump, header=header, features=features.astype(np.float16), source=split)
+
+
+def test_knn_outputs_are_outputs_like_others(make_outputs: Make, tmp_path: Path) -> None:
+    from dualtail.scores.table import score_outputs
+
+    queries, bank = (
+        with_features(make_outputs(n=90, c=3), s, i) for i, s in enumerate(("test", "val"))
+    )
+    for dump, name in ((queries, "test"), (bank, "val")):
+        write_outputs(tmp_path / f"{name}.safetensors", dump)
+    out = tmp_path / "knn.safetensors"
+    knn.run([tmp_path / "test.safetensors"], [tmp_path / "val.safetensors"], 20, 0.1, [out])
+    found = read_outputs(out)
+    assert (found.header.kind, found.header.split) == ("knn", "test")
+    np.testing.assert_array_equal(found.labels, queries.labels)
+    np.testing.assert_allclose(np.exp(found.logits).sum(axis=1), 1, atol=1e-4)
+    # The nearest of three centers 4 apart, seen through unit noise: nearly always the class.
+    table = score_outputs([found], run="r", replicates=20).table
+    accuracy = table.query("kind == 'knn' and metric == 'accuracy'")["value"].item()
+    assert accuracy == pytest.approx(100 * (found.logits.argmax(1) == queries.labels).mean())
+    assert accuracy > 90
+
+
+def test_knn_refuses_what_does_not_belong_together(make_outputs: Make) -> None:
+    queries, bank = (
+        with_features(make_outputs(n=30, c=3), s, i) for i, s in enumerate(("test", "val"))
+    )
+    other = replace(bank, header=bank.header.model_copy(update={"members": ["else"]}))
+    zero = replace(bank, features=np.zeros_like(bank.features))
+    for wrong, message in (
+        (queries, "both are of the split 'test'; the bank must be another one"),
+        (other, "not the same members; the bank must be of the same model"),
+        (replace(bank, features=None), "val: a dump without features; kNN needs them"),
+        (zero, "test and val: knn: the feature in row 0 of the bank is zero"),
+    ):
+        with pytest.raises(UserError, match=message):
+            knn.knn_outputs(queries, wrong, 5, 0.1)

@@ -33,13 +33,15 @@ def finished(make_checkout: Make, tmp_path_factory: pytest.TempPathFactory) -> C
 
 def test_every_result_is_there_and_readable(finished: Checkout) -> None:
     results = finished.folder / "results/smoke"
-    for number in (1, 2, 3, 8, 9, 10, 12, 14):
+    for number in (1, 2, 3, 4, 5, 8, 9, 10, 12, 14):
         for suffix in ("csv", "md", "tex"):
             assert (results / f"tables/table_{number:02d}.{suffix}").stat().st_size > 50
     for number in (2, 3, 6):
         assert (results / f"figures/figure_{number:02d}.pdf").read_bytes()[:5] == b"%PDF-"
         assert (results / f"figures/figure_{number:02d}.png").read_bytes()[1:4] == b"PNG"
     assert "World-Places" in (results / "summary.md").read_text()
+    assert len((results / "comparison.csv").read_text().splitlines()) == 1 + 427
+    assert "World-Places takes the place of Places365-LT" in (results / "comparison.md").read_text()
 
 
 def test_a_re_trained_head_stands_on_the_peft_of_its_base(finished: Checkout) -> None:
@@ -63,20 +65,24 @@ def test_comments_and_docstrings_re_run_nothing(finished: Checkout) -> None:
     assert finished.planned() == set()
 
 
-AFTER_TUNING = {"combine", "score", "collect", "tables", "figures", "summary"}
+AFTER_SCORING = {"collect", "tables", "figures", "summary", "compare"}
+AFTER_COMBINING = {"combine", "score"} | AFTER_SCORING
+KNN = "knn_world_places"
+AFTER_TUNING = {KNN} | AFTER_COMBINING
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
         ("config.yaml", "  lr: 0.1\n", "  lr: 0.05\n", {"tune", "tune_variants"} | AFTER_TUNING),
-        ("config.yaml", "few: 20", "few: 10", {"score", "collect", "tables", "figures", "summary"}),
+        ("config.yaml", "few: 20", "few: 10", {"score"} | AFTER_SCORING),
         (
             "config/smoke.yaml",
             "bootstrap: 20\n",
             "bootstrap: 21\n",
             {"prior", "tune_variants"} | AFTER_TUNING,
         ),
+        ("config.yaml", "  k: 200", "  k: 100", {KNN, "score"} | AFTER_SCORING),
         (
             "src/dualtail/tuning/losses/ce.py",
             "F.cross_entropy(logits, labels)",
@@ -96,7 +102,7 @@ AFTER_TUNING = {"combine", "score", "collect", "tables", "figures", "summary"}
             {"pretrain", "zero_shot", "prior", "tune", "tune_variants"} | AFTER_TUNING,
         ),
     ],
-    ids=["learning-rate", "groups", "prior", "loss", "figure", "architecture"],
+    ids=["learning-rate", "groups", "prior", "neighbors", "loss", "figure", "architecture"],
 )
 def test_a_change_re_runs_its_dependants_and_nothing_else(
     finished: Checkout, file: str, old: str, new: str, expected: set[str]
@@ -175,3 +181,4 @@ def test_the_report_has_captions(finished: Checkout) -> None:
         )
     assert "The CSV file beside it holds" in text
     assert "what came out" in text.lower()
+    assert "where the paper contradicts itself" in text

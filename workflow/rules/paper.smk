@@ -1,4 +1,4 @@
-# Tables, figures and the summary: pivots of the score table. One process each: they take seconds.
+# Tables, figures, the summary and the comparison: pivots of the score table. One process each: they take seconds.
 
 
 rule tables:
@@ -91,3 +91,35 @@ rule summary:
         "Summary of the run"
     shell:
         "dualtail summary --settings {params.settings:q} 2> {log:q}"
+
+
+rule compare:
+    input:
+        PLAN.paper.paper_inputs,
+    output:
+        markdown=report(
+            PATHS.comparison("md"),
+            caption="../report/comparison.rst",
+            category="Comparison with the paper",
+            labels={"what": "Claims, numbers, contradictions"},
+        ),
+        csv=report(
+            PATHS.comparison("csv"),
+            caption="../report/comparison.rst",
+            category="Comparison with the paper",
+            labels={"what": "Every published number beside ours"},
+        ),
+    log:
+        PATHS.log("compare"),
+    benchmark:
+        PATHS.benchmark("compare")
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=as_json(PLAN.paper.paper_job()),
+        code=PLAN.code("compare"),
+    message:
+        "Comparison with the paper"
+    shell:
+        "dualtail compare --settings {params.settings:q} 2> {log:q}"

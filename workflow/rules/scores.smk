@@ -1,9 +1,37 @@
 # One tidy score table from all dumps; everything in tables and figures is read from it.
 
 
+for DATASET in PLAN.scope.datasets:
+    if "val" in PLAN.scope.splits_of(DATASET):
+
+        rule:
+            name:
+                f"knn_{DATASET}"
+            input:
+                queries=PLAN.dumps.knn_sources(DATASET, "test"),
+                bank=PLAN.dumps.knn_sources(DATASET, "val"),
+            output:
+                PLAN.dumps.knn_dumps(DATASET),
+            log:
+                PATHS.log("knn", DATASET),
+            benchmark:
+                PATHS.benchmark("knn", DATASET)
+            threads: 2
+            resources:
+                mem_mb=2000,
+                runtime=60,
+            params:
+                settings=PLAN.scores.knn_flags(DATASET),
+                code=PLAN.code("knn"),
+            message:
+                "Nearest neighbors of features"
+            shell:
+                "dualtail knn {input.queries:q} {params.settings} 2> {log:q}"
+
+
 rule score:
     input:
-        dumps=lambda wildcards: PLAN.dumps.all_dumps(wildcards.dataset, "test"),
+        dumps=lambda wildcards: PLAN.dumps.scored_dumps(wildcards.dataset),
         validation=lambda wildcards: PLAN.dumps.validation_dumps(wildcards.dataset),
         train_counts=PATHS.train_counts("{dataset}"),
         prior=lambda wildcards: PATHS.prior(

@@ -174,6 +174,49 @@ def fuse(dumps: tuple[Path, ...], mode: str, options: str, weights: str | None, 
     run(dumps, mode, parsed, values, out)
 
 
+@click.command("knn")
+@click.argument("dumps", nargs=-1, required=True, type=INPUT)
+@click.option(
+    "--bank",
+    "banks",
+    multiple=True,
+    required=True,
+    type=INPUT,
+    help="Dump of the same model on the split whose labeled images are the neighbors; one a dump.",
+)
+@click.option(
+    "--k", default=200, show_default=True, type=click.IntRange(1), help="Neighbors that vote."
+)
+@click.option(
+    "--temperature",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Weight of a vote: exp(cosine / temperature).",
+)
+@click.option(
+    "--out", "outs", multiple=True, required=True, type=OUTPUT, help="File to write; one a dump."
+)
+def knn(
+    dumps: tuple[Path, ...],
+    banks: tuple[Path, ...],
+    k: int,
+    temperature: float,
+    outs: tuple[Path, ...],
+) -> None:
+    """Classify features by their nearest neighbors (Table 4): how good they are without the head.
+
+    \b
+    Example:
+      dualtail knn test.safetensors --bank val.safetensors --out knn.safetensors
+    """
+    from dualtail.stages.knn import run
+
+    if not len(dumps) == len(banks) == len(outs):
+        raise click.UsageError("give one --bank and one --out for each dump, in the same order")
+    run(dumps, banks, k, temperature, outs)
+
+
 @click.command("score")
 @click.argument("dumps", nargs=-1, required=True, type=INPUT)
 @click.option(
@@ -237,4 +280,4 @@ def score(
     )
 
 
-VERBS: list[click.Command] = [import_outputs, inspect, prior, adjust, fuse, score]
+VERBS: list[click.Command] = [import_outputs, inspect, prior, adjust, fuse, knn, score]

@@ -196,6 +196,16 @@ def summary(settings: str) -> None:
     run(read_job(PaperJob, settings))
 
 
+@click.command("compare")
+@SETTINGS
+def compare(settings: str) -> None:
+    """Set every published number beside that of a run, and the paper beside itself."""
+    from dualtail.jobs import PaperJob, read_job
+    from dualtail.stages.compare import run
+
+    run(read_job(PaperJob, settings))
+
+
 VERBS: list[click.Command] = [
     generate_corpus,
     generate_dataset,
@@ -214,4 +224,5 @@ VERBS: list[click.Command] = [
     tables,
     figures,
     summary,
+    compare,
 ]

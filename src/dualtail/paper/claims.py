@@ -4,65 +4,26 @@ Each function looks at one dataset and returns a `Claim`: a verdict that follows
 by a rule stated in its docstring, and sentences with the numbers. Nothing is judged by eye.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 from dualtail.bias.groups import D_GROUPS, P_GROUPS
 from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
-from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, fused, over, tuned, zero_shot
+from dualtail.paper.evidence import Claim, Evidence, Verdict, listed, percent, points, signed
+from dualtail.paper.layout import markdown_table
+from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, fused, over, zero_shot
 from dualtail.paper.tables.table_03 import gla_methods
+from dualtail.paper.variant_claims import (
+    decoupling_is_la,
+    features_do_not_change,
+    first_stage_is_in_the_head,
+    gla_train_is_la,
+)
 from dualtail.scores.schema import SPREAD_GROUPS
 
-Verdict = Literal["holds", "in part", "does not hold", "not resolved"]
 D_SPREAD, P_SPREAD = SPREAD_GROUPS["D"], SPREAD_GROUPS["P"]
-
-
-class Claim(NamedTuple):
-    """The verdict on one claim and dataset, and the sentences it rests on."""
-
-    verdict: Verdict
-    sentences: list[str]
-
-
-class Evidence(NamedTuple):
-    """Where a claim finds its numbers."""
-
-    lookup: ScoreLookup
-    context: PaperContext
-    dataset: str
-
-    def get(self, predictor: Predictor, metric: str = "accuracy", group: str = "Overall") -> Cell:
-        """Return a number of this dataset.
-
-        Raises:
-            UserError: the scores lack it.
-        """
-        return self.lookup.get(self.dataset, predictor, metric, group)
-
-    @property
-    def single(self) -> str:
-        """The member that stands for a single model."""
-        return self.context.first_member
-
-    @property
-    def single_label(self) -> str:
-        """Its label."""
-        return self.context.members[self.single]
-
-    def tuned(self, loss: str, member: str = "") -> Predictor:
-        """A tuned single model, of the first PEFT entry."""
-        return tuned(member or self.single, self.context.first_peft, loss)
-
-
-def percent(cell: Cell) -> str:
-    """Return a share with its interval: `61.0 % [59.4, 62.6]`."""
-    return f"{cell.value:.1f} %{_bounds(cell, '')}"
-
-
-def points(cell: Cell) -> str:
-    """Return a difference with its interval: `+7.9 points [+6.1, +9.7]`."""
-    return f"{_signed(cell.value)} points{_bounds(cell, '+')}"
+NOT_RUN = "not run"
+"""In place of a verdict, where outputs that a claim is about were not made."""
 
 
 def zero_shot_bias(at: Evidence) -> Claim:
@@ -77,8 +38,8 @@ def zero_shot_bias(at: Evidence) -> Claim:
         ", ".join(f"{at.get(model, group=g).value:.1f}" for g in gs) for gs in (D_GROUPS, P_GROUPS)
     ]
     others = [
-        f"{at.context.members[m]} {_signed(at.get(zero_shot(m), 'spread', D_SPREAD).value)} and "
-        f"{_signed(at.get(zero_shot(m), 'spread', P_SPREAD).value)}"
+        f"{at.context.members[m]} {signed(at.get(zero_shot(m), 'spread', D_SPREAD).value)} and "
+        f"{signed(at.get(zero_shot(m), 'spread', P_SPREAD).value)}"
         for m in at.context.members
         if m != at.single
     ]
@@ -130,7 +91,7 @@ def la_leaves_parameters(at: Evidence) -> Claim:
     gains = at.get(over(at.tuned("la"), at.tuned("ce")), "accuracy_gain")
     sentences.append(
         f"Overall LA changes accuracy by {points(gains)}; "
-        + (f"it loses in {_listed(lost)}." if lost else "no nine-group cell loses significantly.")
+        + (f"it loses in {listed(lost)}." if lost else "no nine-group cell loses significantly.")
     )
     if after.low <= 0:
         return Claim("does not hold", sentences)
@@ -189,15 +150,55 @@ def fusion_helps(at: Evidence) -> Claim:
         for mode in ("logits", "probabilities")
     }
     gains = {m: at.get(over(whole["logits"], at.tuned("la", m)), "accuracy_gain") for m in members}
-    listed = _listed([f"{points(gain)} over {at.context.members[m]}" for m, gain in gains.items()])
+    over_each = listed(
+        [f"{points(gain)} over {at.context.members[m]}" for m, gain in gains.items()]
+    )
     sentences = [
         "Mean accuracy over the sets of M models tuned with LA, fused by logits (in brackets by "
         f"probabilities): {'; '.join(parts)}.",
         f"All together they reach {percent(at.get(whole['logits']))} by logits and "
-        f"{percent(at.get(whole['probabilities']))} by probabilities; by logits that is {listed}.",
+        f"{percent(at.get(whole['probabilities']))} by probabilities; by logits that is {over_each}.",
     ]
     better = [gain.low > 0 for gain in gains.values()]
     verdict: Verdict = "holds" if all(better) else "in part" if any(better) else "does not hold"
+    return Claim(verdict, sentences)
+
+
+def every_member_adds(at: Evidence) -> Claim:
+    """One model less than two, two less than three (Table 8).
+
+    By logits. For each M, the gain of M models over every M - 1 of them, averaged over all these
+    pairs; the ends of its interval are the averages of theirs, which is wider than the interval of
+    the average. Holds if it lies above 0 for each M; in part if for some; does not hold if it
+    reaches above 0 for none.
+    """
+    members = tuple(at.context.members)
+    if len(members) < 2:
+        raise UserError("a single foundation model: there is nothing to fuse")
+    peft = at.context.first_peft
+    subsets = at.context.subsets()
+
+    def whole(subset: tuple[str, ...]) -> Predictor:
+        return fused(subset, peft, "la", "logits")
+
+    steps = []
+    for size in range(2, len(members) + 1):
+        gains = [
+            at.get(over(whole(more), whole(less)), "accuracy_gain")
+            for more in subsets
+            for less in subsets
+            if len(more) == size and len(less) == size - 1 and set(less) < set(more)
+        ]
+        if gains:
+            ends = (sum(column) / len(gains) for column in zip(*gains, strict=True))
+            steps.append((size, Cell(*ends)))
+    sentences = [
+        "Mean gain of one more model: "
+        + "; ".join(f"from M = {size - 1} to {size} {points(gain)}" for size, gain in steps)
+        + "."
+    ]
+    up = [gain.low > 0 for _, gain in steps]
+    verdict: Verdict = "holds" if all(up) else "in part" if any(up) else "does not hold"
     return Claim(verdict, sentences)
 
 
@@ -222,7 +223,7 @@ def fusion_helps_the_tail(at: Evidence) -> Claim:
         tail = Cell(-change.value, -change.high, -change.low)
         helped.append(gains[-1].low > 0 and tail.low > 0)
         heads.append(tail.high < 0)
-        numbers = ", ".join(f"{g} {_signed(c.value)}" for g, c in zip(groups, gains, strict=True))
+        numbers = ", ".join(f"{g} {signed(c.value)}" for g, c in zip(groups, gains, strict=True))
         sentences.append(
             f"Gain over {at.single_label} by {scheme}-groups: {numbers} points; {scheme}-Few gains "
             f"{points(tail)} more than {scheme}-Many."
@@ -289,6 +290,11 @@ CLAIMS: Sequence[tuple[str, str, Callable[[Evidence], Claim]]] = (
         fusion_helps,
     ),
     (
+        "Every further model adds to the fusion",
+        "[Table 8](tables/table_08.md)",
+        every_member_adds,
+    ),
+    (
         "The fusion helps the tails most",
         "[Figure 6](figures/figure_06.png)",
         fusion_helps_the_tail,
@@ -298,8 +304,52 @@ CLAIMS: Sequence[tuple[str, str, Callable[[Evidence], Claim]]] = (
         "[Table 2](tables/table_02.md)",
         gaps_shrink,
     ),
+    (
+        "GLA-Train is no better than LA",
+        "[Table 3](tables/table_03.md)",
+        gla_train_is_la,
+    ),
+    (
+        "The effect of GLA-Train's first stage sits in the head that is thrown away",
+        "[Table 3](tables/table_03.md)",
+        first_stage_is_in_the_head,
+    ),
+    (
+        "Decoupling is as good as LA",
+        "[Table 12](tables/table_12.md)",
+        decoupling_is_la,
+    ),
+    (
+        "What LA repairs sits in the head, not in the features",
+        "[Table 4](tables/table_04.md)",
+        features_do_not_change,
+    ),
 )
 """Claim, where its numbers are shown, how it is judged."""
+
+
+def judge_all(lookup: ScoreLookup, context: PaperContext) -> dict[tuple[str, str], Claim | str]:
+    """Judge every claim on every dataset: (title, dataset) -> claim, or why it was not run."""
+    found: dict[tuple[str, str], Claim | str] = {}
+    for title, _, judge in CLAIMS:
+        for dataset in context.datasets:
+            try:
+                found[title, dataset] = judge(Evidence(lookup, context, dataset))
+            except UserError as error:
+                found[title, dataset] = str(error)
+    return found
+
+
+def verdict_table(
+    judged: Mapping[tuple[str, str], Claim | str], context: PaperContext
+) -> list[str]:
+    """Return the lines of a Markdown table: a row a claim, a column a dataset."""
+    body = []
+    for title, _, _ in CLAIMS:
+        cells = [judged[title, dataset] for dataset in context.datasets]
+        body.append([title, *(c.verdict if isinstance(c, Claim) else NOT_RUN for c in cells)])
+    header = ["Claim", *context.datasets.values()]
+    return markdown_table(header, body, n_left=len(header))
 
 
 def _spreads(at: Evidence, group: str) -> tuple[Cell, Cell, Cell]:
@@ -321,19 +371,3 @@ def _spread_sentence(scheme: str, before: Cell, after: Cell, change: Cell, at: E
 
 def _cross_gain(at: Evidence, pair: Predictor, group: str) -> Cell | None:
     return at.lookup.find(at.dataset, pair, "accuracy_gain", group)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _bounds(cell: Cell, sign: str) -> str:
-    if cell.low != cell.low:
-        return ""
-    low, high = (f"{bound:{sign}.1f}".replace("-", "\N{MINUS SIGN}") for bound in cell[1:])
-    return f" [{low}, {high}]"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    """Return `a, b and c`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

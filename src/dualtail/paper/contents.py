@@ -4,6 +4,10 @@ TABLES: dict[int, str] = {
     1: "",
     2: "members ce la",
     3: "ce",
+    4: "ce la val",
+    5: "la fusion places365_lt",
+    6: "la fusion imagenet_lt",
+    7: "la fusion inat2018",
     8: "la fusion",
     9: "la",
     10: "",
@@ -25,5 +29,9 @@ NEEDS: dict[str, str] = {
     "decoupling": "decoupling in the losses of study.variants",
     "reordered": "reordered in the entry of one of study.datasets",
     "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
+    "val": "a dataset with a val split",
+    "places365_lt": "a dataset with the role places365_lt",
+    "imagenet_lt": "a dataset with the role imagenet_lt",
+    "inat2018": "a dataset with the role inat2018",
 }
 """What a study can lack -> how to have it."""

@@ -39,6 +39,8 @@ class PaperContext:
         members: Foundation model -> label, in the order of rows and of fusion.
         pefts: PEFT entry -> label; the first is the one of tables that show a single one.
         roles: Dataset -> dataset of the paper whose place it takes (places365_lt ...).
+        official: Dataset -> dataset of the paper whose official lists it was checked to have.
+        without_val: Datasets that have no validation split.
         primary: Member whose single-model results and q figures show; "" is the first.
         seeds: Tuning seeds; tables show their mean.
         split: Split that is shown.
@@ -54,6 +56,8 @@ class PaperContext:
     members: Mapping[str, str]
     pefts: Mapping[str, str]
     roles: Mapping[str, str] = field(default_factory=dict)
+    official: Mapping[str, str] = field(default_factory=dict)
+    without_val: tuple[str, ...] = ()
     primary: str = ""
     seeds: tuple[int, ...] = (0,)
     split: str = "test"
@@ -92,6 +96,14 @@ class PaperContext:
                 for name in study["datasets"]
                 if config["datasets"][name]["role"]
             },
+            official={
+                name: config["datasets"][name]["official"]
+                for name in study["datasets"]
+                if config["datasets"][name]["official"]
+            },
+            without_val=tuple(
+                name for name in study["datasets"] if config["datasets"][name]["val"] is None
+            ),
             primary=config["scores"]["p_groups_from"],
             seeds=tuple(study["seeds"]),
             config=config,
@@ -113,10 +125,15 @@ class PaperContext:
     @property
     def places(self) -> str:
         """The dataset in Places365-LT's role, else the first: Table 2, 14, Figures 2, 3, 6."""
-        return next(
-            (name for name in self.datasets if self.roles.get(name) == "places365_lt"),
-            next(iter(self.datasets)),
-        )
+        return self.in_role("places365_lt") or next(iter(self.datasets))
+
+    def in_role(self, role: str) -> str | None:
+        """The dataset that takes the place of one of the paper's, or None."""
+        return next((name for name in self.datasets if self.roles.get(name) == role), None)
+
+    def is_official(self, dataset: str) -> bool:
+        """Whether a dataset is the very one of the paper whose place it takes."""
+        return bool(self.roles.get(dataset)) and self.official.get(dataset) == self.roles[dataset]
 
     def reordered_sets(self) -> ReorderedSets:
         """Return the training sets of Table 13, which must be there.

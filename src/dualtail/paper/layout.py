@@ -32,6 +32,7 @@ class Table:
         formats: Last level of a column -> format of its numbers; default two decimals.
         best: Which number of each column is set in bold.
         best_within: Row level inside whose groups the best is sought; "" is the whole column.
+        best_columns: Last levels of the columns in which a best is sought; empty is all.
         notes: Lines below the table.
         interval_note: One more line, if a number has an interval.
     """
@@ -43,6 +44,7 @@ class Table:
     formats: Mapping[str, str] = field(default_factory=dict)
     best: Literal["max", "min", ""] = ""
     best_within: str = ""
+    best_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     interval_note: str = INTERVAL_NOTE
 
@@ -120,25 +122,29 @@ def to_markdown(table: Table) -> str:
             number = f"**{number}**" if best[i][j] else number
             line.append(_escape_markdown(f"{number} ±{spread}" if spread else number))
         body.append(line)
-    n_labels = cells.index.nlevels
+    lines = [f"**Table {table.number}. {table.title}.** {table.caption}", ""]
+    lines += markdown_table(header, body, n_left=cells.index.nlevels)
+    notes = _notes(table)
+    lines += ["", *(f"- {note}" for note in notes)] if notes else []
+    return "\n".join(lines) + "\n"
+
+
+def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]], n_left: int) -> list[str]:
+    """Return the lines of a Markdown table; columns after the first `n_left` are set right."""
     widths = [max(len(row[k]) for row in [header, *body]) for k in range(len(header))]
 
-    def line_of(row: list[str]) -> str:
+    def line_of(row: Sequence[str]) -> str:
         parts = [
-            text.ljust(width) if k < n_labels else text.rjust(width)
+            text.ljust(width) if k < n_left else text.rjust(width)
             for k, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         return "| " + " | ".join(parts) + " |"
 
     rule = "".join(
-        "|" + (":" + "-" * (width + 1) if k < n_labels else "-" * (width + 1) + ":")
+        "|" + (":" + "-" * (width + 1) if k < n_left else "-" * (width + 1) + ":")
         for k, width in enumerate(widths)
     )
-    lines = [f"**Table {table.number}. {table.title}.** {table.caption}", ""]
-    lines += [line_of(header), rule + "|", *(line_of(row) for row in body)]
-    notes = _notes(table)
-    lines += ["", *(f"- {note}" for note in notes)] if notes else []
-    return "\n".join(lines) + "\n"
+    return [line_of(header), rule + "|", *(line_of(row) for row in body)]
 
 
 def to_latex(table: Table) -> str:
@@ -192,6 +198,8 @@ def best_cells(table: Table) -> list[list[bool]]:
         groups.setdefault(group, []).append(i)
     pick = max if table.best == "max" else min
     for j in range(cells.shape[1]):
+        if table.best_columns and cells.columns[j][-1] not in table.best_columns:
+            continue
         for rows in groups.values():
             values = {i: _value(cells.iat[i, j]) for i in rows}
             numbers = {i: v for i, v in values.items() if isinstance(v, float) and v == v}

@@ -3,15 +3,16 @@
 from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
-from dualtail.paper.claims import CLAIMS, Claim, Evidence
+from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all, verdict_table
 from dualtail.paper.context import PaperContext
+from dualtail.paper.evidence import Claim
+from dualtail.paper.layout import markdown_table
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.truth import is_known, recovery
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MISSING = "–"
 PAPER_RATE = 0.01
 """Learning rate of the paper's tuning (Table 10)."""
 
@@ -30,31 +31,19 @@ def build_summary(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: Pa
     if not (scores["run"] == context.run).any():
         raise UserError(f"the scores have no row of the run {context.run!r}")
     lookup = ScoreLookup(scores, context)
-    judged = {
-        (title, dataset): _judge(Evidence(lookup, context, dataset), judge)
-        for title, _, judge in CLAIMS
-        for dataset in context.datasets
-    }
+    judged = judge_all(lookup, context)
     lines = [f"# Summary of the run `{context.run}`", "", *_introduction(per_class, context), ""]
     lines += ["## The paper's claims on this run", "", *_verdicts(judged, context), ""]
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
         lines += [f"## {number}. {title}", "", f"See {where}.", ""]
         for dataset, label in context.datasets.items():
             found = judged[title, dataset]
-            text = f"not judged ({found})." if isinstance(found, str) else _paragraph(found)
+            text = f"{NOT_RUN} ({found})." if isinstance(found, str) else _paragraph(found)
             lines += [f"- **{label}** – {text}"]
         lines.append("")
     lines += _priors(context)
     lines += _world(context) if context.world else []
     return "\n".join(lines)
-
-
-def _judge(at: Evidence, judge) -> Claim | str:
-    """Return the claim, or why it cannot be judged."""
-    try:
-        return judge(at)
-    except UserError as error:
-        return str(error)
 
 
 def _paragraph(claim: Claim) -> str:
@@ -88,23 +77,11 @@ def _introduction(per_class: "pd.DataFrame", context: PaperContext) -> list[str]
 
 
 def _verdicts(judged: dict[tuple[str, str], Claim | str], context: PaperContext) -> list[str]:
-    labels = list(context.datasets.values())
-    body = []
-    for title, _, _ in CLAIMS:
-        cells = [judged[title, dataset] for dataset in context.datasets]
-        body.append([title, *(c.verdict if isinstance(c, Claim) else MISSING for c in cells)])
-    rows = [["Claim", *labels], *body]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    padded = [
-        "| " + " | ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    rule = "|" + "|".join(":" + "-" * (width + 1) for width in widths) + "|"
     rules = (
         "A claim *holds* or *does not hold* where the intervals say so; the exact rule of each is "
         "in the docstrings of `dualtail.paper.claims`."
     )
-    return [padded[0], rule, *padded[1:], "", rules]
+    return [*verdict_table(judged, context), "", rules]
 
 
 def _priors(context: PaperContext) -> list[str]:
@@ -135,18 +112,7 @@ def _priors(context: PaperContext) -> list[str]:
                         f"{found.true_imbalance_factor:.1f}",
                     ]
                 )
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    for i, row in enumerate(rows):
-        cells = [
-            t.ljust(w) if k < 2 else t.rjust(w)
-            for k, (t, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-        if i == 0:
-            marks = [
-                ":" + "-" * (w + 1) if k < 2 else "-" * (w + 1) + ":" for k, w in enumerate(widths)
-            ]
-            lines.append("|" + "|".join(marks) + "|")
+    lines += markdown_table(rows[0], rows[1:], n_left=2)
     return [*lines, ""]
 
 

@@ -46,7 +46,7 @@ class Plan:
         self.foundation = FoundationPlan(scope, self.data, self.dumps)
         self.tuning = TuningPlan(scope, self.foundation, self.dumps)
         self.bias = BiasPlan(scope, self.data)
-        self.scores = ScorePlan(scope)
+        self.scores = ScorePlan(scope, self.dumps)
         self.reordered = ReorderedPlan(scope, self.data)
         self.paper = PaperPlan(scope, self.world)
 
@@ -121,11 +121,13 @@ STAGES: Mapping[str, str] = {
         "prior",
         "tune",
         "combine",
+        "knn",
         "score",
         "collect",
         "tables",
         "figures",
         "summary",
+        "compare",
     )
 }
 """The module behind every verb of the workflow."""

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.paper.variants import GLA_TRAIN
 from dualtail.plan.scope import Scope
 
 ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
 """Post-hoc adjustments of CE-tuned models that Table 3 compares."""
+KNN_LOSSES = ("ce", "la", GLA_TRAIN)
+"""Losses of Table 4. A re-trained head has the features of its base."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,29 @@ class Dumps:
             + self.tuned_dumps(dataset, split)
             + self.combined_dumps(dataset, split)
         )
+
+    def knn_variants(self, dataset: str) -> list[str]:
+        """What Table 4 classifies by kNN: the features of one member, of its one PEFT entry."""
+        member, peft = self.scope.config.scores.p_groups_from, self.scope.config.study.pefts[0]
+        tunings = [t for m, t in self.scope.cells(dataset) if (m, t.peft) == (member, peft)]
+        return ["zero-shot", *(t.name for t in tunings if t.loss in KNN_LOSSES)]
+
+    def knn_sources(self, dataset: str, split: str) -> list[str]:
+        """Dumps whose features are bank (val) or queries (test) of the kNN."""
+        member = self.scope.config.scores.p_groups_from
+        variants = self.knn_variants(dataset)
+        return [self.scope.paths.outputs(dataset, member, v, split) for v in variants]
+
+    def knn_dumps(self, dataset: str) -> list[str]:
+        """Test outputs of the kNN, in the order of `knn_sources`."""
+        member = self.scope.config.scores.p_groups_from
+        variants = [f"{variant}-knn" for variant in self.knn_variants(dataset)]
+        return [self.scope.paths.outputs(dataset, member, v, "test") for v in variants]
+
+    def scored_dumps(self, dataset: str) -> list[str]:
+        """All dumps that are scored; without a val split there is no bank for kNN."""
+        with_bank = "val" in self.scope.splits_of(dataset)
+        return self.all_dumps(dataset, "test") + (self.knn_dumps(dataset) if with_bank else [])
 
     def dump_files(
         self, dataset: str, member: str, variant: str, splits: tuple[str, ...]

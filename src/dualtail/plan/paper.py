@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dualtail import jobs
 from dualtail.paper.contents import FIGURES, NEEDS, TABLES
+from dualtail.paper.published import DATASETS
 from dualtail.plan.scope import Scope
 from dualtail.plan.world import WorldPlan
 
@@ -18,6 +19,7 @@ PAPER_SECTIONS = {
     "scores",
     "prior",
     "tuning",
+    "knn",
     "world",
 }
 """Parts of the config that tables, figures and the summary speak of."""
@@ -51,7 +53,10 @@ class PaperPlan:
 
     def _lacks(self, needs: str) -> str:
         study, fusion = self.scope.config.study, self.scope.config.fusion
+        datasets = [self.scope.config.datasets[name] for name in self.scope.datasets]
         has = {
+            **{role: role in {d.role for d in datasets} for role in DATASETS},
+            "val": any(dataset.val is not None for dataset in datasets),
             "members": len(study.members) > 1,
             "pefts": len(study.pefts) > 1,
             "ce": "ce" in study.losses,

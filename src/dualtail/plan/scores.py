@@ -1,10 +1,12 @@
 """The score table: its sources and settings."""
 
 import itertools
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.plan.dumps import Dumps
 from dualtail.plan.scope import Scope
 
 
@@ -13,6 +15,7 @@ class ScorePlan:
     """Rules of scores.smk."""
 
     scope: Scope
+    dumps: Dumps
 
     def all_records(self) -> list[str]:
         """Records and histories of all tunings: what the table of costs is made from."""
@@ -21,6 +24,13 @@ class ScorePlan:
             for dataset in self.scope.scored
             for member, tuning in self.scope.cells(dataset)
         ]
+
+    def knn_flags(self, dataset: str) -> str:
+        knn = self.scope.config.knn
+        banks, outs = self.dumps.knn_sources(dataset, "val"), self.dumps.knn_dumps(dataset)
+        files = zip(banks, outs, strict=True)
+        flags = [f"--bank {shlex.quote(bank)} --out {shlex.quote(out)}" for bank, out in files]
+        return " ".join([*flags, f"--k {knn.k} --temperature {knn.temperature}"])
 
     def group_counts(self, dataset: str) -> list[str]:
         """The file that makes a dataset's D-groups, if it is not the training counts."""

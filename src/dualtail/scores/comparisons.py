@@ -21,14 +21,17 @@ def comparisons(headers: Sequence[OutputsHeader]) -> list[Comparison]:
     """Return the comparisons that the paper makes.
 
     - gap (Eq. 5, Table 2): two foundation models under otherwise equal conditions;
-    - gain: LA over CE of one model (Fig. 2); another loss, or a GLA adjustment, over LA (Table 3);
-      a fused prediction over each of its members (Fig. 6).
+    - gain: LA over CE of one model (Fig. 2), also where its features are classified by kNN
+      (Table 4); another loss, or a GLA adjustment, over LA (Table 3); a fused prediction over each
+      of its members (Fig. 6) and over the fusions of one member less (Table 8).
     """
     found = []
     for right, base in enumerate(headers):
-        if len(base.members) != 1:
-            continue
         for left, other in enumerate(headers):
+            if len(base.members) != 1:
+                if _one_more(other, base):
+                    found.append(Comparison(left, right, "gain"))
+                continue
             if left < right and len(other.members) == 1 and _alike(other, base, "members"):
                 found.append(Comparison(left, right, "gap"))
             if _improves(other, base):
@@ -59,17 +62,26 @@ def _alike(one: OutputsHeader, two: OutputsHeader, *but: str) -> bool:
     return all(getattr(one, name) == getattr(two, name) for name in names)
 
 
+def _one_more(other: OutputsHeader, base: OutputsHeader) -> bool:
+    """Whether `other` fuses the members of `base`, a fusion, and one more."""
+    return (
+        _alike(other, base, "members")
+        and len(other.members) == len(base.members) + 1
+        and set(base.members) < set(other.members)
+    )
+
+
 def _improves(other: OutputsHeader, base: OutputsHeader) -> bool:
     """Whether `other` is a remedy that the paper sets against `base`, a single model."""
-    if other.kind == "fused" and base.kind != "fused":
+    if other.kind == "fused" and base.kind not in ("fused", "knn"):
         same = _alike(other, base, "kind", "members", "fusion")
         return same and base.members[0] in other.members
-    if base.kind != "tuned":
+    if base.kind not in ("tuned", "knn"):
         return False
-    if other.kind == "tuned" and _alike(other, base, "loss"):
+    if other.kind == base.kind and _alike(other, base, "loss"):
         return (other.loss, base.loss) == ("la", "ce") or (
             base.loss == "la" and other.loss not in ("ce", "la")
         )
-    if other.kind == "adjusted" and base.loss == "la":
+    if other.kind == "adjusted" and base.kind == "tuned" and base.loss == "la":
         return _alike(other, base, "kind", "loss", "adjustment")
     return False

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, tuned
+from dualtail.paper.variants import GLA_FIRST, GLA_TRAIN
 from dualtail.scores.schema import SCHEME_GROUPS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TRAINED = {"GLA-Train": "gla_train", "GLA-Train, first stage": "gla_first"}
+TRAINED = {"GLA-Train": GLA_TRAIN, "GLA-Train, first stage": GLA_FIRST}
 """Rows of tuned models -> entries of `losses`."""
 COLUMNS = (*SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"], "Overall")
 

@@ -28,7 +28,7 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
     """
     del scores  # every table is built from the same two arguments
     datasets, names = list(context.datasets), list(ROWS)
-    settings = {dataset: _tuning(context.config, dataset) for dataset in datasets}
+    settings = {dataset: tuning_of(context.config, dataset) for dataset in datasets}
 
     def cell(i: int, j: int) -> object:
         value: Any = settings[datasets[j]]
@@ -53,6 +53,7 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
     )
 
 
-def _tuning(config: Mapping[str, Any], dataset: str) -> Mapping[str, Any]:
+def tuning_of(config: Mapping[str, Any], dataset: str) -> Mapping[str, Any]:
+    """Return the tuning settings of one dataset: `tuning` with its own changes."""
     changes = config.get("datasets", {}).get(dataset, {}).get("tuning", {})
     return {**config.get("tuning", {}), **changes}

@@ -19,9 +19,7 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
     """
     lookup = ScoreLookup(scores, context)
     members = list(context.members)
-    usual = context.config.get("prior", {}).get("split", "val")
-    own = context.config.get("datasets", {})
-    splits = {d: own.get(d, {}).get("prior_split") or usual for d in context.datasets}
+    splits = {dataset: prior_split(context, dataset) for dataset in context.datasets}
     said = ", ".join(f"{s!r} ({context.datasets[d]})" for d, s in splits.items())
     if len(set(splits.values())) == 1:
         said = repr(next(iter(splits.values())))
@@ -55,3 +53,9 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         notes=("A ratio of two extremes: it grows with the noise of the estimate.",),
         interval_note="±: half the 95 % bootstrap interval; the CSV file has both ends.",
     )
+
+
+def prior_split(context: PaperContext, dataset: str) -> str:
+    """Return the split on which a dataset's priors were estimated."""
+    own = context.config.get("datasets", {}).get(dataset, {})
+    return own.get("prior_split") or context.config.get("prior", {}).get("split", "val")

@@ -1,0 +1,77 @@
+"""Stage knn: nearest neighbors of features, as outputs like any others."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dualtail.errors import UserError
+from dualtail.outputs import Outputs, read_outputs, write_outputs
+from dualtail.scores.knn import knn_shares
+
+SMALLEST_SHARE = 1e-12
+"""Stands for no vote at all: logits must be finite."""
+
+
+def run(
+    dumps: Sequence[Path], banks: Sequence[Path], k: int, temperature: float, outs: Sequence[Path]
+) -> None:
+    """Write, for each dump, the outputs of the kNN on its features.
+
+    Raises:
+        UserError: a dump without features, or a bank that is not of the same model and dataset.
+    """
+    from tqdm import tqdm
+
+    paths = list(zip(dumps, banks, outs, strict=True))
+    for queries, bank, out in tqdm(paths, desc="kNN", unit="dump", disable=None):
+        write_outputs(out, knn_outputs(read_outputs(queries), read_outputs(bank), k, temperature))
+
+
+def knn_outputs(queries: Outputs, bank: Outputs, k: int, temperature: float) -> Outputs:
+    """Return the outputs of the kNN: logits are logs of the shares of votes, (N, C) float32.
+
+    Args:
+        queries: Dump with features (N, D).
+        bank: Dump of the same predictor on another split, with features (B, D).
+        k: Neighbors that vote.
+        temperature: Of the weights of votes.
+
+    Raises:
+        UserError: no features, the same split, another predictor or dataset, and see `knn_shares`.
+    """
+    pair = f"{queries.source} and {bank.source}"
+    for name in ("dataset", "kind", "members", "peft", "loss", "seed", "adjustment", "class_names"):
+        if getattr(queries.header, name) != getattr(bank.header, name):
+            raise UserError(f"{pair}: not the same {name}; the bank must be of the same model")
+    if queries.header.split == bank.header.split:
+        raise UserError(
+            f"{pair}: both are of the split {bank.header.split!r}; the bank must be another one, "
+            "or every query finds itself"
+        )
+    known, asked = _features(bank), _features(queries)
+    try:
+        shares = knn_shares(
+            known,
+            bank.labels,
+            asked,
+            queries.n_classes,
+            k=k,
+            temperature=temperature,
+        )
+    except UserError as error:
+        raise UserError(f"{pair}: {error}") from None
+    np.maximum(shares, SMALLEST_SHARE, out=shares)
+    return Outputs(
+        header=queries.header.model_copy(update={"kind": "knn"}),
+        logits=np.log(shares, out=shares),
+        labels=queries.labels,
+        image_index=queries.image_index,
+        source=f"kNN of {queries.source}",
+    )
+
+
+def _features(dump: Outputs) -> np.ndarray:
+    if dump.features is None:
+        raise UserError(f"{dump.source}: a dump without features; kNN needs them")
+    return dump.features

@@ -1,0 +1,324 @@
+"""Every published number beside the right row of the score table, with the right verdict."""
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from dualtail.paper.claims import judge_all
+from dualtail.paper.comparison import COLUMNS, FINDERS, TOLERANCES, compare, is_within
+from dualtail.paper.comparison_page import build_page, item_name
+from dualtail.paper.context import ReorderedSets
+from dualtail.paper.contradictions import CHECKS
+from dualtail.paper.lookup import ScoreLookup
+from dualtail.paper.published import published_numbers
+
+
+@pytest.fixture(scope="module")
+def cells(scores, plain_context) -> pd.DataFrame:
+    return compare(scores, plain_context)
+
+
+def one(frame, item, row, column, dataset="places365_lt", peft="adaptformer"):
+    chosen = frame.query(
+        "item == @item and row == @row and column == @column and dataset == @dataset "
+        "and peft == @peft"
+    )
+    assert len(chosen) == 1
+    return chosen.iloc[0]
+
+
+def score(scores, **wanted):
+    defaults = {"metric": "accuracy", "adjustment": "", "fusion": "", "dataset": "world_places"}
+    chosen = scores
+    for name, wish in (defaults | wanted).items():
+        chosen = chosen[chosen[name] == wish]
+    assert len(chosen) == 1
+    return chosen.iloc[0]
+
+
+def test_every_published_number_has_a_row(cells):
+    published = published_numbers()
+    assert list(cells.columns) == COLUMNS
+    for name, other in (("item", "item"), ("row", "row"), ("column", "column")):
+        assert list(cells[name]) == list(published[other])
+    assert list(cells["published"]) == list(published["value"])
+
+
+CASES = [
+    ("table1", ("CLIP", "D-Few", "places365_lt", ""), {"kind": "zero-shot", "group": "D-Few"}),
+    (
+        "table2",
+        ("CLIP-MetaCLIP", "CE"),
+        {
+            "kind": "tuned",
+            "members": "clip|metaclip",
+            "loss": "ce",
+            "metric": "average_gap",
+            "group": "Overall",
+        },
+    ),
+    (
+        "table2",
+        ("OpenCLIP-MetaCLIP", "ZS"),
+        {
+            "kind": "zero-shot",
+            "members": "openclip|metaclip",
+            "metric": "average_gap",
+            "group": "Overall",
+        },
+    ),
+    (
+        "table3",
+        ("GLA-ZS", "P-Few"),
+        {"kind": "adjusted", "adjustment": "gla-zs", "loss": "ce", "group": "P-Few"},
+    ),
+    (
+        "table3",
+        ("GLA-Train", "Overall"),
+        {"kind": "tuned", "loss": "gla_train", "group": "Overall"},
+    ),
+    ("table4", ("LA", "All"), {"kind": "knn", "loss": "la", "group": "Overall"}),
+    (
+        "table5",
+        ("Ours", "D-Medium", "places365_lt", ""),
+        {
+            "kind": "fused",
+            "members": "clip+openclip+metaclip",
+            "fusion": "logits",
+            "group": "D-Medium",
+        },
+    ),
+    (
+        "table8",
+        ("OpenCLIP+MetaCLIP", "D-Many"),
+        {
+            "kind": "fused",
+            "members": "openclip+metaclip",
+            "fusion": "logits",
+            "group": "D-Many",
+        },
+    ),
+    (
+        "table8",
+        ("MetaCLIP", "D-Many"),
+        {"kind": "tuned", "members": "metaclip", "loss": "la", "group": "D-Many"},
+    ),
+    (
+        "fig2",
+        ("CE/P-Few", "D-Many"),
+        {"kind": "tuned", "loss": "ce", "group": "D-Many/P-Few"},
+    ),
+    (
+        "fig6",
+        ("Ours/P-Many", "D-Few"),
+        {
+            "kind": "fused",
+            "members": "clip+openclip+metaclip",
+            "fusion": "logits",
+            "group": "D-Few/P-Many",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("item", "cell", "wanted"), CASES)
+def test_ours_is_the_score_that_the_paper_speaks_of(cells, scores, item, cell, wanted):
+    found, row = one(cells, item, *cell), score(scores, **({"members": "clip"} | wanted))
+    assert found["ours"] == pytest.approx(row["value"], abs=1e-6)
+    assert found["ci_low"] == pytest.approx(row["ci_low"], abs=1e-6)
+    assert found["ci_high"] == pytest.approx(row["ci_high"], abs=1e-6)
+    expected = row["value"] - float(found["published"])
+    assert found["difference"] == pytest.approx(expected, abs=1e-6)
+    assert (found["verdict"], found["ours_on"]) == ("other data", "world_places")
+
+
+def test_decoupling_settings_priors_and_costs(cells, scores):
+    found = one(cells, "table12", "Decoupling", "All", "imagenet_lt")
+    row = score(
+        scores,
+        kind="tuned",
+        members="clip",
+        loss="decoupling",
+        dataset="world_objects",
+        group="Overall",
+    )
+    assert found["ours"] == pytest.approx(row["value"])
+    epochs = one(cells, "table10", "hyper-parameters", "Epochs", peft="")
+    assert (epochs["ours"], epochs["tolerance"]) == (7.0, "equal")
+    assert one(cells, "table5", "Ours", "Epochs", peft="")["ours"] == 7.0
+    assert one(cells, "table5", "Ours", "Params (M)", peft="")["ours"] == pytest.approx(0.06)
+    assert one(cells, "table14", "IF", "OpenCLIP", peft="")["ours"] == 13.0
+    cost = one(cells, "table9", "M=2", "FLOPs", "", "")
+    assert (cost["ours"], cost["verdict"]) == (1.5, "no unit")
+    assert math.isnan(cost["difference"])
+
+
+def test_what_was_not_run_has_no_number(cells):
+    away = cells[cells["verdict"] == "not run"]
+    assert away[["ours", "ci_low", "ci_high", "difference"]].isna().all(axis=None)
+    for item in ("table15", "table16", "fig8", "table11", "table7"):
+        assert set(cells.loc[cells["item"] == item, "verdict"]) == {"not run"}, item
+    assert set(cells.loc[cells["dataset"] == "inat2018", "verdict"]) == {"not run"}
+    # Other methods of Tables 5 and 6, and text such as "extra data", are not ours to measure.
+    others = cells[cells["item"].isin(["table5", "table6"]) & (cells["row"] != "Ours")]
+    assert set(others["verdict"]) == {"not run"}
+    assert set(FINDERS) <= set(cells["item"])
+
+
+def real(context):
+    """The context as if it were of the paper's own data and models."""
+    entry = {"architecture": "ViT-B-16-quickgelu"}
+    return replace(
+        context,
+        official={"world_objects": "imagenet_lt", "world_places": "places365_lt"},
+        config=dict(context.config) | {"foundation": dict.fromkeys(context.members, entry)},
+    )
+
+
+def test_verdicts_need_the_papers_data_and_models(scores, context):
+    frame = compare(scores, real(context))
+    judged = frame[frame["verdict"].isin(["within", "outside"])]
+    assert len(judged) > 150
+    assert not frame["verdict"].isin(["other data", "other models"]).any()
+    for cell in judged.itertuples():
+        size, relative = TOLERANCES.get(cell.unit, (0.0, False))
+        allowed = size * (float(cell.published) if relative else 1)
+        expected = "within" if abs(cell.difference) <= allowed + 1e-9 else "outside"
+        assert cell.verdict == expected
+    small = replace(real(context), config=context.config)
+    assert "other models" in set(compare(scores, small)["verdict"])
+    one_of_two = replace(real(context), official={"world_objects": "imagenet_lt"})
+    frame = compare(scores, one_of_two)
+    assert set(frame.loc[frame["ours_on"] == "world_places", "verdict"]) == {
+        "other data",
+        "not run",
+        "no unit",
+    }
+
+
+def test_a_run_that_repeats_the_paper_is_within_everywhere(scores, context):
+    """Put the published numbers of Table 8 in place of the scores."""
+    published = published_numbers("table8")
+    roles = {role: name for name, role in context.roles.items()}
+    labels = {label: member for member, label in context.members.items()}
+    rows = scores.copy()
+    for line in published.itertuples():
+        members = "+".join(labels[label] for label in line.row.split("+"))
+        chosen = (
+            (rows["dataset"] == roles[line.dataset])
+            & (rows["members"] == members)
+            & (rows["loss"] == "la")
+            & (rows["metric"] == "accuracy")
+            & (rows["group"] == line.column)
+            & rows["fusion"].isin(["", "logits"])
+            & rows["kind"].isin(["tuned", "fused"])
+        )
+        assert chosen.sum() == 1
+        rows.loc[chosen, "value"] = float(line.value) + 0.9
+    frame = compare(rows, real(context))
+    assert set(frame.loc[frame["item"] == "table8", "verdict"]) == {"within"}
+    rows["value"] += 0.2
+    frame = compare(rows, real(context))
+    assert set(frame.loc[frame["item"] == "table8", "verdict"]) == {"outside"}
+
+
+@pytest.mark.parametrize(
+    ("published", "ours", "unit", "expected"),
+    [
+        (50.0, 51.0, "%", True),
+        (50.0, 48.9, "%", False),
+        (60.0, 72.0, "max/min", True),
+        (60.0, 47.9, "max/min", False),
+        (10.0, 10.0, "epochs", True),
+        (10.0, 10.1, "epochs", False),
+        (0.01, 0.01, "", True),
+    ],
+)
+def test_tolerances(published, ours, unit, expected):
+    assert is_within(published, ours, unit) is expected
+
+
+def test_table_13_is_the_mean_over_samples(scores, context):
+    samples = {
+        order: tuple(f"world_places.{order}.{i}" for i in range(2))
+        for order in ("consistency", "reverse", "balance")
+    }
+    study = ReorderedSets("world_places", "clip", "adaptformer", "la", samples)
+    la = scores.query("kind == 'tuned' and members == 'clip' and loss == 'la'")
+    la = la.query("dataset == 'world_places'")
+    more = [
+        la.assign(dataset=name, value=40.0 + 10 * k + i)
+        for k, names in enumerate(samples.values())
+        for i, name in enumerate(names)
+    ]
+    found = compare(pd.concat([scores, *more]), replace(context, reordered=study))
+    values = {
+        column: one(found, "table13", "Overall accuracy", column, peft="")["ours"]
+        for column in ("Uniform", "Reverse", "Balance")
+    }
+    assert values == {"Uniform": 40.5, "Reverse": 50.5, "Balance": 60.5}
+    partly = compare(pd.concat([scores, more[0], *more[2:]]), replace(context, reordered=study))
+    assert one(partly, "table13", "Overall accuracy", "Uniform", peft="")["verdict"] == "not run"
+
+
+def test_members_without_the_papers_names_are_not_run(scores, context):
+    renamed = replace(context, members={"clip": "Mine", "metaclip": "MetaCLIP"})
+    frame = compare(scores, renamed)
+    assert one(frame, "table1", "CLIP", "D-Few", peft="")["verdict"] == "not run"
+    assert one(frame, "table1", "MetaCLIP", "D-Few", peft="")["verdict"] == "other data"
+    assert one(frame, "table8", "CLIP+MetaCLIP", "D-Few")["verdict"] == "not run"
+
+
+def test_an_order_of_members_of_ones_own(scores, context):
+    """Joined names are in the order of the config, published ones in the paper's."""
+    turned = replace(context, members={"openclip": "OpenCLIP", "clip": "CLIP"})
+    both = scores["members"].str.replace("clip|openclip", "openclip|clip", regex=False)
+    found = one(compare(scores.assign(members=both), turned), "table2", "CLIP-OpenCLIP", "ZS")
+    assert found["verdict"] == "other data"
+
+
+def test_the_page(scores, context, cells):
+    judged = judge_all(ScoreLookup(scores, context), context)
+    text = build_page(cells, judged, [check() for check in CHECKS], context)
+    assert text.startswith("# The paper beside the run `toy`\n")
+    assert "World-Objects takes the place of ImageNet-LT; World-Places takes the place" in text
+    assert "nan" not in text.lower().replace("naturalist", "")
+    assert text.index("## Claims") < text.index("## Where the paper") < text.index("## Numbers")
+    for item in dict.fromkeys(cells["item"]):
+        assert f"\n### {item_name(item)}\n" in text
+    assert text.index("### Table 9") < text.index("### Table 10") < text.index("### Figure 2")
+    assert r"P(Y\|do(X))" in text
+    for check in CHECKS:
+        assert check().title in text
+    (total,) = [line for line in text.splitlines() if line.startswith("| all ")]
+    numbers = [int(part) for part in total.split("|")[2:-1]]
+    assert sum(numbers[:-1]) == numbers[-1] == 427
+    row = one(cells, "table8", "CLIP", "D-Few")
+    shown = f"{row['ours']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    (line,) = [
+        line
+        for line in text.split("### Table 8\n")[1].split("###")[0].splitlines()
+        if line.startswith("| Places365-LT") and "| CLIP  " in line and "D-Few" in line
+    ]
+    assert shown in line
+    assert "other data (World-Places)" in line
+
+
+def test_the_page_of_the_papers_own_data(scores, context):
+    found = real(context)
+    judged = judge_all(ScoreLookup(scores, found), found)
+    text = build_page(compare(scores, found), judged, [], found)
+    assert "Of the paper's own data: World-Objects, World-Places." in text
+    assert "takes the place" not in text
+    assert " outside |" in text
+
+
+def test_data_that_take_no_place(scores, context):
+    found = replace(context, roles={})
+    frame = compare(scores, found)
+    compared = frame[frame["verdict"] != "not run"]
+    assert set(compared["item"]) == {"table9"}  # a cost is of no dataset
+    judged = judge_all(ScoreLookup(scores, found), found)
+    assert "World-Places takes the place of none" in build_page(frame, judged, [], found)
