@@ -44,6 +44,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/foundation.smk"
 include: "workflow/rules/bias.smk"
 include: "workflow/rules/tuning.smk"
+include: "workflow/rules/explain.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/paper.smk"
 

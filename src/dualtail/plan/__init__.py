@@ -14,6 +14,7 @@ from dualtail.paths import RunPaths
 from dualtail.plan.bias import BiasPlan
 from dualtail.plan.data import DataPlan
 from dualtail.plan.dumps import Dumps
+from dualtail.plan.explain import ExplainPlan
 from dualtail.plan.foundation import FoundationPlan
 from dualtail.plan.paper import PaperPlan
 from dualtail.plan.scope import Scope
@@ -33,7 +34,7 @@ class Plan:
         config: The validated config.
         scope: What the run covers.
         dumps: Its files of outputs.
-        world, data, foundation, tuning, bias, scores, paper: What the rules of one file ask.
+        world, data, foundation, tuning, bias, explain, scores, paper: What the rules of one file ask.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,8 +46,9 @@ class Plan:
         self.foundation = FoundationPlan(scope, self.data, self.dumps)
         self.tuning = TuningPlan(scope, self.foundation, self.dumps)
         self.bias = BiasPlan(scope, self.data)
+        self.explain = ExplainPlan(scope, self.world, self.foundation)
         self.scores = ScorePlan(scope)
-        self.paper = PaperPlan(scope, self.world)
+        self.paper = PaperPlan(scope, self.world, self.explain)
 
     @cached_property
     def paths(self) -> RunPaths:
@@ -76,15 +78,17 @@ class Plan:
                 f"dualtail.paper.figures.figure_{number:02d}" for number in self.paper.figures
             ]
         files: list[Path] = []
+        config, study = self.config, self.config.study
+        used = []
+        if verb in ("tune", "explain"):
+            used += [(PEFTS, config.pefts[name].method) for name in study.pefts]
         if verb == "tune":
-            config, study = self.config, self.config.study
-            used = [(PEFTS, config.pefts[name].method) for name in study.pefts]
             used += [(LOSSES, config.losses[name].method) for name in study.losses]
-            for registry, method in used:
-                if is_own(method):
-                    files.append(own_file(method))
-                else:
-                    methods.append(registry.module(method))
+        for registry, method in used:
+            if is_own(method):
+                files.append(own_file(method))
+            else:
+                methods.append(registry.module(method))
         return code_hash([STAGES[verb], *methods], files)
 
 
@@ -102,6 +106,8 @@ STAGES: Mapping[str, str] = {
         "prior",
         "tune",
         "combine",
+        "explain",
+        "score-explanations",
         "score",
         "collect",
         "tables",

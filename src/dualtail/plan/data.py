@@ -56,7 +56,7 @@ class DataPlan:
         files = [entry.root / entry.class_names]
         for split in split_files(entry).values():
             files.append(entry.root / split.list)
-            files += _archive((entry.images_root or entry.root) / split.images)
+            files += archive((entry.images_root or entry.root) / split.images)
         return [file.as_posix() for file in files]
 
     def corpus_inputs(self, member: str) -> list[str]:
@@ -65,7 +65,7 @@ class DataPlan:
             return []
         entry = self.scope.config.corpora[name]
         files = [entry.root / entry.list, entry.root / entry.class_names]
-        files += _archive((entry.images_root or entry.root) / entry.images)
+        files += archive((entry.images_root or entry.root) / entry.images)
         return [file.as_posix() for file in files]
 
     def made_files(self, dataset: str) -> list[str]:
@@ -138,6 +138,6 @@ class DataPlan:
         )
 
 
-def _archive(images: Path) -> list[Path]:
+def archive(images: Path) -> list[Path]:
     """The archive of images, or nothing if they are in a folder."""
     return [images] if images.suffix.lower() == ".zip" else []

@@ -5,17 +5,37 @@ from functools import cached_property
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.plan.explain import ExplainPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.world import WorldPlan
 
-TABLES = {1: "", 2: "members ce la", 3: "ce", 8: "la fusion", 9: "la", 10: "", 14: ""}
+TABLES = {
+    1: "",
+    2: "members ce la",
+    3: "ce",
+    8: "la fusion",
+    9: "la",
+    10: "",
+    14: "",
+    15: "la members fusion occlusion",
+}
 """Tables of the paper and what a study must have for each."""
-FIGURES = {2: "ce la", 3: "ce la", 6: "la members fusion"}
+FIGURES = {
+    1: "",
+    2: "ce la",
+    3: "ce la",
+    4: "ce la",
+    5: "",
+    6: "la members fusion",
+    8: "la members fusion occlusion",
+    10: "ce la",
+}
 """Figures of the paper, likewise."""
 NEEDS = {
     "members": "two or more entries in study.members",
     "ce": "ce in study.losses",
     "la": "la in study.losses",
+    "occlusion": "images with a part hidden, datasets.NAME.occlusion, of a dataset of the study",
     "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
 }
 
@@ -40,6 +60,7 @@ class PaperPlan:
 
     scope: Scope
     world: WorldPlan
+    explain: ExplainPlan
 
     @cached_property
     def tables(self) -> list[int]:
@@ -66,6 +87,7 @@ class PaperPlan:
             "members": len(study.members) > 1,
             "ce": "ce" in study.losses,
             "la": "la" in study.losses,
+            "occlusion": bool(self.explain.occluded),
             "fusion": len(study.members) == 1
             or ("la" in fusion.losses and "logits" in fusion.modes),
         }
@@ -81,6 +103,8 @@ class PaperPlan:
             self.scope.paths.score_table,
             self.scope.paths.class_score_table,
             self.scope.paths.costs,
+            self.scope.paths.grad_cam,
+            *(self.scope.paths.examples(dataset) for dataset in self.scope.datasets),
             *priors,
         ]
 
@@ -99,4 +123,6 @@ class PaperPlan:
                 for d in self.scope.datasets
                 for m in self.scope.members
             ],
+            examples={d: Path(self.scope.paths.examples(d)) for d in self.scope.datasets},
+            grad_cam=Path(self.scope.paths.grad_cam),
         )

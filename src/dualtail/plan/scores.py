@@ -34,7 +34,10 @@ class ScorePlan:
         grid = list(itertools.product(self.scope.datasets, self.scope.members))
         return jobs.CollectJob(
             run=self.scope.config.run,
-            scores=[Path(self.scope.paths.scores(d)) for d in self.scope.datasets],
+            scores=[
+                *(Path(self.scope.paths.scores(d)) for d in self.scope.datasets),
+                Path(self.scope.paths.explanation_scores),
+            ],
             class_scores=[Path(self.scope.paths.class_scores(d)) for d in self.scope.datasets],
             priors=[
                 jobs.PriorRecordFile(
