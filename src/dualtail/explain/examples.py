@@ -70,6 +70,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    @property
+    def is_occluded(self) -> bool:
+        """Whether there are conditions with a part hidden."""
+        return self.pictures.shape[1] > 1
+
     def confidence(self, **wanted: Any) -> NDArray[np.float32]:
         """Return the confidences (E, K) of one predictor.
 

@@ -1,7 +1,7 @@
 """Grad-CAM (Selvaraju et al., ICCV 2017) of a tuned vision transformer, by captum.
 
-The map is taken where the patches are last read: at the tokens that enter the last block, whose
-attention alone carries them to CLS. Captum sees them as a (B, D, h, w) map.
+The map is taken where the patches are last read: the normalized tokens that the last block's
+attention gets, which alone carries them to CLS. Captum sees them as a (B, D, h, w) map.
 """
 
 import torch
@@ -13,29 +13,43 @@ from dualtail.tuning.tuned_model import DTYPES, TunedModel
 
 
 class _MappedModel(nn.Module):
-    """Images -> logits, with the patch tokens before the last block as the output of `map`."""
+    """Images -> logits, with the patches that the last attention reads as the output of `map`."""
 
     def __init__(self, model: TunedModel) -> None:
         super().__init__()
         self.model = model
         self.map = nn.Identity()
+        shape = model.shape
+        self._grid = (
+            shape.image_size[0] // shape.patch_size[0],
+            shape.image_size[1] // shape.patch_size[1],
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         model = self.model
-        shape = model.shape
-        height, width = (
-            side // patch for side, patch in zip(shape.image_size, shape.patch_size, strict=True)
-        )
         # The blocks before are the same for every class: no gradient goes through them.
         with torch.no_grad():
             tokens = last_tokens(model.backbone, images.to(DTYPES[model.precision]))
-        cls, patches, prompts = tokens.split(
-            [1, height * width, tokens.shape[1] - 1 - height * width], dim=1
+        norm = model.backbone.transformer.resblocks[-1].get_submodule("ln_1")
+        # After the hooks of the tuning method, which change what the attention gets.
+        hook = norm.register_forward_hook(self._through_map)
+        try:
+            feature = cls_of_tokens(model.backbone, tokens)
+        finally:
+            hook.remove()
+        return model.head(feature.to(model.head.weight.dtype))
+
+    def _through_map(
+        self, _norm: nn.Module, _args: tuple[torch.Tensor, ...], tokens: torch.Tensor
+    ) -> torch.Tensor:
+        height, width = self._grid
+        n_patches = height * width
+        cls, patches, prompts = tokens.detach().split(
+            [1, n_patches, tokens.shape[1] - 1 - n_patches], dim=1
         )
         grid = patches.transpose(1, 2).unflatten(2, (height, width)).clone().requires_grad_()
         patches = self.map(grid).flatten(2).transpose(1, 2)
-        feature = cls_of_tokens(model.backbone, torch.cat([cls, patches, prompts], dim=1))
-        return model.head(feature.to(model.head.weight.dtype))
+        return torch.cat([cls, patches, prompts], dim=1)
 
 
 def grad_cam(model: TunedModel, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,8 @@ from dualtail.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dualtail.explain.examples import Examples
+
 
 @dataclass(frozen=True)
 class PaperContext:
@@ -28,6 +30,8 @@ class PaperContext:
         priors: (dataset, member) -> estimated prior: columns class_index, class_name, q and, where
             the truth is known, q_true.
         world: Whether the data come from the embedded world, where the truth is known.
+        examples: Dataset -> explained images that figures show, for Figures 4, 8, 10 and Table 15.
+        grad_cam: Shares of Grad-CAM maps by region, or None; empty where regions are not known.
     """
 
     run: str
@@ -41,6 +45,8 @@ class PaperContext:
     config: Mapping[str, Any] = field(default_factory=dict)
     priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)
     world: bool = False
+    examples: "Mapping[str, Examples]" = field(default_factory=dict)
+    grad_cam: "pd.DataFrame | None" = None
 
     def __post_init__(self) -> None:
         """Refuse a context from which nothing can be built.
@@ -59,6 +65,8 @@ class PaperContext:
         cls,
         config: Mapping[str, Any],
         priors: "Mapping[tuple[str, str], pd.DataFrame] | None" = None,
+        examples: "Mapping[str, Examples] | None" = None,
+        grad_cam: "pd.DataFrame | None" = None,
     ) -> "PaperContext":
         """Return the context of a resolved config (`Config.model_dump()`)."""
         study = config["study"]
@@ -77,6 +85,8 @@ class PaperContext:
             config=config,
             priors=priors or {},
             world=config["world"] is not None,
+            examples=examples or {},
+            grad_cam=grad_cam,
         )
 
     @property
@@ -96,6 +106,21 @@ class PaperContext:
             (name for name in self.datasets if self.roles.get(name) == "places365_lt"),
             next(iter(self.datasets)),
         )
+
+    @property
+    def occluded(self) -> list[str]:
+        """Datasets with images of which parts are hidden."""
+        return [d for d in self.datasets if d in self.examples and self.examples[d].is_occluded]
+
+    def examples_of(self, dataset: str) -> "Examples":
+        """Return the explained images of a dataset.
+
+        Raises:
+            UserError: there are none.
+        """
+        if dataset not in self.examples:
+            raise UserError(f"no explained images of {dataset}: run `dualtail explain` first")
+        return self.examples[dataset]
 
     def members_label(self, members: str) -> str:
         """Return `clip+openclip` or `clip|openclip` with the labels of the members."""

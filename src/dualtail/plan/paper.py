@@ -46,6 +46,7 @@ PAPER_SECTIONS = {
     "datasets",
     "foundation",
     "pefts",
+    "fusion",
     "scores",
     "prior",
     "tuning",

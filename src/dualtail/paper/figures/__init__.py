@@ -10,7 +10,7 @@ from dualtail.paper.style import PaperFigure
 if TYPE_CHECKING:
     import pandas as pd
 
-FIGURES = (2, 3, 6)
+FIGURES = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 def build_figure(
