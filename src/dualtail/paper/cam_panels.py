@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 COLORMAP = "inferno"
 OPACITY = 0.6
 LOSSES = ("ce", "la")
+TIGHT = {"w_pad": 0.02, "h_pad": 0.02, "wspace": 0.02, "hspace": 0.02}
+"""Padding of constrained layout between pictures, inches and shares of a picture."""
+LABELS = 0.3
+"""Width of the names beside the rows, inches."""
 
 
 @dataclass(frozen=True)

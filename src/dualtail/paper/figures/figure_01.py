@@ -18,13 +18,13 @@ from dualtail.paper.style import (
 if TYPE_CHECKING:
     import pandas as pd
 
-HEIGHT = 2.25
+HEIGHT = 2.1
 WIDTH = DOUBLE / 2
 NODES = (
-    Node("C", "$C$\nincomplete\nsemantic factor", 1.75, 1.72, 1.2, 0.74, VERMILION, round=True),
-    Node("X", "$X$\nimage", 0.5, 0.55, 0.8, 0.56, BLUE, round=True),
-    Node("B", "$B$\nbalanced\nrepresentation", 1.75, 0.55, 1.12, 0.66, GREEN, round=True),
-    Node("Y", "$Y$\nlabel", 3.0, 0.55, 0.8, 0.56, BLACK, round=True),
+    Node("C", "$C$\nincomplete\nsemantic factor", 1.75, 1.62, 1.2, 0.74, VERMILION, round=True),
+    Node("X", "$X$\nimage", 0.5, 0.45, 0.8, 0.56, BLUE, round=True),
+    Node("B", "$B$\nbalanced\nrepresentation", 1.75, 0.45, 1.12, 0.66, GREEN, round=True),
+    Node("Y", "$Y$\nlabel", 3.0, 0.45, 0.8, 0.56, GRAY, round=True),
 )
 CAUSAL = (Edge("X", "B"), Edge("B", "Y"))
 CONFOUNDED = (

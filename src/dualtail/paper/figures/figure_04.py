@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dualtail.paper.cam_panels import (
     COLORMAP,
+    LABELS,
+    TIGHT,
     Column,
     columns_of,
     draw_row,
@@ -13,14 +13,27 @@ from dualtail.paper.cam_panels import (
     share_data,
 )
 from dualtail.paper.context import PaperContext
-from dualtail.paper.style import BLUE, DOUBLE, GRAY, ORANGE, SKY, PaperFigure, styled
+from dualtail.paper.style import (
+    BLUE,
+    DOUBLE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    SKY,
+    PaperFigure,
+    styled,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 ROWS = 3
-COLORS = (SKY, ORANGE, BLUE, GRAY)
+BAR = 0.55
+"""Width of the color bar with its labels, inches."""
+SHARES = 1.75
+"""Height of the lower panel, inches."""
+COLORS = (BLUE, ORANGE, GRAY, SKY, GREEN)
 
 
 def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
@@ -40,14 +53,14 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
     shares = None if context.grad_cam is None else share_data(context, dataset)
     with_bars = shares is not None and len(shares) > 0
     data = [line for row in rows for line in row_data(examples, dataset, row, columns)]
-    cell = DOUBLE / (len(columns) + 1)
+    maps_height = (DOUBLE - LABELS - BAR) / (len(columns) + 1) * len(rows) + 0.45
     with styled():
-        height = cell * len(rows) + 0.75 + (1.75 if with_bars else 0)
-        figure = Figure(figsize=(DOUBLE, height))
+        figure = Figure(figsize=(DOUBLE, maps_height + (SHARES if with_bars else 0)))
+        figure.get_layout_engine().set(**TIGHT)  # type: ignore[union-attr]
         parts = figure.subfigures(
             2 if with_bars else 1,
             1,
-            height_ratios=[cell * len(rows) + 0.75, 1.75] if with_bars else None,
+            height_ratios=[maps_height, SHARES] if with_bars else None,
             squeeze=False,
         )[:, 0]
         axes = parts[0].subplots(len(rows), len(columns) + 1, squeeze=False)
@@ -69,12 +82,13 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
         caption=(
             f"Grad-CAM of the true class on {context.datasets[dataset]}, models tuned with "
             f"{context.pefts[context.first_peft]}, at the patches that the last attention reads; each "
-            "map is scaled to its own maximum. Fused: the gradient of the averaged logits. "
+            "map is scaled to its own maximum; gray alone: nothing positive. Fused: the gradient of "
+            "the averaged logits. "
             "Images: the first, one a class, that all models tuned with LA get right."
             + (
-                f" Below: share of all maps' positive mass on each part "
-                f"({int(shares['n_images'].max())} images at most; 95 % bootstrap intervals), the "
-                "line is the part's share of the area."
+                " Below: mean share of the maps' positive mass on each part, over the part's share "
+                f"of the area (1: as in an even map), of up to {int(shares['n_images'].max())} "
+                "images; 95 % bootstrap intervals."
                 if with_bars and shares is not None
                 else ""
             )
@@ -105,11 +119,12 @@ def _draw_shares(
         ].set_index("region")
         for r, region in enumerate(regions):
             line = own.loc[region]
+            value, low, high = (
+                float(line[name]) / float(line["area"]) for name in ("share", "ci_low", "ci_high")
+            )
             x = g + (r - (len(regions) - 1) / 2) * width
-            ax.bar(x, line["share"], width * 0.92, color=COLORS[r], label=region if g == 0 else "")
-            spread = np.array([[line["share"] - line["ci_low"]], [line["ci_high"] - line["share"]]])
-            ax.errorbar(x, line["share"], spread, color="black", elinewidth=0.8, capsize=0)
-            ax.plot([x - width / 2, x + width / 2], 2 * [line["area"]], color="black", lw=1.2)
+            ax.bar(x, value, width * 0.92, color=COLORS[r], label=region if g == 0 else "")
+            ax.plot([x, x], [low, high], color="black", lw=0.9)
             data.append(
                 {
                     "panel": "shares",
@@ -118,11 +133,13 @@ def _draw_shares(
                     "loss": column.subtitle,
                     "region": region,
                     **{k: float(line[k]) for k in ("share", "ci_low", "ci_high", "area")},
+                    "share_over_area": value,
                 }
             )
+    ax.axhline(1, color="black", lw=0.8, ls=(0, (4, 2)))
     ax.set_xticks(range(len(columns)), [f"{c.title}\n{c.subtitle}" for c in columns])
     ax.tick_params(axis="x", length=0)
-    ax.set_ylabel("share of the map (%)")
+    ax.set_ylabel("share of map\n/ share of area")
     ax.set_ylim(0, None)
     ax.legend(ncols=len(regions), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return data

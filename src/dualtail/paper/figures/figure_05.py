@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-LANE = 0.95
+LANE = 0.82
 """Height of one member, inches."""
 TOP = 0.42
-BOTTOM = 0.62
+BOTTOM = 0.72
 COLORS = (BLUE, ORANGE, GREEN, PURPLE)
 BARS = 40
 """Most bars in a small picture of a prior: classes are averaged in runs of equal length."""
@@ -83,7 +83,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
 
 def _lane(m: int, height: float) -> float:
     """Middle of a member's lane, inches from the bottom."""
-    return height - TOP - LANE * (m + 0.5)
+    return height - TOP - LANE * (m + 0.45)
 
 
 def _diagram(context: PaperContext, height: float) -> tuple[list[Node], list[Edge]]:
@@ -92,9 +92,21 @@ def _diagram(context: PaperContext, height: float) -> tuple[list[Node], list[Edg
         Node("title 1", "1  Pre-training", 1.3, height - 0.18, 0, 0, "", size=9),
         Node("title 2", "2  Tuning", 3.6, height - 0.18, 0, 0, "", size=9),
         Node("title 3", "3  Backdoor adjustment", 5.75, height - 0.18, 0, 0, "", size=9),
-        Node("fusion", "mean over $c$\n$P(c) = 1/M$", 5.32, middle, 0.9, 0.62, GRAY),
-        Node("result", "$P(Y\\,|\\,do(X))$", 6.45, middle, 0.92, 0.4, VERMILION),
-        Node("data", "long-tailed training images, $\\pi_S$", 4.62, 0.27, 1.8, 0.3, "", size=7),
+        Node("fusion", "mean over $c$\n$P(c) = 1/M$", 5.32, middle - 0.04, 0.9, 0.62, GRAY),
+        Node("result", "$P(Y\\,|\\,do(X))$", 6.45, middle - 0.04, 0.92, 0.4, VERMILION),
+        Node(
+            "data",
+            "data imbalance: the same\nlong-tailed images, $\\pi_S$",
+            4.5,
+            0.27,
+            0,
+            0,
+            "",
+            size=7,
+        ),
+        Node(
+            "parameters", "parameter imbalance:\ncorpora of their own", 0.65, 0.27, 0, 0, "", size=7
+        ),
     ]
     edges = [Edge("fusion", "result")]
     for m, (member, label) in enumerate(context.members.items()):
@@ -120,9 +132,8 @@ def _diagram(context: PaperContext, height: float) -> tuple[list[Node], list[Edg
             Edge(f"tuned {member}", f"factor {member}"),
             Edge(f"factor {member}", "fusion"),
         ]
-    last = list(context.members)[-1]
     nodes.append(Node("tail", "", 3.2, 0.27, 0.98, 0.4, VERMILION))
-    edges.append(Edge("tail", f"tuned {last}", color=VERMILION))
+    edges += [Edge("tail", f"tuned {member}", color=VERMILION) for member in context.members]
     return nodes, edges
 
 

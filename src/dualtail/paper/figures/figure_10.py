@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from dualtail.paper.cam_panels import columns_of, draw_row, row_data
+from dualtail.paper.cam_panels import LABELS, TIGHT, columns_of, draw_row, row_data
 from dualtail.paper.context import PaperContext
 from dualtail.paper.figures import figure_04
 from dualtail.paper.style import DOUBLE, PaperFigure, styled
@@ -26,9 +26,10 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
     shown = [(dataset, row) for dataset in context.datasets for row in _rows(context, dataset)]
     columns = columns_of(context, context.examples_of(context.places))
     data = []
-    cell = DOUBLE / (len(columns) + 1)
+    cell = (DOUBLE - LABELS) / (len(columns) + 1)
     with styled():
-        figure = Figure(figsize=(DOUBLE, cell * len(shown) + 0.5))
+        figure = Figure(figsize=(DOUBLE, cell * len(shown) + 0.45))
+        figure.get_layout_engine().set(**TIGHT)  # type: ignore[union-attr]
         axes = figure.subplots(len(shown), len(columns) + 1, squeeze=False)
         for i, (dataset, row) in enumerate(shown):
             examples = context.examples_of(dataset)
@@ -46,7 +47,8 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
         title="More of what every semantic factor looks at",
         caption=(
             "As Figure 4: Grad-CAM of the true class, models tuned with "
-            f"{context.pefts[context.first_peft]}, each map scaled to its own maximum (bright)."
+            f"{context.pefts[context.first_peft]}, each map scaled to its own maximum (bright); "
+            "gray alone: nothing positive."
         ),
         figure=figure,
         data=pd.DataFrame(data),
