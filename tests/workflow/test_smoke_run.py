@@ -91,10 +91,10 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 def test_every_result_is_there_and_readable(finished: Checkout) -> None:
     results = finished.folder / "results/smoke"
-    for number in (1, 2, 3, 8, 9, 10, 14):
+    for number in (1, 2, 3, 8, 9, 10, 14, 15):
         for suffix in ("csv", "md", "tex"):
             assert (results / f"tables/table_{number:02d}.{suffix}").stat().st_size > 50
-    for number in (2, 3, 6):
+    for number in (1, 2, 3, 4, 5, 6, 8, 10):
         assert (results / f"figures/figure_{number:02d}.pdf").read_bytes()[:5] == b"%PDF-"
         assert (results / f"figures/figure_{number:02d}.png").read_bytes()[1:4] == b"PNG"
     assert "World-Places" in (results / "summary.md").read_text()
@@ -111,19 +111,26 @@ def test_comments_and_docstrings_re_run_nothing(finished: Checkout) -> None:
 
 
 AFTER_TUNING = {"combine", "score", "collect", "tables", "figures", "summary"}
+EXPLANATIONS = {"explain", "score_explanations"}
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("config.yaml", "  lr: 0.1\n", "  lr: 0.05\n", {"tune"} | AFTER_TUNING),
+        ("config.yaml", "  lr: 0.1\n", "  lr: 0.05\n", {"tune"} | AFTER_TUNING | EXPLANATIONS),
         ("config.yaml", "few: 20", "few: 10", {"score", "collect", "tables", "figures", "summary"}),
         ("config/smoke.yaml", "bootstrap: 20\n", "bootstrap: 21\n", {"prior"} | AFTER_TUNING),
         (
             "src/dualtail/tuning/losses/ce.py",
             "F.cross_entropy(logits, labels)",
             "F.cross_entropy(1 * logits, labels)",
-            {"tune"} | AFTER_TUNING,
+            {"tune"} | AFTER_TUNING | EXPLANATIONS,
+        ),
+        (
+            "config.yaml",
+            "  images: 600\n",
+            "  images: 6\n",
+            EXPLANATIONS | {"collect", "tables", "figures", "summary"},
         ),
         (
             "src/dualtail/paper/figures/figure_03.py",
@@ -135,10 +142,10 @@ AFTER_TUNING = {"combine", "score", "collect", "tables", "figures", "summary"}
             "src/dualtail/foundation/architectures/world-vit-8.json",
             '"embed_dim": 64',
             '"embed_dim": 32',
-            {"pretrain", "zero_shot", "prior", "tune"} | AFTER_TUNING,
+            {"pretrain", "zero_shot", "prior", "tune"} | AFTER_TUNING | EXPLANATIONS,
         ),
     ],
-    ids=["learning-rate", "groups", "prior", "loss", "figure", "architecture"],
+    ids=["learning-rate", "groups", "prior", "loss", "explained", "figure", "architecture"],
 )
 def test_a_change_re_runs_its_dependants_and_nothing_else(
     finished: Checkout, file: str, old: str, new: str, expected: set[str]
