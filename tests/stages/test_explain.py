@@ -243,7 +243,9 @@ def test_scores_shares_and_examples(world_run: tuple[Study, ExplainedImages]) ->
     rows, plan = plan_pairs(WORLD, "world_places")
     first = int(np.flatnonzero([f"both/{r:06d}.png" == examples.header.images[0] for r in rows])[0])
     shown = plan.take(np.array([first])).show(False, True)
-    np.testing.assert_array_equal(examples.pictures[0, 2], render_plan(WORLD, shown, 48)[0])
+    np.testing.assert_array_equal(
+        examples.pictures[0, 2], render_plan(WORLD, "world_places", shown, 48)[0]
+    )
     fused = read_outputs(study.dump("clip+openclip", "la-logits", "head_hidden"))
     logits = fused.logits[first].astype(float)
     truth = np.exp(logits - logits.max())[fused.labels[first]] / np.exp(logits - logits.max()).sum()

@@ -67,6 +67,7 @@ class Plan:
             self.data.made_files(dataset)
         for member in self.scope.members:
             self.foundation.foundation_spec(member)
+        self.tuning.check()
 
     def code(self, verb: str) -> str:
         """The hash of the code behind one verb, and of the modules that it imports by name."""
@@ -78,12 +79,11 @@ class Plan:
                 f"dualtail.paper.figures.figure_{number:02d}" for number in self.paper.figures
             ]
         files: list[Path] = []
-        config, study = self.config, self.config.study
-        used = []
+        config, used = self.config, []
         if verb in ("tune", "explain"):
-            used += [(PEFTS, config.pefts[name].method) for name in study.pefts]
+            used += [(PEFTS, config.pefts[t.peft].method) for t in self.scope.all_tunings]
         if verb == "tune":
-            used += [(LOSSES, config.losses[name].method) for name in study.losses]
+            used += [(LOSSES, config.losses[t.loss].method) for t in self.scope.all_tunings]
         for registry, method in used:
             if is_own(method):
                 files.append(own_file(method))

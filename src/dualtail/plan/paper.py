@@ -5,40 +5,10 @@ from functools import cached_property
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.paper.contents import FIGURES, NEEDS, TABLES
 from dualtail.plan.explain import ExplainPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.world import WorldPlan
-
-TABLES = {
-    1: "",
-    2: "members ce la",
-    3: "ce",
-    8: "la fusion",
-    9: "la",
-    10: "",
-    14: "",
-    15: "la members fusion occlusion",
-}
-"""Tables of the paper and what a study must have for each."""
-FIGURES = {
-    1: "",
-    2: "ce la",
-    3: "ce la",
-    4: "ce la",
-    5: "",
-    6: "la members fusion",
-    8: "la members fusion occlusion",
-    10: "ce la",
-}
-"""Figures of the paper, likewise."""
-NEEDS = {
-    "members": "two or more entries in study.members",
-    "ce": "ce in study.losses",
-    "la": "la in study.losses",
-    "occlusion": "images with a part hidden, datasets.NAME.occlusion, of a dataset of the study",
-    "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
-}
-
 
 PAPER_SECTIONS = {
     "run",
@@ -86,9 +56,11 @@ class PaperPlan:
         study, fusion = self.scope.config.study, self.scope.config.fusion
         has = {
             "members": len(study.members) > 1,
+            "pefts": len(study.pefts) > 1,
             "ce": "ce" in study.losses,
             "la": "la" in study.losses,
             "occlusion": bool(self.explain.occluded),
+            "decoupling": "decoupling" in {t.loss for t in self.scope.all_tunings},
             "fusion": len(study.members) == 1
             or ("la" in fusion.losses and "logits" in fusion.modes),
         }

@@ -114,8 +114,9 @@ def _shares(
     world, rows = dataset.world, maps[0]
     if world is None:
         return []
-    _, plan = plan_pairs(world, dataset.images.dataset)
-    regions = _crop(part_regions(world, plan.take(rows), world.image_size), dataset, (2, 3))
+    name = dataset.images.dataset
+    _, plan = plan_pairs(world, name)
+    regions = _crop(part_regions(world, name, plan.take(rows), world.image_size), dataset, (2, 3))
     return [
         {"dataset": dataset.images.dataset} | shown.model_dump() | row
         for shown, found in maps[1]
@@ -179,10 +180,11 @@ def _pictures(dataset: ExplainedDataset, rows: NDArray[np.int64]) -> NDArray[np.
     """(E, K, S, S, 3): drawn at the display size in a world, else as the models see them."""
     world, transform = dataset.world, dataset.transform
     if world is not None:
-        _, plan = plan_pairs(world, dataset.images.dataset)
+        name = dataset.images.dataset
+        _, plan = plan_pairs(world, name)
         plan = plan.take(rows)
         found = [
-            render_plan(world, plan.show(*SHOWN_CONDITIONS[condition]), world.display_size)
+            render_plan(world, name, plan.show(*SHOWN_CONDITIONS[condition]), world.display_size)
             for condition in dataset.images.conditions
         ]
     else:

@@ -10,7 +10,8 @@ from dualtail.paper.style import DOUBLE, PaperFigure, styled
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = 3
+ROWS = 6
+"""Most rows, shared by the datasets."""
 
 
 def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
@@ -59,4 +60,4 @@ def _rows(context: PaperContext, dataset: str) -> range:
     """Examples of a dataset that Figure 4 does not show; all if there are no others."""
     n = len(context.examples_of(dataset))
     first = figure_04.ROWS if dataset == context.places and n > figure_04.ROWS else 0
-    return range(first, min(first + ROWS, n))
+    return range(first, min(first + max(1, ROWS // len(context.datasets)), n))

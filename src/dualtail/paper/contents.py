@@ -1,0 +1,38 @@
+"""The paper's tables and figures, and what a study must have for each. Free of pandas."""
+
+TABLES: dict[int, str] = {
+    1: "",
+    2: "members ce la",
+    3: "ce",
+    8: "la fusion",
+    9: "la",
+    10: "",
+    11: "pefts la fusion",
+    12: "la decoupling",
+    14: "",
+    15: "la members fusion occlusion",
+}
+"""Number of a table -> what it needs, as words of `NEEDS`."""
+
+FIGURES: dict[int, str] = {
+    1: "",
+    2: "ce la",
+    3: "ce la",
+    4: "ce la",
+    5: "",
+    6: "la members fusion",
+    8: "la members fusion occlusion",
+    10: "ce la",
+}
+"""Number of a figure -> what it needs."""
+
+NEEDS: dict[str, str] = {
+    "members": "two or more entries in study.members",
+    "pefts": "two or more entries in study.pefts",
+    "ce": "ce in study.losses",
+    "la": "la in study.losses",
+    "decoupling": "decoupling in the losses of study.variants",
+    "occlusion": "images with a part hidden, datasets.NAME.occlusion, of a dataset of the study",
+    "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
+}
+"""What a study can lack -> how to have it."""
