@@ -84,7 +84,8 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             f"{context.pefts[context.first_peft]}, at the patches that the last attention reads; each "
             "map is scaled to its own maximum; gray alone: nothing positive. Fused: the gradient of "
             "the averaged logits. "
-            "Images: the first, one a class, that all models tuned with LA get right."
+            "Images: the first, one a class, that all models tuned with LA get right (others "
+            "follow if there are too few)."
             + (
                 " Below: mean share of the maps' positive mass on each part, over the part's share "
                 f"of the area (1: as in an even map), of up to {int(shares['n_images'].max())} "

@@ -7,7 +7,7 @@ from dualtail.explain.splits import explained_split
 from dualtail.paper.context import PaperContext
 from dualtail.paper.figures.figure_08 import hidden_parts
 from dualtail.paper.layout import EMPTY, Table, grid
-from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, fused, tuned
+from dualtail.paper.lookup import Predictor, ScoreLookup, fused, tuned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         )
     )
     columns = [("Image", str(k + 1)) for k in range(images)]
-    columns += [(what, label) for what in ("Confidence", "Accuracy (%)") for label in labels]
+    columns += [(what, label) for what in ("Confidence", "Accuracy") for label in labels]
 
     def cell(i: int, j: int) -> object:
         dataset, names = rows[i]
@@ -51,21 +51,19 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
                 return EMPTY
             image, condition = shown[j]
             found = examples.confidence(**_identity(model, context))[image, condition]
-            return float(found)
+            return 100 * float(found)
         known = {name: key for key, name in examples.header.conditions.items()}
         if label not in known:
             return EMPTY
         split = explained_split(known[label])
-        if what == "Accuracy (%)":
-            return lookup.get(dataset, model, "accuracy", split=split)
-        percent = lookup.get(dataset, model, "true_class_confidence", split=split)
-        return Cell(*(value / 100 for value in percent))
+        metric = "accuracy" if what == "Accuracy" else "true_class_confidence"
+        return lookup.get(dataset, model, metric, split=split)
 
     return Table(
         number=15,
         title="P(Y|X) against P(Y|do(X)) with one semantic factor hidden",
         caption=(
-            f"Probability of the true class and accuracy of models tuned with "
+            f"Probability of the true class and accuracy (both in %) of models tuned with "
             f"{context.pefts[peft]} and LA, and of their fusion, with nothing hidden and with one "
             "part of every image hidden. Images 1, 2 ... are chosen and hidden as in Figure 8; the "
             "other columns are means over all images."
@@ -76,7 +74,7 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
             row_names=["Dataset", "", "Model"],
             cell=cell,
         ),
-        formats={str(k + 1): "{:.2f}" for k in range(images)},
+        formats=dict.fromkeys([*labels, *(str(k + 1) for k in range(images))], "{:.1f}"),
         best="max",
         best_within="Dataset",
         notes=(
