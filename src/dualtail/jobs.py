@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from dualtail.config import Transform
 from dualtail.config_errors import explain
-from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
+from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion, Order
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
@@ -52,6 +52,24 @@ class ListsJob(Section):
 
     source: ListSource
     out: Path
+
+
+class ReorderedList(Section):
+    """One training set to draw."""
+
+    order: Order
+    sample: int
+    out: Path
+
+
+class ReorderJob(Section):
+    """Draw training sets whose counts follow, oppose or ignore a prior."""
+
+    pool: Path
+    train: Path
+    prior: Path
+    seed: int
+    lists: list[ReorderedList]
 
 
 class DrawCorpusJob(Section):
@@ -103,6 +121,14 @@ class PretrainJob(Section):
     """Pre-train small CLIPs side by side."""
 
     tasks: list[PretrainTask]
+
+
+class FetchWeightsJob(Section):
+    """Find the weights of a tag or hub id, or download them."""
+
+    foundation: FoundationSpec
+    download: bool
+    out: Path
 
 
 class DumpFiles(Section):
@@ -217,6 +243,9 @@ class CombineFusion(Section):
 
     dumps: list[Path]
     mode: str
+    method: str
+    options: dict[str, Any]
+    weights: list[float] | None
     out: Path
 
 

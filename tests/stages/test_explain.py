@@ -151,6 +151,9 @@ class Study:
                     CombineFusion(
                         dumps=[self.dump(m, "la", c) for m in MEMBERS],
                         mode=mode,
+                        method=mode,
+                        options={},
+                        weights=None,
                         out=self.dump("clip+openclip", f"la-{mode}", c),
                     )
                     for mode in ("logits", "probabilities")

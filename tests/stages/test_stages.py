@@ -14,7 +14,7 @@ from dualtail.bias.prior.table import read_prior_csv, write_prior_csv
 from dualtail.errors import UserError
 from dualtail.jobs import CollectJob, CombineJob, PackJob, PriorRecordFile
 from dualtail.outputs import Outputs, read_outputs, write_outputs
-from dualtail.stages import collect, combine, pack, prior
+from dualtail.stages import collect, combine, fuse, pack, prior
 
 Make = Callable[..., Outputs]
 
@@ -120,9 +120,13 @@ def test_combining_keeps_identities_and_equals_the_verbs(
             "fused": [
                 {
                     "dumps": [tmp_path / f"{m}_ce.safetensors" for m in "ab"],
-                    "mode": "logits",
-                    "out": tmp_path / "fused.safetensors",
+                    "mode": mode,
+                    "method": "probabilities",
+                    "options": {},
+                    "weights": weights,
+                    "out": tmp_path / f"{mode}.safetensors",
                 }
+                for mode, weights in (("probabilities", None), ("mine", [3.0, 1.0]))
             ],
         }
     )
@@ -136,8 +140,15 @@ def test_combining_keeps_identities_and_equals_the_verbs(
     for name, dump in parts.items():
         header = dump.header
         assert (header.kind, header.adjustment, header.loss) == ("adjusted", name, "ce")
-    fused = read_outputs(tmp_path / "fused.safetensors").header
-    assert (fused.members, fused.loss, fused.seed) == (["a", "b"], "ce", 0)
+    dumps = [tmp_path / f"{m}_ce.safetensors" for m in "ab"]
+    for mode, weights in (("probabilities", None), ("mine", [0.75, 0.25])):
+        path = tmp_path / f"{mode}.safetensors"
+        found = read_outputs(path)
+        assert (found.header.members, found.header.loss) == (["a", "b"], "ce")
+        assert (found.header.fusion, found.header.weights) == (mode, weights or [0.5, 0.5])
+        fuse.run(dumps, "probabilities", {}, weights, tmp_path / "verb.safetensors")
+        again = read_outputs(tmp_path / "verb.safetensors")
+        np.testing.assert_array_equal(found.logits, again.logits)
 
 
 def test_collect_says_which_file_is_wrong(tmp_path: Path) -> None:

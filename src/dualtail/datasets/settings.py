@@ -1,6 +1,6 @@
 """Settings of image lists that are made here; free of torch and numpy, for quick reading of configs."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -9,6 +9,9 @@ from dualtail.section import Section
 
 NamesFormat = Literal["lines", "folders", "categories"]
 NamesVersion = Literal["corrected", "as_published"]
+Order = Literal["consistency", "reverse", "balance"]
+"""How the counts of a constructed training set lie along the pre-training prior (Table 13)."""
+ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 class LongTail(Section):
@@ -91,7 +94,7 @@ class CifarLists(Section):
     """500 over the images of the rarest class: 10, 50 and 100 are usual"""
 
     seed: NonNegativeInt = 0
-    """of the images"""
+    """of the images; 0 draws those of LIFT"""
 
 
 class ListSource(Section):

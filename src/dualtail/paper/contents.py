@@ -9,6 +9,7 @@ TABLES: dict[int, str] = {
     10: "",
     11: "pefts la fusion",
     12: "la decoupling",
+    13: "reordered",
     14: "",
     15: "la members fusion occlusion",
 }
@@ -21,6 +22,7 @@ FIGURES: dict[int, str] = {
     4: "ce la",
     5: "",
     6: "la members fusion",
+    7: "reordered",
     8: "la members fusion occlusion",
     10: "ce la",
 }
@@ -33,6 +35,7 @@ NEEDS: dict[str, str] = {
     "la": "la in study.losses",
     "decoupling": "decoupling in the losses of study.variants",
     "occlusion": "images with a part hidden, datasets.NAME.occlusion, of a dataset of the study",
+    "reordered": "reordered in the entry of one of study.datasets",
     "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
 }
 """What a study can lack -> how to have it."""

@@ -5,12 +5,30 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dualtail.bias.member_sets import member_sets
+from dualtail.datasets.settings import ORDERS
 from dualtail.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dualtail.explain.examples import Examples
+
+
+@dataclass(frozen=True)
+class ReorderedSets:
+    """The training sets of Table 13.
+
+    Attributes:
+        parent: Dataset whose test split is predicted.
+        member, peft, loss: What is tuned on them.
+        datasets: Order (consistency, reverse, balance) -> names of the samples as datasets.
+    """
+
+    parent: str
+    member: str
+    peft: str
+    loss: str
+    datasets: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,7 @@ class PaperContext:
         config: The resolved config as a dict, for Table 10.
         priors: (dataset, member) -> estimated prior: columns class_index, class_name, q and, where
             the truth is known, q_true.
+        reordered: The training sets of Table 13, if the study has them.
         world: Whether the data come from the embedded world, where the truth is known.
         examples: Dataset -> explained images that figures show, for Figures 4, 8, 10 and Table 15.
         grad_cam: Shares of Grad-CAM maps by region, or None; empty where regions are not known.
@@ -44,6 +63,7 @@ class PaperContext:
     split: str = "test"
     config: Mapping[str, Any] = field(default_factory=dict)
     priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)
+    reordered: ReorderedSets | None = None
     world: bool = False
     examples: "Mapping[str, Examples]" = field(default_factory=dict)
     grad_cam: "pd.DataFrame | None" = None
@@ -84,6 +104,7 @@ class PaperContext:
             seeds=tuple(study["seeds"]),
             config=config,
             priors=priors or {},
+            reordered=_reordered(config),
             world=config["world"] is not None,
             examples=examples or {},
             grad_cam=grad_cam,
@@ -122,6 +143,16 @@ class PaperContext:
             raise UserError(f"no explained images of {dataset}: run `dualtail explain` first")
         return self.examples[dataset]
 
+    def reordered_sets(self) -> ReorderedSets:
+        """Return the training sets of Table 13, which must be there.
+
+        Raises:
+            UserError: the study has none.
+        """
+        if self.reordered is None:
+            raise UserError("table 13 and figure 7 need reordered in an entry of datasets")
+        return self.reordered
+
     def members_label(self, members: str) -> str:
         """Return `clip+openclip` or `clip|openclip` with the labels of the members."""
         for separator, shown in (("+", " + "), ("|", "-")):
@@ -132,3 +163,19 @@ class PaperContext:
     def subsets(self) -> list[tuple[str, ...]]:
         """Return the sets of members of Table 8, in its order of rows."""
         return member_sets(tuple(self.members))
+
+
+def _reordered(config: Mapping[str, Any]) -> ReorderedSets | None:
+    having = [d for d in config["study"]["datasets"] if config["datasets"][d].get("reordered")]
+    if not having:
+        return None
+    parent = having[0]
+    settings = config["datasets"][parent]["reordered"]
+    samples = range(1, settings["samples"] + 1)
+    return ReorderedSets(
+        parent=parent,
+        member=config["scores"]["p_groups_from"],
+        peft=config["study"]["pefts"][0],
+        loss=settings["loss"],
+        datasets={order: tuple(f"{parent}.{order}.{n}" for n in samples) for order in ORDERS},
+    )

@@ -82,7 +82,7 @@ class DataPlan:
             splits = ["train", "test"]
         files = [f"{split}.txt" for split in splits] + ["classnames.txt"]
         if source.cifar100 is not None:
-            files.append("images.zip")
+            files += ["images.zip", "group_counts.csv"]
         for split, used in split_files(entry).items():
             if used.list.as_posix() != f"{split}.txt" or split not in splits:
                 raise UserError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from dualtail import jobs
 from dualtail.config import OcclusionImages
 from dualtail.explain.splits import VISIBLE, explained_split
+from dualtail.plan.bias import BiasPlan
 from dualtail.plan.data import archive
 from dualtail.plan.foundation import FoundationPlan
 from dualtail.plan.scope import Scope, Tuning
@@ -23,6 +24,7 @@ class ExplainPlan:
     scope: Scope
     world: WorldPlan
     foundation: FoundationPlan
+    bias: BiasPlan
 
     @cached_property
     def tunings(self) -> list[Tuning]:
@@ -162,7 +164,7 @@ class ExplainPlan:
         return [
             jobs.CombineFusion(
                 dumps=[Path(self._dump(dataset, m, variant, condition)) for m in members],
-                mode=mode,
+                **self.bias.fusion_rule(mode, tuple(members)),
                 out=Path(self._dump(dataset, "+".join(members), f"{variant}-{mode}", condition)),
             )
             for variant, mode in self.scope.fused_variants()

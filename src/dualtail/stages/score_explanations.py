@@ -72,7 +72,13 @@ def run(job: ScoreExplanationsJob) -> None:
 def _fuse(dataset: ExplainedDataset, condition: str) -> list[Outputs]:
     found = []
     for fusion in dataset.fused[condition]:
-        fused = fuse_outputs([read_outputs(path) for path in fusion.dumps], fusion.mode)
+        fused = fuse_outputs(
+            [read_outputs(path) for path in fusion.dumps],
+            fusion.method,
+            fusion.weights,
+            fusion.options,
+            fusion.mode,
+        )
         write_outputs(fusion.out, fused)
         found.append(fused)
     return found

@@ -138,7 +138,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         pack = read_pack(entry.pack)
         header = OutputsHeader(
             kind="tuned",
-            dataset=pack.header.dataset,
+            dataset=task.dataset,
             split=pack.header.split,
             split_hash=pack.header.split_hash,
             class_names=pack.header.class_names,

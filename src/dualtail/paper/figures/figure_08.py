@@ -78,7 +78,8 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             f"hidden ({parts}), everything else equal, and the probability of the true class by "
             f"models tuned with {context.pefts[context.first_peft]} and LA, P(Y|X), and by their "
             "fusion (logits), P(Y|do(X)). Images: the first, one a class, that all models get right "
-            "with nothing hidden (others follow if there are too few); what hiding does was not looked at. Means over all pairs "
+            "with nothing hidden (others follow if there are too few); what hiding does "
+            "was not looked at. Means over all pairs "
             "are in Table 15."
         ),
         figure=figure,
