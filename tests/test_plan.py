@@ -8,7 +8,14 @@ import yaml
 
 from dualtail.config_document import validate_config
 from dualtail.errors import UserError
-from dualtail.jobs import CombineJob, PackJob, TuneJob, read_job
+from dualtail.jobs import (
+    CombineJob,
+    ExplainJob,
+    PackJob,
+    ScoreExplanationsJob,
+    TuneJob,
+    read_job,
+)
 from dualtail.plan import Plan, as_json
 
 
@@ -229,7 +236,7 @@ def test_weights_and_code_of_fusion_rules_reach_the_job(
 
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
     assert (plan_of(values).paper.tables, plan_of(values).paper.left_out()) == (
-        [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14],
+        [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 15],
         [
             "table 7 is left out: it needs a dataset with the role inat2018",
             "table 13 is left out: it needs reordered in the entry of one of study.datasets",
@@ -240,7 +247,7 @@ def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]
     plan = plan_of(values)
     assert (plan.paper.tables, plan.paper.figures) == (
         [1, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14],
-        [2, 3],
+        [1, 2, 3, 4, 5, 10],
     )
     assert plan.paper.left_out()[0] == (
         "table 2 is left out: it needs two or more entries in study.members"
@@ -248,7 +255,82 @@ def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]
     values["study"]["losses"] = ["ce"]
     values["fusion"]["losses"] = []
     plan = plan_of(values)
-    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 10, 14], [])
+    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 10, 14], [1, 5])
+
+
+def test_without_hidden_parts_their_table_and_figure_are_left_out(values: dict[str, Any]) -> None:
+    for entry in values["datasets"].values():
+        entry["occlusion"] = None
+    plan = plan_of(values)
+    assert 15 not in plan.paper.tables
+    assert 8 not in plan.paper.figures
+    assert {4, 10} <= set(plan.paper.figures)
+    hidden = [line for line in plan.paper.left_out() if "occlusion" in line]
+    assert hidden == [
+        f"{what} is left out: it needs images with a part hidden, datasets.NAME.occlusion, of a "
+        "dataset of the study"
+        for what in ("table 15", "figure 8")
+    ]
+    job = plan.explain.job(plan.scope.members)
+    assert {task.images.list.name for task in job.tasks if task.images.list} == {"test.txt"}
+    assert all(set(task.images.conditions) == {"visible"} for task in job.tasks)
+    assert all(entry.world is None for entry in plan.explain.score_job().datasets)
+
+
+def test_what_is_explained_is_made_once_and_read_where_it_is_made(values: dict[str, Any]) -> None:
+    values["study"]["seeds"] = [0, 1]
+    for level in ("all", "model"):
+        values["jobs"]["explain"] = level
+        plan = plan_of(values)
+        patterns = plan.explain.outputs(plan.scope.bundle("explain").members)
+        made = {
+            pattern.format(member=member)
+            for files in patterns.values()
+            for pattern in files
+            for member in plan.scope.members
+        }
+        job = plan.explain.job(plan.scope.members)
+        written = [task.maps for task in job.tasks]
+        written += [out for t in job.tasks for model in t.models for out in model.outs.values()]
+        assert sorted(path.as_posix() for path in written) == sorted(made)
+        # zero-shot, CE and LA in two seeds; the first PEFT entry only
+        assert len(written) == 2 * 3 * (1 + 5 * 3)
+    score = plan.explain.score_job()
+    read = [p for d in score.datasets for paths in d.singles.values() for p in paths]
+    read += [path for d in score.datasets for path in d.maps.values()]
+    assert {path.as_posix() for path in read} == made
+    assert made <= set(plan.explain.score_inputs())
+    fused = [f for d in score.datasets for found in d.fused.values() for f in found]
+    assert {f.out.as_posix() for f in fused} == {
+        file for dataset in plan.scope.datasets for file in plan.explain.fused_dumps(dataset)
+    }
+    assert {path for f in fused for path in f.dumps} <= set(read)
+    assert read_job(ExplainJob, as_json(job)) == job
+    assert read_job(ScoreExplanationsJob, as_json(score)) == score
+
+
+def test_only_the_worlds_own_pairs_are_drawn_again(values: dict[str, Any]) -> None:
+    found = {d.images.dataset: d.world for d in plan_of(values).explain.score_job().datasets}
+    assert all(world is not None for world in found.values())
+    values["datasets"]["world_places"]["occlusion"]["table"] = "mine.csv"
+    found = {d.images.dataset: d.world for d in plan_of(values).explain.score_job().datasets}
+    assert found["world_places"] is None
+    assert found["world_objects"] is not None
+
+
+@pytest.mark.parametrize(
+    ("conditions", "complaint"),
+    [
+        ({"both": "both"}, "at least 2"),
+        ({"both": "both", "no head": "x"}, "allowed are letters, digits"),
+    ],
+)
+def test_wrong_conditions(
+    values: dict[str, Any], conditions: dict[str, str], complaint: str
+) -> None:
+    values["datasets"]["world_places"]["occlusion"]["conditions"] = conditions
+    with pytest.raises(UserError, match=complaint):
+        plan_of(values)
 
 
 def without_val(values: dict[str, Any], dataset: str) -> None:

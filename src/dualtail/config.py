@@ -67,6 +67,30 @@ class ImageListFiles(Section):
     """folder or zip archive that the paths of the list are relative to, under `images_root`"""
 
 
+class OcclusionImages(Section):
+    """The same images with nothing and with one semantic factor hidden (Fig. 8, Table 15)."""
+
+    table: ConfigPath = Path("occlusion.csv")
+    """CSV under `root`, a line an image: `label`, and a column path_<condition> for every condition;
+    `dualtail occlude` makes one from boxes"""
+
+    images: ConfigPath = Path("occlusion.zip")
+    """folder or zip archive that these paths are relative to, under `images_root`"""
+
+    conditions: dict[Name, str] = Field(min_length=2)
+    """condition -> name in tables and figures; the first is the one with nothing hidden"""
+
+    @field_validator("conditions")
+    @classmethod
+    def _names_fit_into_paths(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if not re.fullmatch(NAME_PATTERN, name):
+                raise ValueError(
+                    f"name {name!r}: allowed are letters, digits, _ and ., a letter first"
+                )
+        return value
+
+
 class Reordered(Section):
     """Training sets drawn from a pool, their counts in the order of the pre-training prior, in the
     opposite order, and equal (Table 13); the model that single-model tables show is tuned on each."""
@@ -126,6 +150,9 @@ class DatasetEntry(Section):
     prior_split: Literal["val", "test", "train"] | None = None
     """split on which q is estimated, if not `prior.split`; train: its label frequencies are taken out
     of q, and the ridge is chosen by cross-fitting over folds of it"""
+
+    occlusion: OcclusionImages | None = None
+    """images with a semantic factor hidden; null: no Figure 8 and Table 15 of this dataset"""
 
     reordered: Reordered | None = None
     """training sets of Table 13 and Figure 7, with this dataset's training counts; null: none"""
@@ -390,6 +417,14 @@ class KnnSettings(Section):
     """weight of a vote: exp(cosine / temperature)"""
 
 
+class ExplainSettings(Section):
+    """Grad-CAM (Fig. 4 and 10) and occlusion (Fig. 8, Table 15), of the first entry of study.pefts."""
+
+    images: PositiveInt = 600
+    """most images of a dataset with Grad-CAM maps, evenly over its classes: those of `occlusion` with
+    nothing hidden, or of its test split"""
+
+
 class ScoreSettings(Section):
     """Groups and intervals of the score table."""
 
@@ -420,6 +455,9 @@ class Jobs(Section):
 
     tune: Literal["all", "dataset", "model", "tuning"] = "dataset"
     """one process does all tunings, those of a dataset, of a model on it, or a single one"""
+
+    explain: Literal["all", "model"] = "all"
+    """one process explains all models, or one each"""
 
     threads: PositiveInt = 4
     """cores of a model job, at most those of `--cores`; on the CPU so many models run side by side"""
@@ -484,6 +522,8 @@ class Config(Section):
 
     knn: KnnSettings = KnnSettings()
     """nearest neighbors among validation features"""
+    explain: ExplainSettings = ExplainSettings()
+    """what models look at"""
 
     scores: ScoreSettings = ScoreSettings()
     """groups and intervals"""

@@ -9,6 +9,7 @@ from dualtail.config import (
     FoundationEntry,
     ImageListFiles,
     LossEntry,
+    OcclusionImages,
     PeftEntry,
     Reordered,
     Study,
@@ -111,6 +112,21 @@ def _world_dataset(name: str, label: str, role: str) -> DatasetEntry:
         split: ImageListFiles(list=Path(f"{split}.txt"), images=Path(f"{split}.zip"))
         for split in ("train", "val", "test")
     }
+    occlusion = OcclusionImages(
+        table=Path("pairs.csv"),
+        images=Path("pairs.zip"),
+        conditions={
+            "both": "both visible",
+            "body_hidden": "body hidden",
+            "head_hidden": "head hidden",
+        },
+    )
     return DatasetEntry.model_validate(
-        {"label": label, "role": role, "root": WORLD_FOLDER / name, **files}
+        {
+            "label": label,
+            "role": role,
+            "root": WORLD_FOLDER / name,
+            "occlusion": occlusion,
+            **files,
+        }
     )

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
+from dualtail.config import Transform
 from dualtail.config_errors import explain
 from dualtail.datasets.settings import (
     CorpusSample,
@@ -226,6 +227,50 @@ class TuneJob(Section):
     tasks: list[TuneTask]
 
 
+class ExplainedImages(Section):
+    """Which images of a dataset are explained: those of a table of conditions, or of an image list."""
+
+    dataset: str
+    table: Path | None = None
+    """CSV of `OcclusionImages`"""
+    list: Path | None = None
+    """image list, where there is no table"""
+    images: Path
+    conditions: dict[str, str]
+    """condition -> label; the first: nothing is hidden"""
+    most: int
+    """most images with maps, and most images of a list"""
+
+
+class ExplainedModel(Section):
+    """One way a member predicts the explained images."""
+
+    variant: str
+    adapter: Path | None = None
+    method: str | None = None
+    """of its adapter"""
+    reference: Path
+    """its dump on the test split: what it is"""
+    outs: dict[str, Path]
+    """condition -> dump to write"""
+
+
+class ExplainTask(Section):
+    """Outputs and Grad-CAM maps of one member on the explained images of one dataset."""
+
+    foundation: FoundationSpec
+    images: ExplainedImages
+    models: list[ExplainedModel]
+    precision: Literal["float32", "bfloat16", "float16"]
+    maps: Path
+
+
+class ExplainJob(Section):
+    """Explain models, side by side on a CPU."""
+
+    tasks: list[ExplainTask]
+
+
 class CombineMember(Section):
     """Tuned outputs that are adjusted with one member's prior, on one split."""
 
@@ -253,6 +298,47 @@ class CombineJob(Section):
     train_counts: Path
     adjusted: list[CombineMember]
     fused: list[CombineFusion]
+
+
+class MappedTuning(Section):
+    """One tuning whose Grad-CAM maps there are."""
+
+    variant: str
+    peft: str
+    loss: str
+    seed: int
+    fused: bool
+    """whether its members' maps are also fused"""
+
+
+class ExplainedDataset(Section):
+    """What the models said about the explained images of one dataset."""
+
+    images: ExplainedImages
+    transform: Transform
+    """of the first member: which part of an image it sees"""
+    world: WorldSettings | None
+    """the world that drew the images: then pictures are drawn larger, and regions are known"""
+    singles: dict[str, list[Path]]
+    """condition -> dumps of single models"""
+    fused: dict[str, list[CombineFusion]]
+    """condition -> fusions of them"""
+    tunings: list[MappedTuning]
+    maps: dict[str, Path]
+    """member -> its maps"""
+    examples: Path
+    """file of examples to write"""
+
+
+class ScoreExplanationsJob(Section):
+    """Fuse and score what models said about explained images."""
+
+    run: str
+    bootstrap: int
+    seed: int
+    datasets: list[ExplainedDataset]
+    out_scores: Path
+    out_shares: Path
 
 
 class PriorRecordFile(Section):
@@ -294,6 +380,10 @@ class PaperJob(Section):
     class_scores: Path
     costs: Path
     priors: list[PriorFile]
+    examples: dict[str, Path] = {}
+    """dataset -> explained images that figures show"""
+    grad_cam: Path | None = None
+    """CSV of shares of Grad-CAM maps"""
 
 
 def read_job(kind: type[Job], text: str) -> Job:

@@ -10,7 +10,8 @@ class RunPaths:
     """File names of one run; arguments may be Snakemake wildcards such as `{dataset}`.
 
     A `variant` names predictions of the same members: `zero-shot`, a tuning (`adaptformer-la-0`: peft,
-    loss, seed), an adjusted one (`adaptformer-gla-0`) or a fused one (`adaptformer-la-0-logits`).
+    loss, seed), an adjusted one (`adaptformer-gla-0`) or a fused one (`adaptformer-la-0-logits`). A
+    `split` is val or test, or `occlusion-<condition>` for explained images.
     """
 
     root: str
@@ -58,6 +59,20 @@ class RunPaths:
 
     def prior_record(self, dataset: str, member: str) -> str:
         return f"{self.root}/priors/{dataset}/{member}.json"
+
+    def maps(self, dataset: str, member: str) -> str:
+        return f"{self.root}/explain/{dataset}/{member}.safetensors"
+
+    def examples(self, dataset: str) -> str:
+        return f"{self.root}/explain/{dataset}/examples.safetensors"
+
+    @property
+    def grad_cam(self) -> str:
+        return f"{self.root}/explain/grad_cam.csv"
+
+    @property
+    def explanation_scores(self) -> str:
+        return f"{self.root}/scores/explanations.parquet"
 
     def scores(self, dataset: str) -> str:
         return f"{self.root}/scores/{dataset}.parquet"

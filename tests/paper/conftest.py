@@ -1,5 +1,6 @@
 """A small run: two datasets, three members, scored once for all tests of the paper."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -7,6 +8,8 @@ import pandas as pd
 import pytest
 
 from dualtail.bias.combined_outputs import adjust_outputs, fuse_outputs
+from dualtail.explain.examples import Examples, ExamplesHeader, Shown
+from dualtail.explain.scores import score_condition
 from dualtail.outputs import Outputs, OutputsHeader
 from dualtail.paper.context import PaperContext, ReorderedSets
 from dualtail.scores.schema import PER_CLASS, as_frame, concatenate
@@ -109,6 +112,67 @@ def other_rows(dataset: str) -> list[dict]:
     return rows
 
 
+def toy_examples(dataset: str) -> Examples:
+    """Six images of 12 pixels under three conditions; maps and confidences at random."""
+    rng = np.random.default_rng(len(dataset))
+    tuning = {"peft": "adaptformer", "seed": 0}
+    all_members = "+".join(MEMBERS)
+    tuned = [Shown(members=m, loss=loss, **tuning) for m in MEMBERS for loss in ("ce", "la")]
+    fused = [
+        Shown(members=all_members, loss="la", fusion=mode, **tuning)
+        for mode in ("logits", "probabilities")
+    ]
+    header = ExamplesHeader(
+        dataset=dataset,
+        conditions={"both": "both visible", "head": "head hidden", "body": "body hidden"},
+        images=[f"both/{i}.png" for i in range(6)],
+        labels=list(range(6)),
+        class_names=[f"cat_{i}&co" for i in range(6)],
+        judged=[*(Shown(members=m) for m in MEMBERS), *tuned, *fused],
+        mapped=[*tuned, fused[0]],
+    )
+    heat = rng.random((6, 7, 12, 12)).astype(np.float32)
+    heat[1, 2] = 0
+    return Examples(
+        header,
+        rng.integers(0, 256, (6, 3, 12, 12, 3), dtype=np.uint8),
+        rng.random((6, 3, len(header.judged))).astype(np.float32),
+        heat,
+    )
+
+
+def condition_rows(dataset: str) -> list[pd.DataFrame]:
+    """Scores of single and fused models under the three conditions."""
+    tables = []
+    for split in ("occlusion-both", "occlusion-head", "occlusion-body"):
+        dumps = [
+            dump
+            for dump in dumps_of(dataset)
+            if dump.header.kind in ("zero-shot", "tuned", "fused")
+        ]
+        renamed = [
+            replace(dump, header=dump.header.model_copy(update={"split": split})) for dump in dumps
+        ]
+        tables.append(score_condition(renamed, run="toy", replicates=20, seed=0))
+    return tables
+
+
+@pytest.fixture(scope="session")
+def grad_cam() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = []
+    for dataset in DATASETS:
+        for shown in toy_examples(dataset).header.mapped:
+            for region in ("head", "body", "elsewhere"):
+                share = 20 + 20 * rng.random()
+                numbers = {"share": share, "ci_low": share - 1, "ci_high": share + 2, "area": 20.0}
+                counts = {"n_images": 50, "n_empty": 1}
+                rows.append(
+                    {"dataset": dataset, **shown.model_dump(), "region": region} | numbers | counts
+                )
+    return pd.DataFrame(rows)
+
+
 @pytest.fixture(scope="session")
 def run() -> tuple[pd.DataFrame, pd.DataFrame]:
     """(score table, table of class accuracies)."""
@@ -125,7 +189,7 @@ def run() -> tuple[pd.DataFrame, pd.DataFrame]:
             q=Q,
             replicates=100,
         )
-        tables += [scores.table, as_frame(other_rows(dataset))]
+        tables += [scores.table, as_frame(other_rows(dataset)), *condition_rows(dataset)]
         classes.append(scores.per_class)
     for layout_of, frames in ((None, tables), (PER_CLASS, classes)):
         # LA on World-Places stands for every re-ordered training set.
@@ -153,7 +217,8 @@ def context(plain_context) -> PaperContext:
 
 
 @pytest.fixture(scope="session")
-def plain_context() -> PaperContext:
+def plain_context(grad_cam: pd.DataFrame) -> PaperContext:
+
     prior = pd.DataFrame(
         {
             "class_index": range(C),
@@ -180,9 +245,12 @@ def plain_context() -> PaperContext:
             "datasets": {"world_places": {"tuning": {"epochs": 7}}},
             "prior": {"split": "val"},
             "knn": {"k": 200, "temperature": 0.1},
+            "fusion": {"modes": ["logits", "probabilities"]},
             "world": {"min_classes_per_cell": 3},
         },
         priors={(d, m): prior for d in DATASETS for m in MEMBERS},
         reordered=ReorderedSets("world_places", "clip", "adaptformer", "la", SAMPLES),
         world=True,
+        examples={dataset: toy_examples(dataset) for dataset in DATASETS},
+        grad_cam=grad_cam,
     )

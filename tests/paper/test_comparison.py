@@ -30,7 +30,13 @@ def one(frame, item, row, column, dataset="places365_lt", peft="adaptformer"):
 
 
 def score(scores, **wanted):
-    defaults = {"metric": "accuracy", "adjustment": "", "fusion": "", "dataset": "world_places"}
+    defaults = {
+        "metric": "accuracy",
+        "adjustment": "",
+        "fusion": "",
+        "dataset": "world_places",
+        "split": "test",
+    }
     chosen = scores
     for name, wish in (defaults | wanted).items():
         chosen = chosen[chosen[name] == wish]

@@ -74,14 +74,14 @@ def test_files_are_complete_and_equal_in_two_runs(scores, per_class, context, nu
         for folder in ("a", "b")
     ]
     assert [p.name for p in written[0]] == [
-        f"figure_0{number}{s}" for s in (".pdf", ".png", ".csv")
+        f"figure_{number:02d}{s}" for s in (".pdf", ".png", ".csv")
     ]
     pdf, png, csv = (p.read_bytes() for p in written[0])
     assert pdf.startswith(b"%PDF")
     assert b"CreationDate" not in pdf
     assert png.startswith(b"\x89PNG")
     assert len(png) > 10_000
-    assert csv.count(b"\n") > 18
+    assert csv.count(b"\n") > 15
     for one, two in zip(*written, strict=True):
         assert one.read_bytes() == two.read_bytes()
 
@@ -151,5 +151,5 @@ def test_bad_input_is_refused(scores, per_class, context):
         build_figure(3, scores, per_class.assign(q=float("nan")), context)
     with pytest.raises(UserError, match="at least two"):
         build_figure(6, scores, per_class, replace(context, members={"clip": "CLIP"}))
-    with pytest.raises(UserError, match="figure 4: not built here; known: 2, 3, 6"):
-        build_figure(4, scores, per_class, context)
+    with pytest.raises(UserError, match="figure 99: not built here; known: 1, 2, 3"):
+        build_figure(99, scores, per_class, context)

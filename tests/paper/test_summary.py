@@ -24,12 +24,13 @@ def test_its_numbers_come_from_the_scores(scores, per_class, context):
     text = build_summary(scores, per_class, context)
     row = scores.query(
         "dataset == 'world_places' and kind == 'fused' and fusion == 'logits' "
-        "and members == 'clip+openclip+metaclip' and metric == 'accuracy' and group == 'Overall'"
+        "and members == 'clip+openclip+metaclip' and metric == 'accuracy' and group == 'Overall' "
+        "and split == 'test'"
     ).iloc[0]
     assert f"{row['value']:.1f} % [{row['ci_low']:.1f}, {row['ci_high']:.1f}] by logits" in text
     pairs = scores.query(
         "dataset == 'world_objects' and kind == 'fused' and fusion == 'probabilities' "
-        "and metric == 'accuracy' and group == 'Overall'"
+        "and metric == 'accuracy' and group == 'Overall' and split == 'test'"
     )
     mean = pairs[pairs["members"].str.count(r"\+") == 1]["value"].mean()
     assert f"({mean:.1f} %); M = 3" in text

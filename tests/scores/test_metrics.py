@@ -195,3 +195,17 @@ def test_bad_logits_are_refused():
         metrics.fit_temperature(np.zeros((2, 3), np.float32), np.array([0]))
     with pytest.raises(UserError, match="allowed are 0 to 2"):
         metrics.fit_temperature(np.zeros((2, 3), np.float32), np.array([0, 3]))
+
+
+def test_true_class_confidence_is_the_softmax_of_the_label():
+    logits = np.random.default_rng(0).normal(0, 5, (50, 7)).astype(np.float32)
+    labels = np.arange(50) % 7
+    expected = np.exp(logits[np.arange(50), labels] - logsumexp(logits.astype(float), axis=1))
+    found = metrics.true_class_confidence(logits, labels)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    huge = np.array([[6e4, -6e4], [-6e4, 6e4]], np.float16)
+    assert metrics.true_class_confidence(huge, np.array([0, 0])).tolist() == [1.0, 0.0]
+    with pytest.raises(UserError, match="row 1 is 7"):
+        metrics.true_class_confidence(logits[:2], np.array([0, 7]))
+    with pytest.raises(UserError, match="finite"):
+        metrics.true_class_confidence(logits[:2] * np.nan, np.array([0, 1]))

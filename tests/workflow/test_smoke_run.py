@@ -33,10 +33,10 @@ def finished(make_checkout: Make, tmp_path_factory: pytest.TempPathFactory) -> C
 
 def test_every_result_is_there_and_readable(finished: Checkout) -> None:
     results = finished.folder / "results/smoke"
-    for number in (1, 2, 3, 4, 5, 8, 9, 10, 12, 14):
+    for number in (1, 2, 3, 4, 5, 8, 9, 10, 12, 14, 15):
         for suffix in ("csv", "md", "tex"):
             assert (results / f"tables/table_{number:02d}.{suffix}").stat().st_size > 50
-    for number in (2, 3, 6):
+    for number in (1, 2, 3, 4, 5, 6, 8, 10):
         assert (results / f"figures/figure_{number:02d}.pdf").read_bytes()[:5] == b"%PDF-"
         assert (results / f"figures/figure_{number:02d}.png").read_bytes()[1:4] == b"PNG"
     assert "World-Places" in (results / "summary.md").read_text()
@@ -69,12 +69,18 @@ AFTER_SCORING = {"collect", "tables", "figures", "summary", "compare"}
 AFTER_COMBINING = {"combine", "score"} | AFTER_SCORING
 KNN = "knn_world_places"
 AFTER_TUNING = {KNN} | AFTER_COMBINING
+EXPLANATIONS = {"explain", "score_explanations"}
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("config.yaml", "  lr: 0.1\n", "  lr: 0.05\n", {"tune", "tune_variants"} | AFTER_TUNING),
+        (
+            "config.yaml",
+            "  lr: 0.1\n",
+            "  lr: 0.05\n",
+            {"tune", "tune_variants"} | AFTER_TUNING | EXPLANATIONS,
+        ),
         ("config.yaml", "few: 20", "few: 10", {"score"} | AFTER_SCORING),
         (
             "config/smoke.yaml",
@@ -87,7 +93,13 @@ AFTER_TUNING = {KNN} | AFTER_COMBINING
             "src/dualtail/tuning/losses/ce.py",
             "F.cross_entropy(logits, labels)",
             "F.cross_entropy(1 * logits, labels)",
-            {"tune", "tune_variants"} | AFTER_TUNING,
+            {"tune", "tune_variants"} | AFTER_TUNING | EXPLANATIONS,
+        ),
+        (
+            "config.yaml",
+            "  images: 600\n",
+            "  images: 6\n",
+            EXPLANATIONS | AFTER_SCORING,
         ),
         (
             "src/dualtail/paper/figures/figure_03.py",
@@ -99,10 +111,21 @@ AFTER_TUNING = {KNN} | AFTER_COMBINING
             "src/dualtail/foundation/architectures/world-vit-8.json",
             '"embed_dim": 64',
             '"embed_dim": 32',
-            {"pretrain", "zero_shot", "prior", "tune", "tune_variants"} | AFTER_TUNING,
+            {"pretrain", "zero_shot", "prior", "tune", "tune_variants"}
+            | AFTER_TUNING
+            | EXPLANATIONS,
         ),
     ],
-    ids=["learning-rate", "groups", "prior", "neighbors", "loss", "figure", "architecture"],
+    ids=[
+        "learning-rate",
+        "groups",
+        "prior",
+        "neighbors",
+        "loss",
+        "explained",
+        "figure",
+        "architecture",
+    ],
 )
 def test_a_change_re_runs_its_dependants_and_nothing_else(
     finished: Checkout, file: str, old: str, new: str, expected: set[str]

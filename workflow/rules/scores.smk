@@ -68,6 +68,7 @@ rule score:
 rule collect:
     input:
         scores=[PATHS.scores(d) for d in PLAN.scope.scored],
+        explanations=PATHS.explanation_scores,
         class_scores=[PATHS.class_scores(d) for d in PLAN.scope.datasets],
         priors=[
             PATHS.prior_record(d, m)

@@ -187,4 +187,30 @@ def import_lift(
     click.echo(run(checkpoint, spec, scale, loss, seed, categories, out), err=True)
 
 
-VERBS: list[click.Command] = [audit, predict, import_lift]
+@click.command("occlude")
+@click.argument("parts", type=FILE)
+@click.option("--images", required=True, type=ANY, help="Folder or zip archive of the images.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the images and their table, occlusion.csv.",
+)
+def occlude(parts: Path, images: Path, out: Path) -> None:
+    """Hide parts of images, for the occlusion study (Fig. 8, Table 15).
+
+    \b
+    PARTS is a CSV file, a line a region: path, label, condition, then left, top, right, bottom in
+    pixels, or mask (an image, white where hidden). Example:
+      path,label,condition,left,top,right,bottom
+      cats/1.jpg,0,head_hidden,40,10,120,90
+      cats/1.jpg,0,body_hidden,20,90,180,220
+
+    Every image is also written whole. Prints the lines for `datasets.NAME` of the config.
+    """
+    from dualtail.stages.occlude import run
+
+    click.echo(run(images, parts, out))
+
+
+VERBS: list[click.Command] = [audit, predict, import_lift, occlude]

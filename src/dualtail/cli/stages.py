@@ -151,6 +151,27 @@ def combine(settings: str) -> None:
     run(read_job(CombineJob, settings))
 
 
+@click.command("explain")
+@SETTINGS
+@LANES
+def explain(settings: str, lanes: int) -> None:
+    """Write outputs on images with hidden parts, and Grad-CAM maps."""
+    from dualtail.jobs import ExplainJob, read_job
+    from dualtail.stages.explain import run
+
+    run(read_job(ExplainJob, settings), lanes)
+
+
+@click.command("score-explanations")
+@SETTINGS
+def score_explanations(settings: str) -> None:
+    """Fuse and score what `explain` wrote; choose the images that figures show."""
+    from dualtail.jobs import ScoreExplanationsJob, read_job
+    from dualtail.stages.score_explanations import run
+
+    run(read_job(ScoreExplanationsJob, settings))
+
+
 @click.command("collect")
 @SETTINGS
 def collect(settings: str) -> None:
@@ -220,6 +241,8 @@ VERBS: list[click.Command] = [
     zero_shot,
     tune,
     combine,
+    explain,
+    score_explanations,
     collect,
     tables,
     figures,

@@ -15,10 +15,21 @@ TABLES: dict[int, str] = {
     12: "la decoupling",
     13: "reordered",
     14: "",
+    15: "la members fusion occlusion",
 }
 """Number of a table -> what it needs, as words of `NEEDS`."""
 
-FIGURES: dict[int, str] = {2: "ce la", 3: "ce la", 6: "la members fusion", 7: "reordered"}
+FIGURES: dict[int, str] = {
+    1: "",
+    2: "ce la",
+    3: "ce la",
+    4: "ce la",
+    5: "",
+    6: "la members fusion",
+    7: "reordered",
+    8: "la members fusion occlusion",
+    10: "ce la",
+}
 """Number of a figure -> what it needs."""
 
 NEEDS: dict[str, str] = {
@@ -27,6 +38,7 @@ NEEDS: dict[str, str] = {
     "ce": "ce in study.losses",
     "la": "la in study.losses",
     "decoupling": "decoupling in the losses of study.variants",
+    "occlusion": "images with a part hidden, datasets.NAME.occlusion, of a dataset of the study",
     "reordered": "reordered in the entry of one of study.datasets",
     "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
     "val": "a dataset with a val split",

@@ -11,6 +11,8 @@ from dualtail.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dualtail.explain.examples import Examples
+
 
 @dataclass(frozen=True)
 class ReorderedSets:
@@ -49,6 +51,8 @@ class PaperContext:
             the truth is known, q_true.
         reordered: The training sets of Table 13, if the study has them.
         world: Whether the data come from the embedded world, where the truth is known.
+        examples: Dataset -> explained images that figures show, for Figures 4, 8, 10 and Table 15.
+        grad_cam: Shares of Grad-CAM maps by region, or None; empty where regions are not known.
     """
 
     run: str
@@ -65,6 +69,8 @@ class PaperContext:
     priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)
     reordered: ReorderedSets | None = None
     world: bool = False
+    examples: "Mapping[str, Examples]" = field(default_factory=dict)
+    grad_cam: "pd.DataFrame | None" = None
 
     def __post_init__(self) -> None:
         """Refuse a context from which nothing can be built.
@@ -83,6 +89,8 @@ class PaperContext:
         cls,
         config: Mapping[str, Any],
         priors: "Mapping[tuple[str, str], pd.DataFrame] | None" = None,
+        examples: "Mapping[str, Examples] | None" = None,
+        grad_cam: "pd.DataFrame | None" = None,
     ) -> "PaperContext":
         """Return the context of a resolved config (`Config.model_dump()`)."""
         study = config["study"]
@@ -110,6 +118,8 @@ class PaperContext:
             priors=priors or {},
             reordered=_reordered(config),
             world=config["world"] is not None,
+            examples=examples or {},
+            grad_cam=grad_cam,
         )
 
     @property
@@ -134,6 +144,21 @@ class PaperContext:
     def is_official(self, dataset: str) -> bool:
         """Whether a dataset is the very one of the paper whose place it takes."""
         return bool(self.roles.get(dataset)) and self.official.get(dataset) == self.roles[dataset]
+
+    @property
+    def occluded(self) -> list[str]:
+        """Datasets with images of which parts are hidden."""
+        return [d for d in self.datasets if d in self.examples and self.examples[d].is_occluded]
+
+    def examples_of(self, dataset: str) -> "Examples":
+        """Return the explained images of a dataset.
+
+        Raises:
+            UserError: there are none.
+        """
+        if dataset not in self.examples:
+            raise UserError(f"no explained images of {dataset}: run `dualtail explain` first")
+        return self.examples[dataset]
 
     def reordered_sets(self) -> ReorderedSets:
         """Return the training sets of Table 13, which must be there.

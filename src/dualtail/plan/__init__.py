@@ -14,6 +14,7 @@ from dualtail.paths import RunPaths
 from dualtail.plan.bias import BiasPlan
 from dualtail.plan.data import DataPlan
 from dualtail.plan.dumps import Dumps
+from dualtail.plan.explain import ExplainPlan
 from dualtail.plan.foundation import FoundationPlan
 from dualtail.plan.paper import PaperPlan
 from dualtail.plan.reordered import ReorderedPlan
@@ -34,7 +35,8 @@ class Plan:
         config: The validated config.
         scope: What the run covers.
         dumps: Its files of outputs.
-        world, data, foundation, tuning, bias, scores, paper, reordered: What the rules of one file ask.
+        world, data, foundation, tuning, bias, explain, scores, paper, reordered: What the rules of one
+            file ask.
     """
 
     def __init__(self, config: Config) -> None:
@@ -46,9 +48,10 @@ class Plan:
         self.foundation = FoundationPlan(scope, self.data, self.dumps)
         self.tuning = TuningPlan(scope, self.foundation, self.dumps)
         self.bias = BiasPlan(scope, self.data)
+        self.explain = ExplainPlan(scope, self.world, self.foundation, self.bias)
         self.scores = ScorePlan(scope, self.dumps)
         self.reordered = ReorderedPlan(scope, self.data)
-        self.paper = PaperPlan(scope, self.world)
+        self.paper = PaperPlan(scope, self.world, self.explain)
 
     @cached_property
     def paths(self) -> RunPaths:
@@ -95,11 +98,14 @@ class Plan:
         config = self.config
         if verb == "combine":
             return [(FUSION_RULES, config.fusion.rules[m].method) for m in config.fusion.modes]
-        if verb != "tune":
+        if verb == "score-explanations":
+            return self._parts("combine", None)
+        if verb not in ("tune", "explain"):
             return []
         used = [t for t in self.scope.all_tunings if tunings is None or t.name in tunings]
         parts = [(PEFTS, config.pefts[t.peft].method) for t in used]
-        parts += [(LOSSES, config.losses[t.loss].method) for t in used]
+        if verb == "tune":
+            parts += [(LOSSES, config.losses[t.loss].method) for t in used]
         return list(dict.fromkeys(parts))
 
 
@@ -122,6 +128,8 @@ STAGES: Mapping[str, str] = {
         "tune",
         "combine",
         "knn",
+        "explain",
+        "score-explanations",
         "score",
         "collect",
         "tables",

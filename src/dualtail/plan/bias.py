@@ -40,7 +40,7 @@ class BiasPlan:
             )
         return " ".join(flags)
 
-    def _fusion(self, mode: str, members: tuple[str, ...]) -> dict[str, Any]:
+    def fusion_rule(self, mode: str, members: tuple[str, ...]) -> dict[str, Any]:
         entry = self.scope.config.fusion.rules[mode]
         weights = None if entry.weights is None else [entry.weights[m] for m in members]
         return {"mode": mode, "method": entry.method, "options": entry.options, "weights": weights}
@@ -68,7 +68,7 @@ class BiasPlan:
             fused=[
                 jobs.CombineFusion(
                     dumps=[dump(member, variant, split) for member in subset],
-                    **self._fusion(mode, subset),
+                    **self.fusion_rule(mode, subset),
                     out=dump("+".join(subset), f"{variant}-{mode}", split),
                 )
                 for subset in self.scope.fused_sets()

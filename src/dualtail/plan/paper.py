@@ -7,6 +7,7 @@ from pathlib import Path
 from dualtail import jobs
 from dualtail.paper.contents import FIGURES, NEEDS, TABLES
 from dualtail.paper.published import DATASETS
+from dualtail.plan.explain import ExplainPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.world import WorldPlan
 
@@ -16,6 +17,7 @@ PAPER_SECTIONS = {
     "datasets",
     "foundation",
     "pefts",
+    "fusion",
     "scores",
     "prior",
     "tuning",
@@ -31,6 +33,7 @@ class PaperPlan:
 
     scope: Scope
     world: WorldPlan
+    explain: ExplainPlan
 
     @cached_property
     def tables(self) -> list[int]:
@@ -61,6 +64,7 @@ class PaperPlan:
             "pefts": len(study.pefts) > 1,
             "ce": "ce" in study.losses,
             "la": "la" in study.losses,
+            "occlusion": bool(self.explain.occluded),
             "reordered": self.scope.config.reordered_dataset is not None,
             "decoupling": "decoupling" in {t.loss for t in self.scope.all_tunings},
             "fusion": len(study.members) == 1
@@ -78,6 +82,8 @@ class PaperPlan:
             self.scope.paths.score_table,
             self.scope.paths.class_score_table,
             self.scope.paths.costs,
+            self.scope.paths.grad_cam,
+            *(self.scope.paths.examples(dataset) for dataset in self.scope.datasets),
             *priors,
         ]
 
@@ -96,4 +102,6 @@ class PaperPlan:
                 for d in self.scope.datasets
                 for m in self.scope.members
             ],
+            examples={d: Path(self.scope.paths.examples(d)) for d in self.scope.datasets},
+            grad_cam=Path(self.scope.paths.grad_cam),
         )

@@ -50,7 +50,10 @@ class ScorePlan:
         grid = list(itertools.product(self.scope.datasets, self.scope.members))
         return jobs.CollectJob(
             run=self.scope.config.run,
-            scores=[Path(self.scope.paths.scores(d)) for d in self.scope.scored],
+            scores=[
+                *(Path(self.scope.paths.scores(d)) for d in self.scope.scored),
+                Path(self.scope.paths.explanation_scores),
+            ],
             class_scores=[Path(self.scope.paths.class_scores(d)) for d in self.scope.scored],
             priors=[
                 jobs.PriorRecordFile(

@@ -6,7 +6,13 @@ into percent. A class without a test image has no accuracy (NaN) and is left out
 
 import numpy as np
 
-from dualtail.bias.softmax import check_labels, check_logits, read_block, row_blocks
+from dualtail.bias.softmax import (
+    check_labels,
+    check_logits,
+    log_softmax,
+    read_block,
+    row_blocks,
+)
 from dualtail.errors import UserError
 
 ECE_BINS = 15
@@ -44,6 +50,21 @@ def confidence(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
         block -= block.max(axis=1, keepdims=True)
         block /= np.float32(temperature)
         result[rows] = 1.0 / np.exp(block).sum(axis=1, dtype=np.float64)
+    return result
+
+
+def true_class_confidence(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the softmax probability of the true class of every image, (N,) float64.
+
+    Raises:
+        UserError: logits as in `predict`, or labels that do not fit them.
+    """
+    logits = check_logits(logits)
+    labels = check_labels(labels, *logits.shape)
+    result = np.empty(len(labels))
+    for rows in row_blocks(*logits.shape):
+        log_p = log_softmax(read_block(logits, rows))
+        result[rows] = np.exp(log_p[np.arange(len(log_p)), labels[rows]])
     return result
 
 

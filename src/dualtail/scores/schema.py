@@ -32,6 +32,7 @@ UNITS = {
     "geometric_mean": PERCENT,
     "ece": PERCENT,
     "ece_calibrated": PERCENT,
+    "true_class_confidence": PERCENT,
     "temperature": "1",
     "spread": POINTS,
     "average_gap": POINTS,

@@ -90,11 +90,28 @@ def cls_feature(visual: VisionTransformer, images: torch.Tensor) -> torch.Tensor
     Returns:
         (B, D) in the tower's dtype.
     """
+    return cls_of_tokens(visual, last_tokens(visual, images))
+
+
+def last_tokens(visual: VisionTransformer, images: torch.Tensor) -> torch.Tensor:
+    """Return the tokens that enter the last block.
+
+    Args:
+        visual: A tower that `BackboneShape.of` accepts.
+        images: (B, 3, H, W), normalized, in the tower's dtype.
+
+    Returns:
+        (B, 1 + h * w + n, D): CLS, the h x w patches row by row, n prompts of a tuning method.
+    """
     tokens = visual._embeds(images)
-    *blocks, last = visual.transformer.resblocks
-    for block in blocks:
+    for block in list(visual.transformer.resblocks)[:-1]:
         tokens = block(tokens)
-    last = cast(ResidualAttentionBlock, last)
+    return tokens
+
+
+def cls_of_tokens(visual: VisionTransformer, tokens: torch.Tensor) -> torch.Tensor:
+    """Map `last_tokens` to the CLS token after `ln_post`, before the projection: (B, D)."""
+    last = cast(ResidualAttentionBlock, visual.transformer.resblocks[-1])
     normed = last.ln_1(tokens)
     row = tokens[:, :1] + last.ls_1(last.attention(normed[:, :1], normed, normed))
     row = row + last.ls_2(last.mlp(last.ln_2(row)))

@@ -223,3 +223,23 @@ def test_lattice_weights_sum_to_one_and_hit_the_points(cells: int) -> None:
     np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-6)
     np.testing.assert_allclose(r._lattice_basis(cells, 16).sum(axis=0), 1, atol=1e-5)
     assert (weights >= 0).all()
+
+
+def test_part_regions_hold_what_hiding_a_part_changes() -> None:
+    both = show(some(60, seed=4), True, True)
+    for size in (32, 128):
+        renderer = r.Renderer(WORLD, size)
+        regions = renderer.part_regions(both)
+        assert regions.shape == (60, 2, size, size)
+        assert regions.min() >= 0
+        assert regions.sum(axis=1).max() <= 1 + 1e-6
+        base = renderer.render(both)
+        for part, (head, body) in enumerate(((False, True), (True, False))):
+            changed = (renderer.render(show(both, head, body)) != base).any(axis=-1)
+            assert not (changed & (regions.sum(axis=1) == 0)).any()
+            # Nearly everything that changes is in this part's region, not in the other's.
+            inside = [(regions[:, k] * changed).sum() for k in (part, 1 - part)]
+            assert inside[0] > 10 * inside[1]
+    # Both styles and all visibilities have the same regions: they are a matter of the pose.
+    hidden = show(both, False, True)
+    np.testing.assert_array_equal(renderer.part_regions(hidden), regions)

@@ -162,6 +162,11 @@ def render_plan(settings: WorldSettings, name: str, plan: Plan, size: int) -> ND
     return Renderer(settings, size).render(plan.scene(classes_of(settings, name)))
 
 
+def part_regions(settings: WorldSettings, name: str, plan: Plan, size: int) -> NDArray[np.float32]:
+    """Return where head and body of the images of a plan are: (N, 2, size, size), 0 ... 1."""
+    return Renderer(settings, size).part_regions(plan.scene(classes_of(settings, name)))
+
+
 def generate_corpus(settings: WorldSettings, corpus: str, out_folder: Path) -> None:
     """Write an upstream corpus: images with labels, the classes they are captioned by, and the truth.
 

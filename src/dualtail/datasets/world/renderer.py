@@ -117,6 +117,18 @@ class Renderer:
             images[rows] = self._render_batch(scene.take(rows))
         return images
 
+    def part_regions(self, scene: Scene) -> NDArray[np.float32]:
+        """Return where head and body are: what their occluders cover, or would cover.
+
+        Returns:
+            (B, 2, size, size), head and body, 0 ... 1; the two never sum to more than 1.
+        """
+        x, y, edge = self._pose(scene, _Draws(scene.seeds))
+        boxes = (HEAD_OCCLUDER, BODY_OCCLUDER)
+        covers = np.stack([_cover(occluder_distance(x, y, box), edge) for box in boxes], axis=1)
+        covers /= np.maximum(covers.sum(axis=1, keepdims=True), np.float32(1))
+        return covers.reshape(len(scene), 2, self.size, self.size)
+
     def _render_batch(self, scene: Scene) -> NDArray[np.uint8]:
         draws = _Draws(scene.seeds)
         layers = _Layers(len(scene), self.size**2)

@@ -1,0 +1,85 @@
+"""Stage occlude: hide parts of images, for `datasets.NAME.occlusion`."""
+
+import io
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from dualtail.datasets.image_list import ImageList
+from dualtail.datasets.images import MAX_PIXELS, ImageStore
+from dualtail.errors import UserError
+from dualtail.explain.conditions import write_conditions
+from dualtail.explain.occlude import Region, box_mask, hide, read_parts
+from dualtail.explain.splits import VISIBLE
+from dualtail.files import atomic_path
+
+
+def run(images: Path, parts_list: Path, out: Path) -> str:
+    """Write every image whole and with each part hidden, and the table of them; return a snippet.
+
+    `out` gets `<condition>/<path>.png` and, last, `occlusion.csv`.
+
+    Args:
+        images: Folder or zip archive of the images and masks.
+        parts_list: See `read_parts`.
+        out: Folder to write.
+
+    Raises:
+        UserError: a wrong line, an image or mask that cannot be read, or that does not fit.
+    """
+    parts = read_parts(parts_list)
+    names: dict[str, list[str]] = {VISIBLE: [], **{c: [] for c in parts.conditions}}
+    with ImageStore(images) as store:
+        for path in tqdm(parts.labels, desc="hiding parts", unit="img", disable=None):
+            pixels = np.asarray(_open(store, path, parts_list).convert("RGB"))
+            inside = PurePosixPath(path)
+            if inside.is_absolute() or ".." in inside.parts:
+                raise UserError(f"{parts_list}: {path}: must be a path inside {images}")
+            for condition, written in names.items():
+                shown = pixels
+                if condition != VISIBLE:
+                    hidden = np.zeros(pixels.shape[:2], dtype=bool)
+                    for region in parts.parts[path][condition]:
+                        hidden |= _hidden(region, pixels, store)
+                    shown = hide(pixels, hidden)
+                # The old suffix stays in the name: a.jpg and a.png are two images.
+                written.append(f"{condition}/{path}.png")
+                with atomic_path(out / written[-1]) as temporary:
+                    Image.fromarray(shown).save(temporary)
+    labels = np.array(list(parts.labels.values()), dtype=np.int64)
+    lists = {condition: ImageList(parts_list, paths, labels) for condition, paths in names.items()}
+    write_conditions(out / "occlusion.csv", lists)
+    shown = ", ".join(f"{condition}: {condition.replace('_', ' ')}" for condition in names)
+    return (
+        f"occlusion: {{table: {(out / 'occlusion.csv').resolve()}, images: {out.resolve()}, "
+        f"conditions: {{{shown}}}}}"
+    )
+
+
+def _hidden(region: Region, pixels: NDArray[np.uint8], store: ImageStore) -> NDArray[np.bool_]:
+    height, width = pixels.shape[:2]
+    if region.box is not None:
+        return box_mask(region, height, width)
+    mask = np.asarray(_open(store, region.mask, Path(region.where)).convert("L")) > 127
+    if mask.shape != (height, width):
+        raise UserError(
+            f"{region.where}: the mask {region.mask} is {mask.shape[1]} x {mask.shape[0]} pixels, "
+            f"the image {width} x {height}"
+        )
+    return mask
+
+
+def _open(store: ImageStore, name: str, where: Path) -> Image.Image:
+    if not store.has(name):
+        raise UserError(f"{where}: {name} is not in {store.path}")
+    try:
+        image = Image.open(io.BytesIO(store.read(name)))
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"more than {MAX_PIXELS} pixels")
+        image.load()
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{where}: {name}: corrupt image ({error})") from error
+    return image

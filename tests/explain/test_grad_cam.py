@@ -1,0 +1,114 @@
+"""Grad-CAM against its definition, written out with torch's autograd or finite differences."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from dualtail.explain.grad_cam import grad_cam
+from dualtail.explain.maps import fuse_maps
+from dualtail.tuning.backbone import cls_of_tokens, last_tokens
+from dualtail.tuning.tuned_model import TunedModel
+
+Make = Callable[..., TunedModel]
+CLASSES = torch.tensor([0, 3, 3, 1])
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(4, 3, 8, 12, generator=torch.Generator().manual_seed(1))
+
+
+def logit(model: TunedModel, normed: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """True-class logits when the last attention gets `normed`, by the block's equations."""
+    last = model.backbone.transformer.resblocks[-1]
+    hook = last.ln_1.register_forward_hook(lambda _m, _a, _o: normed)
+    try:
+        feature = cls_of_tokens(model.backbone, tokens)
+    finally:
+        hook.remove()
+    return model.head(feature)[torch.arange(len(CLASSES)), CLASSES]
+
+
+def reference(model: TunedModel, images: torch.Tensor) -> np.ndarray:
+    """sum_k (mean over patches of d logit / d A_k) A_k on the 2 x 3 grid."""
+    with torch.no_grad():
+        tokens = last_tokens(model.backbone, images)
+        seen: list[torch.Tensor] = []
+        last = model.backbone.transformer.resblocks[-1]
+        hook = last.ln_1.register_forward_hook(lambda _m, _a, out: seen.append(out))
+        cls_of_tokens(model.backbone, tokens)
+        hook.remove()
+    normed = seen[0].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(logit(model, normed, tokens).sum(), normed)
+    weights = gradient[:, 1:7].mean(dim=1, keepdim=True)
+    return (weights * normed[:, 1:7]).sum(dim=2).detach().reshape(-1, 2, 3).numpy()
+
+
+@pytest.mark.parametrize(
+    "peft", ["adaptformer", "vpt-deep", "vpt-shallow", "lora", "ssf", "bias", "layer-norm", "full"]
+)
+def test_maps_follow_the_definition(make_model: Make, images: torch.Tensor, peft: str) -> None:
+    model = make_model(peft)
+    found = grad_cam(model, images, CLASSES).numpy()
+    assert found.shape == (4, 2, 3)
+    np.testing.assert_allclose(found, reference(model, images), rtol=2e-4, atol=2e-5)
+    assert np.abs(found).max() > 1e-3
+
+
+def test_the_gradient_is_that_of_the_logit(make_model: Make, images: torch.Tensor) -> None:
+    """The reference's own gradient against central differences in float64."""
+    model = make_model().double()
+    tokens = last_tokens(model.backbone, images.double()).detach()
+    last = model.backbone.transformer.resblocks[-1]
+    normed = last.ln_1(tokens).detach()
+    direction = torch.zeros_like(normed)
+    direction[:, 1:7] = torch.randn(4, 6, 16, generator=torch.Generator().manual_seed(2))
+    step = 1e-5
+    with torch.no_grad():
+        slope = (
+            logit(model, normed + step * direction, tokens)
+            - logit(model, normed - step * direction, tokens)
+        ) / (2 * step)
+    leaf = normed.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(logit(model, leaf, tokens).sum(), leaf)
+    torch.testing.assert_close((gradient * direction).sum(dim=(1, 2)), slope, rtol=1e-6, atol=1e-7)
+
+
+def test_the_model_is_left_as_it_was(make_model: Make, images: torch.Tensor) -> None:
+    model = make_model()
+    before = model(images)[0].detach()
+    norm = model.backbone.transformer.resblocks[-1].ln_1
+    hooks = len(norm._forward_hooks)
+    grad_cam(model, images, CLASSES)
+    torch.testing.assert_close(model(images)[0].detach(), before, rtol=0, atol=0)
+    assert len(norm._forward_hooks) == hooks
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_fused_maps_are_those_of_the_averaged_logits(
+    make_model: Make, images: torch.Tensor
+) -> None:
+    """One network of both members, its map all their channels side by side."""
+    models = [make_model(seed=0), make_model("vpt-deep", seed=1)]
+    normed, all_tokens, total = [], [], torch.zeros(4)
+    for model in models:
+        tokens = last_tokens(model.backbone, images).detach()
+        last = model.backbone.transformer.resblocks[-1]
+        normed.append(last.ln_1(tokens).detach().requires_grad_())
+        all_tokens.append(tokens)
+    for model, leaf, tokens in zip(models, normed, all_tokens, strict=True):
+        norm = model.backbone.transformer.resblocks[-1].ln_1
+        norm(tokens)  # VPT's prompts pass through it first
+        total = total + logit(model, leaf, tokens) / len(models)
+    gradients = torch.autograd.grad(total.sum(), normed)
+    joint = sum(
+        (g[:, 1:7].mean(dim=1, keepdim=True) * leaf[:, 1:7]).sum(dim=2)
+        for g, leaf in zip(gradients, normed, strict=True)
+    )
+    assert isinstance(joint, torch.Tensor)
+    single = [grad_cam(model, images, CLASSES).numpy() for model in models]
+    np.testing.assert_allclose(
+        fuse_maps(single), joint.detach().reshape(-1, 2, 3).numpy(), rtol=2e-4, atol=2e-5
+    )

@@ -1,0 +1,192 @@
+"""Figures 1, 4, 5, 8, 10 and Table 15: what they draw, against what they are made from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dualtail.errors import UserError
+from dualtail.explain.examples import Examples
+from dualtail.paper.diagram import Edge, Node, canvas, draw_diagram
+from dualtail.paper.figures import build_figure
+from dualtail.paper.tables import build_table
+
+TUNING = {"peft": "adaptformer", "loss": "la", "seed": 0}
+ALL = "clip+openclip+metaclip"
+
+
+def texts(figure) -> list[str]:
+    figure.canvas.draw()
+    return [t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")) if t.get_text()]
+
+
+def test_figure_1_cuts_one_arrow(scores, per_class, context):
+    data = build_figure(1, scores, per_class, context).data
+    for panel, cut in (("a", []), ("b", [("C", "X")])):
+        edges = data[(data["panel"] == panel) & (data["kind"] == "edge")]
+        arrows = list(zip(edges["source"], edges["target"], strict=True))
+        assert set(arrows) == {("C", "X"), ("C", "B"), ("X", "B"), ("B", "Y")}
+        chosen = edges[edges["cut"].astype(bool)]
+        assert list(zip(chosen["source"], chosen["target"], strict=True)) == cut
+    nodes = data[(data["panel"] == "a") & (data["kind"] == "node")]
+    assert "incomplete" in nodes.set_index("name")["text"]["C"]
+
+
+def overlaps(ax) -> list[tuple[str, str]]:
+    """Pairs of texts whose boxes on the page overlap."""
+    renderer = ax.figure.canvas.get_renderer()
+    boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in ax.texts if t.get_text()]
+    return [
+        (a, b) for i, (a, one) in enumerate(boxes) for b, two in boxes[i + 1 :] if one.overlaps(two)
+    ]
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_labels_of_diagrams_do_not_overlap_and_are_on_the_page(scores, per_class, context, number):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = build_figure(number, scores, per_class, context).figure
+    FigureCanvasAgg(figure)
+    figure.canvas.draw()
+    for ax in figure.axes:
+        assert overlaps(ax) == []
+        for text in ax.texts:
+            box = text.get_window_extent()
+            assert box.x0 >= 0, text
+            assert box.y0 >= 0, text
+            assert box.x1 <= figure.bbox.x1, text
+            assert box.y1 <= figure.bbox.y1, text
+
+
+def test_an_edge_without_its_node_is_an_error():
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    canvas(ax, 1, 1)
+    with pytest.raises(KeyError):
+        draw_diagram(ax, [Node("a", "a", 0, 0, 1, 1)], [Edge("a", "b")])
+
+
+def test_figure_5_has_a_lane_a_member_and_the_runs_priors(scores, per_class, context):
+    data = build_figure(5, scores, per_class, context).data
+    edges = data[data["kind"] == "edge"]
+    for member in context.members:
+        assert ((edges["source"] == f"factor {member}") & (edges["target"] == "fusion")).any()
+        bars = data[data["panel"] == f"q of {member}"]["y"]
+        q = context.priors["world_places", member]["q"]
+        assert sorted(q, reverse=True) == pytest.approx(bars.tolist())
+    counts = data[data["panel"] == "training images"]["y"].tolist()
+    assert counts == 6 * [200.0] + 6 * [50.0] + 6 * [5.0]
+    one = replace(context, members={"clip": "CLIP"}, priors={})
+    assert "q of clip" not in set(build_figure(5, scores, per_class, one).data["panel"])
+
+
+def test_figure_4_draws_maps_and_shares(scores, per_class, context, grad_cam):
+    built = build_figure(4, scores, per_class, context)
+    maps = built.data[built.data["panel"] == "maps"]
+    assert len(maps) == 3 * 7
+    examples = context.examples["world_places"]
+    row = maps[(maps["model"] == "OpenCLIP") & (maps["loss"] == "LA")].iloc[0]
+    shown = {"members": "openclip"} | TUNING
+    assert row["confidence"] == pytest.approx(examples.confidence(**shown)[0, 0])
+    heat = examples.map_of(**shown)[0].astype(float)
+    x, y = np.meshgrid((np.arange(12) + 0.5) / 12, (np.arange(12) + 0.5) / 12)
+    assert row["center_x"] == pytest.approx((heat * x).sum() / heat.sum(), rel=1e-5)
+    assert row["center_y"] == pytest.approx((heat * y).sum() / heat.sum(), rel=1e-5)
+    empty = maps[(maps["image"] == "both/1.png") & (maps["model"] == "OpenCLIP")]
+    assert empty[empty["loss"] == "CE"]["center_x"].isna().all()
+    shares = built.data[built.data["panel"] == "shares"]
+    assert len(shares) == 7 * 3
+    fused = shares[(shares["model"] == "Fused") & (shares["region"] == "body")].iloc[0]
+    wanted = grad_cam[
+        (grad_cam["dataset"] == "world_places")
+        & (grad_cam["fusion"] == "logits")
+        & (grad_cam["region"] == "body")
+    ].iloc[0]
+    assert fused["share_over_area"] == pytest.approx(wanted["share"] / wanted["area"])
+    assert {"image", "OpenCLIP\nLA", "Fused\nLA", "elsewhere"} <= set(texts(built.figure))
+
+
+def test_figure_4_without_known_regions_and_with_one_member(scores, per_class, context):
+    empty = context.grad_cam[:0]
+    built = build_figure(4, scores, per_class, replace(context, grad_cam=empty))
+    assert set(built.data["panel"]) == {"maps"}
+    one = replace(context, members={"clip": "CLIP"}, grad_cam=None)
+    assert set(build_figure(4, scores, per_class, one).data["model"]) == {"CLIP"}
+
+
+def test_figure_10_shows_images_that_figure_4_does_not(scores, per_class, context):
+    four, ten = (build_figure(n, scores, per_class, context).data for n in (4, 10))
+    assert set(ten["dataset"]) == set(context.datasets)
+    places = ten[ten["dataset"] == "world_places"]
+    assert not set(places["image"]) & set(four["image"].dropna())
+    assert len(ten) == 2 * 3 * 7
+
+
+def test_figure_8_hides_either_part(scores, per_class, context):
+    data = build_figure(8, scores, per_class, context).data
+    examples = context.examples["world_places"]
+    assert len(data) == 4 * 4 * 2
+    for image, condition in ((1, "head"), (2, "head"), (3, "body"), (4, "body")):
+        own = data[data["image"] == image]
+        assert set(own["condition"]) == {"both", condition}
+        k = list(examples.header.conditions).index(condition)
+        hidden = own[own["condition"] == condition].set_index("model")["confidence"]
+        for label, shown in (
+            ("MetaCLIP", {"members": "metaclip"}),
+            ("Fused", {"members": ALL, "fusion": "logits"}),
+        ):
+            expected = examples.confidence(**shown, **TUNING)[image - 1, k]
+            assert hidden[label] == pytest.approx(expected)
+
+
+def test_table_15(scores, context):
+    table = build_table(15, scores, context)
+    assert table.cells.shape == (2 * 5, 4 + 2 * 3)
+    rows = scores[
+        (scores["dataset"] == "world_places")
+        & (scores["split"] == "occlusion-body")
+        & (scores["members"] == ALL)
+        & (scores["loss"] == "la")
+    ].set_index(["fusion", "metric"])
+    for mode in ("logits", "probabilities"):
+        row = ("World-Places", "P(Y|do(X))", f"fused, {mode}")
+        accuracy = table.cells.loc[row, ("Accuracy", "body hidden")]
+        assert accuracy.value == rows.loc[(mode, "accuracy"), "value"]
+        confidence = table.cells.loc[row, ("Confidence", "body hidden")]
+        assert confidence.low == rows.loc[(mode, "true_class_confidence"), "ci_low"]
+    single = table.cells.loc[("World-Places", "P(Y|X)", "OpenCLIP"), ("Image", "3")]
+    examples = context.examples["world_places"]
+    expected = examples.confidence(members="openclip", **TUNING)[2, 2]
+    assert single == pytest.approx(100 * expected)
+
+
+def without_occlusion(examples: Examples) -> Examples:
+    header = examples.header.model_copy(update={"conditions": {"visible": "visible"}})
+    return Examples(header, examples.pictures[:, :1], examples.confidences[:, :1], examples.heat)
+
+
+def test_what_is_missing_is_said(scores, per_class, context):
+    plain = {d: without_occlusion(e) for d, e in context.examples.items()}
+    bare = replace(context, examples=plain)
+    with pytest.raises(UserError, match=r"figure 8: .*set datasets\.NAME\.occlusion"):
+        build_figure(8, scores, per_class, bare)
+    with pytest.raises(UserError, match=r"table 15: .*set datasets\.NAME\.occlusion"):
+        build_table(15, scores, bare)
+    assert len(build_figure(10, scores, per_class, bare).data)
+    with pytest.raises(UserError, match="no explained images of world_places"):
+        build_figure(4, scores, per_class, replace(context, examples={}))
+    with pytest.raises(UserError, match="lack the Grad-CAM map of 'other"):
+        build_figure(4, scores, per_class, replace(context, members={"other": "Other"}))
+    lost = scores[scores["split"] != "occlusion-body"]
+    with pytest.raises(UserError, match="lack the true_class_confidence"):
+        build_table(15, lost, context)
+
+
+def test_one_dataset_with_hidden_parts_is_enough(scores, per_class, context):
+    mixed = dict(context.examples)
+    mixed["world_places"] = without_occlusion(mixed["world_places"])
+    some = replace(context, examples=mixed)
+    assert set(build_figure(8, scores, per_class, some).data["dataset"]) == {"world_objects"}
+    table = build_table(15, scores, some)
+    assert set(table.cells.index.get_level_values(0)) == {"World-Objects"}
