@@ -19,9 +19,11 @@ from pydantic import (
 
 from dualtail.config_errors import NameProblem, known_name, nested
 from dualtail.config_paths import ConfigPath
+from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.pretraining_settings import PretrainingSettings
+from dualtail.scratch.settings import ScratchSettings
 from dualtail.section import Section
 from dualtail.tuning.registry import is_own
 from dualtail.tuning.settings import LOSS_OPTIONS, PEFT_OPTIONS, TuningSettings
@@ -306,6 +308,9 @@ class Jobs(Section):
     tune: Literal["all", "dataset", "model", "tuning"] = "dataset"
     """one process does all tunings, those of a dataset, of a model on it, or a single one"""
 
+    scratch: Literal["all", "seed"] = "all"
+    """one process trains all seeds from scratch, or one each"""
+
     threads: PositiveInt = 4
     """cores of a model job, at most those of `--cores`; on the CPU so many models run side by side"""
 
@@ -368,6 +373,13 @@ class Config(Section):
     pretraining: PretrainingSettings = PretrainingSettings()
     """training of the small CLIPs on `corpora`"""
 
+    scratch: ScratchSettings | None = None
+    """a network without pre-training, beside the tuned model (Figure 9); null: left out"""
+
+    confounder: ConfounderSettings | None = None
+    """six classes, two semantic factors, mixed 50/50 or 90/10 (D.7: Table 16, Figures 11 and 12); null:
+    left out"""
+
     jobs: Jobs = Jobs()
     """how work is cut into processes"""
 
@@ -417,6 +429,11 @@ class Config(Section):
             ("fusion.losses", self.fusion.losses, study.losses, "loss of study.losses"),
             ("scores.p_groups_from", [self.scores.p_groups_from], study.members, "member"),
         ]
+        if self.scratch is not None:
+            references += [
+                ("scratch.dataset", [self.scratch.dataset], self.datasets, "dataset"),
+                ("scratch.loss", [self.scratch.loss], self.losses, "loss"),
+            ]
         for name, entry in self.foundation.items():
             where = f"foundation.{name}"
             references += [

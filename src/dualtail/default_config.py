@@ -14,7 +14,9 @@ from dualtail.config import (
     Transform,
     Weights,
 )
+from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.world.settings import WorldSettings
+from dualtail.scratch.settings import ScratchSettings, ScratchTraining
 from dualtail.tuning.settings import LOSS_OPTIONS, Augmentation, TuningSettings
 
 WORLD_FOLDER = Path("data/world")
@@ -70,6 +72,32 @@ def default_config() -> Config:
             lr=0.1,
             precision="float32",
             augmentation=Augmentation(crop_scale=None, flip=False),
+        ),
+        scratch=ScratchSettings(
+            dataset="world_objects",
+            loss="la",
+            seeds=[0, 1],
+            training=ScratchTraining(
+                architecture="resnet20",
+                width=8,
+                epochs=8,
+                batch_size=64,
+                lr=0.1,
+                augmentation=Augmentation(crop_scale=None, flip=False),
+            ),
+        ),
+        confounder=ConfounderSettings(
+            train_per_class=60,
+            test_per_class=100,
+            seeds=[0, 1, 2],
+            training=ScratchTraining(
+                architecture="resnet32",
+                width=8,
+                epochs=12,
+                batch_size=32,
+                lr=0.03,
+                augmentation=Augmentation(crop_scale=None, flip=False),
+            ),
         ),
         world=WorldSettings(),
     )

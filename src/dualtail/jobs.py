@@ -11,12 +11,16 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
+from dualtail.config import Transform
 from dualtail.config_errors import explain
+from dualtail.confounder.files import ConfounderFiles
+from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.foundation.spec import FoundationSpec
+from dualtail.scratch.settings import ScratchTraining
 from dualtail.section import Section
 from dualtail.tuning.settings import TuningSettings
 
@@ -153,6 +157,59 @@ class TuneJob(Section):
     tasks: list[TuneTask]
 
 
+class ScratchTask(Section):
+    """Train one network from random weights on one dataset and write its outputs."""
+
+    dataset: str
+    seed: int
+    loss: str
+    loss_method: str
+    loss_options: dict[str, Any]
+    settings: ScratchTraining
+    transform: Transform
+    transform_name: str
+    train_pack: Path
+    dumps: list[DumpFiles]
+    weights: Path
+    history: Path
+
+
+class ScratchJob(Section):
+    """Trainings from scratch, side by side on a CPU."""
+
+    tasks: list[ScratchTask]
+
+
+class DrawConfounderJob(Section):
+    """Make the images of the six-class study."""
+
+    settings: ConfounderSettings
+    world: WorldSettings | None
+    seed: int
+    out: Path
+
+
+class ConfounderTask(Section):
+    """Train one network on one set of the six-class study; test it on both."""
+
+    dataset: str
+    train_set: str
+    seed: int
+    settings: ScratchTraining
+    image_size: int
+    folder: Path
+    dumps: dict[str, Path]
+    """test set -> dump to write"""
+
+    history: Path
+
+
+class ConfounderJob(Section):
+    """Trainings of the six-class study, side by side on a CPU."""
+
+    tasks: list[ConfounderTask]
+
+
 class CombineMember(Section):
     """Tuned outputs that are adjusted with one member's prior, on one split."""
 
@@ -218,6 +275,8 @@ class PaperJob(Section):
     class_scores: Path
     costs: Path
     priors: list[PriorFile]
+    confounder: ConfounderFiles | None = None
+    """the six-class study, if the run has it"""
 
 
 def read_job(kind: type[Job], text: str) -> Job:

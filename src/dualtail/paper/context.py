@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dualtail.bias.member_sets import member_sets
+from dualtail.confounder.files import ConfounderFiles
 from dualtail.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class PaperContext:
         priors: (dataset, member) -> estimated prior: columns class_index, class_name, q and, where
             the truth is known, q_true.
         world: Whether the data come from the embedded world, where the truth is known.
+        confounder: Files of the six-class study, if the run has it.
     """
 
     run: str
@@ -41,6 +43,7 @@ class PaperContext:
     config: Mapping[str, Any] = field(default_factory=dict)
     priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)
     world: bool = False
+    confounder: ConfounderFiles | None = None
 
     def __post_init__(self) -> None:
         """Refuse a context from which nothing can be built.
@@ -59,6 +62,7 @@ class PaperContext:
         cls,
         config: Mapping[str, Any],
         priors: "Mapping[tuple[str, str], pd.DataFrame] | None" = None,
+        confounder: ConfounderFiles | None = None,
     ) -> "PaperContext":
         """Return the context of a resolved config (`Config.model_dump()`)."""
         study = config["study"]
@@ -77,6 +81,7 @@ class PaperContext:
             config=config,
             priors=priors or {},
             world=config["world"] is not None,
+            confounder=confounder,
         )
 
     @property
@@ -96,6 +101,17 @@ class PaperContext:
             (name for name in self.datasets if self.roles.get(name) == "places365_lt"),
             next(iter(self.datasets)),
         )
+
+    @property
+    def six_classes(self) -> ConfounderFiles:
+        """Files of the six-class study.
+
+        Raises:
+            UserError: the run has none.
+        """
+        if self.confounder is None:
+            raise UserError("this run has no six-class study: set `confounder` in the config")
+        return self.confounder
 
     def members_label(self, members: str) -> str:
         """Return `clip+openclip` or `clip|openclip` with the labels of the members."""

@@ -12,12 +12,14 @@ from dualtail.code_hash import code_hash
 from dualtail.config import Config
 from dualtail.paths import RunPaths
 from dualtail.plan.bias import BiasPlan
+from dualtail.plan.confounder import ConfounderPlan
 from dualtail.plan.data import DataPlan
 from dualtail.plan.dumps import Dumps
 from dualtail.plan.foundation import FoundationPlan
 from dualtail.plan.paper import PaperPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.scores import ScorePlan
+from dualtail.plan.scratch import ScratchPlan
 from dualtail.plan.tuning import TuningPlan
 from dualtail.plan.world import WorldPlan
 from dualtail.section import Section
@@ -33,7 +35,8 @@ class Plan:
         config: The validated config.
         scope: What the run covers.
         dumps: Its files of outputs.
-        world, data, foundation, tuning, bias, scores, paper: What the rules of one file ask.
+        world, data, foundation, tuning, bias, scratch, confounder, scores, paper: What the rules of
+            one file ask.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,8 +48,10 @@ class Plan:
         self.foundation = FoundationPlan(scope, self.data, self.dumps)
         self.tuning = TuningPlan(scope, self.foundation, self.dumps)
         self.bias = BiasPlan(scope, self.data)
-        self.scores = ScorePlan(scope)
-        self.paper = PaperPlan(scope, self.world)
+        self.scratch = ScratchPlan(scope, self.dumps)
+        self.confounder = ConfounderPlan(scope, self.world)
+        self.scores = ScorePlan(scope, self.confounder)
+        self.paper = PaperPlan(scope, self.world, self.confounder)
 
     @cached_property
     def paths(self) -> RunPaths:
@@ -76,15 +81,17 @@ class Plan:
                 f"dualtail.paper.figures.figure_{number:02d}" for number in self.paper.figures
             ]
         files: list[Path] = []
+        config, used = self.config, []
         if verb == "tune":
-            config, study = self.config, self.config.study
-            used = [(PEFTS, config.pefts[name].method) for name in study.pefts]
-            used += [(LOSSES, config.losses[name].method) for name in study.losses]
-            for registry, method in used:
-                if is_own(method):
-                    files.append(own_file(method))
-                else:
-                    methods.append(registry.module(method))
+            used += [(PEFTS, config.pefts[name].method) for name in config.study.pefts]
+            used += [(LOSSES, config.losses[name].method) for name in config.study.losses]
+        if verb == "train-scratch" and config.scratch is not None:
+            used.append((LOSSES, config.losses[config.scratch.loss].method))
+        for registry, method in used:
+            if is_own(method):
+                files.append(own_file(method))
+            else:
+                methods.append(registry.module(method))
         return code_hash([STAGES[verb], *methods], files)
 
 
@@ -101,6 +108,9 @@ STAGES: Mapping[str, str] = {
         "zero-shot",
         "prior",
         "tune",
+        "train-scratch",
+        "draw-confounder",
+        "train-confounder",
         "combine",
         "score",
         "collect",

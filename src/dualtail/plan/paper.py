@@ -5,18 +5,37 @@ from functools import cached_property
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.plan.confounder import ConfounderPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.world import WorldPlan
 
-TABLES = {1: "", 2: "members ce la", 3: "ce", 8: "la fusion", 9: "la", 10: "", 14: ""}
+TABLES = {
+    1: "",
+    2: "members ce la",
+    3: "ce",
+    8: "la fusion",
+    9: "la",
+    10: "",
+    14: "",
+    16: "confounder",
+}
 """Tables of the paper and what a study must have for each."""
-FIGURES = {2: "ce la", 3: "ce la", 6: "la members fusion"}
+FIGURES = {
+    2: "ce la",
+    3: "ce la",
+    6: "la members fusion",
+    9: "scratch",
+    11: "confounder",
+    12: "confounder",
+}
 """Figures of the paper, likewise."""
 NEEDS = {
     "members": "two or more entries in study.members",
     "ce": "ce in study.losses",
     "la": "la in study.losses",
     "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
+    "scratch": "scratch.dataset in study.datasets and scratch.loss in study.losses",
+    "confounder": "confounder.stable_diffusion, or a confounder and datasets of the world",
 }
 
 
@@ -29,6 +48,8 @@ PAPER_SECTIONS = {
     "scores",
     "prior",
     "tuning",
+    "scratch",
+    "confounder",
     "world",
 }
 """Parts of the config that tables, figures and the summary speak of."""
@@ -40,6 +61,7 @@ class PaperPlan:
 
     scope: Scope
     world: WorldPlan
+    confounder: ConfounderPlan
 
     @cached_property
     def tables(self) -> list[int]:
@@ -68,6 +90,8 @@ class PaperPlan:
             "la": "la" in study.losses,
             "fusion": len(study.members) == 1
             or ("la" in fusion.losses and "logits" in fusion.modes),
+            "scratch": self.scope.scratch is not None and self.scope.scratch.loss in study.losses,
+            "confounder": self.confounder.settings is not None,
         }
         return "; ".join(NEEDS[need] for need in needs.split() if not has[need])
 
@@ -82,6 +106,7 @@ class PaperPlan:
             self.scope.paths.class_score_table,
             self.scope.paths.costs,
             *priors,
+            *self.confounder.paper_inputs(),
         ]
 
     def paper_job(self) -> jobs.PaperJob:
@@ -99,4 +124,5 @@ class PaperPlan:
                 for d in self.scope.datasets
                 for m in self.scope.members
             ],
+            confounder=self.confounder.files(),
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.plan.confounder import ConfounderPlan
 from dualtail.plan.scope import Scope
 
 
@@ -13,6 +14,7 @@ class ScorePlan:
     """Rules of scores.smk."""
 
     scope: Scope
+    confounder: ConfounderPlan
 
     def all_records(self) -> list[str]:
         """Records and histories of all tunings: what the table of costs is made from."""
@@ -22,6 +24,15 @@ class ScorePlan:
             )
         )
         return [self.scope.paths.adapter_record(*names) for names in grid]
+
+    def score_files(self) -> list[str]:
+        """The scores that the run's one table is made of."""
+        files = [self.scope.paths.scores(d) for d in self.scope.datasets]
+        return files + self.confounder.scores()
+
+    def class_score_files(self) -> list[str]:
+        files = [self.scope.paths.class_scores(d) for d in self.scope.datasets]
+        return files + self.confounder.class_scores()
 
     def score_flags(self) -> str:
         scores = self.scope.config.scores
@@ -34,8 +45,8 @@ class ScorePlan:
         grid = list(itertools.product(self.scope.datasets, self.scope.members))
         return jobs.CollectJob(
             run=self.scope.config.run,
-            scores=[Path(self.scope.paths.scores(d)) for d in self.scope.datasets],
-            class_scores=[Path(self.scope.paths.class_scores(d)) for d in self.scope.datasets],
+            scores=[Path(file) for file in self.score_files()],
+            class_scores=[Path(file) for file in self.class_score_files()],
             priors=[
                 jobs.PriorRecordFile(
                     dataset=d,

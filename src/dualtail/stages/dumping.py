@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dualtail.config import Transform
 from dualtail.datasets.pack import Pack
 from dualtail.datasets.packed_images import PackedImages
-from dualtail.foundation.spec import FoundationSpec
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
@@ -23,10 +23,9 @@ def write_dump(
     model: torch.nn.Module,
     pack: Pack,
     header: OutputsHeader,
-    spec: FoundationSpec,
+    transform: Transform,
 ) -> None:
     """Run a model over a packed split and write its outputs."""
-    transform = spec.transform
     side = transform.crop
     predictions = predict(
         model,

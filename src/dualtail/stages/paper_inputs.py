@@ -20,4 +20,4 @@ def paper_context(job: PaperJob) -> PaperContext:
     import pandas as pd
 
     priors = {(entry.dataset, entry.member): pd.read_csv(entry.prior) for entry in job.priors}
-    return PaperContext.from_config(job.config, priors)
+    return PaperContext.from_config(job.config, priors, job.confounder)

@@ -10,7 +10,7 @@ from dualtail.paper.style import PaperFigure
 if TYPE_CHECKING:
     import pandas as pd
 
-FIGURES = (2, 3, 6)
+FIGURES = (2, 3, 6, 9, 11, 12)
 
 
 def build_figure(

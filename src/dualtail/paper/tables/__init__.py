@@ -10,7 +10,7 @@ from dualtail.paper.layout import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = (1, 2, 3, 8, 9, 10, 11, 14)
+TABLES = (1, 2, 3, 8, 9, 10, 11, 14, 16)
 
 
 def build_table(number: int, scores: "pd.DataFrame", context: PaperContext) -> Table:
