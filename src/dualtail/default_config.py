@@ -87,14 +87,14 @@ def default_config() -> Config:
             ),
         ),
         confounder=ConfounderSettings(
-            train_per_class=60,
-            test_per_class=100,
+            train_per_class=40,
+            test_per_class=50,
             seeds=[0, 1, 2],
             training=ScratchTraining(
                 architecture="resnet32",
                 width=8,
                 epochs=12,
-                batch_size=32,
+                batch_size=16,
                 lr=0.03,
                 augmentation=Augmentation(crop_scale=None, flip=False),
             ),

@@ -43,7 +43,8 @@ def load_pipeline(settings: StableDiffusionSettings) -> Any:
             use_safetensors=True,
             safety_checker=None,
             requires_safety_checker=False,
-            torch_dtype=getattr(torch, settings.precision),
+            dtype=getattr(torch, settings.precision),
+            low_cpu_mem_usage=False,  # the other way needs accelerate
         )
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
