@@ -93,9 +93,9 @@ def default_config() -> Config:
             training=ScratchTraining(
                 architecture="resnet32",
                 width=8,
-                epochs=12,
+                epochs=16,
                 batch_size=16,
-                lr=0.03,
+                lr=0.02,
                 augmentation=Augmentation(crop_scale=None, flip=False),
             ),
         ),
