@@ -35,7 +35,7 @@ report: "workflow/report/workflow.rst"
 wildcard_constraints:
     dataset="|".join(PLAN.scope.datasets),
     member="|".join(PLAN.scope.members),
-    tuning="|".join(t.name for t in PLAN.scope.tunings),
+    tuning="|".join(t.name for t in PLAN.scope.all_tunings),
     corpus="|".join(PLAN.scope.corpora),
     scratch="|".join(PLAN.scope.scratch_variants),
 

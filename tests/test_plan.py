@@ -14,7 +14,9 @@ from dualtail.plan import Plan, as_json
 
 @pytest.fixture
 def values(root: Path) -> dict[str, Any]:
-    return yaml.safe_load((root / "config.yaml").read_text())
+    values = yaml.safe_load((root / "config.yaml").read_text())
+    values["study"]["datasets"] = ["world_objects", "world_places"]
+    return values
 
 
 def plan_of(values: dict[str, Any]) -> Plan:
@@ -39,16 +41,16 @@ def test_every_level_covers_every_tuning_exactly_once(
     plan = plan_of(values)
     bundle = plan.scope.bundle("tune")
     assert bundle.label == (wildcards or ["all"])
-    patterns = plan.tuning.tune_outputs(bundle)["adapters"]
+    patterns = plan.tuning.tune_outputs(plan.tuning.cells(bundle))["adapters"]
     found = set()
     for dataset in plan.scope.datasets:
         for member in plan.scope.members:
             for tuning in plan.scope.tunings:
                 names = {"dataset": dataset, "member": member, "tuning": tuning.name}
                 filled = plan.scope.bundled(names, "tune")
-                outputs = plan.tuning.tune_outputs(filled)
+                outputs = plan.tuning.tune_outputs(plan.tuning.cells(filled))
                 assert outputs["adapters"] == [p.format(**names) for p in patterns]
-                job = plan.tuning.tune_job(filled)
+                job = plan.tuning.tune_job(plan.tuning.cells(filled))
                 assert [task.adapter.as_posix() for task in job.tasks] == outputs["adapters"]
                 found.update(outputs["adapters"])
     assert len(found) == 2 * 3 * 4
@@ -73,7 +75,9 @@ def test_every_dump_has_one_maker(values: dict[str, Any]) -> None:
 def test_jobs_survive_the_command_line(values: dict[str, Any]) -> None:
     values["prompts"]["photo"] = ['it\'s a "{}"; $(touch x) `y` \\ é']
     plan = plan_of(values)
-    job = plan.tuning.tune_job(plan.scope.bundled({"dataset": "world_places"}, "tune"))
+    job = plan.tuning.tune_job(
+        plan.tuning.cells(plan.scope.bundled({"dataset": "world_places"}, "tune"))
+    )
     assert read_job(TuneJob, as_json(job)) == job
 
 
@@ -154,12 +158,15 @@ def test_only_the_code_of_the_methods_in_use_counts(
 
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
     assert (plan_of(values).paper.tables, plan_of(values).paper.left_out()) == (
-        [1, 2, 3, 8, 9, 10, 14, 16],
+        [1, 2, 3, 8, 9, 10, 11, 12, 14, 16],
         [],
     )
     values["study"]["members"] = ["clip"]
     plan = plan_of(values)
-    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 8, 9, 10, 14, 16], [2, 3, 9, 11, 12])
+    assert (plan.paper.tables, plan.paper.figures) == (
+        [1, 3, 8, 9, 10, 11, 12, 14, 16],
+        [2, 3, 9, 11, 12],
+    )
     assert plan.paper.left_out()[0] == (
         "table 2 is left out: it needs two or more entries in study.members"
     )
@@ -200,7 +207,9 @@ def test_a_dataset_without_val_has_rules_of_its_own(values: dict[str, Any]) -> N
 
 def test_the_prior_of_a_dataset_without_val_needs_test(values: dict[str, Any]) -> None:
     values["datasets"]["world_places"]["val"] = None
-    with pytest.raises(UserError, match=r"datasets\.world_places\.val: is null.*prior_split: test"):
+    with pytest.raises(
+        UserError, match=r"datasets\.world_places\.val: is null.*prior_split: train \(or test\)"
+    ):
         plan_of(values)
     values["prior"]["split"] = "test"
     plan_of(values)
@@ -253,13 +262,82 @@ def test_a_users_own_loss_and_descriptors_are_inputs(
     before = plan.code("tune")
     code.write_text("class Own: x = 1\n")
     assert plan_of(values).code("tune") != before
-    job = plan.tuning.tune_job(plan.scope.bundle("tune"))
+    job = plan.tuning.tune_job(plan.tuning.cells(plan.scope.bundle("tune")))
     own = {(t.loss, t.loss_method, str(t.loss_options)) for t in job.tasks if t.loss == "own"}
     assert own == {("own", f"{code}:Own", "{'power': 2}")}
     assert read_job(TuneJob, as_json(job)) == job
     assert texts.as_posix() in plan.foundation.zero_shot_inputs(["clip", "openclip"])
     assert texts.as_posix() not in plan.foundation.zero_shot_inputs(["openclip"])
-    assert texts.as_posix() in plan.tuning.tune_inputs(plan.scope.bundle("tune"))
+    assert texts.as_posix() in plan.tuning.tune_inputs(plan.tuning.cells(plan.scope.bundle("tune")))
+
+
+def test_variants_are_made_once_and_read_what_they_stand_on(values: dict[str, Any]) -> None:
+    plan = plan_of(values)
+    cells = plan.tuning.variants
+    names = ["adaptformer-gla_first-0", "adaptformer-gla_train-0", "adaptformer-decoupling-0"]
+    assert cells == [(d, "clip", n) for d in plan.scope.datasets for n in names]
+    inputs = plan.tuning.tune_inputs(cells)
+    for dataset in plan.scope.datasets:
+        # gla_first is made in the same process, ce in another one.
+        assert plan.paths.adapter(dataset, "clip", "adaptformer-ce-0") in inputs
+        assert plan.paths.adapter(dataset, "clip", names[0]) not in inputs
+        assert plan.paths.prior(dataset, "clip") in inputs
+        made = [n for d, _, n in cells if d == dataset]
+        dumps = plan.dumps.tuned_dumps(dataset, "test")
+        assert len(dumps) == len(set(dumps)) == 3 * 4 + len(made)
+    tasks = {task.loss: task for task in plan.tuning.tune_job(cells[:3]).tasks}
+    assert tasks["gla_first"].prior is not None
+    assert tasks["gla_first"].base is None
+    assert tasks["gla_train"].base == tasks["gla_first"].adapter
+    assert (tasks["gla_train"].loss_method, tasks["gla_train"].prior) == ("la", None)
+
+
+def test_single_tunings_make_variants_too(values: dict[str, Any]) -> None:
+    values["jobs"]["tune"] = "tuning"
+    plan = plan_of(values)
+    assert plan.tuning.variants == []
+    wanted = {"dataset": "world_places", "member": "clip", "tuning": "adaptformer-decoupling-0"}
+    cells = plan.tuning.cells(plan.scope.bundled(wanted, "tune"))
+    base = plan.paths.adapter("world_places", "clip", "adaptformer-ce-0")
+    assert base in plan.tuning.tune_inputs(cells)
+
+
+def test_variants_that_cannot_be_made(values: dict[str, Any]) -> None:
+    values["study"]["losses"] = ["la"]
+    with pytest.raises(UserError, match=r"losses\.decoupling\.retrain: 'ce' is not tuned for clip"):
+        plan_of(values)
+    values["study"]["losses"] = ["ce", "la"]
+    values["losses"]["decoupling"]["retrain"] = "gla_train"
+    with pytest.raises(UserError, match=r"losses\.decoupling\.retrain.*re-trains a head itself"):
+        plan_of(values)
+    values["losses"]["decoupling"]["retrain"] = "cee"
+    with pytest.raises(UserError, match=r"losses\.decoupling\.retrain.*did you mean 'ce'"):
+        plan_of(values)
+    values["losses"]["decoupling"]["retrain"] = "ce"
+    values["study"]["variants"][0]["members"] = ["clipp"]
+    with pytest.raises(UserError, match=r"study\.variants\.0\.members.*did you mean 'clip'"):
+        plan_of(values)
+
+
+def test_the_default_run_estimates_q_of_species_on_their_training_split(root: Path) -> None:
+    plan = plan_of(yaml.safe_load((root / "config.yaml").read_text()))
+    assert plan.scope.zero_shot_splits_of("world_species") == ("test", "train")
+    assert plan.scope.zero_shot_splits_of("world_places") == ("val", "test")
+    job = plan.foundation.zero_shot_job(["clip"])
+    assert [(t.dataset, d.split) for t in job.tasks for d in t.dumps][-2:] == [
+        ("world_species", "test"),
+        ("world_species", "train"),
+    ]
+    # The corpora know creatures, not species: there is no true prior to compare with.
+    assert plan.bias.true_prior_inputs("world_species", "clip") == []
+    assert "--true-list" not in plan.bias.prior_flags("world_species", "clip")
+    assert "--true-list" in plan.bias.prior_flags("world_places", "clip")
+    assert not any("/train.safetensors" in d for d in plan.dumps.all_dumps("world_species", "test"))
+
+
+def test_a_variant_that_is_in_the_study_is_no_variant(values: dict[str, Any]) -> None:
+    values["study"]["variants"] = [{"losses": ["la"], "seeds": [0, 1]}]
+    assert [name for _, _, name in plan_of(values).tuning.variants] == ["adaptformer-la-1"] * 2
 
 
 def test_what_is_trained_from_scratch_follows_the_study(values: dict[str, Any]) -> None:
@@ -298,6 +376,10 @@ def test_without_its_dataset_or_loss_figure_9_is_left_out(values: dict[str, Any]
     values["scratch"]["dataset"] = "world_place"
     with pytest.raises(UserError, match=r"scratch\.dataset: unknown dataset 'world_place'"):
         plan_of(values)
+    for loss in ("gla_first", "decoupling"):
+        values["scratch"] |= {"dataset": "world_places", "loss": loss}
+        with pytest.raises(UserError, match=rf"scratch\.loss: '{loss}' needs a prior q or a first"):
+            plan_of(values)
 
 
 def test_the_six_classes_need_a_world_or_stable_diffusion(values: dict[str, Any]) -> None:

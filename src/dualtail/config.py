@@ -81,13 +81,15 @@ class DatasetEntry(Section):
     """long-tailed training split"""
 
     val: ImageListFiles | None = ImageListFiles(list=Path("val.txt"))
-    """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test"""
+    """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test
+    or train"""
 
     test: ImageListFiles = ImageListFiles(list=Path("test.txt"))
     """balanced split on which everything is scored"""
 
-    prior_split: Literal["val", "test"] | None = None
-    """split on which q is estimated, if not `prior.split`"""
+    prior_split: Literal["val", "test", "train"] | None = None
+    """split on which q is estimated, if not `prior.split`; train: its label frequencies are taken out
+    of q, and the ridge is chosen by cross-fitting over folds of it"""
 
     tuning: dict[str, Any] = {}
     """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
@@ -215,14 +217,40 @@ class LossEntry(Section):
     """A loss to tune with."""
 
     method: str
-    """ce, la, bs, focal, ldam, cb, grw, lade, or `path/to/file.py:Class` of your own"""
+    """ce, la, gla, bs, focal, ldam, cb, grw, lade, or `path/to/file.py:Class` of your own"""
+
+    retrain: Name | None = None
+    """train only a new head with this loss, on top of the PEFT that was tuned with that entry of
+    `losses` (the second stage of GLA-Train, decoupling); null: PEFT and head are trained together"""
+
+    prior: bool = False
+    """give the model's estimated prior q to a loss of your own (gla always has it)"""
 
     options: dict[str, Any] = {}
     """options of the loss"""
 
 
+class Variants(Section):
+    """More tunings, on a part of the study: every combination of the lists below."""
+
+    losses: list[Name] = Field(min_length=1)
+    """entries of `losses`"""
+
+    datasets: list[Name] | None = None
+    """some of study.datasets; null: all"""
+
+    members: list[Name] | None = None
+    """some of study.members; null: the one that tables of a single model show, scores.p_groups_from"""
+
+    pefts: list[Name] | None = None
+    """entries of `pefts`; null: the one that tables of a single PEFT show, the first of study.pefts"""
+
+    seeds: list[NonNegativeInt] | None = None
+    """tuning seeds; null: study.seeds"""
+
+
 class Study(Section):
-    """What this run covers: every combination of the lists below."""
+    """What this run covers: every combination of the lists below, and the variants."""
 
     datasets: list[Name] = Field(min_length=1)
     """entries of `datasets`"""
@@ -238,6 +266,9 @@ class Study(Section):
 
     seeds: list[NonNegativeInt] = Field(min_length=1)
     """tuning seeds"""
+
+    variants: list[Variants] = []
+    """further tunings of single models, which are scored but not fused or adjusted"""
 
     @field_validator("*")
     @classmethod
@@ -355,7 +386,9 @@ class Config(Section):
     pefts: dict[Name, PeftEntry]
     """ways to tune"""
 
-    losses: dict[Name, LossEntry] = {name: LossEntry(method=name) for name in LOSS_OPTIONS}
+    losses: dict[Name, LossEntry] = {
+        name: LossEntry(method=name) for name in LOSS_OPTIONS if name != "gla"
+    }
     """losses to tune with"""
 
     tuning: TuningSettings = TuningSettings()
@@ -443,16 +476,41 @@ class Config(Section):
             if entry.weights.corpus is not None:
                 corpus = [entry.weights.corpus]
                 references += [(f"{where}.weights.corpus", corpus, self.corpora, "corpus")]
+        for number, variants in enumerate(study.variants):
+            where = f"study.variants.{number}"
+            references += [
+                (f"{where}.losses", variants.losses, self.losses, "loss"),
+                (f"{where}.datasets", variants.datasets or [], study.datasets, "study dataset"),
+                (f"{where}.members", variants.members or [], study.members, "member"),
+                (f"{where}.pefts", variants.pefts or [], self.pefts, "PEFT entry"),
+            ]
+        for name, loss in self.losses.items():
+            base = [] if loss.retrain is None else [loss.retrain]
+            references += [(f"losses.{name}.retrain", base, self.losses, "loss")]
         for key, used, known, what in references:
             for name in used:
                 known_name(name, known, what, key)
+        if self.scratch is not None:
+            loss = self.losses[self.scratch.loss]
+            if loss.method == "gla" or loss.prior or loss.retrain is not None:
+                raise NameProblem(
+                    "scratch.loss",
+                    f"{self.scratch.loss!r} needs a prior q or a first stage, and a network without "
+                    "pre-training has neither; allowed: ce, la and other losses of one stage",
+                )
         for name in study.datasets:
             entry = self.datasets[name]
             if entry.val is None and (entry.prior_split or self.prior.split) == "val":
                 raise NameProblem(
                     f"datasets.{name}.val",
                     "is null, so there is no val split to estimate q on; set "
-                    f"datasets.{name}.prior_split: test",
+                    f"datasets.{name}.prior_split: train (or test)",
+                )
+        for name, loss in self.losses.items():
+            if loss.retrain is not None and self.losses[loss.retrain].retrain is not None:
+                raise NameProblem(
+                    f"losses.{name}.retrain",
+                    f"{loss.retrain!r} re-trains a head itself; name the loss that tunes the PEFT",
                 )
         if self.scores.few > self.scores.many:
             raise ValueError("scores.few: must not exceed scores.many")

@@ -12,10 +12,11 @@ from dualtail.config import (
     PeftEntry,
     Study,
     Transform,
+    Variants,
     Weights,
 )
 from dualtail.confounder.settings import ConfounderSettings
-from dualtail.datasets.world.settings import WorldSettings
+from dualtail.datasets.world.settings import FineGrained, WorldSettings
 from dualtail.scratch.settings import ScratchSettings, ScratchTraining
 from dualtail.tuning.settings import LOSS_OPTIONS, Augmentation, TuningSettings
 
@@ -29,15 +30,21 @@ def default_config() -> Config:
     return Config(
         run="world",
         study=Study(
-            datasets=["world_objects", "world_places"],
+            datasets=["world_objects", "world_places", "world_species"],
             members=list(MEMBERS),
             pefts=["adaptformer", "vpt"],
             losses=["ce", "la"],
             seeds=[0],
+            # Tables 3, 4 and 12 are about one model.
+            variants=[Variants(losses=["gla_first", "gla_train", "decoupling"])],
         ),
         datasets={
             "world_objects": _world_dataset("world_objects", "World-Objects", "imagenet_lt"),
             "world_places": _world_dataset("world_places", "World-Places", "places365_lt"),
+            # Like iNaturalist2018 it has no validation split: the world draws one, but nothing reads it.
+            "world_species": _world_dataset(
+                "world_species", "World-Species", "inat2018"
+            ).model_copy(update={"val": None, "prior_split": "train"}),
         },
         corpora={name: CorpusEntry(root=WORLD_FOLDER / "corpora" / name) for name in MEMBERS},
         foundation={
@@ -65,6 +72,12 @@ def default_config() -> Config:
         losses={
             name: LossEntry(method=name, options=options().model_dump())
             for name, options in LOSS_OPTIONS.items()
+            if name != "gla"
+        }
+        | {
+            "gla_first": LossEntry(method="gla"),
+            "gla_train": LossEntry(method="la", retrain="gla_first"),
+            "decoupling": LossEntry(method="la", retrain="ce"),
         },
         # The paper's learning rate (0.01) hardly moves an adapter of this size.
         tuning=TuningSettings(
@@ -99,7 +112,14 @@ def default_config() -> Config:
                 augmentation=Augmentation(crop_scale=None, flip=False),
             ),
         ),
-        world=WorldSettings(),
+        world=WorldSettings(
+            datasets={
+                "world_objects": "smooth",
+                "world_places": "blocks",
+                "world_species": "smooth",
+            },
+            fine_grained={"world_species": FineGrained()},
+        ),
     )
 
 

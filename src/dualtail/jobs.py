@@ -144,6 +144,10 @@ class TuneTask(Section):
     loss_options: dict[str, Any]
     seed: int
     settings: TuningSettings
+    prior: Path | None = None
+    """estimated prior of the model, for losses that read it"""
+    base: Path | None = None
+    """adapter whose PEFT is kept as it is, while a new head is trained; null: both are trained"""
     train_pack: Path
     dumps: list[DumpFiles]
     adapter: Path

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from dualtail.errors import UserError
@@ -75,11 +76,7 @@ def test_table_3(scores, context):
 
 
 def test_table_3_shows_gla_train_where_it_was_run(scores, context):
-    la = scores[(scores["kind"] == "tuned") & (scores["loss"] == "la")]
-    import pandas as pd
-
-    more = pd.concat([scores, la.assign(loss="gla-train")], ignore_index=True)
-    table = build_table(3, more, context)
+    table = build_table(3, with_loss(scores, "gla_train"), context)
     assert ("World-Places", "GLA-Train") in table.cells.index
     assert cell(table, ("World-Places", "GLA-Train"), ("Overall",)) == value(
         scores, kind="tuned", loss="la", members="clip", dataset="world_places", group="Overall"
@@ -199,7 +196,30 @@ def test_unknown_tables_are_refused(scores, context):
         build_table(4, scores, context)
 
 
+def with_loss(scores, loss):
+    """The scores, with those of LA once more under another loss."""
+    la = scores[(scores["kind"] == "tuned") & (scores["loss"] == "la")]
+    return pd.concat([scores, la.assign(loss=loss)], ignore_index=True)
+
+
+def test_table_12(scores, context):
+    table = build_table(12, with_loss(scores, "decoupling"), context)
+    assert [*table.cells.index] == [
+        (dataset, method)
+        for dataset in ("World-Objects", "World-Places")
+        for method in ("LA", "Decoupling")
+    ]
+    assert cell(table, ("World-Places", "Decoupling"), ("D-Few",)) == value(
+        scores, kind="tuned", loss="la", members="clip", dataset="world_places", group="D-Few"
+    )
+    with pytest.raises(
+        UserError, match=r"lack the accuracy .* 'tuned clip adaptformer decoupling'"
+    ):
+        build_table(12, scores, context)
+
+
 def test_all_render(scores, context):
+    scores = with_loss(scores, "decoupling")
     for number in set(TABLES) - {11}:
         table = build_table(number, scores, context)
         assert table.stem == f"table_{number:02d}"

@@ -27,7 +27,7 @@ HEADERS = [
     header("adjusted", "clip", loss="ce", adjustment="gla", **TUNED),
     header("fused", "clip+openclip", loss="la", fusion="logits", **TUNED),
     header("fused", "clip+openclip", fusion="logits"),
-    header("tuned", "clip", loss="gla-train", **TUNED),
+    header("tuned", "clip", loss="gla_train", **TUNED),
 ]
 
 
@@ -51,7 +51,7 @@ def test_gains_are_those_of_the_paper():
     assert sorted(names("gain")) == sorted(
         [
             ("tuned", "clip", "la|ce"),
-            ("tuned", "clip", "gla-train|la"),
+            ("tuned", "clip", "gla_train|la"),
             ("adjusted", "clip", "ce|la"),
             ("fused", "clip+openclip|clip", "la"),
             ("fused", "clip+openclip|openclip", "la"),

@@ -14,7 +14,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
@@ -91,13 +93,24 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 def test_every_result_is_there_and_readable(finished: Checkout) -> None:
     results = finished.folder / "results/smoke"
-    for number in (1, 2, 3, 8, 9, 10, 14, 16):
+    for number in (1, 2, 3, 8, 9, 10, 12, 14, 16):
         for suffix in ("csv", "md", "tex"):
             assert (results / f"tables/table_{number:02d}.{suffix}").stat().st_size > 50
     for number in (2, 3, 6, 9, 11, 12):
         assert (results / f"figures/figure_{number:02d}.pdf").read_bytes()[:5] == b"%PDF-"
         assert (results / f"figures/figure_{number:02d}.png").read_bytes()[1:4] == b"PNG"
     assert "World-Places" in (results / "summary.md").read_text()
+
+
+def test_a_re_trained_head_stands_on_the_peft_of_its_base(finished: Checkout) -> None:
+    adapters = finished.folder / "results/smoke/adapters/world_places/clip"
+    for base, retrained in (("ce", "decoupling"), ("gla_first", "gla_train")):
+        before, after = (
+            load_file(adapters / f"adaptformer-{loss}-0.safetensors") for loss in (base, retrained)
+        )
+        assert before.keys() == after.keys()
+        for name in before:
+            assert np.array_equal(before[name], after[name]) == name.startswith("peft."), name
 
 
 def test_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
@@ -116,14 +129,19 @@ AFTER_TUNING = {"combine", "score", "collect", "tables", "figures", "summary"}
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("config.yaml", "  lr: 0.1\n", "  lr: 0.05\n", {"tune"} | AFTER_TUNING),
+        ("config.yaml", "  lr: 0.1\n", "  lr: 0.05\n", {"tune", "tune_variants"} | AFTER_TUNING),
         ("config.yaml", "few: 20", "few: 10", {"score", "collect", "tables", "figures", "summary"}),
-        ("config/smoke.yaml", "bootstrap: 20\n", "bootstrap: 21\n", {"prior"} | AFTER_TUNING),
+        (
+            "config/smoke.yaml",
+            "bootstrap: 20\n",
+            "bootstrap: 21\n",
+            {"prior", "tune_variants"} | AFTER_TUNING,
+        ),
         (
             "src/dualtail/tuning/losses/ce.py",
             "F.cross_entropy(logits, labels)",
             "F.cross_entropy(1 * logits, labels)",
-            {"tune"} | AFTER_TUNING,
+            {"tune", "tune_variants"} | AFTER_TUNING,
         ),
         (
             "src/dualtail/paper/figures/figure_03.py",
@@ -135,7 +153,7 @@ AFTER_TUNING = {"combine", "score", "collect", "tables", "figures", "summary"}
             "src/dualtail/foundation/architectures/world-vit-8.json",
             '"embed_dim": 64',
             '"embed_dim": 32',
-            {"pretrain", "zero_shot", "prior", "tune"} | AFTER_TUNING,
+            {"pretrain", "zero_shot", "prior", "tune", "tune_variants"} | AFTER_TUNING,
         ),
     ],
     ids=["learning-rate", "groups", "prior", "loss", "figure", "architecture"],

@@ -9,7 +9,9 @@ rule prior:
             "zero-shot",
             PLAN.scope.prior_split(wildcards.dataset),
         ),
-        true_counts=PLAN.foundation.true_prior_inputs,
+        true_counts=lambda wildcards: PLAN.bias.true_prior_inputs(
+            wildcards.dataset, wildcards.member
+        ),
     output:
         prior=PATHS.prior("{dataset}", "{member}"),
         record=PATHS.prior_record("{dataset}", "{member}"),
@@ -21,7 +23,9 @@ rule prior:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wildcards: PLAN.bias.prior_flags(wildcards.member),
+        settings=lambda wildcards: PLAN.bias.prior_flags(
+            wildcards.dataset, wildcards.member
+        ),
         code=PLAN.code("prior"),
     message:
         "Estimating the pre-training prior of {wildcards.member} on {wildcards.dataset}"

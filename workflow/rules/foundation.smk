@@ -45,7 +45,7 @@ rule zero_shot:
             PATHS.outputs(d, m, "zero-shot", s)
             for m in PLAN.scope.bundle("zero_shot").members
             for d in PLAN.scope.datasets
-            for s in PLAN.scope.evaluated_of(d)
+            for s in PLAN.scope.zero_shot_splits_of(d)
         ],
     log:
         PATHS.log("zero_shot", *PLAN.scope.bundle("zero_shot").label),

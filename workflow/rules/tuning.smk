@@ -8,10 +8,12 @@ for KIND in PLAN.tuning.tune_kinds:
             f"tune{KIND.suffix}"
         input:
             lambda wildcards: PLAN.tuning.tune_inputs(
-                PLAN.scope.bundled(wildcards, "tune")
+                PLAN.tuning.cells(PLAN.scope.bundled(wildcards, "tune"))
             ),
         output:
-            **PLAN.tuning.tune_outputs(PLAN.scope.bundle("tune"), KIND.evaluated),
+            **PLAN.tuning.tune_outputs(
+                PLAN.tuning.cells(PLAN.scope.bundle("tune")), KIND.evaluated
+            ),
         log:
             PATHS.log("tune", *PLAN.scope.bundle("tune").label),
         benchmark:
@@ -25,10 +27,37 @@ for KIND in PLAN.tuning.tune_kinds:
             runtime=JOBS.runtime,
         params:
             settings=lambda wildcards: as_json(
-                PLAN.tuning.tune_job(PLAN.scope.bundled(wildcards, "tune"))
+                PLAN.tuning.tune_job(
+                    PLAN.tuning.cells(PLAN.scope.bundled(wildcards, "tune"))
+                )
             ),
             code=PLAN.code("tune"),
         message:
             "Tuning"
+        shell:
+            "dualtail tune --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+
+
+if PLAN.tuning.variants:
+
+    rule tune_variants:
+        input:
+            PLAN.tuning.tune_inputs(PLAN.tuning.variants),
+        output:
+            **PLAN.tuning.tune_outputs(PLAN.tuning.variants),
+        log:
+            PATHS.log("tune_variants", "all"),
+        benchmark:
+            PATHS.benchmark("tune_variants", "all")
+        threads: JOBS.threads
+        resources:
+            gpu=1,
+            mem_mb=JOBS.mem_mb,
+            runtime=JOBS.runtime,
+        params:
+            settings=as_json(PLAN.tuning.tune_job(PLAN.tuning.variants)),
+            code=PLAN.code("tune"),
+        message:
+            "Tuning the variants"
         shell:
             "dualtail tune --settings {params.settings:q} --lanes {threads} 2> {log:q}"

@@ -70,6 +70,7 @@ class Plan:
             self.data.made_files(dataset)
         for member in self.scope.members:
             self.foundation.foundation_spec(member)
+        self.tuning.check()
 
     def code(self, verb: str) -> str:
         """The hash of the code behind one verb, and of the modules that it imports by name."""
@@ -83,8 +84,8 @@ class Plan:
         files: list[Path] = []
         config, used = self.config, []
         if verb == "tune":
-            used += [(PEFTS, config.pefts[name].method) for name in config.study.pefts]
-            used += [(LOSSES, config.losses[name].method) for name in config.study.losses]
+            used += [(PEFTS, config.pefts[t.peft].method) for t in self.scope.all_tunings]
+            used += [(LOSSES, config.losses[t.loss].method) for t in self.scope.all_tunings]
         if verb == "train-scratch" and config.scratch is not None:
             used.append((LOSSES, config.losses[config.scratch.loss].method))
         for registry, method in used:

@@ -17,12 +17,22 @@ class BiasPlan:
     scope: Scope
     data: DataPlan
 
-    def prior_flags(self, member: str) -> str:
+    def true_prior_inputs(self, dataset: str, member: str) -> list[str]:
+        """What tells the true prior of a model that was pre-trained here: its corpus' list and names.
+
+        Nothing for species: the corpora do not tell them apart.
+        """
+        world = self.scope.config.world
+        if world is not None and dataset in world.fine_grained:
+            return []
+        return self.data.corpus_inputs(member)[:2]
+
+    def prior_flags(self, dataset: str, member: str) -> str:
         settings = self.scope.config.prior
         flags = [f"--estimator {settings.estimator} --ridge {settings.ridge}"]
         flags.append(f"--bootstrap {settings.bootstrap}")
         flags.append(f"--seed {self.scope.config.seed}")
-        truth = self.data.corpus_inputs(member)[:2]
+        truth = self.true_prior_inputs(dataset, member)
         if truth:
             flags.append(
                 f"--true-list {shlex.quote(truth[0])} --true-names {shlex.quote(truth[1])}"

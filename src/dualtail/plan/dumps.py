@@ -24,8 +24,7 @@ class Dumps:
     def tuned_dumps(self, dataset: str, split: str) -> list[str]:
         return [
             self.scope.paths.outputs(dataset, m, t.name, split)
-            for m in self.scope.members
-            for t in self.scope.tunings
+            for m, t in self.scope.cells(dataset)
         ]
 
     def combined_dumps(self, dataset: str, split: str) -> list[str]:
@@ -78,12 +77,14 @@ class Dumps:
             for split in self.scope.evaluated_of(found.dataset)
         ]
 
-    def dump_files(self, dataset: str, member: str, variant: str) -> list[jobs.DumpFiles]:
+    def dump_files(
+        self, dataset: str, member: str, variant: str, splits: tuple[str, ...]
+    ) -> list[jobs.DumpFiles]:
         return [
             jobs.DumpFiles(
                 split=split,
                 pack=Path(self.scope.paths.pack(dataset, split, self.scope.side(member))),
                 out=Path(self.scope.paths.outputs(dataset, member, variant, split)),
             )
-            for split in self.scope.evaluated_of(dataset)
+            for split in splits
         ]

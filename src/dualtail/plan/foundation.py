@@ -61,13 +61,9 @@ class FoundationPlan:
         return self.member_inputs(members) + [
             self.scope.paths.pack(dataset, split, side)
             for dataset in self.scope.datasets
-            for split in self.scope.evaluated_of(dataset)
+            for split in self.scope.zero_shot_splits_of(dataset)
             for side in sorted({self.scope.side(m) for m in members})
         ]
-
-    def true_prior_inputs(self, wildcards: Any) -> list[str]:
-        """What tells the true prior of a model that was pre-trained here: its corpus' labels."""
-        return self.data.corpus_inputs(wildcards.member)[:2]
 
     def pretrain_job(self, members: Iterable[str]) -> jobs.PretrainJob:
         return jobs.PretrainJob(tasks=[self._pretrain_task(m) for m in members])
@@ -95,7 +91,9 @@ class FoundationPlan:
                 jobs.ZeroShotTask(
                     foundation=self.foundation_spec(member),
                     dataset=dataset,
-                    dumps=self.dumps.dump_files(dataset, member, "zero-shot"),
+                    dumps=self.dumps.dump_files(
+                        dataset, member, "zero-shot", self.scope.zero_shot_splits_of(dataset)
+                    ),
                     precision=self.scope.config.tuning.precision,
                 )
                 for member in members

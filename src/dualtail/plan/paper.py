@@ -5,39 +5,10 @@ from functools import cached_property
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.paper.contents import FIGURES, NEEDS, TABLES
 from dualtail.plan.confounder import ConfounderPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.world import WorldPlan
-
-TABLES = {
-    1: "",
-    2: "members ce la",
-    3: "ce",
-    8: "la fusion",
-    9: "la",
-    10: "",
-    14: "",
-    16: "confounder",
-}
-"""Tables of the paper and what a study must have for each."""
-FIGURES = {
-    2: "ce la",
-    3: "ce la",
-    6: "la members fusion",
-    9: "scratch",
-    11: "confounder",
-    12: "confounder",
-}
-"""Figures of the paper, likewise."""
-NEEDS = {
-    "members": "two or more entries in study.members",
-    "ce": "ce in study.losses",
-    "la": "la in study.losses",
-    "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
-    "scratch": "scratch.dataset in study.datasets and scratch.loss in study.losses",
-    "confounder": "confounder.stable_diffusion, or a confounder and datasets of the world",
-}
-
 
 PAPER_SECTIONS = {
     "run",
@@ -86,8 +57,10 @@ class PaperPlan:
         study, fusion = self.scope.config.study, self.scope.config.fusion
         has = {
             "members": len(study.members) > 1,
+            "pefts": len(study.pefts) > 1,
             "ce": "ce" in study.losses,
             "la": "la" in study.losses,
+            "decoupling": "decoupling" in {t.loss for t in self.scope.all_tunings},
             "fusion": len(study.members) == 1
             or ("la" in fusion.losses and "logits" in fusion.modes),
             "scratch": self.scope.scratch is not None and self.scope.scratch.loss in study.losses,

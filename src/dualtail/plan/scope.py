@@ -82,6 +82,12 @@ class Scope:
         """The splits of a dataset that models predict."""
         return tuple(split for split in self.splits_of(dataset) if split != "train")
 
+    def zero_shot_splits_of(self, dataset: str) -> tuple[str, ...]:
+        """The splits of a dataset with zero-shot outputs: those that tuned models predict, and the one
+        that q is estimated on."""
+        evaluated = self.evaluated_of(dataset)
+        return tuple(dict.fromkeys([*evaluated, self.prior_split(dataset)]))
+
     @cached_property
     def split_kinds(self) -> "list[SplitKind]":
         """Datasets of this run with the same splits, together: their rules have the same outputs."""
@@ -102,6 +108,32 @@ class Scope:
     def tunings(self) -> list[Tuning]:
         study = self.config.study
         return [Tuning(*t) for t in itertools.product(study.pefts, study.losses, study.seeds)]
+
+    @cached_property
+    def variants(self) -> list[tuple[str, str, Tuning]]:
+        """(dataset, member, tuning) of every variant that is not in the grid of the study."""
+        study, found = self.config.study, {}
+        for v in study.variants:
+            pefts, members = (
+                v.pefts or study.pefts[:1],
+                v.members or [self.config.scores.p_groups_from],
+            )
+            ways = itertools.product(pefts, v.losses, v.seeds or study.seeds)
+            tunings = [t for t in itertools.starmap(Tuning, ways) if t not in self.tunings]
+            found |= dict.fromkeys(
+                itertools.product(v.datasets or study.datasets, members, tunings)
+            )
+        return list(found)
+
+    @cached_property
+    def all_tunings(self) -> list[Tuning]:
+        """The tunings of the grid and of the variants."""
+        return list(dict.fromkeys([*self.tunings, *(t for _, _, t in self.variants)]))
+
+    def cells(self, dataset: str) -> list[tuple[str, Tuning]]:
+        """(member, tuning) of every tuned model on a dataset, variants last."""
+        grid = list(itertools.product(self.members, self.tunings))
+        return grid + [(m, t) for d, m, t in self.variants if d == dataset]
 
     @cached_property
     def pretrained_here(self) -> list[str]:
@@ -178,7 +210,7 @@ class Scope:
         return [f"scratch-{found.loss}-{seed}" for seed in found.seeds] if found else []
 
     def tuning_named(self, name: str) -> Tuning:
-        return next(t for t in self.tunings if t.name == name)
+        return next(t for t in self.all_tunings if t.name == name)
 
 
 def split_files(entry: DatasetEntry) -> dict[str, ImageListFiles]:

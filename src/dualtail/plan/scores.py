@@ -18,12 +18,11 @@ class ScorePlan:
 
     def all_records(self) -> list[str]:
         """Records and histories of all tunings: what the table of costs is made from."""
-        grid = list(
-            itertools.product(
-                self.scope.datasets, self.scope.members, (t.name for t in self.scope.tunings)
-            )
-        )
-        return [self.scope.paths.adapter_record(*names) for names in grid]
+        return [
+            self.scope.paths.adapter_record(dataset, member, tuning.name)
+            for dataset in self.scope.datasets
+            for member, tuning in self.scope.cells(dataset)
+        ]
 
     def score_files(self) -> list[str]:
         """The scores that the run's one table is made of."""

@@ -1,14 +1,20 @@
 """Tunings: their inputs, files and jobs."""
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.errors import UserError
 from dualtail.plan.dumps import Dumps
 from dualtail.plan.foundation import FoundationPlan
 from dualtail.plan.scope import SPLITS, Bundle, Scope, SplitKind, Tuning
+from dualtail.tuning.settings import PRIOR_LOSSES
+
+Cell = tuple[str, str, str]
+"""Dataset, member and name of a tuning; each may be a Snakemake wildcard."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +32,57 @@ class TuningPlan:
             return [SplitKind(SPLITS, self.scope.datasets)]
         return self.scope.split_kinds
 
-    def tune_inputs(self, bundle: Bundle) -> list[str]:
-        return self.foundation.member_inputs(bundle.members) + [
-            self.scope.paths.pack(dataset, split, side)
-            for dataset in bundle.datasets
+    @cached_property
+    def variants(self) -> list[Cell]:
+        """The variants that one process of their own makes; a single tuning is made by `tune`."""
+        if self.scope.config.jobs.tune == "tuning":
+            return []
+        return [(dataset, member, tuning.name) for dataset, member, tuning in self.scope.variants]
+
+    def cells(self, bundle: Bundle) -> list[Cell]:
+        """What a process tunes."""
+        return list(itertools.product(bundle.datasets, bundle.members, bundle.tunings))
+
+    def check(self) -> None:
+        """Find heads to re-train whose base is not tuned.
+
+        Raises:
+            UserError: a base that the study lacks.
+        """
+        for dataset in self.scope.datasets:
+            cells = self.scope.cells(dataset)
+            for member, tuning in cells:
+                base = self._base(tuning)
+                if base is not None and (member, base) not in cells:
+                    raise UserError(
+                        f"losses.{tuning.loss}.retrain: {base.loss!r} is not tuned for {member} on "
+                        f"{dataset} (peft {base.peft}, seed {base.seed}): add it to study.losses or to "
+                        "the losses of that entry of study.variants, or take the variant out"
+                    )
+
+    def tune_inputs(self, cells: list[Cell]) -> list[str]:
+        """Weights, packs, and what some losses read: priors, adapters that others make."""
+        members = list(dict.fromkeys(member for _, member, _ in cells))
+        packs = {
+            self.scope.paths.pack(dataset, split, self.scope.side(member))
+            for dataset, member, _ in cells
             for split in self.scope.splits_of(dataset)
-            for side in sorted({self.scope.side(m) for m in bundle.members})
-        ]
+        }
+        tasks = [self._tune_task(*cell) for cell in cells]
+        made = {task.adapter for task in tasks}
+        read = {task.base for task in tasks} - made | {task.prior for task in tasks}
+        files = sorted(file.as_posix() for file in read if file is not None)
+        return [*self.foundation.member_inputs(members), *sorted(packs), *files]
 
     def tune_outputs(
-        self, bundle: Bundle, evaluated: tuple[str, ...] = ("val", "test")
+        self, cells: Iterable[Cell], evaluated: tuple[str, ...] = ("val", "test")
     ) -> dict[str, list[str]]:
-        """The files of a bundle; `evaluated` are the splits where the dataset is a wildcard."""
+        """The files of tunings; `evaluated` are the splits where the dataset is a wildcard."""
 
         def splits(dataset: str) -> tuple[str, ...]:
             return self.scope.evaluated_of(dataset) if dataset in self.scope.datasets else evaluated
 
-        grid = list(itertools.product(bundle.datasets, bundle.members, bundle.tunings))
+        grid = list(cells)
         return {
             "adapters": [self.scope.paths.adapter(*names) for names in grid],
             "records": [self.scope.paths.adapter_record(*names) for names in grid],
@@ -54,14 +94,21 @@ class TuningPlan:
             ],
         }
 
-    def tune_job(self, bundle: Bundle) -> jobs.TuneJob:
-        grid = itertools.product(bundle.datasets, bundle.members, bundle.tunings)
-        tasks = [self._tune_task(d, m, self.scope.tuning_named(t)) for d, m, t in grid]
-        return jobs.TuneJob(tasks=tasks)
+    def tune_job(self, cells: Iterable[Cell]) -> jobs.TuneJob:
+        """The settings of a process."""
+        return jobs.TuneJob(tasks=[self._tune_task(*cell) for cell in cells])
 
-    def _tune_task(self, dataset: str, member: str, tuning: Tuning) -> jobs.TuneTask:
+    def _base(self, tuning: Tuning) -> Tuning | None:
+        """The tuning whose PEFT is kept, if only a head is trained."""
+        loss = self.scope.config.losses[tuning.loss].retrain
+        return None if loss is None else Tuning(tuning.peft, loss, tuning.seed)
+
+    def _tune_task(self, dataset: str, member: str, name: str) -> jobs.TuneTask:
+        tuning = self.scope.tuning_named(name)
         peft, loss = self.scope.config.pefts[tuning.peft], self.scope.config.losses[tuning.loss]
         names = (dataset, member, tuning.name)
+        base = self._base(tuning)
+        reads_prior = loss.prior or loss.method in PRIOR_LOSSES
         return jobs.TuneTask(
             foundation=self.foundation.foundation_spec(member),
             dataset=dataset,
@@ -73,8 +120,10 @@ class TuningPlan:
             loss_options=loss.options,
             seed=tuning.seed,
             settings=self.scope.config.tuning_of(dataset),
+            prior=Path(self.scope.paths.prior(dataset, member)) if reads_prior else None,
+            base=base and Path(self.scope.paths.adapter(dataset, member, base.name)),
             train_pack=Path(self.scope.paths.pack(dataset, "train", self.scope.side(member))),
-            dumps=self.dumps.dump_files(*names),
+            dumps=self.dumps.dump_files(*names, self.scope.evaluated_of(dataset)),
             adapter=Path(self.scope.paths.adapter(*names)),
             record=Path(self.scope.paths.adapter_record(*names)),
             history=Path(self.scope.paths.tuning_history(*names)),

@@ -36,18 +36,22 @@ class WorldPlan:
         world = self._world()
         known_name(corpus, world.corpora, "corpus of the world")
         return jobs.CorpusJob(
-            world=world, corpus=corpus, out=self.scope.config.corpora[corpus].root
+            world=world.of_corpora(), corpus=corpus, out=self.scope.config.corpora[corpus].root
         )
 
     def dataset_job(self, dataset: str) -> jobs.DatasetJob:
         world = self._world()
         known_name(dataset, world.datasets, "dataset of the world")
         return jobs.DatasetJob(
-            world=world, dataset=dataset, out=self.scope.config.datasets[dataset].root
+            world=world.of_dataset(dataset),
+            dataset=dataset,
+            out=self.scope.config.datasets[dataset].root,
         )
 
     def world_picture_job(self) -> jobs.WorldPictureJob:
-        return jobs.WorldPictureJob(world=self._world(), out=Path(self.scope.paths.world_picture))
+        return jobs.WorldPictureJob(
+            world=self._world().of_corpora(), out=Path(self.scope.paths.world_picture)
+        )
 
     def world_dataset_files(self) -> dict[str, str]:
         """What the world writes for a dataset."""

@@ -7,11 +7,13 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
+from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.pack import Pack, read_pack
 from dualtail.datasets.packed_images import PackedImages
 from dualtail.files import atomic_path, sha256_file, write_text
@@ -22,7 +24,7 @@ from dualtail.outputs import OutputsHeader
 from dualtail.stages.dumping import best_device, write_dump
 from dualtail.stages.progress import log_line
 from dualtail.stages.zero_shot import class_features, model_record
-from dualtail.tuning.adapter_file import save_adapter
+from dualtail.tuning.adapter_file import load_adapter, save_adapter
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.cost import forward_gflops
 from dualtail.tuning.head_start import (
@@ -42,11 +44,22 @@ from dualtail.tuning.tuned_model import build_tuned_model, trained_parameters
 def run(job: TuneJob, lanes: int) -> None:
     """Tune every model; write adapter, record, history and dumps of each.
 
+    A head that is re-trained follows its base in the same worker, if this job tunes that too.
+
     Raises:
         UserError: weights or packs that cannot be read, a class without training images, a loss that
             diverges.
     """
-    run_lanes(_tune_one, job.tasks, lanes)
+    chains = {task.adapter: [task] for task in job.tasks if task.base is None}
+    for task in job.tasks:
+        if task.base is not None:
+            chains.setdefault(task.base, []).append(task)
+    run_lanes(_tune_chain, list(chains.values()), lanes)
+
+
+def _tune_chain(tasks: list[TuneTask], lane: int) -> None:
+    for task in tasks:
+        _tune_one(task, lane)
 
 
 def _tune_one(task: TuneTask, lane: int) -> None:
@@ -55,14 +68,22 @@ def _tune_one(task: TuneTask, lane: int) -> None:
     foundation = foundation.to(best_device())
     train = read_pack(task.train_pack)
     options = parse_peft_options(task.method, task.options)
-    model = build_tuned_model(
-        foundation.visual,  # type: ignore[arg-type]
-        _start_head(task, foundation, train),
-        peft=task.method,
-        peft_options=options,
-        precision=settings.precision,
-        seed=task.seed,
-    )
+    names = train.header.class_names
+    head = _start_head(task, foundation, train)
+    if task.base is None:
+        model = build_tuned_model(
+            foundation.visual,  # type: ignore[arg-type]
+            head,
+            peft=task.method,
+            peft_options=options,
+            precision=settings.precision,
+            seed=task.seed,
+        )
+    else:
+        visual = cast(nn.Module, foundation.visual)
+        model, _ = load_adapter(task.base, visual, settings.precision, peft=task.method)
+        model.peft.requires_grad_(False)
+        model.head = head.to(model.device)
     del foundation
     name = f"{task.peft}-{task.loss}-{task.seed} {spec.member} on {task.dataset}"
     started = time.perf_counter()
@@ -70,7 +91,13 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         model,
         PackedImages(train),
         train.labels,
-        make_loss(task.loss_method, train.counts(), train.header.class_names, task.loss_options),
+        make_loss(
+            task.loss_method,
+            train.counts(),
+            names,
+            task.loss_options,
+            None if task.prior is None else read_prior_csv(task.prior, names).q,
+        ),
         settings,
         seed=task.seed,
         mean=spec.transform.mean,

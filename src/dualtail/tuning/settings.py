@@ -175,6 +175,10 @@ class LogitAdjustedOptions(Section):
     """factor of log pi_S"""
 
 
+class GeneralizedLogitAdjustedOptions(Section):
+    """`gla` has no options."""
+
+
 class BalancedSoftmaxOptions(Section):
     """`bs` has no options."""
 
@@ -223,6 +227,7 @@ class LadeOptions(Section):
 LOSS_OPTIONS: dict[str, type[Section]] = {
     "ce": CrossEntropyOptions,
     "la": LogitAdjustedOptions,
+    "gla": GeneralizedLogitAdjustedOptions,
     "bs": BalancedSoftmaxOptions,
     "focal": FocalOptions,
     "ldam": LdamOptions,
@@ -231,3 +236,6 @@ LOSS_OPTIONS: dict[str, type[Section]] = {
     "lade": LadeOptions,
 }
 """The losses of `tuning/losses/` and what may be set for each; defaults as in LIFT."""
+
+PRIOR_LOSSES = frozenset({"gla"})
+"""Losses that read the model's estimated pre-training prior q."""

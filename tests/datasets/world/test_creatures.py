@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dualtail.datasets.world import creatures as c
-from dualtail.datasets.world.settings import WorldSettings
+from dualtail.datasets.world.settings import FineGrained, WorldSettings
 
 
 @pytest.mark.parametrize("n", [2, 60, 480])
@@ -78,3 +78,39 @@ def test_names_are_plain_words() -> None:
         assert name.isalpha()
         assert name.islower()
         assert len(name) == 6
+
+
+def test_species_look_alike_and_nobody_looks_like_another() -> None:
+    world = WorldSettings(
+        datasets={"world_species": "smooth"}, fine_grained={"world_species": FineGrained(species=3)}
+    )
+    genera, species = c.creatures(world), c.classes_of(world, "world_species")
+    assert c.classes_of(world, "clip").names == genera.names
+    assert len(set(species.names)) == 180
+    assert [name.split()[0] for name in species.names[::3]] == genera.names
+    for own, of_genera in (
+        (species.head_codes, genera.head_codes),
+        (species.body_codes, genera.body_codes),
+    ):
+        assert len(np.unique(own, axis=0)) == 180
+        np.testing.assert_array_equal(own[::3], of_genera)
+        apart = c.code_distances(own, of_genera)
+        to_genus = apart[np.arange(180), np.arange(180) // 3].reshape(60, 3)
+        assert (to_genus[:, 1:] >= c.LEAST_DIFFERENCE).all()
+        # Nearer to their creature than two creatures are to each other, on the whole.
+        between = c.code_distances(of_genera, of_genera)[~np.eye(60, dtype=bool)]
+        assert np.median(to_genus[:, 1:]) < np.quantile(between, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("fine", "message"),
+    [
+        ({"elsewhere": {}}, "'elsewhere' is not one of the world's datasets"),
+        ({"world_places": {"species": 9}}, "less than or equal to 8"),
+        ({"world_places": {"train_count_max": 1}}, "must not exceed train_count_max"),
+        ({"world_places": {"test_per_class": 9}}, "pairs_per_class must not exceed"),
+    ],
+)
+def test_impossible_species_are_refused(fine: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        WorldSettings.model_validate({"fine_grained": fine})

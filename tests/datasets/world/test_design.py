@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from dualtail.datasets.world import design as d
-from dualtail.datasets.world.settings import WorldSettings
+from dualtail.datasets.world.settings import FineGrained, WorldSettings
 from dualtail.errors import UserError
 
 
@@ -32,7 +32,7 @@ def test_corpus_counts_have_the_sum_and_leave_no_class_out(
 
 
 def test_default_training_counts() -> None:
-    counts = d.training_counts(WorldSettings())
+    counts = d.training_counts(WorldSettings(), "world_objects")
     assert (counts[0], counts[-1], counts.sum()) == (260, 5, 3944)
     assert np.bincount(d.d_groups(counts)).tolist() == [15, 24, 21]
     assert counts[30] == round(260 * (5 / 260) ** (30 / 59))
@@ -86,7 +86,7 @@ def test_visibility_runs_from_frequent_to_rare() -> None:
 def test_class_order_separates_the_two_imbalances(dataset: str, seed: int) -> None:
     settings = WorldSettings(seed=seed)
     counts = d.downstream_counts(settings, dataset)
-    assert sorted(counts, reverse=True) == d.training_counts(settings).tolist()
+    assert sorted(counts, reverse=True) == d.training_counts(settings, dataset).tolist()
     groups = d.d_groups(counts)
     for corpus in d.corpora(settings).values():
         cells = np.zeros((3, 3), int)
@@ -95,6 +95,28 @@ def test_class_order_separates_the_two_imbalances(dataset: str, seed: int) -> No
         assert abs(spearmanr(groups, corpus.prior).statistic) < 0.15
         means = [np.log(corpus.prior[groups == g]).mean() for g in range(3)]
         assert np.ptp(means) < 0.25 * np.log(corpus.prior).std()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_species_are_long_tailed_and_stratified_by_the_prior_of_their_creature(seed: int) -> None:
+    settings = WorldSettings(
+        seed=seed,
+        datasets={"world_objects": "smooth", "world_species": "smooth"},
+        fine_grained={"world_species": FineGrained()},
+    )
+    counts = d.downstream_counts(settings, "world_species")
+    assert (len(counts), counts.max(), counts.min()) == (120, 200, 2)
+    groups = d.d_groups(counts)
+    assert np.bincount(groups).tolist() == [18, 43, 59]
+    for corpus in d.corpora(settings).values():
+        cells = np.zeros((3, 3), int)
+        np.add.at(cells, (groups, d.p_groups(np.repeat(corpus.prior, 2))), 1)
+        assert cells.min() >= 3
+    # The other datasets do not notice.
+    plain = WorldSettings(seed=seed)
+    np.testing.assert_array_equal(
+        d.downstream_counts(settings, "world_objects"), d.downstream_counts(plain, "world_objects")
+    )
 
 
 def test_the_datasets_have_orders_of_their_own() -> None:

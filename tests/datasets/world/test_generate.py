@@ -118,7 +118,9 @@ def test_corpus_files(folder: Path) -> None:
     assert np.bincount(np.array(labels, int)).tolist() == truth["counts"]
     np.testing.assert_allclose(truth["prior"], np.array(truth["counts"]) / 80)
     plan = g.plan_corpus(SMALL, "openclip")
-    np.testing.assert_array_equal(np.stack(list(images.values())), g.render_plan(SMALL, plan, 32))
+    np.testing.assert_array_equal(
+        np.stack(list(images.values())), g.render_plan(SMALL, "openclip", plan, 32)
+    )
 
 
 def test_dataset_files(folder: Path) -> None:
@@ -150,7 +152,7 @@ def test_truth_csv_is_enough_to_draw_an_image_again(folder: Path) -> None:
         seeds=np.array([int(r["seed"]) for r in rows]),
     )
     stored = np.stack(list(read_zip(data / "test.zip").values()))
-    np.testing.assert_array_equal(g.render_plan(SMALL, plan, 32), stored)
+    np.testing.assert_array_equal(g.render_plan(SMALL, "world_places", plan, 32), stored)
 
 
 def test_pairs_are_test_images_with_parts_hidden(folder: Path) -> None:
@@ -206,4 +208,4 @@ def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
 
 def test_images_for_people_are_larger() -> None:
     plan = g.plan_pairs(SMALL, "world_objects")[1].take(np.arange(3))
-    assert g.render_plan(SMALL, plan, SMALL.display_size).shape == (3, 128, 128, 3)
+    assert g.render_plan(SMALL, "world_places", plan, SMALL.display_size).shape == (3, 128, 128, 3)

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dualtail.datasets.world.settings import WorldSettings
+from dualtail.datasets.world.design import corpora, downstream_counts
+from dualtail.datasets.world.settings import DOWNSTREAM, FineGrained, WorldSettings
 
 BAD = {
     "an unknown key": {"n_clases": 60},
@@ -59,3 +61,36 @@ def test_reading_settings_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_corpora_do_not_depend_on_what_is_downstream() -> None:
+    plain = WorldSettings(seed=3)
+    other = WorldSettings(
+        seed=3,
+        datasets={"more": "blocks"},
+        fine_grained={"more": FineGrained()},
+        train_count_max=99,
+        test_per_class=11,
+    )
+    assert other.of_corpora() == plain.of_corpora()
+    assert WorldSettings(seed=4).of_corpora() != plain.of_corpora()
+    for name in WorldSettings.model_fields:
+        if name not in DOWNSTREAM:
+            assert getattr(plain.of_corpora(), name) == getattr(plain, name)
+    for settings in (plain, other):
+        one, two = (corpora(s) for s in (settings, settings.of_corpora()))
+        for name in one:
+            np.testing.assert_array_equal(one[name].counts, two[name].counts)
+            np.testing.assert_array_equal(one[name].visibility, two[name].visibility)
+
+
+def test_a_dataset_does_not_depend_on_the_others() -> None:
+    world = WorldSettings(
+        datasets={"a": "blocks", "b": "smooth"}, fine_grained={"b": FineGrained(species=3)}
+    )
+    assert world.of_dataset("a").fine_grained == {}
+    assert world.of_dataset("a").datasets == {"a": "blocks"}
+    for name in world.datasets:
+        np.testing.assert_array_equal(
+            downstream_counts(world, name), downstream_counts(world.of_dataset(name), name)
+        )

@@ -17,6 +17,13 @@ def test_every_listed_loss_exists_and_takes_its_options(name):
     assert found.Options is LOSS_OPTIONS[name]
 
 
+def prior_of(name, n_classes):
+    """A prior that is not flat, for the losses that read one."""
+    if not LOSSES.find(name).needs_prior:
+        return None
+    return np.arange(1, n_classes + 1) / (n_classes * (n_classes + 1) / 2)
+
+
 def log_softmax(f):
     return f - np.log(np.exp(f - f.max()).sum()) - f.max()
 
@@ -27,8 +34,10 @@ def written_out(name, logits, labels, n, **o):
     log_p = [log_softmax(f)[y] for f, y in zip(logits, labels, strict=True)]
     if name == "ce":
         return -np.mean(log_p)
-    if name in ("la", "bs"):
+    if name in ("la", "bs", "gla"):
         weight = pi ** o.get("tau", 1.0) if name == "la" else n
+        if name == "gla":
+            weight = pi * prior_of(name, len(n))
         ratio = [
             weight[y] * np.exp(f[y]) / (weight * np.exp(f)).sum()
             for f, y in zip(logits, labels, strict=True)
@@ -86,7 +95,8 @@ def test_definitions_value_and_gradient(name, options, counts, seed):
     n = np.array(counts, dtype=np.float64)
     logits, labels = rng.normal(scale=3, size=(6, len(n))), rng.integers(0, len(n), 6)
     f = torch.tensor(logits, dtype=torch.float32, requires_grad=True)
-    found = make_loss(name, np.array(counts), options=options)(f, torch.from_numpy(labels))
+    q = prior_of(name, len(n))
+    found = make_loss(name, np.array(counts), options=options, q=q)(f, torch.from_numpy(labels))
     expected = written_out(name, logits, labels, n, **options)
     assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
     found.backward()
@@ -102,7 +112,7 @@ def test_definitions_value_and_gradient(name, options, counts, seed):
 @pytest.mark.parametrize("name", LOSS_OPTIONS)
 def test_mean_over_images_is_told_right(name):
     """Only the declared losses may be summed over micro-batches."""
-    loss = make_loss(name, np.array([50, 7, 3]))
+    loss = make_loss(name, np.array([50, 7, 3]), q=prior_of(name, 3))
     generator = torch.Generator().manual_seed(0)
     logits, labels = torch.randn(6, 3, generator=generator), torch.tensor([0, 1, 2, 0, 0, 1])
     parts = (loss(logits[:2], labels[:2]) * 2 + loss(logits[2:], labels[2:]) * 4) / 6
@@ -192,7 +202,7 @@ def test_classes_without_images_are_named_at_once():
     ("name", "counts", "complaint"),
     [
         ("lla", [1, 2], "did you mean 'la'"),
-        ("xyz", [1, 2], "known are ce, la, bs, focal, ldam, cb, grw, lade"),
+        ("xyz", [1, 2], "known are ce, la, gla, bs, focal, ldam, cb, grw, lade"),
         ("la", [1, -2], ">= 0"),
         ("ce", [0, 0], "at least one image"),
         ("la", [1.0, float("nan")], ">= 0"),
@@ -226,6 +236,21 @@ def test_priors_need_images_of_every_class(name):
         UserError, match=rf"loss '{name}': 1 classes without a training image \(1\)"
     ):
         make_loss(name, np.array([3, 0, 2]))
+
+
+def test_a_loss_that_reads_q_gets_a_fitting_one():
+    with pytest.raises(UserError, match=r"reads the pre-training prior q: set .*prior: true"):
+        make_loss("gla", np.array([1, 2]))
+    for q in ([0.5, 0.2, 0.3], [1.0, 0.0], [1.0, float("nan")]):
+        with pytest.raises(UserError, match="q must be 2 positive numbers"):
+            make_loss("gla", np.array([1, 2]), q=np.array(q))
+
+
+def test_gla_with_a_flat_q_is_la():
+    counts, logits = np.array([50, 7, 3]), torch.randn(4, 3)
+    labels, flat = torch.tensor([0, 1, 2, 0]), np.full(3, 1 / 3)
+    expected = make_loss("la", counts)(logits, labels)
+    torch.testing.assert_close(make_loss("gla", counts, q=flat)(logits, labels), expected)
 
 
 def test_names_must_match_the_counts():

@@ -26,6 +26,9 @@ BODY_SHAPES = ("egg", "box", "bell", "diamond")
 HUE, PATTERN, SECOND, SHAPE = range(4)
 N_VALUES = (len(HUES), len(PATTERNS), len(SECOND_COLORS), len(HEAD_SHAPES))
 
+LEAST_DIFFERENCE = 0.5
+"""Between two species of a creature: one step of hue."""
+
 _SYLLABLE = ("bdglmnprstv", "aeiou", "lmnr")
 
 
@@ -86,6 +89,36 @@ def spread_codes(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.permutation(everything[chosen])
 
 
+def split_codes(codes: NDArray[np.int64], species: int) -> NDArray[np.int64]:
+    """Split every code into codes that look alike.
+
+    The first species of a creature keeps its code. The others, in turn, take the code nearest to it,
+    but no nearer than `LEAST_DIFFERENCE`, that nobody has yet; ties go to the first in the order of
+    the attributes.
+
+    Args:
+        codes: (C, 4) distinct codes.
+        species: Codes to make of each.
+
+    Returns:
+        (C * species, 4) distinct codes, those of one creature together.
+    """
+    everything = np.stack(np.meshgrid(*map(np.arange, N_VALUES), indexing="ij"), -1).reshape(-1, 4)
+    distance = code_distances(codes, everything)
+    # Below that lies only the second color of a part without pattern, which hardly shows.
+    distance[distance < LEAST_DIFFERENCE] = np.inf
+    taken = (codes[:, None] == everything[None]).all(axis=2).any(axis=0)
+    distance[:, taken] = np.inf
+    result = np.empty((len(codes), species, 4), dtype=np.int64)
+    result[:, 0] = codes
+    for s in range(1, species):
+        for c in range(len(codes)):
+            nearest = int(np.argmin(distance[c]))
+            result[c, s] = everything[nearest]
+            distance[:, nearest] = np.inf
+    return result.reshape(-1, 4)
+
+
 def invent_names(n: int, rng: np.random.Generator) -> list[str]:
     """Return n distinct made-up words of two syllables, such as "lumrel"."""
     names: list[str] = []
@@ -94,6 +127,20 @@ def invent_names(n: int, rng: np.random.Generator) -> list[str]:
         if word not in names:
             names.append(word)
     return names
+
+
+def classes_of(settings: WorldSettings, name: str) -> Creatures:
+    """Return the classes of a corpus or dataset: creatures, or species of a fine-grained dataset."""
+    genera = creatures(settings)
+    if name not in settings.fine_grained:
+        return genera
+    species = settings.fine_grained[name].species
+    epithets = invent_names(species, generator(settings.seed, name, "names"))
+    return Creatures(
+        head_codes=split_codes(genera.head_codes, species),
+        body_codes=split_codes(genera.body_codes, species),
+        names=[f"{genus} {epithet}" for genus in genera.names for epithet in epithets],
+    )
 
 
 def creatures(settings: WorldSettings) -> Creatures:

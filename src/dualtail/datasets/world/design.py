@@ -44,11 +44,29 @@ def corpus_counts(size: int, imbalance: float, n_classes: int) -> NDArray[np.int
     return apportion(shares, size)
 
 
-def training_counts(settings: WorldSettings) -> NDArray[np.int64]:
+def training_counts(settings: WorldSettings, dataset: str) -> NDArray[np.int64]:
     """Return the training counts (C,) of a downstream dataset, descending."""
-    ratio = settings.train_count_min / settings.train_count_max
-    exponent = np.arange(settings.n_classes) / max(settings.n_classes - 1, 1)
-    return np.rint(settings.train_count_max * ratio**exponent).astype(np.int64)
+    fine = settings.fine_grained.get(dataset)
+    largest, smallest = (
+        (fine.train_count_max, fine.train_count_min)
+        if fine
+        else (settings.train_count_max, settings.train_count_min)
+    )
+    n = settings.n_classes * species_of(settings, dataset)
+    exponent = np.arange(n) / max(n - 1, 1)
+    return np.rint(largest * (smallest / largest) ** exponent).astype(np.int64)
+
+
+def species_of(settings: WorldSettings, dataset: str) -> int:
+    """Return how many classes of a dataset each creature of the corpora is split into."""
+    fine = settings.fine_grained.get(dataset)
+    return fine.species if fine else 1
+
+
+def images_per_test_class(settings: WorldSettings, dataset: str) -> int:
+    """Return the test images a class of a downstream dataset."""
+    fine = settings.fine_grained.get(dataset)
+    return fine.test_per_class if fine else settings.test_per_class
 
 
 def ranks(values: NDArray) -> NDArray[np.int64]:
@@ -136,19 +154,24 @@ def downstream_counts(
     imbalance and parameter imbalance cannot be told apart. Of many random orders those are kept in
     which each of the nine cells D-group x P-group (thirds of the true prior) has at least
     `min_classes_per_cell` classes for every corpus; of these the one is taken whose D-groups agree
-    best in mean log prior and in the share of head-sided classes, for all corpora at once.
+    best in mean log prior and in the share of head-sided classes, for all corpora at once. A species
+    counts with the prior of its creature.
 
     Raises:
         UserError: no order among those drawn meets `min_classes_per_cell`.
     """
     rng = generator(settings.seed, dataset, "class order")
-    counts = training_counts(settings)
+    counts = training_counts(settings, dataset)
     groups = d_groups(counts)
-    n, truth = settings.n_classes, list(corpora(settings).values())
+    n, species = len(counts), species_of(settings, dataset)
+    truth = [
+        (np.repeat(corpus.prior, species), np.repeat(corpus.head_sided, species))
+        for corpus in corpora(settings).values()
+    ]
     # classes[t, r] is the class with training rank r in attempt t
     classes = rng.permuted(np.tile(np.arange(n), (attempts, 1)), axis=1)
     in_group = np.stack([groups == g for g in np.unique(groups)])  # (G, C) over training ranks
-    in_p = np.stack([p_groups(corpus.prior) == p for corpus in truth for p in range(3)])
+    in_p = np.stack([p_groups(prior) == p for prior, _ in truth for p in range(3)])
     cells = np.einsum("mtr,gr->tmg", in_p[:, classes].astype(np.int32), in_group.astype(np.int32))
     enough = cells.min(axis=(1, 2)) >= settings.min_classes_per_cell
     if not enough.any():
@@ -159,7 +182,7 @@ def downstream_counts(
         )
     classes = classes[enough]
     traits = np.stack(
-        [trait for corpus in truth for trait in (np.log(corpus.prior), 1.0 * corpus.head_sided)]
+        [trait for prior, head_sided in truth for trait in (np.log(prior), 1.0 * head_sided)]
     )
     spread = traits.std(axis=1, keepdims=True)
     traits = (traits - traits.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)

@@ -18,8 +18,13 @@ from tqdm import tqdm
 
 from dualtail.datasets.world import creatures as creatures_module
 from dualtail.datasets.world.archive import write_image_zip
-from dualtail.datasets.world.creatures import Creatures, creatures
-from dualtail.datasets.world.design import corpora, downstream_counts
+from dualtail.datasets.world.creatures import Creatures, classes_of
+from dualtail.datasets.world.design import (
+    corpora,
+    downstream_counts,
+    images_per_test_class,
+    species_of,
+)
 from dualtail.datasets.world.randomness import generator, image_seeds
 from dualtail.datasets.world.renderer import Renderer, Scene
 from dualtail.datasets.world.settings import WorldSettings
@@ -122,12 +127,13 @@ def plan_split(settings: WorldSettings, dataset: str, split: str) -> Plan:
     _check_known(dataset, settings.datasets, "datasets")
     if split not in SPLITS:
         raise UserError(f"split {split!r} of {dataset}: use one of {', '.join(SPLITS)}")
-    n = settings.n_classes
+    n = settings.n_classes * species_of(settings, dataset)
     if split == "train":
         counts = downstream_counts(settings, dataset)
+    elif split == "val":
+        counts = np.full(n, settings.val_per_class)
     else:
-        per_class = settings.val_per_class if split == "val" else settings.test_per_class
-        counts = np.full(n, per_class)
+        counts = np.full(n, images_per_test_class(settings, dataset))
     visibility = np.tile(settings.visibility_downstream, (n, 1))
     block_share = float(settings.datasets[dataset] == "blocks")
     return _draw_plan(settings, counts, visibility, block_share, dataset, split)
@@ -137,20 +143,19 @@ def plan_pairs(settings: WorldSettings, dataset: str) -> tuple[NDArray[np.int64]
     """Return rows of the test split, the first `pairs_per_class` of each class, and their plan."""
     plan = plan_split(settings, dataset, "test")
     rows = [
-        np.flatnonzero(plan.labels == c)[: settings.pairs_per_class]
-        for c in range(settings.n_classes)
+        np.flatnonzero(plan.labels == c)[: settings.pairs_per_class] for c in np.unique(plan.labels)
     ]
     chosen = np.sort(np.concatenate(rows))
     return chosen, plan.take(chosen)
 
 
-def render_plan(settings: WorldSettings, plan: Plan, size: int) -> NDArray[np.uint8]:
-    """Draw the images of a plan at any size; `settings.display_size` for people.
+def render_plan(settings: WorldSettings, name: str, plan: Plan, size: int) -> NDArray[np.uint8]:
+    """Draw the images of a plan of a corpus or dataset at any size; `display_size` for people.
 
     Returns:
         (N, size, size, 3) uint8, RGB.
     """
-    return Renderer(settings, size).render(plan.scene(creatures(settings)))
+    return Renderer(settings, size).render(plan.scene(classes_of(settings, name)))
 
 
 def generate_corpus(settings: WorldSettings, corpus: str, out_folder: Path) -> None:
@@ -185,7 +190,7 @@ def generate_dataset(settings: WorldSettings, dataset: str, out_folder: Path) ->
 def _write_pairs(settings: WorldSettings, dataset: str, out_folder: Path) -> None:
     rows, plan = plan_pairs(settings, dataset)
     shown = {"both": (True, True), "head_hidden": (False, True), "body_hidden": (True, False)}
-    renderer, classes = Renderer(settings, settings.image_size), creatures(settings)
+    renderer, classes = Renderer(settings, settings.image_size), classes_of(settings, dataset)
     write_image_zip(
         out_folder / "pairs.zip",
         (
@@ -210,12 +215,12 @@ def _rendered(
 
 
 def _write_images(
-    settings: WorldSettings, plan: Plan, path: Path, folder: str, title: str
+    settings: WorldSettings, plan: Plan, path: Path, folder: str, name: str
 ) -> list[str]:
     """Draw and pack the images of a plan; return their member names."""
     names = [f"{folder}/{i:06d}.png" for i in range(len(plan))]
-    renderer, classes = Renderer(settings, settings.image_size), creatures(settings)
-    with tqdm(total=len(plan), desc=f"{title} {folder}", unit="img", disable=None) as progress:
+    renderer, classes = Renderer(settings, settings.image_size), classes_of(settings, name)
+    with tqdm(total=len(plan), desc=f"{name} {folder}", unit="img", disable=None) as progress:
 
         def batches() -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
             for start, images in _rendered(renderer, plan, classes):
@@ -237,7 +242,7 @@ def _write_truth(
     name: str,
 ) -> None:
     """Write class names, `truth.csv` (per image) and `truth.json` (per class)."""
-    classes = creatures(settings)
+    classes = classes_of(settings, name)
     write_text(out_folder / "classnames.txt", "".join(f"{word}\n" for word in classes.names))
     lines = ["split,path,label,head_visible,body_visible,style,seed\n"]
     for split, (paths, plan) in written.items():
@@ -257,12 +262,13 @@ def _write_truth(
 def truth(settings: WorldSettings, name: str) -> dict:
     """Return what is true of the world's classes, as seen from a corpus or dataset; JSON-ready.
 
-    Keys: `name`; `classnames` (C); `head_codes` and `body_codes` (C, 4) with `code_columns` and
-        their values; `corpora`: per corpus `counts` (C), `prior` (C), `head_sided` (C),
-        `visibility` (C, 3: both, head only, body only); for a dataset also `train_counts` (C),
-        `style` and `visibility` (3).
+    Keys: `name`; `classnames` (C) of this corpus or dataset; `head_codes` and `body_codes` (C, 4) with
+        `code_columns` and their values; `corpora`: per corpus `counts`, `prior`, `head_sided` (one a
+        creature) and `visibility` (a creature, 3: both, head only, body only); for a dataset also
+        `creature` (C), which creature of the corpora each class is or is a species of,
+        `train_counts` (C), `style` and `visibility` (3).
     """
-    classes = creatures(settings)
+    classes = classes_of(settings, name)
     result: dict = {
         "name": name,
         "classnames": classes.names,
@@ -287,6 +293,9 @@ def truth(settings: WorldSettings, name: str) -> dict:
         },
     }
     if name in settings.datasets:
+        result["creature"] = np.repeat(
+            np.arange(settings.n_classes), species_of(settings, name)
+        ).tolist()
         result["train_counts"] = downstream_counts(settings, name).tolist()
         result["style"] = settings.datasets[name]
         result["visibility"] = list(settings.visibility_downstream)

@@ -10,8 +10,47 @@ Style = Literal["smooth", "blocks"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+DOWNSTREAM = (
+    "datasets",
+    "fine_grained",
+    "visibility_downstream",
+    "train_count_max",
+    "train_count_min",
+    "val_per_class",
+    "test_per_class",
+    "pairs_per_class",
+    "min_classes_per_cell",
+)
+"""Settings that corpora do not depend on."""
+
+
+class FineGrained(Section):
+    """A downstream dataset whose classes are species: finer than those of the corpora."""
+
+    species: int = Field(
+        default=2,
+        ge=2,
+        le=8,
+        description="Species that each creature is split into. The first looks like the creature of "
+        "the corpora, the others a little different in head and body.",
+    )
+    train_count_max: int = Field(
+        default=200, ge=1, description="Training images of the largest species."
+    )
+    train_count_min: int = Field(
+        default=2, ge=1, description="Training images of the smallest species."
+    )
+    test_per_class: int = Field(default=25, ge=1, description="Test images a species.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.train_count_min > self.train_count_max:
+            raise ValueError("train_count_min must not exceed train_count_max")
+        return self
+
+
 class WorldSettings(Section):
-    """Procedurally drawn creatures, three upstream corpora and two downstream datasets.
+    """Procedurally drawn creatures, upstream corpora and downstream datasets.
 
     Everything the world contains is a pure function of these settings; a change of any of them is
     another world.
@@ -78,6 +117,10 @@ class WorldSettings(Section):
         min_length=1,
         description="The downstream datasets and the style of each: `smooth` backgrounds, or "
         "`blocks` (pixel-block clutter; smaller, desaturated creatures).",
+    )
+    fine_grained: dict[str, FineGrained] = Field(
+        default={},
+        description="Datasets with finer classes than the corpora have, and how fine.",
     )
     visibility_downstream: tuple[Probability, Probability, Probability] = Field(
         default=(0.4, 0.3, 0.3),
@@ -159,6 +202,21 @@ class WorldSettings(Section):
         description="Style `blocks`: color saturation relative to `smooth`.",
     )
 
+    def of_corpora(self) -> Self:
+        """Return these settings without what corpora do not depend on: downstream at its defaults."""
+        return self.model_copy(update={name: self._default(name) for name in DOWNSTREAM})
+
+    def of_dataset(self, name: str) -> Self:
+        """Return these settings without the other datasets."""
+        fine = {key: value for key, value in self.fine_grained.items() if key == name}
+        return self.model_copy(
+            update={"datasets": {name: self.datasets[name]}, "fine_grained": fine}
+        )
+
+    @classmethod
+    def _default(cls, name: str) -> object:
+        return cls.model_fields[name].get_default(call_default_factory=True)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name in ("visibility_frequent", "visibility_rare", "visibility_downstream"):
@@ -172,6 +230,15 @@ class WorldSettings(Section):
             raise ValueError("corpus_size must be at least n_classes")
         if self.pairs_per_class > self.test_per_class:
             raise ValueError("pairs_per_class must not exceed test_per_class")
+        for name, fine in self.fine_grained.items():
+            if name not in self.datasets:
+                raise ValueError(f"fine_grained: {name!r} is not one of the world's datasets")
+            if self.n_classes * fine.species > 480:
+                raise ValueError(f"fine_grained.{name}: n_classes x species must not exceed 480")
+            if self.pairs_per_class > fine.test_per_class:
+                raise ValueError(
+                    f"pairs_per_class must not exceed fine_grained.{name}.test_per_class"
+                )
         taken = set(self.corpora) & set(self.datasets)
         if taken:
             raise ValueError(f"corpora and datasets need different names: {sorted(taken)}")

@@ -4,13 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
+from dualtail.paper.contents import FIGURES
 from dualtail.paper.context import PaperContext
 from dualtail.paper.style import PaperFigure
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FIGURES = (2, 3, 6, 9, 11, 12)
 
 
 def build_figure(

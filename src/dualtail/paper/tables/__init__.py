@@ -4,13 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
+from dualtail.paper.contents import TABLES
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TABLES = (1, 2, 3, 8, 9, 10, 11, 14, 16)
 
 
 def build_table(number: int, scores: "pd.DataFrame", context: PaperContext) -> Table:

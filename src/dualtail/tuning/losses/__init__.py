@@ -21,6 +21,7 @@ def make_loss(
     train_counts: "np.ndarray",
     class_names: Sequence[str] | None = None,
     options: Mapping[str, Any] | Section | None = None,
+    q: "np.ndarray | None" = None,
 ) -> "Loss":
     """Build a loss.
 
@@ -29,10 +30,11 @@ def make_loss(
         train_counts: (C,) images of each class in the training split.
         class_names: (C,) names for messages; by default the class numbers.
         options: Options of the loss; missing ones take their defaults.
+        q: (C,) estimated pre-training prior; for losses that need it.
 
     Raises:
-        UserError: unknown name or option, counts that are no counts, or a class without images
-            where the loss needs one.
+        UserError: unknown name or option, counts that are no counts, a class without images where
+            the loss needs one, or no fitting q where it needs that.
     """
     import numpy as np
 
@@ -53,4 +55,12 @@ def make_loss(
                 f"loss {name!r}: {len(empty)} classes without a training image ({listed}) have no "
                 "prior: remove them from the class list, add images, or use loss 'ce'"
             )
-    return found(counts.astype(np.float64), options)
+    if not found.needs_prior:
+        return found(counts.astype(np.float64), options)
+    if q is None:
+        raise UserError(
+            f"loss {name!r} reads the pre-training prior q: set losses.<entry>.prior: true"
+        )
+    if q.shape != counts.shape or not np.all((q > 0) & np.isfinite(q)):
+        raise UserError(f"loss {name!r}: q must be {counts.size} positive numbers, one a class")
+    return found(counts.astype(np.float64), options, q.astype(np.float64))

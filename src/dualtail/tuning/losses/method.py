@@ -22,6 +22,10 @@ class Loss(nn.Module):
     needs_every_class: ClassVar[bool] = True
     """whether a class without training images is an error"""
 
+    needs_prior: ClassVar[bool] = False
+    """whether it is also given q (C,), the model's estimated pre-training prior, as a third argument;
+    an entry of one's own says so in the config too: `prior: true`"""
+
     mean_over_images: ClassVar[bool] = False
     """whether it is the plain mean of one loss an image; then micro-batches need one pass, not two"""
 
