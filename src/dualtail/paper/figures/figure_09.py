@@ -59,7 +59,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
                 f"{labels[name]}: overall {overall.value:.1f} %; P-Many less P-Few "
                 f"{spread.value:+.1f} points [{spread.low:+.1f}, {spread.high:+.1f}]"
             )
-            ax.plot(rows["rank"], rows["accuracy"], marker, color=color, ms=2.5, alpha=0.4, mew=0)
+            ax.plot(rows["rank"], rows["accuracy"], marker, color=color, ms=3, alpha=0.5, mew=0)
             ax.plot(rows["rank"], rows["smoothed"], color=color, linestyle=dash, label=label)
             parts.append(rows.assign(dataset=context.datasets[dataset], curve=name))
         n_classes = len(parts[0])
