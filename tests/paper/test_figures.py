@@ -109,7 +109,7 @@ def test_a_run_without_the_study_or_the_scratch_network(scores, per_class, conte
     for number in (11, 12):
         with pytest.raises(UserError, match="no six-class study"):
             build_figure(number, scores, per_class, without)
-    with pytest.raises(UserError, match="train the six-class study"):
+    with pytest.raises(UserError, match="make these outputs and score them"):
         build_figure(12, scores[scores["dataset"] != "six_classes"], per_class, context)
     with pytest.raises(UserError, match="set `scratch` in the config"):
         build_figure(9, scores, per_class, replace(context, config={}))

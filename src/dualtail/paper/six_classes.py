@@ -53,7 +53,7 @@ def final_accuracies(
             if not values.size:
                 raise UserError(
                     f"the scores of run {context.run!r} lack the accuracy of {members!r} on "
-                    f"{DATASET}/{split}: train the six-class study and score it"
+                    f"{DATASET}/{split}: make these outputs and score them"
                 )
             deviation = float(np.std(values, ddof=1)) if values.size > 1 else math.nan
             found[train, test] = SeedMean(float(values.mean()), deviation, values.size)
