@@ -33,7 +33,7 @@ report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:
-    dataset="|".join(PLAN.scope.datasets),
+    dataset="|".join(PLAN.scope.scored),
     member="|".join(PLAN.scope.members),
     tuning="|".join(t.name for t in PLAN.scope.all_tunings),
     corpus="|".join(PLAN.scope.corpora),
@@ -49,6 +49,7 @@ include: "workflow/rules/scratch.smk"
 include: "workflow/rules/confounder.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/reordered.smk"
 
 
 rule all:

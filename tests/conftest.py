@@ -1,7 +1,12 @@
-"""Shared by all tests: small dumps with a known structure, and the reference data where it is."""
+"""Shared by all tests: small dumps, the reference data where it is, a file server that misbehaves."""
 
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,3 +66,111 @@ def make_outputs() -> Callable[..., Outputs]:
         )
 
     return make
+
+
+Act = Callable[[Any], None]
+
+
+@dataclass
+class FileServer:
+    """Serves `content` under every path of loopback; `acts` are done first, one a request.
+
+    Attributes:
+        content: The file.
+        files: Path -> its own content instead; with any, other paths are 404.
+        etag: Its validator; "" for none.
+        ranges: Whether Range is honored.
+        acts: What the next requests meet instead of the file.
+        requests: (path, Range, If-Range) of every request.
+        sent: Bytes of bodies sent, one entry a request.
+        headers: Sent with every file.
+    """
+
+    content: bytes = b""
+    files: dict[str, bytes] = field(default_factory=dict)
+    etag: str = '"v1"'
+    ranges: bool = True
+    acts: list[Act] = field(default_factory=list)
+    requests: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+
+    def url(self, path: str = "file.bin") -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    files: FileServer
+
+    def do_GET(self) -> None:
+        self.files.requests.append(
+            (self.path, self.headers.get("Range"), self.headers.get("If-Range"))
+        )
+        self.files.sent.append(0)
+        if self.files.acts:
+            self.files.acts.pop(0)(self)
+        elif self.files.files:
+            found = self.files.files.get(self.path)
+            self.status(404) if found is None else self.serve(found)
+        else:
+            self.serve(self.files.content)
+
+    def serve(self, content: bytes, *, cut: int | None = None, claim: int | None = None) -> None:
+        """Answer as a good server would; `cut` closes the connection after so many bytes."""
+        files = self.files
+        start = 0
+        asked = self.headers.get("Range")
+        condition = self.headers.get("If-Range")
+        if asked and files.ranges and condition in (None, files.etag):
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            self.send_response(200)
+        body = content[start:]
+        self.send_header("Content-Length", str(len(body) if claim is None else claim))
+        if files.etag:
+            self.send_header("ETag", files.etag)
+        for name, value in files.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body[:cut])
+        files.sent[-1] = len(body[:cut])
+        if cut is not None:
+            self.hang_up()
+
+    def status(self, code: int, **headers: str) -> None:
+        self.send_response(code)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def hang_up(self) -> None:
+        self.wfile.flush()
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    files = FileServer()
+    handler = type("BoundHandler", (Handler,), {"files": files})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        files.port = running.server_address[1]
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield files
+        running.shutdown()
+        thread.join()

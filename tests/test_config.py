@@ -113,13 +113,52 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("study: {pefts: [lora]}", "study.pefts: unknown PEFT entry 'lora'; known: adaptformer"),
         ("study: {seeds: [0, 0]}", "study.seeds: '0' is listed twice"),
         ("study: {members: []}", "study.members: list should have at least 1 item"),
+        (
+            "fusion: {modes: [votes]}",
+            "fusion.modes: unknown entry of fusion.rules 'votes'",
+        ),
+        ("fusion: {modes: [logits, logits]}", "fusion.modes: 'logits' is listed twice"),
+        (
+            "fusion: {rules: {x: {method: logit}}}",
+            "fusion.rules.x.method: unknown fusion rule 'logit', did you mean 'logits'?; known: "
+            "logits, probabilities; one of your own is given as path/to/file.py:Class",
+        ),
+        (
+            "fusion: {rules: {x: {method: no/file.py:Rule}}}",
+            "fusion.rules.x.method: fusion rule 'no/file.py:Rule': no such file no/file.py",
+        ),
+        (
+            "fusion: {rules: {x: {method: logits, options: {p: 2}}}}",
+            "fusion.rules.x.options.p: unknown key",
+        ),
+        ("fusion: {rules: {a-b: {method: logits}}}", "name 'a-b': allowed are letters"),
+        (
+            "fusion: {rules: {logits: {weights: {clip: 1, openclip: 1, metaclip: 2}}}}",
+            "fusion.rules.logits: logits is the paper's, with equal weights; give another rule",
+        ),
+        (
+            "fusion: {modes: [x], rules: {x: {method: logits, weights: {clip: 1, openclip: 1}}}}",
+            "fusion.rules.x.weights: no weight for the member 'metaclip'",
+        ),
+        (
+            "fusion: {modes: [x], rules: {x: {method: logits, weights: {clop: 1}}}}",
+            "fusion.rules.x.weights.clop: unknown foundation model 'clop', did you mean",
+        ),
+        (
+            "fusion: {rules: {x: {method: logits, weights: {clip: 0}}}}",
+            "fusion.rules.x.weights.clip: input should be greater than 0",
+        ),
+        ("losses: {x: {method: no.py:Loss}}", "losses.x.method: loss 'no.py:Loss': no such file"),
         ("fusion: {losses: [ldam]}", "fusion.losses: unknown loss of study.losses 'ldam'"),
         (
             "foundation: {clip: {prompts: foto}}",
             "foundation.clip.prompts: unknown prompt set 'foto'",
         ),
         ("foundation: {clip: {transform: x}}", "foundation.clip.transform: unknown transform 'x'"),
-        ("foundation: {clip: {weights: {tag: openai}}}", "give exactly one of corpus, path, tag"),
+        (
+            "foundation: {clip: {weights: {tag: openai}}}",
+            "give exactly one of corpus, path, tag, hub",
+        ),
         ("foundation: {clip: {weights: {corpus: clop}}}", "weights.corpus: unknown corpus 'clop'"),
         ("foundation: {clip: {activation: relu}}", "input should be 'native' or 'quickgelu'"),
         ("pefts: {x: {label: X, method: adaptfrmer}}", "unknown PEFT method 'adaptfrmer', did you"),

@@ -66,7 +66,7 @@ def test_hashes(tmp_path: Path) -> None:
         sha256_file(tmp_path / "none")
 
 
-@pytest.mark.parametrize("what", ["dump", "pack", "prior"])
+@pytest.mark.parametrize("what", ["dump", "pack", "raw", "jpeg", "prior"])
 def test_every_writer_survives_a_disk_that_is_full(tmp_path: Path, what: str) -> None:
     """A limit on file sizes stands in for the full disk: it needs no privileges."""
     pytest.importorskip("resource", reason="no limits on file sizes on this system")
@@ -80,6 +80,8 @@ from dualtail.bias.prior.table import write_prior_csv
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.images import ImageStore
 from dualtail.datasets.pack import write_pack
+from dualtail.datasets.settings import PackSettings
+from dualtail.datasets.whole_pack import write_whole_pack
 from PIL import Image
 
 folder = Path({str(tmp_path)!r})
@@ -97,6 +99,9 @@ try:
         write_outputs(folder / "out", outputs)
     elif {what!r} == "pack":
         write_pack(folder / "out", "d", "s", images, ImageStore(folder), ["a"], 64)
+    elif {what!r} in ("raw", "jpeg"):
+        write_whole_pack(folder / "out", "d", "s", images, ImageStore(folder), ["a"], 64,
+                         PackSettings(format={what!r}))
     else:
         write_prior_csv(folder / "out", names, np.full(500, 1 / 500))
 except UserError as error:

@@ -8,7 +8,7 @@ import yaml
 
 from dualtail.config_document import validate_config
 from dualtail.errors import UserError
-from dualtail.jobs import PackJob, TuneJob, read_job
+from dualtail.jobs import CombineJob, PackJob, TuneJob, read_job
 from dualtail.plan import Plan, as_json
 
 
@@ -16,6 +16,7 @@ from dualtail.plan import Plan, as_json
 def values(root: Path) -> dict[str, Any]:
     values = yaml.safe_load((root / "config.yaml").read_text())
     values["study"]["datasets"] = ["world_objects", "world_places"]
+    values["datasets"]["world_places"]["reordered"] = None
     return values
 
 
@@ -156,10 +157,83 @@ def test_only_the_code_of_the_methods_in_use_counts(
     assert "dualtail.paper.layout" not in found
 
 
+def test_a_job_has_the_code_of_its_own_tunings_only(values: dict[str, Any], tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("class Own: pass\n")
+    values["pefts"]["own"] = {"label": "Own", "method": f"{own}:Own"}
+    values["losses"]["own"] = {"method": f"{own}:Own"}
+    values["study"] |= {"pefts": ["vpt", "own"], "losses": ["ce", "la", "own"]}
+    values["jobs"]["tune"] = "tuning"
+
+    def hashes() -> dict[str, str]:
+        plan = plan_of(values)
+        return {t.name: plan.code("tune", [t.name]) for t in plan.scope.tunings}
+
+    before = hashes()
+    own.write_text("class Own: x = 1\n")
+    after = hashes()
+    assert {name for name in before if before[name] != after[name]} == {
+        "own-ce-0",
+        "own-la-0",
+        "own-own-0",
+        "vpt-own-0",
+    }
+
+
+def test_weights_and_code_of_fusion_rules_reach_the_job(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("class Own: pass\n")
+    values["fusion"]["rules"] |= {
+        "own": {"method": f"{own}:Own", "options": {"p": 2}},
+        "weighted": {
+            "method": "logits",
+            "weights": {"clip": 1, "openclip": 2, "metaclip": 5, "x": 1},
+        },
+    }
+    values["foundation"]["x"] = values["foundation"]["clip"]  # no member: its weight is not used
+    values["fusion"]["modes"] = ["probabilities", "weighted"]
+    unused = plan_of(values).code("combine")
+    values["fusion"]["modes"] = ["own", "weighted"]
+    plan = plan_of(values)
+    before = plan.code("combine")
+    job = plan.bias.combine_job("world_places")
+    assert read_job(CombineJob, as_json(job)) == job
+    found = {
+        (f.out.parts[-3], f.mode, f.method, str(f.options), tuple(f.weights or ()))
+        for f in job.fused
+        if f.out.parts[-2].startswith("zero-shot") and f.out.stem == "test"
+    }
+    subsets = {
+        "clip+openclip": (1, 2),
+        "clip+metaclip": (1, 5),
+        "openclip+metaclip": (2, 5),
+        "clip+openclip+metaclip": (1, 2, 5),
+    }
+    assert found == {
+        entry
+        for members, weights in subsets.items()
+        for entry in (
+            (members, "own", f"{own}:Own", "{'p': 2}", ()),
+            (members, "weighted", "logits", "{}", weights),
+        )
+    }
+    own.write_text("class Own: x = 1\n")
+    plan = plan_of(values)
+    assert plan.code("combine") != before
+    assert plan.code("tune") == plan_of(values).code("tune")
+    values["fusion"]["modes"] = ["probabilities", "weighted"]
+    assert plan_of(values).code("combine") == unused
+
+
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
     assert (plan_of(values).paper.tables, plan_of(values).paper.left_out()) == (
         [1, 2, 3, 8, 9, 10, 11, 12, 14, 16],
-        [],
+        [
+            "table 13 is left out: it needs reordered in the entry of one of study.datasets",
+            "figure 7 is left out: it needs reordered in the entry of one of study.datasets",
+        ],
     )
     values["study"]["members"] = ["clip"]
     plan = plan_of(values)
@@ -411,3 +485,76 @@ def test_the_code_of_the_scratch_loss_counts(values: dict[str, Any]) -> None:
     before = plan_of(values).code("train-scratch")
     values["scratch"]["loss"] = "ce"
     assert plan_of(values).code("train-scratch") != before
+
+
+def test_re_ordered_training_sets_have_their_parents_test_split_and_prior(root: Path) -> None:
+    plan = plan_of(yaml.safe_load((root / "config.yaml").read_text()))
+    name = "world_places.reverse.2"
+    assert plan.scope.reordered[name] == ("reverse", 2)
+    assert len(plan.scope.reordered) == 9
+    (task,) = plan.tuning.tune_job([(name, "clip", "adaptformer-la-0")]).tasks
+    assert (
+        task.train_pack.as_posix()
+        == "results/world/packs/world_places.reverse.2/train_32px.safetensors"
+    )
+    assert [d.pack.as_posix() for d in task.dumps] == [
+        "results/world/packs/world_places/test_32px.safetensors"
+    ]
+    assert plan.dumps.all_dumps(name, "test") == [task.dumps[0].out.as_posix()]
+    assert plan.dumps.validation_dumps(name) == plan.dumps.combined_dumps(name, "test") == []
+    job = plan.reordered.reorder_job()
+    assert job.prior.as_posix() == "results/world/priors/world_places/clip.csv"
+    assert len({entry.out for entry in job.lists}) == 9
+    assert name not in plan.scope.datasets
+
+
+def test_cifar_at_three_ratios_has_the_groups_of_one(root: Path) -> None:
+    from dualtail.config_document import read_config
+
+    plan = Plan(read_config([root / "config.yaml", root / "config/cifar100.yaml"]))
+    plan.check()
+    sources = [plan.data.lists_job(dataset).source.cifar100 for dataset in plan.scope.datasets]
+    assert [source.imbalance_factor for source in sources if source] == [100, 50, 10]
+    for dataset in plan.scope.datasets:
+        (counts,) = plan.scores.group_counts(dataset)
+        assert counts in plan.data.made_files(dataset)
+        assert plan.scope.splits_of(dataset) == ("train", "test")
+
+
+def test_groups_go_by_training_counts_unless_a_file_is_named(values: dict[str, Any]) -> None:
+    assert plan_of(values).scores.group_counts("world_places") == []
+    values["datasets"]["world_places"]["group_counts"] = "other.csv"
+    assert plan_of(values).scores.group_counts("world_places") == [
+        "data/world/world_places/other.csv"
+    ]
+
+
+def test_only_training_splits_that_are_cropped_at_random_are_packed_whole(
+    values: dict[str, Any],
+) -> None:
+    def whole(dataset: str) -> dict[str, Any]:
+        splits = plan_of(values).data.pack_job(dataset).splits
+        return {s.split: s.whole for s in splits}
+
+    assert whole("world_objects") == {"train": None, "val": None, "test": None}
+    values["packs"] = {"format": "jpeg", "jpeg_quality": 80}
+    values["datasets"]["world_places"]["tuning"] = {"augmentation": {"crop_scale": [0.5, 1.0]}}
+    assert whole("world_objects") == {"train": None, "val": None, "test": None}
+    packs = plan_of(values).scope.config.packs
+    assert whole("world_places") == {"train": packs, "val": None, "test": None}
+    assert packs.jpeg_quality == 80
+
+
+@pytest.mark.parametrize(
+    ("packs", "message"),
+    [
+        ({"format": "png"}, r"packs\.format"),
+        ({"jpeg_quality": 100}, r"packs\.jpeg_quality"),
+        ({"raw_limit_gb": -1}, r"packs\.raw_limit_gb"),
+        ({"quality": 90}, r"packs\.quality: unknown key"),
+    ],
+)
+def test_wrong_pack_settings(values: dict[str, Any], packs: dict[str, Any], message: str) -> None:
+    values["packs"] = packs
+    with pytest.raises(UserError, match=message):
+        plan_of(values)

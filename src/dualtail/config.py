@@ -12,20 +12,30 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
 )
 
+from dualtail.bias.settings import FUSION_OPTIONS
 from dualtail.config_errors import NameProblem, known_name, nested
 from dualtail.config_paths import ConfigPath
 from dualtail.confounder.settings import ConfounderSettings
-from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
+from dualtail.datasets.settings import (
+    CorpusSample,
+    ListSource,
+    NamesFormat,
+    NamesVersion,
+    PackSettings,
+)
 from dualtail.datasets.world.settings import WorldSettings
+from dualtail.errors import UserError
+from dualtail.foundation.hub import HUB_PATTERN
 from dualtail.foundation.pretraining_settings import PretrainingSettings
+from dualtail.registry import check_name, is_own
 from dualtail.scratch.settings import ScratchSettings
 from dualtail.section import Section
-from dualtail.tuning.registry import is_own
 from dualtail.tuning.settings import LOSS_OPTIONS, PEFT_OPTIONS, TuningSettings
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.]*$"
@@ -33,6 +43,20 @@ NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.]*$"
 
 Split = Literal["train", "val", "test"]
 Name = str
+
+
+def _fit_into_paths(entries: dict[str, Any]) -> dict[str, Any]:
+    for name in entries:
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise ValueError(f"name {name!r}: allowed are letters, digits, _ and ., a letter first")
+    return entries
+
+
+def _without_repetition(values: list[Any]) -> list[Any]:
+    repeated = sorted({str(item) for item in values if values.count(item) > 1})
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is listed twice")
+    return values
 
 
 class ImageListFiles(Section):
@@ -43,6 +67,20 @@ class ImageListFiles(Section):
 
     images: ConfigPath = Path()
     """folder or zip archive that the paths of the list are relative to, under `images_root`"""
+
+
+class Reordered(Section):
+    """Training sets drawn from a pool, their counts in the order of the pre-training prior, in the
+    opposite order, and equal (Table 13); the model that single-model tables show is tuned on each."""
+
+    pool: ImageListFiles
+    """the full training split, under the dataset's root and images_root"""
+
+    samples: PositiveInt = 3
+    """training sets of each kind"""
+
+    loss: Name = "la"
+    """entry of `losses`"""
 
 
 class DatasetEntry(Section):
@@ -91,6 +129,12 @@ class DatasetEntry(Section):
     """split on which q is estimated, if not `prior.split`; train: its label frequencies are taken out
     of q, and the ridge is chosen by cross-fitting over folds of it"""
 
+    reordered: Reordered | None = None
+    """training sets of Table 13 and Figure 7, with this dataset's training counts; null: none"""
+    group_counts: ConfigPath | None = None
+    """CSV with a column `count` a class, under `root`, that makes the D-groups in place of the
+    training counts; `make_lists: {cifar100: ...}` writes group_counts.csv: those of ratio 100, as LIFT"""
+
     tuning: dict[str, Any] = {}
     """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
 
@@ -121,7 +165,7 @@ class CorpusEntry(Section):
 
 
 class Weights(Section):
-    """Where the weights of a foundation model come from: exactly one of the three."""
+    """Where the weights of a foundation model come from: exactly one of the four."""
 
     corpus: Name | None = None
     """pre-train here, on this entry of `corpora`"""
@@ -130,12 +174,15 @@ class Weights(Section):
     """checkpoint on disk that open_clip can load (safetensors, or a .pt of tensors only)"""
 
     tag: str | None = None
-    """pretrained tag of open_clip, read from the local hub cache"""
+    """pretrained tag of open_clip (`dualtail download ARCHITECTURE,TAG` fetches it)"""
+
+    hub: str | None = Field(default=None, pattern=HUB_PATTERN)
+    """model on the Hugging Face hub, hf-hub:ORGANIZATION/NAME (`dualtail download` takes it too)"""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Weights":
-        if sum(value is not None for value in (self.corpus, self.path, self.tag)) != 1:
-            raise ValueError("give exactly one of corpus, path, tag")
+        if sum(v is not None for v in (self.corpus, self.path, self.tag, self.hub)) != 1:
+            raise ValueError("give exactly one of corpus, path, tag, hub")
         return self
 
 
@@ -273,10 +320,7 @@ class Study(Section):
     @field_validator("*")
     @classmethod
     def _no_repetition(cls, value: list[Any]) -> list[Any]:
-        repeated = sorted({str(item) for item in value if value.count(item) > 1})
-        if repeated:
-            raise ValueError(f"{repeated[0]!r} is listed twice")
-        return value
+        return _without_repetition(value)
 
 
 class PriorSettings(Section):
@@ -295,17 +339,47 @@ class PriorSettings(Section):
     """bootstrap replicates for the intervals of q (exact only)"""
 
 
+class FusionRuleEntry(Section):
+    """A way to fuse: one rule with its options and the weights of the members."""
+
+    method: str
+    """logits: their mean, ranks like the sum in the authors' release; probabilities: their mean,
+    Eq. 7; or `path/to/file.py:Class` of your own"""
+
+    options: dict[str, Any] = {}
+    """options of the rule"""
+
+    weights: dict[Name, PositiveFloat] | None = None
+    """P(c) of every member, e.g. {clip: 2, openclip: 1}; made to sum to 1 over the members fused.
+    null: equal"""
+
+
 class FusionSettings(Section):
     """Backdoor adjustment (Eq. 7): which fused outputs are written."""
 
-    modes: list[Literal["logits", "probabilities"]] = ["logits", "probabilities"]
-    """what is averaged: logits (the authors' release) or probabilities (Eq. 7)"""
+    rules: dict[Name, FusionRuleEntry] = {
+        name: FusionRuleEntry(method=name) for name in FUSION_OPTIONS
+    }
+    """ways to fuse; the paper's tables show logits and probabilities"""
+
+    modes: list[Name] = ["logits", "probabilities"]
+    """entries of `rules` that are run"""
 
     losses: list[str] = ["la"]
     """tuned models that are fused, by loss"""
 
     zero_shot: bool = True
     """also fuse the zero-shot outputs"""
+
+    @field_validator("modes")
+    @classmethod
+    def _no_repetition(cls, value: list[Any]) -> list[Any]:
+        return _without_repetition(value)
+
+    @field_validator("rules")
+    @classmethod
+    def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _fit_into_paths(value)
 
 
 class ScoreSettings(Section):
@@ -391,6 +465,9 @@ class Config(Section):
     }
     """losses to tune with"""
 
+    packs: PackSettings = PackSettings()
+    """how training images are packed"""
+
     tuning: TuningSettings = TuningSettings()
     """training of adapters and heads"""
 
@@ -402,6 +479,10 @@ class Config(Section):
 
     scores: ScoreSettings = ScoreSettings()
     """groups and intervals"""
+
+    downloads: bool = False
+    """whether a run may download the weights of tags and hub ids that are not on this machine;
+    `dualtail download --all-for` does it beforehand"""
 
     pretraining: PretrainingSettings = PretrainingSettings()
     """training of the small CLIPs on `corpora`"""
@@ -424,12 +505,7 @@ class Config(Section):
     )
     @classmethod
     def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if not re.fullmatch(NAME_PATTERN, name):
-                raise ValueError(
-                    f"name {name!r}: allowed are letters, digits, _ and ., a letter first"
-                )
-        return value
+        return _fit_into_paths(value)
 
     @field_validator("prompts", mode="before")
     @classmethod
@@ -459,6 +535,7 @@ class Config(Section):
             ("study.members", study.members, self.foundation, "foundation model"),
             ("study.pefts", study.pefts, self.pefts, "PEFT entry"),
             ("study.losses", study.losses, self.losses, "loss"),
+            ("fusion.modes", self.fusion.modes, self.fusion.rules, "entry of fusion.rules"),
             ("fusion.losses", self.fusion.losses, study.losses, "loss of study.losses"),
             ("scores.p_groups_from", [self.scores.p_groups_from], study.members, "member"),
         ]
@@ -484,6 +561,9 @@ class Config(Section):
                 (f"{where}.members", variants.members or [], study.members, "member"),
                 (f"{where}.pefts", variants.pefts or [], self.pefts, "PEFT entry"),
             ]
+        for name, dataset in self.datasets.items():
+            used = [] if dataset.reordered is None else [dataset.reordered.loss]
+            references += [(f"datasets.{name}.reordered.loss", used, self.losses, "loss")]
         for name, loss in self.losses.items():
             base = [] if loss.retrain is None else [loss.retrain]
             references += [(f"losses.{name}.retrain", base, self.losses, "loss")]
@@ -519,13 +599,46 @@ class Config(Section):
         for section, entries, methods, what in (
             ("pefts", self.pefts, PEFT_OPTIONS, "PEFT method"),
             ("losses", self.losses, LOSS_OPTIONS, "loss"),
+            ("fusion.rules", self.fusion.rules, FUSION_OPTIONS, "fusion rule"),
         ):
             for name, entry in entries.items():
+                try:
+                    check_name(entry.method, methods, what)
+                except UserError as error:
+                    raise NameProblem(f"{section}.{name}.method", str(error)) from error
                 if not is_own(entry.method):
-                    known_name(entry.method, methods, what, f"{section}.{name}.method")
                     with nested(f"{section}.{name}.options", methods[entry.method]):
                         methods[entry.method].model_validate(entry.options)
+        for name, entry in self.fusion.rules.items():
+            self._weights_fit(name, entry)
         return self
+
+    @property
+    def reordered_dataset(self) -> Name | None:
+        """The dataset of the study with the training sets of Table 13: the first that has them."""
+        having = (d for d in self.study.datasets if self.datasets[d].reordered is not None)
+        return next(having, None)
+
+    def reordered_of(self, dataset: str) -> Reordered:
+        """The training sets of Table 13 of a dataset that has them."""
+        found = self.datasets[dataset].reordered
+        assert found is not None
+        return found
+
+    def _weights_fit(self, name: str, entry: FusionRuleEntry) -> None:
+        where = f"fusion.rules.{name}"
+        if name in FUSION_OPTIONS and (entry.method != name or entry.weights is not None):
+            raise NameProblem(
+                where,
+                f"{name} is the paper's, with equal weights; give another rule another name",
+            )
+        if entry.weights is None or name not in self.fusion.modes:
+            return
+        for member in entry.weights:
+            known_name(member, self.foundation, "foundation model", f"{where}.weights.{member}")
+        for member in self.study.members:
+            if member not in entry.weights:
+                raise NameProblem(f"{where}.weights", f"no weight for the member {member!r}")
 
     def tuning_of(self, dataset: str) -> TuningSettings:
         """The tuning settings of one dataset: `tuning` with the dataset's own changes."""

@@ -29,7 +29,13 @@ def known_name(name: str, known: Iterable[str], what: str, key: str = "") -> Non
     names = list(known)
     if name in names:
         return
-    raise NameProblem(key, f"unknown {what} {name!r}{nearest(name, names)}; known: {_list(names)}")
+    raise NameProblem(key, unknown_name(name, names, what))
+
+
+def unknown_name(name: str, known: Iterable[str], what: str) -> str:
+    """Say that a name is not one of `known`, with the nearest of them."""
+    names = list(known)
+    return f"unknown {what} {name!r}{nearest(name, names)}; known: {_list(names)}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

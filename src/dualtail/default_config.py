@@ -10,6 +10,7 @@ from dualtail.config import (
     ImageListFiles,
     LossEntry,
     PeftEntry,
+    Reordered,
     Study,
     Transform,
     Variants,
@@ -40,7 +41,15 @@ def default_config() -> Config:
         ),
         datasets={
             "world_objects": _world_dataset("world_objects", "World-Objects", "imagenet_lt"),
-            "world_places": _world_dataset("world_places", "World-Places", "places365_lt"),
+            "world_places": _world_dataset(
+                "world_places", "World-Places", "places365_lt"
+            ).model_copy(
+                update={
+                    "reordered": Reordered(
+                        pool=ImageListFiles(list=Path("pool.txt"), images=Path("pool.zip"))
+                    )
+                }
+            ),
             # Like iNaturalist2018 it has no validation split: the world draws one, but nothing reads it.
             "world_species": _world_dataset(
                 "world_species", "World-Species", "inat2018"
@@ -119,6 +128,8 @@ def default_config() -> Config:
                 "world_species": "smooth",
             },
             fine_grained={"world_species": FineGrained()},
+            # As many as the largest class of a training split has.
+            pools={"world_places": 260},
         ),
     )
 

@@ -15,7 +15,14 @@ from dualtail.config import Transform
 from dualtail.config_errors import explain
 from dualtail.confounder.files import ConfounderFiles
 from dualtail.confounder.settings import ConfounderSettings
-from dualtail.datasets.settings import CorpusSample, ListSource, NamesFormat, NamesVersion
+from dualtail.datasets.settings import (
+    CorpusSample,
+    ListSource,
+    NamesFormat,
+    NamesVersion,
+    Order,
+    PackSettings,
+)
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
@@ -57,6 +64,24 @@ class ListsJob(Section):
     out: Path
 
 
+class ReorderedList(Section):
+    """One training set to draw."""
+
+    order: Order
+    sample: int
+    out: Path
+
+
+class ReorderJob(Section):
+    """Draw training sets whose counts follow, oppose or ignore a prior."""
+
+    pool: Path
+    train: Path
+    prior: Path
+    seed: int
+    lists: list[ReorderedList]
+
+
 class DrawCorpusJob(Section):
     """Draw the image list of one corpus."""
 
@@ -72,6 +97,9 @@ class PackSplit(Section):
     list: Path
     images: Path
     side: int
+    whole: PackSettings | None = None
+    """how whole images are packed, for random crops; null: central squares"""
+
     out: Path
 
 
@@ -106,6 +134,14 @@ class PretrainJob(Section):
     """Pre-train small CLIPs side by side."""
 
     tasks: list[PretrainTask]
+
+
+class FetchWeightsJob(Section):
+    """Find the weights of a tag or hub id, or download them."""
+
+    foundation: FoundationSpec
+    download: bool
+    out: Path
 
 
 class DumpFiles(Section):
@@ -229,6 +265,9 @@ class CombineFusion(Section):
 
     dumps: list[Path]
     mode: str
+    method: str
+    options: dict[str, Any]
+    weights: list[float] | None
     out: Path
 
 

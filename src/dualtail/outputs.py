@@ -65,7 +65,9 @@ class OutputsHeader(BaseModel):
     loss: str = ""
     seed: int | None = Field(default=None, description="tuning seed")
     adjustment: str = Field(default="", description="la, gla, gla-zs, gla-ft or nothing")
-    fusion: str = Field(default="", description="logits, probabilities or nothing")
+    fusion: str = Field(
+        default="", description="logits, probabilities, a rule of your own, or nothing"
+    )
     weights: list[float] = Field(default=[], description="P(c) of each member, fused only")
     models: list[ModelRecord] = []
 

@@ -22,11 +22,17 @@ class RunPaths:
     def pack(self, dataset: str, split: str, side: int | str) -> str:
         return f"{self.root}/packs/{dataset}/{split}_{side}px.safetensors"
 
+    def reordered_list(self, dataset: str) -> str:
+        return f"{self.root}/reordered/{dataset}.txt"
+
     def train_counts(self, dataset: str) -> str:
         return f"{self.root}/packs/{dataset}/train_counts.csv"
 
     def weights(self, member: str) -> str:
         return f"{self.root}/foundation/{member}.safetensors"
+
+    def weights_record(self, member: str) -> str:
+        return f"{self.root}/foundation/{member}.weights.json"
 
     def pretraining_history(self, member: str) -> str:
         return f"{self.root}/foundation/{member}.history.csv"

@@ -7,11 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtail.bias import softmax
-from dualtail.bias.fusion import FUSION_RULES, fuse, member_weights
+from dualtail.bias import fusion, softmax
+from dualtail.bias.fusion import member_weights
+from dualtail.bias.fusion_rules import make_fusion_rule
+from dualtail.bias.fusion_rules.method import FusionRule
+from dualtail.bias.settings import FUSION_OPTIONS
 from dualtail.errors import UserError
 
-MODES = sorted(FUSION_RULES)
+MODES = sorted(FUSION_OPTIONS)
+
+
+def fuse(members, mode: str = "logits", *more, **named) -> np.ndarray:
+    return fusion.fuse(members, make_fusion_rule(mode), *more, **named)
 
 
 def members(n_members: int = 3, n_images: int = 7, n_classes: int = 4, scale: float = 3.0):
@@ -121,7 +128,10 @@ def test_a_bad_value_is_named_by_member_and_row(bad: float, weights: list[float]
     ("call", "message"),
     [
         (lambda m: fuse([]), "no members"),
-        (lambda m: fuse(m, "votes"), "'votes'; known are logits, probabilities"),
+        (
+            lambda m: fuse(m, "xyz"),
+            "unknown fusion rule 'xyz'; known: logits, probabilities; one of",
+        ),
         (lambda m: fuse(m, "logits", [1, 1]), "weights: 2 for 3"),
         (lambda m: fuse(m, "logits", [1, 1, -1]), "numbers from 0"),
         (lambda m: fuse(m, "logits", [0, 0, 0]), "not all zero"),
@@ -141,3 +151,36 @@ def test_weights_are_normalized() -> None:
     np.testing.assert_allclose(member_weights([1, 3], 2), [0.25, 0.75])
     np.testing.assert_allclose(member_weights([1e308, 1e308], 2), [0.5, 0.5])
     np.testing.assert_allclose(member_weights(None, 4), [0.25] * 4)
+
+
+class Returns(FusionRule):
+    """A rule of somebody's."""
+
+    def fuse(self, members, weights):
+        return self.options(members[0])
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda x: x[:, :2], r"Returns: returned float64 \(7, 2\) for members \(7, 4\)"),
+        (lambda x: x.argmax(axis=1), r"returned int64 \(7,\)"),
+        (lambda x: None, "returned object"),
+        (lambda x: x + 1j, "returned complex128"),
+        (lambda x: np.where(x == x[4, 2], np.nan, x), "returned nan in row 4, class 2"),
+        (lambda x: np.where(x == x[6, 0], -np.inf, x), "returned -inf in row 6, class 0"),
+        (lambda x: np.where(x == x[6, 0], 1e300, x), "returned 1e.300 in row 6, class 0"),
+    ],
+)
+def test_what_another_rule_returns_is_checked(result, message, monkeypatch) -> None:
+    monkeypatch.setattr(softmax, "BLOCK_BYTES", 8 * 4 * 7)
+    with pytest.raises(UserError, match=message):
+        fusion.fuse(members(), Returns(result))
+
+
+def test_rows_of_later_blocks_are_named(monkeypatch) -> None:
+    monkeypatch.setattr(softmax, "BLOCK_BYTES", 100)
+    logits = members(n_images=23)
+    bad = logits[0][19, 3]
+    with pytest.raises(UserError, match="row 19, class 3"):
+        fusion.fuse(logits, Returns(lambda x: np.where(x == bad, np.nan, x)))

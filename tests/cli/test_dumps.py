@@ -251,3 +251,61 @@ def test_verbs_on_dumps_do_not_import_torch() -> None:
         "assert 'torch' not in sys.modules, 'torch'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+OWN_RULE = """
+import numpy as np
+from dualtail.bias.fusion_rules.method import FusionRule
+from dualtail.section import Section
+
+
+class Power(FusionRule):
+    class Options(Section):
+        p: float = 1.0
+
+    def fuse(self, members, weights):
+        odds = [w * np.exp(self.options.p * m) for w, m in zip(weights, members)]
+        return np.log(sum(odds)) / self.options.p
+"""
+
+
+def test_fusing_with_a_rule_of_ones_own(run: Run, arrays: Path) -> None:
+    import_arrays(run)
+    logits = np.load("L.npy")
+    np.save("L.npy", logits[::-1].copy())
+    import_arrays(run, "other.safetensors")
+    Path("own.py").write_text(OWN_RULE)
+    base = ["fuse", "dump.safetensors", "other.safetensors", "--weights", "1,3", "--out", "f"]
+    run(*base, "--mode", "own.py:Power", "--options", '{"p": 0.5}')
+    fused = read_outputs("f")
+    assert (fused.header.fusion, fused.header.weights) == ("Power", [0.25, 0.75])
+    a, b = (np.exp(0.5 * x.astype(np.float16).astype(float)) for x in (logits, logits[::-1]))
+    np.testing.assert_allclose(fused.logits, 2 * np.log(a / 4 + 3 * b / 4), atol=5e-3)
+    for options, message in (
+        ('{"q": 1}', "option 'q': Extra inputs are not permitted (options: p)"),
+        ("[1]", "not a JSON object"),
+        ("{", "not a JSON object"),
+    ):
+        mode = ["--mode", "own.py:Power", "--options", options]
+        assert message in run(*base, *mode, fails=True).output
+    unknown = run(*base, "--mode", "logit", fails=True).output
+    assert "unknown fusion rule 'logit', did you mean 'logits'?" in unknown
+
+
+def test_groups_by_other_counts_than_those_of_training(run: Run, arrays: Path) -> None:
+    import_arrays(run)
+    Path("groups.csv").write_text("count\n200\n5\n5\n5\n")
+    base = ["score", "dump.safetensors", "--train-counts", "counts.csv", "--bootstrap", "5"]
+    run(*base, "--out", "own.csv")
+    run(*base, "--group-counts", "groups.csv", "--class-scores", "c.csv", "--out", "other.csv")
+    sizes = []
+    for name in ("own.csv", "other.csv"):
+        scores = pd.read_csv(name, keep_default_na=False)
+        rows = scores[(scores["scheme"] == "D") & (scores["metric"] == "accuracy")]
+        found = dict(zip(rows["group"], rows["n_classes"], strict=True))
+        sizes.append([int(found.get(g, 0)) for g in ("D-Many", "D-Medium", "D-Few")])
+    assert sizes == [[1, 2, 1], [1, 0, 3]]
+    assert pd.read_csv("c.csv")["train_count"].tolist() == [200, 50, 30, 5]
+    Path("groups.csv").write_text("count\n200\n5\n")
+    message = run(*base, "--group-counts", "groups.csv", "--out", "x.csv", fails=True).output
+    assert "groups.csv: 2 classes, expected 4" in message

@@ -124,7 +124,7 @@ def test_mistakes_are_one_line(run: Run, photos: Path, weights: list[str]) -> No
     assert "cat/0.png: corrupt image" in run(*base, fails=True).output
     assert "no such folder" in run("audit", "--images", "no", "--model", "clip", fails=True).output
     offline = run("predict", "--images", "photos", "--model", "clip", "--out", "x", fails=True)
-    assert "not in the local hub cache" in offline.output
+    assert "are not on this machine" in offline.output
     assert "give its file as ARCHITECTURE,FILE" in offline.output
     assert not list(Path().glob("*.html"))
 
@@ -173,3 +173,32 @@ def test_a_lift_checkpoint_becomes_dumps(run: Run, photos: Path, weights: list[s
     (photos / "fox").mkdir()
     message = run(*base, *model, "--out", "x", fails=True).output
     assert "tuned on 4 classes; there are 5 here" in message
+
+
+def test_a_lift_checkpoint_of_inaturalist(run: Run, photos: Path, weights: list[str]) -> None:
+    import torch
+
+    g = torch.Generator().manual_seed(0)
+    tuner = {f"vpt_list.{i}.prompt": torch.randn(10, 96, generator=g) for i in range(3)}
+    names = ["cat", "elk", "barn owl", "dog"]  # by id; LIFT's classes: barn owl, cat, dog, elk
+    head = torch.randn(4, 96, generator=g)
+    torch.save({"tuner": tuner, "head": {"weight": head}}, "lift.pth.tar")
+    torch.save({"tuner": tuner, "head": {"weight": head[[1, 3, 0, 2]]}}, "by_id.pth.tar")
+    Path("c.json").write_text(json.dumps([{"id": i, "name": n} for i, n in enumerate(names)]))
+    model = ["--model", weights[0]]
+    run("import-lift", "lift.pth.tar", *model, "--categories", "c.json", "--out", "a.safetensors")
+    run("import-lift", "by_id.pth.tar", *model, "--out", "b.safetensors")
+    Path("names.txt").write_text("\n".join(names))
+    Path("list.txt").write_text(
+        "\n".join(f"{n}/{i}.png {names.index(n)}" for n in sorted(names) for i in range(6))
+    )
+    listed = ["--images", "photos", "--list", "list.txt", "--class-names", "names.txt"]
+    for name in "ab":
+        adapter = ["--adapter", f"{name}.safetensors", "--activation", "quickgelu"]
+        run("predict", *listed, *model, *adapter, "--out", f"{name}.dump")
+    a, b = read_outputs("a.dump"), read_outputs("b.dump")
+    np.testing.assert_array_equal(a.logits, b.logits)
+
+    torch.save({"tuner": tuner, "head": {"weight": torch.ones(8142, 96)}}, "whole.pth.tar")
+    message = run("import-lift", "whole.pth.tar", *model, "--out", "x", fails=True).output
+    assert "give its categories.json with --categories" in message

@@ -55,3 +55,41 @@ def test_lists_that_the_run_makes_may_be_absent_but_not_their_source(
     assert "lists are made by the run" in result.output
     assert "none/labels.csv.gz: no such file or folder" in result.output
     assert "none/test_64.zip" in result.output
+
+
+def test_missing_weights_come_with_the_command_that_fetches_them(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setenv("DUALTAIL_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    sources = {
+        "clip": {"tag": "openai"},
+        "openclip": {"hub": "hf-hub:me/model"},
+        "metaclip": {"path": str(tmp_path / "none.safetensors")},
+    }
+    models = {
+        name: {"architecture": "ViT-B-16-quickgelu", "weights": {"corpus": None, **weights}}
+        for name, weights in sources.items()
+    }
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"foundation": models}))
+    arguments = ["check-data", *files, str(tmp_path / "models.yaml")]
+    result = CliRunner().invoke(program, arguments)
+    assert result.exit_code == 1
+    for text in (
+        "`dualtail download ViT-B-16-quickgelu,openai` fetches them",
+        "`dualtail download hf-hub:me/model` fetches them",
+        "none.safetensors: no such weights file",
+        "3 problems",
+    ):
+        assert text in result.output
+
+    (tmp_path / "none.safetensors").touch()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/me--model--open_clip_model.safetensors").touch()
+    (tmp_path / "downloads.yaml").write_text("downloads: true\n")
+    result = CliRunner().invoke(program, [*arguments, str(tmp_path / "downloads.yaml")])
+    assert result.exit_code == 0, result.output
+    assert "clip: the run will download the weights of ViT-B-16-quickgelu,openai" in result.output
+    assert "openclip: weights are there" in result.output

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dualtail.datasets.check import DatasetCheck, check_dataset, group_sizes
+from dualtail.datasets.check import DatasetCheck, check_dataset, check_group_counts, group_sizes
+from dualtail.datasets.how_to_get import get_images, get_list
 from dualtail.datasets.known_lists import known_lists, official_list
 from dualtail.errors import UserError
 
@@ -41,7 +42,7 @@ def test_a_whole_dataset_has_no_problem(folder: Path) -> None:
     [
         ("train.txt", None, r"train\.txt: no such train list"),
         ("train.txt", "", "empty image list"),
-        ("names.txt", None, r"names\.txt: cannot be read"),
+        ("names.txt", None, r"names\.txt: no such file of class names; put it there"),
         ("names.txt", "cat\n", r"line 2: b\.jpg: label 1 is outside 0\.\.0 \(1 class names\)"),
         ("names.txt", "cat\ndog\nowl\n", r"1 of 3 classes without a training image: 2 \(owl\)"),
         ("test.txt", "d.jpg 0\ne.jpg 2\n", r"line 2: e\.jpg: label 2 is outside"),
@@ -123,7 +124,26 @@ def test_the_real_places_lists_are_official_and_their_images_missing(
     assert "4,980 to 5 a class" in facts
     assert "131 / 163 / 71 classes" in facts
     assert len(found.problems) == 3
-    assert "(62,500 of 62,500 images missing); the OLTR release" in found.problems[0]
+    assert "(62,500 of 62,500 images missing)" in found.problems[0]
+    assert f"dualtail download places365_images --to {tmp_path}" in found.problems[0]
+
+
+def test_what_is_missing_comes_with_the_command_that_fetches_it(tmp_path: Path) -> None:
+    splits = {
+        "train": (tmp_path / "ImageNet_LT_train.txt", tmp_path),
+        "val": (tmp_path / "my_val.txt", tmp_path),
+        "test": (tmp_path / "ImageNet_LT_test.txt.gz", tmp_path),
+    }
+    names = tmp_path / "classnames.txt"
+    found = check_dataset(names, "folders", "corrected", splits, "imagenet_lt")
+    train, val, test, class_names = found.problems
+    command = f"`dualtail download imagenet_lt.train --to {tmp_path}` fetches ImageNet_LT_train.txt"
+    assert f"no such train list; {command} from https://" in train
+    assert val.endswith(", then name it my_val.txt")
+    assert test.endswith(", then name ImageNet_LT_test.txt in the config")
+    assert f"`dualtail download imagenet_lt.classnames --to {tmp_path}`" in class_names
+    assert "put it there" in get_list("", "train", tmp_path / "x.txt")
+    assert "ask the owners for ILSVRC2012_img_train.tar" in get_images("imagenet_lt", tmp_path)
 
 
 def test_a_truncated_official_list_is_recognized(shared: Path, tmp_path: Path) -> None:
@@ -133,3 +153,18 @@ def test_a_truncated_official_list_is_recognized(shared: Path, tmp_path: Path) -
     splits = {"train": (tmp_path / "train.txt", tmp_path)}
     found = check_dataset(source / "classnames.txt", "folders", "corrected", splits, "places365_lt")
     assert any("truncated at 999," in problem for problem in found.problems)
+
+
+def test_counts_for_groups_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text("class_name,count\nowl,101\ncat,100\ndog,19\n")
+    found = DatasetCheck(names=["owl", "cat", "dog"])
+    check_group_counts(path, found)
+    assert (found.facts, found.problems) == ([f"D-groups by {path}: 1 / 1 / 1 classes"], [])
+    for names, message in ((["owl", "cat"], "3 classes, expected 2"), (["a", "b", "c"], "'owl'")):
+        found = DatasetCheck(names=names)
+        check_group_counts(path, found)
+        assert message in found.problems[0]
+    found = DatasetCheck()
+    check_group_counts(tmp_path / "none.csv", found)
+    assert "none.csv: cannot be read" in found.problems[0]

@@ -1,18 +1,23 @@
 """Decoding: torchvision's own transform as the reference, archives and folders, broken files."""
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from dualtail.datasets import images as module
 from dualtail.datasets.image_list import read_image_list
-from dualtail.datasets.images import ImageStore, decode_squares, square
+from dualtail.datasets.images import ImageStore, decode_squares, open_image, shrunk, square
 from dualtail.datasets.pack import read_pack, write_pack
 from dualtail.errors import UserError
+from dualtail.tuning.pixels import center_crop
 
 
 def photo(width: int, height: int, seed: int = 0, mode: str = "RGB") -> Image.Image:
@@ -101,16 +106,23 @@ def test_a_missing_image_is_named_with_its_line(folder: Path, where: str) -> Non
         next(decode_squares(images, store, 16))
 
 
-@pytest.mark.parametrize("broken", [b"", b"not an image", "half"])
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (b"", "empty file"),
+        (b"not an image", "no image format that Pillow knows"),
+        ("half", "truncated"),
+    ],
+)
 def test_a_corrupt_image_is_named_with_its_line_and_no_pack_appears(
-    folder: Path, broken: bytes | str
+    folder: Path, broken: bytes | str, reason: str
 ) -> None:
     data = (folder / "1.png").read_bytes()
     (folder / "1.png").write_bytes(data[: len(data) // 2] if broken == "half" else broken)  # type: ignore[arg-type]
     images = read_image_list(folder / "list.txt")
     with (
         ImageStore(folder) as store,
-        pytest.raises(UserError, match=r"list\.txt line 2: 1\.png: corrupt image"),
+        pytest.raises(UserError, match=rf"list\.txt line 2: 1\.png: corrupt image .*{reason}"),
     ):
         write_pack(folder / "p.safetensors", "toy", "val", images, store, ["a", "b"], 16)
     assert not list(folder.glob("*.safetensors"))
@@ -125,6 +137,85 @@ def test_a_decompression_bomb_is_refused(folder: Path, monkeypatch: pytest.Monke
         pytest.raises(UserError, match=r"line 1: 0\.png: .*40 x 30 pixels; at most 1000"),
     ):
         list(decode_squares(images, store, 16))
+
+
+@given(st.integers(20, 90), st.integers(20, 90), st.integers(16, 40), st.integers(0, 3))
+@settings(deadline=None, max_examples=60)
+def test_the_crop_that_is_evaluated_is_torchvisions_to_the_byte(
+    width: int, height: int, crop: int, quarter: int
+) -> None:
+    """Wherever resize - crop is a multiple of 4, as in CLIP's 256 / 224 and LIFT's 248 / 224."""
+    import torch
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+    resize = crop + 4 * quarter
+    image = photo(width, height)
+    packed = torch.from_numpy(square(image, resize).copy()).permute(2, 0, 1)
+    found = center_crop(packed[None], (crop, crop))[0].permute(1, 2, 0).numpy()
+    reference = Compose([Resize(resize, InterpolationMode.BILINEAR), CenterCrop(crop)])(image)
+    np.testing.assert_array_equal(found, np.asarray(reference))
+
+
+def test_gray_levels_of_16_bits_are_scaled() -> None:
+    levels = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    image = open_image(png(Image.fromarray(levels)))
+    assert image.mode == "I;16"
+    found = square(image, 32)
+    np.testing.assert_array_equal(found, np.repeat((levels // 256)[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_without_a_known_range_are_refused(mode: str) -> None:
+    with pytest.raises(ValueError, match="32 bits"):
+        square(Image.new(mode, (30, 30)), 16)
+
+
+def test_the_exif_orientation_is_ignored_as_by_torchvisions_loader() -> None:
+    image = photo(40, 24)
+    stream, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    image.save(stream, "JPEG", exif=exif)
+    with open_image(stream.getvalue()) as rotated:
+        assert rotated.getexif()[0x0112] == 6
+        assert shrunk(rotated, 24).size == (40, 24)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "YCbCr"])
+def test_whole_images_of_every_mode_become_rgb(mode: str) -> None:
+    image = shrunk(photo(40, 30, mode="L" if mode == "LA" else mode).convert(mode), 16)
+    assert (image.mode, image.size) == ("RGB", (21, 16))
+
+
+def test_images_beyond_pillows_own_limit_are_refused_too(folder: Path) -> None:
+    """Pillow raises an exception of its own kind then; only the header of such a file is needed."""
+    header = struct.pack(">IIBBBBB", 50_000, 40_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    bomb = (
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    )
+    (folder / "1.png").write_bytes(bomb + b"\0\0\0\0IEND\xaeB`\x82")
+    images = read_image_list(folder / "list.txt")
+    with (
+        ImageStore(folder) as store,
+        pytest.raises(UserError, match=r"line 2: 1\.png: corrupt image .*2000000000 pixels"),
+    ):
+        list(decode_squares(images, store, 16))
+
+
+def test_a_thread_of_pixels_is_not_blown_up_into_a_bomb() -> None:
+    with pytest.raises(ValueError, match=r"256 x 12800000 pixels; at most"):
+        square(Image.new("RGB", (1, 50_000)), 256)
+    assert shrunk(Image.new("RGB", (1, 50_000)), 256).size == (1, 50_000)
+
+
+def test_the_names_in_a_store(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "X.PNG").write_bytes(b"")
+    with ImageStore(folder) as store:
+        assert store.names((".png",)) == ["0.png", "1.png", "2.png", "sub/X.PNG"]
+    with ImageStore(folder / "all.zip") as store:
+        assert store.names((".png",)) == ["0.png", "1.png", "2.png"]
+        assert store.names((".jpg",)) == []
 
 
 def test_stores_that_are_none(tmp_path: Path) -> None:

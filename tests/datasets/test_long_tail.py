@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 from dualtail.datasets.long_tail import (
     apportion,
     cifar_counts,
+    cifar_rows,
     class_ranks,
     draw_rows,
     split_folder,
@@ -121,3 +122,29 @@ def test_splits_of_a_folder_do_not_overlap_and_do_not_depend_on_each_other() -> 
     assert small["val"] == large["val"]
     assert set(small["train"]) < set(large["train"])
     assert split_folder(files, np.array([12, 6, 3]), 2, 4, seed=6)["test"] != large["test"]
+
+
+@pytest.mark.parametrize("factor", [10, 100])
+def test_cifar_images_are_those_of_lift(factor: int) -> None:
+    """LIFT seeds NumPy's global generator and shuffles class after class."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(100), 500))
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        np.random.seed(0)  # noqa: NPY002
+        expected = []
+        for c in range(100):
+            places = [i for i, label in enumerate(labels) if label == c]
+            places = np.array(places)
+            np.random.shuffle(places)  # noqa: NPY002
+            expected += places[: int(500 * (1 / factor) ** (c / 99.0))].tolist()
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+    found = cifar_rows(labels, cifar_counts(factor), seed=0)
+    assert found.tolist() == expected
+    assert found.tolist() != cifar_rows(labels, cifar_counts(factor), seed=1).tolist()
+
+
+def test_cifar_images_of_a_higher_ratio_are_within_those_of_a_lower_one() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(100), 500))
+    low, high = (set(cifar_rows(labels, cifar_counts(f), 0).tolist()) for f in (10, 100))
+    assert high < low

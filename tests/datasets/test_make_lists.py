@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dualtail.bias.groups import d_groups
 from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.datasets.long_tail import cifar_counts
 from dualtail.datasets.make_lists import (
@@ -27,6 +28,7 @@ from dualtail.datasets.settings import (
     LongTail,
     TableLists,
 )
+from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.errors import UserError
 from dualtail.jobs import DrawCorpusJob, ListsJob
 from dualtail.stages import draw_corpus, make_lists
@@ -154,6 +156,19 @@ def test_cifar_has_the_counts_of_its_ratio(cifar: Path, tmp_path: Path) -> None:
             assert pixels[0, 0, 0] == train.labels[row]
     names = (tmp_path / "out/classnames.txt").read_text().splitlines()
     assert names[:2] == ["class 0", "class 1"]
+
+
+@pytest.mark.parametrize("factor", [10, 50, 100])
+def test_cifar_groups_are_those_of_ratio_100_at_every_ratio(
+    cifar: Path, tmp_path: Path, factor: int
+) -> None:
+    source = ListSource(cifar100=CifarLists(folder=cifar, imbalance_factor=factor))
+    make_lists.run(ListsJob(source=source, out=tmp_path / "out"))
+    counts = read_counts_csv(tmp_path / "out/group_counts.csv", [f"class {c}" for c in range(100)])
+    assert counts.tolist() == [int(500 * 0.01 ** (c / 99)) for c in range(100)]
+    assert [len(group) for group in d_groups(counts).values()] == [35, 35, 30]
+    own = read_image_list(tmp_path / "out/train.txt", 100).counts(100)
+    assert (len(d_groups(own)["D-Few"]) == 30) == (factor == 100)
 
 
 def test_missing_or_changed_cifar_is_refused(cifar: Path, tmp_path: Path) -> None:

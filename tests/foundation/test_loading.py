@@ -11,9 +11,11 @@ from safetensors.torch import save_file
 
 from dualtail.config import Transform
 from dualtail.errors import UserError
+from dualtail.files import sha256_file
 from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
+from dualtail.foundation.weights_record import WeightsRecord, write_record
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 
 ARCHITECTURE = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
@@ -135,27 +137,111 @@ def test_weights_that_are_not_here_are_not_downloaded(
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("DUALTAIL_WEIGHTS", str(tmp_path / "own"))
     spec = make_spec(architecture="ViT-B-16", architecture_config=None, tag="laion2b_s34b_b88k")
-    with pytest.raises(UserError, match="not in the local hub cache"):
+    command = "`dualtail download ViT-B-16,laion2b_s34b_b88k` fetches them"
+    with pytest.raises(UserError, match=rf"weights\.tag: .* are not on this machine.*{command}"):
         load_foundation(spec)
+    with pytest.raises(UserError, match=r"weights\.hub: .*`dualtail download hf-hub:me/model`"):
+        load_foundation(make_spec(hub="hf-hub:me/model"))
 
 
+@pytest.mark.parametrize(
+    ("architecture", "weights", "message"),
+    [
+        (
+            "ViT-B-16",
+            {"tag": "openai"},
+            "trained with QuickGELU, ViT-B-16 has GELU; use ViT-B-16-qu",
+        ),
+        ("ViT-B-16", {"tag": "metaclip_400m"}, "trained with QuickGELU, .* use ViT-B-16-quickgelu"),
+        (
+            "ViT-B-16-quickgelu",
+            {"hub": "hf-hub:laion/CLIP-ViT-B-16-laion2B-s34B-b88K"},
+            "trained with GELU, ViT-B-16-quickgelu has QuickGELU; use ViT-B-16",
+        ),
+    ],
+)
 def test_an_activation_that_the_weights_were_not_trained_with_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: str, weights: dict[str, str], message: str
 ) -> None:
-    """open_clip only warns. The tag's file is replaced, so that the check is reached offline."""
-    from dualtail.foundation import loading
+    """open_clip only warns, and computes nonsense. Refused before any file is looked for."""
+    with pytest.raises(UserError, match=message):
+        load_foundation(make_spec(architecture=architecture, architecture_config=None, **weights))
 
-    file = tmp_path / "w.safetensors"
-    save_file({"x": torch.zeros(1)}, file)
-    monkeypatch.setattr(loading, "_cached_weights", lambda spec, name: file)
-    spec = make_spec(architecture="ViT-B-16", architecture_config=None, tag="openai")
+
+def test_a_checkpoint_of_another_architecture_says_which_tensors_differ(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    wider = json.loads(json.dumps(ARCHITECTURE))
+    wider["vision_cfg"]["width"] *= 2
+    spec = make_spec(weights=checkpoint, architecture="wider", architecture_config=wider)
+    width = ARCHITECTURE["vision_cfg"]["width"]
     with pytest.raises(
-        UserError, match="trained with QuickGELU, ViT-B-16 has GELU; use ViT-B-16-qui"
+        UserError, match=r"does not load into wider: \d+ of another shape"
+    ) as caught:
+        load_foundation(spec)
+    assert f"visual.class_embedding is {width} in the checkpoint and {2 * width} in" in str(
+        caught.value
+    )
+    assert "\n" not in str(caught.value)
+
+    state = load_file(checkpoint)
+    del state["visual.proj"]
+    state["visual.other"] = torch.zeros(1)
+    save_file(state, tmp_path / "part.safetensors")
+    with pytest.raises(UserError, match=r"1 missing from the checkpoint: visual\.proj") as caught:
+        load_foundation(make_spec(weights=tmp_path / "part.safetensors"))
+    assert "1 that the model does not have: visual.other" in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pt", "pt with a header"])
+def test_positions_of_another_image_size_are_not_interpolated(
+    checkpoint: Path, tmp_path: Path, form: str
+) -> None:
+    """open_clip would load it without a word."""
+    from safetensors.torch import load_file
+
+    file = checkpoint
+    if form != "safetensors":
+        file = tmp_path / "w.pt"
+        state = load_file(checkpoint)
+        torch.save(state if form == "pt" else {"state_dict": state, "epoch": 3}, file)
+    larger = json.loads(json.dumps(ARCHITECTURE))
+    larger["vision_cfg"]["image_size"] = 64
+    spec = make_spec(weights=file, architecture="larger", architecture_config=larger)
+    with pytest.raises(
+        UserError, match=r"another image size .*visual\.positional_embedding is 17x"
     ):
         load_foundation(spec)
-    quick = "ViT-B-16-quickgelu"
-    spec = make_spec(architecture=quick, architecture_config=None, tag="laion2b_s34b_b88k")
-    with pytest.raises(UserError, match=r"trained with GELU|has no tag"):
+
+
+def test_weights_that_changed_since_they_were_recorded_are_refused(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(checkpoint.read_bytes())
+    record = WeightsRecord(source="https://x", file=weights, bytes=1, sha256=sha256_file(weights))
+    write_record(tmp_path / "r.json", record)
+    spec = make_spec(hub="hf-hub:me/model", record=tmp_path / "r.json")
+    _, found = load_foundation(spec)
+    assert found == record.sha256
+    with weights.open("r+b") as stream:
+        stream.seek(-1, 2)
+        stream.write(b"x")
+    with pytest.raises(UserError, match="has changed since it was recorded"):
         load_foundation(spec)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"the weights that .*r\.json names are gone"):
+        load_foundation(spec)
+    (tmp_path / "r.json").write_text("{}")
+    with pytest.raises(UserError, match="not a record of weights"):
+        load_foundation(spec)
+
+
+def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match="holds no state_dict of tensors"):
+        load_foundation(make_spec(weights=tmp_path / "w.pt"))

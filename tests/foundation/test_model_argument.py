@@ -1,10 +1,13 @@
 """Models named on the command line."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from dualtail.errors import UserError
+from dualtail.files import sha256_file
+from dualtail.foundation.loading import load_foundation
 from dualtail.foundation.model_argument import parse_model, parse_models
 from dualtail.foundation.spec import ARCHITECTURES
 
@@ -64,3 +67,79 @@ def test_bad_prompts_and_repeated_models_are_refused() -> None:
         parse_model("clip", templates=["a photo"])
     with pytest.raises(UserError, match="given twice"):
         parse_models(["clip", "clip"], templates=PROMPT)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of weights with the config of hf-hub:me/model, and an empty hub cache."""
+    import huggingface_hub.constants
+
+    monkeypatch.setenv("DUALTAIL_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    architecture = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
+    config = {
+        "model_cfg": architecture,
+        "preprocess_cfg": {
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.25, 0.25, 0.25],
+            "resize_mode": "squash",
+        },
+    }
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/me--model--open_clip_config.json").write_text(json.dumps(config))
+    return tmp_path / "weights"
+
+
+def test_a_model_of_the_hub_brings_its_architecture_and_normalization(hub: Path) -> None:
+    spec = parse_model("hf-hub:me/model", templates=PROMPT)
+    assert (spec.architecture, spec.hub, spec.tag) == ("model", "hf-hub:me/model", None)
+    assert (spec.transform.resize, spec.transform.crop) == (36, 32)
+    assert spec.transform.mean == (0.5, 0.5, 0.5)
+    assert spec.transform.std == (0.25, 0.25, 0.25)
+    with pytest.raises(UserError, match="`dualtail download hf-hub:me/model` fetches them"):
+        load_foundation(spec)
+
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    assert spec.architecture_config is not None
+    file = hub / "me--model--open_clip_model.safetensors"
+    save_file(CLIP(**spec.architecture_config).state_dict(), file)
+    _, found = load_foundation(spec)
+    assert found == sha256_file(file)
+    (hub / f"{file.name}.sha256").write_text(f"{'0' * 64}  {file.name}\n")
+    with pytest.raises(UserError, match="has changed since it was recorded"):
+        load_foundation(spec)
+
+
+def test_the_config_of_a_hub_model_says_its_activation(hub: Path) -> None:
+    file = hub / "me--model--open_clip_config.json"
+    config = json.loads(file.read_text())
+    config["model_cfg"]["quick_gelu"] = True
+    file.write_text(json.dumps(config))
+    spec = parse_model("world-vit-8,hf-hub:me/model", templates=PROMPT)
+    with pytest.raises(UserError, match="trained with QuickGELU, world-vit-8 has GELU"):
+        load_foundation(spec)
+
+
+def test_an_architecture_may_stand_before_a_model_of_the_hub(hub: Path) -> None:
+    spec = parse_model("ViT-B-32,hf-hub:other/model@v1", templates=PROMPT)
+    assert (spec.architecture, spec.hub) == ("ViT-B-32", "hf-hub:other/model@v1")
+    assert spec.transform.crop == 224
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hf-hub:other/model", "not on this machine.*`dualtail download hf-hub:other/model`"),
+        ("hf-hub:model", "a model on the hub is given as"),
+        ("hf-hub:../x/y", "a model on the hub is given as"),
+        ("ViT-B-61,hf-hub:me/model", "no architecture 'ViT-B-61'"),
+        ("hf-hub:bad/model", "is not a config of open_clip"),
+    ],
+)
+def test_mistakes_with_models_of_the_hub(hub: Path, text: str, message: str) -> None:
+    (hub / "bad--model--open_clip_config.json").write_text("[]")
+    with pytest.raises(UserError, match=message) as caught:
+        parse_model(text, templates=PROMPT)
+    assert "\n" not in str(caught.value)

@@ -215,5 +215,5 @@ def test_bad_input_is_refused(scores, per_class, context):
         build_figure(3, scores, per_class.assign(q=float("nan")), context)
     with pytest.raises(UserError, match="at least two"):
         build_figure(6, scores, per_class, replace(context, members={"clip": "CLIP"}))
-    with pytest.raises(UserError, match="figure 4: not built here; known: 2, 3, 6, 9, 11, 12"):
+    with pytest.raises(UserError, match="figure 4: not built here; known: 2, 3, 6, 7, 9, 11, 12"):
         build_figure(4, scores, per_class, context)

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from dualtail.bias.prior.table import read_prior_csv, write_prior_csv
+from dualtail.datasets.pack import read_pack
+from dualtail.datasets.whole_pack import WholePack, read_training_pack
 from dualtail.errors import UserError
 from dualtail.jobs import CollectJob, CombineJob, PackJob, PriorRecordFile
 from dualtail.outputs import Outputs, read_outputs, write_outputs
-from dualtail.stages import collect, combine, pack, prior
+from dualtail.stages import collect, combine, fuse, pack, prior
 
 Make = Callable[..., Outputs]
 
@@ -50,6 +52,16 @@ def make_dataset(folder: Path, train: str) -> PackJob:
 def test_pack_counts_the_training_images(tmp_path: Path) -> None:
     pack.run(make_dataset(tmp_path, "a.png 0\nb.png 1\nc.png 1\na.png 2\n"), 1)
     assert list(pd.read_csv(tmp_path / "out/counts.csv")["count"]) == [1, 2, 1]
+
+
+def test_training_images_are_packed_whole_if_asked(tmp_path: Path) -> None:
+    values = make_dataset(tmp_path, "a.png 0\nb.png 1\nc.png 2\n").model_dump(mode="json")
+    values["splits"][0]["whole"] = {"format": "raw"}
+    pack.run(PackJob.model_validate(values), 1)
+    train = read_training_pack(tmp_path / "out/train.safetensors")
+    assert isinstance(train, WholePack)
+    assert train.sizes.tolist() == [[8, 9]] * 3
+    assert read_pack(tmp_path / "out/test.safetensors").images.shape == (2, 8, 8, 3)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +132,13 @@ def test_combining_keeps_identities_and_equals_the_verbs(
             "fused": [
                 {
                     "dumps": [tmp_path / f"{m}_ce.safetensors" for m in "ab"],
-                    "mode": "logits",
-                    "out": tmp_path / "fused.safetensors",
+                    "mode": mode,
+                    "method": "probabilities",
+                    "options": {},
+                    "weights": weights,
+                    "out": tmp_path / f"{mode}.safetensors",
                 }
+                for mode, weights in (("probabilities", None), ("mine", [3.0, 1.0]))
             ],
         }
     )
@@ -136,8 +152,15 @@ def test_combining_keeps_identities_and_equals_the_verbs(
     for name, dump in parts.items():
         header = dump.header
         assert (header.kind, header.adjustment, header.loss) == ("adjusted", name, "ce")
-    fused = read_outputs(tmp_path / "fused.safetensors").header
-    assert (fused.members, fused.loss, fused.seed) == (["a", "b"], "ce", 0)
+    dumps = [tmp_path / f"{m}_ce.safetensors" for m in "ab"]
+    for mode, weights in (("probabilities", None), ("mine", [0.75, 0.25])):
+        path = tmp_path / f"{mode}.safetensors"
+        found = read_outputs(path)
+        assert (found.header.members, found.header.loss) == (["a", "b"], "ce")
+        assert (found.header.fusion, found.header.weights) == (mode, weights or [0.5, 0.5])
+        fuse.run(dumps, "probabilities", {}, weights, tmp_path / "verb.safetensors")
+        again = read_outputs(tmp_path / "verb.safetensors")
+        np.testing.assert_array_equal(found.logits, again.logits)
 
 
 def test_collect_says_which_file_is_wrong(tmp_path: Path) -> None:

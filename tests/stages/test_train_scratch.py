@@ -19,8 +19,8 @@ from dualtail.stages import pack, train_scratch
 from dualtail.tuning.settings import Augmentation
 
 
-def packed(folder: Path) -> Path:
-    """Packs of red, green and blue images."""
+def packed(folder: Path, whole: bool = False) -> Path:
+    """Packs of red, green and blue images; the training images whole if asked."""
     from PIL import Image
 
     (folder / "classnames.txt").write_text("red\ngreen\nblue\n")
@@ -39,6 +39,7 @@ def packed(folder: Path) -> Path:
             "list": folder / f"{split}.txt",
             "images": folder,
             "side": 8,
+            "whole": {} if whole and split == "train" else None,
             "out": folder / f"{split}.safetensors",
         }
         for split in ("train", "test")
@@ -114,6 +115,24 @@ def test_outputs_weights_and_history(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.logits, logits, atol=2e-2)
     assert found.features is not None
     np.testing.assert_allclose(found.features, features, atol=2e-2)
+
+
+@pytest.mark.parametrize("crop_scale", [None, (0.5, 1.0)])
+def test_whole_training_images(tmp_path: Path, crop_scale: tuple[float, float] | None) -> None:
+    """Random crops are cut from them; without crops they are the squares of the other packs."""
+    found = []
+    for whole in (True, False):
+        folder = tmp_path / str(whole)
+        folder.mkdir()
+        packed(folder, whole)
+        augmentation = Augmentation(crop_scale=crop_scale, flip=False)
+        settings = task(folder, folder).settings.model_copy(update={"augmentation": augmentation})
+        train_scratch.run(ScratchJob(tasks=[task(folder, folder / "out", settings=settings)]), 1)
+        found.append(read_outputs(folder / "out/test.safetensors"))
+    for outputs in found:
+        assert (outputs.logits.argmax(axis=1) == outputs.labels).mean() > 0.6
+    if crop_scale is None:
+        np.testing.assert_array_equal(found[0].logits, found[1].logits)
 
 
 def test_nothing_half_written_stays(tmp_path: Path) -> None:

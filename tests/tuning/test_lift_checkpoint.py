@@ -1,14 +1,24 @@
 """LIFT checkpoints: the same logits as LIFT's equations give, and what is refused."""
 
+import gzip
+import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
 
+from dualtail.datasets.class_names import category_names
+from dualtail.datasets.image_list import read_image_list
 from dualtail.errors import UserError
 from dualtail.tuning.adapter_file import load_adapter, save_adapter
-from dualtail.tuning.lift_checkpoint import lift_model, read_lift_checkpoint
+from dualtail.tuning.lift_checkpoint import (
+    INATURALIST_CLASSES,
+    LiftAdapter,
+    in_order_of_ids,
+    lift_model,
+    read_lift_checkpoint,
+)
 
 WIDTH, LAYERS, CLASSES = 16, 3, 7
 
@@ -170,3 +180,44 @@ def test_another_backbone_is_refused(tmp_path, make_visual) -> None:
     adapter = read_lift_checkpoint(path)
     with pytest.raises(UserError, match="3 blocks of width 16, this foundation model has 2"):
         lift_model(path, adapter, make_visual(layers=2), 25.0, "float32")
+
+
+def imported(tmp_path: Path, head: torch.Tensor) -> LiftAdapter:
+    return read_lift_checkpoint(save(tmp_path / "i.pth.tar", vpt_tuner(), {"weight": head}))
+
+
+def labels_as_lift_has_them(names: list[str], labels: list[int]) -> list[int]:
+    """Class of every image by LIFT's rule, one after the other: its species' place when sorted."""
+    species: list[str] = []
+    for name in names:  # insertion sort, by code point
+        place = 0
+        while place < len(species) and species[place] < name:
+            place += 1
+        species.insert(place, name)
+    place_of = {name: place for place, name in enumerate(species)}
+    return [place_of[names[label]] for label in labels]
+
+
+def test_every_inaturalist_image_keeps_its_row_of_the_head(tmp_path, shared) -> None:
+    folder = shared / "data/splits/iNaturalist18"
+    names = category_names(folder / "categories.json.gz")
+    labels = read_image_list(folder / "iNaturalist18_val.txt.gz", 8142).labels.tolist()
+    head = torch.randn(len(names), WIDTH, generator=torch.Generator().manual_seed(0))
+    ours = in_order_of_ids(imported(tmp_path, head), names).head
+    theirs = labels_as_lift_has_them(names, labels)
+    assert len(names) == INATURALIST_CLASSES
+    assert torch.equal(ours[labels], head[theirs])
+    assert sum(a != b for a, b in zip(labels, theirs, strict=True)) > 24_000  # not the identity
+
+
+def test_capitals_sort_as_lift_sorts_them(tmp_path) -> None:
+    entries = [{"id": i, "name": n} for i, n in enumerate(["ara", "Zea", "Ara b", "Ara"])]
+    (tmp_path / "c.json.gz").write_bytes(gzip.compress(json.dumps(entries).encode()))
+    names = category_names(tmp_path / "c.json.gz")
+    head = torch.arange(4.0)[:, None].repeat(1, WIDTH)  # LIFT's: Ara, Ara b, Zea, ara
+    assert in_order_of_ids(imported(tmp_path, head), names).head[:, 0].tolist() == [3, 2, 1, 0]
+
+
+def test_categories_of_another_data_set_are_refused(tmp_path) -> None:
+    with pytest.raises(UserError, match="7 classes, but there are 2 categories"):
+        in_order_of_ids(read_lift_checkpoint(save(tmp_path / "c", vpt_tuner())), ["a", "b"])

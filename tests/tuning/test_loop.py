@@ -346,3 +346,34 @@ def test_images_too_small_for_the_model(make_visual, array_source):
     source = array_source(torch.zeros(4, 3, 6, 6, dtype=torch.uint8))
     with pytest.raises(UserError, match="6 x 6"):
         run(build(make_visual()), source, np.array([0, 1, 2, 0]))
+
+
+class Wholes:
+    """Images of several sizes: those of `toy`, some with a dark frame."""
+
+    def __init__(self, pixels):
+        self._images = [
+            torch.nn.functional.pad(image, (k % 3, 0, k % 2, k % 4)).permute(1, 2, 0)
+            for k, image in enumerate(pixels)
+        ]
+        self.sizes = np.array([image.shape[:2] for image in self._images])
+
+    def __len__(self):
+        return len(self._images)
+
+    def image(self, row):
+        return self._images[row]
+
+
+def test_it_learns_from_random_crops_of_whole_images(make_visual):
+    pixels, labels = toy()
+    augmentation = Augmentation(crop_scale=(0.5, 1.0))
+    histories, heads = [], []
+    for seed in (0, 0, 1):
+        model = build(make_visual())
+        changes = {"epochs": 8, "lr": 0.02, "augmentation": augmentation}
+        histories.append(run(model, Wholes(pixels), labels, seed=seed, **changes))
+        heads.append(model.head.weight.detach().clone())
+    assert histories[0][-1].loss < 0.5 * histories[0][0].loss
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])

@@ -36,3 +36,11 @@ def test_normalization_of_each_channel():
     for c in range(3):
         expected = (images[:, c].numpy().astype(np.float64) / 255 - mean[c]) / std[c]
         np.testing.assert_allclose(found[:, c], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_normalization_leaves_the_images_alone(dtype):
+    images = torch.randint(0, 256, (2, 3, 4, 4)).to(dtype)
+    before = images.clone()
+    Normalize((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), CPU)(images)
+    assert torch.equal(images, before)

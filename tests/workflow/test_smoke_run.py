@@ -4,15 +4,13 @@ One copy runs undisturbed; in another the first attempt is killed with all its c
 command is run again. Then: nothing to be done, exact re-runs, equal results.
 """
 
-import hashlib
 import os
-import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,73 +18,15 @@ from safetensors.numpy import load_file
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
-COMMAND = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml", "--cores", "2"]
-GPU = ["--resources", "gpu=1"]
-MEASURED = {".history.csv", ".json", "costs.csv", "table_09.csv", "table_09.md", "table_09.tex"}
-"""Endings of files under adapters/ and of tables that hold measured times."""
-
-
-class Checkout:
-    """A copy of the project in which Snakemake runs."""
-
-    def __init__(self, root: Path, folder: Path) -> None:
-        self.folder = folder
-        for name in ("src", "workflow", "config"):
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(root / name, folder / name, ignore=ignore)
-        for name in ("Snakefile", "config.yaml"):
-            shutil.copy(root / name, folder / name)
-        (folder / "profiles").symlink_to("workflow/profiles")
-        scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.environment = os.environ | {"PYTHONPATH": str(folder / "src"), "PATH": scripts}
-
-    def start(self, *more: str) -> subprocess.Popen:
-        return subprocess.Popen(
-            [*COMMAND, *more, *GPU],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *more: str) -> str:
-        process = self.start(*more)
-        output, _ = process.communicate(timeout=600)
-        assert process.returncode == 0, output[-4000:]
-        return output
-
-    def planned(self) -> set[str]:
-        """The rules that a run would execute now."""
-        output = self.run("-n", "--quiet", "rules")
-        return set(re.findall(r"^(\w+) +\d+$", output, re.M)) - {"total", "all"}
-
-    def edit(self, name: str, old: str, new: str) -> None:
-        path = self.folder / name
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-
-    def hashes(self) -> dict[str, str]:
-        """SHA-256 of all results that hold no measured time."""
-        results = self.folder / "results/smoke"
-        return {
-            str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(results.rglob("*"))
-            if path.is_file()
-            and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
-            and not (
-                path.relative_to(results).parts[0] == "adapters" and path.suffix != ".safetensors"
-            )
-            and path.name not in MEASURED
-        }
+Checkout = Any
+"""conftest.Checkout"""
+Make = Callable[..., Checkout]
 
 
 @pytest.fixture(scope="module")
-def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def finished(make_checkout: Make, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout with a whole run in it."""
-    checkout = Checkout(root, tmp_path_factory.mktemp("finished") / "a checkout")
+    checkout = make_checkout(tmp_path_factory.mktemp("finished") / "a checkout")
     checkout.run()
     return checkout
 
@@ -171,9 +111,9 @@ def test_a_change_re_runs_its_dependants_and_nothing_else(
 
 
 def test_a_killed_first_attempt_loses_nothing(
-    root: Path, tmp_path: Path, finished: Checkout
+    make_checkout: Make, tmp_path: Path, finished: Checkout
 ) -> None:
-    checkout = Checkout(root, tmp_path / "killed")
+    checkout = make_checkout(tmp_path / "killed")
     process = checkout.start()
     # Kill in the middle of tuning: everything before is done, dumps are about to be written.
     log = checkout.folder / "results/smoke/logs/tune/world_places.log"
@@ -199,7 +139,7 @@ def test_a_killed_first_attempt_loses_nothing(
 def test_a_wrong_config_is_one_line_that_names_the_file(finished: Checkout) -> None:
     (finished.folder / "mine.yaml").write_text("tuning: {lrr: 1}\n")
     process = subprocess.run(
-        [*COMMAND[:3], "--configfile", "mine.yaml", "--cores", "1", "-n"],
+        [*finished.command[:4], "mine.yaml", "--cores", "1", "-n"],
         cwd=finished.folder,
         env=finished.environment,
         capture_output=True,
@@ -215,7 +155,7 @@ def test_a_read_only_results_folder_is_a_clear_error(finished: Checkout, tmp_pat
     """Not even root may write to a file used as a folder."""
     (finished.folder / "blocked").write_text("")
     process = subprocess.run(
-        [*COMMAND, "--config", "results=blocked", *GPU],
+        [*finished.command, "--config", "results=blocked", "--resources", "gpu=1"],
         cwd=finished.folder,
         env=finished.environment,
         capture_output=True,

@@ -1,4 +1,25 @@
-# Foundation models: pre-training of the small ones, zero-shot outputs of all.
+# Foundation models: weights of tags and hub ids, pre-training of the small ones, zero-shot outputs of all.
+
+# The only rule that may use the network, and only with `downloads: true`.
+if PLAN.foundation.fetched_here:
+
+    rule fetch_weights:
+        output:
+            PATHS.weights_record("{member}"),
+        log:
+            PATHS.log("fetch_weights", "{member}"),
+        wildcard_constraints:
+            member="|".join(PLAN.foundation.fetched_here),
+        params:
+            settings=lambda wildcards: as_json(
+                PLAN.foundation.fetch_weights_job(wildcards.member)
+            ),
+            code=PLAN.code("fetch-weights"),
+        message:
+            "Finding the weights of {wildcards.member}"
+        shell:
+            "dualtail fetch-weights --settings {params.settings:q} 2> {log:q}"
+
 
 if PLAN.scope.pretrained_here:
 

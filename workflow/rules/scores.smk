@@ -6,7 +6,10 @@ rule score:
         dumps=lambda wildcards: PLAN.dumps.all_dumps(wildcards.dataset, "test"),
         validation=lambda wildcards: PLAN.dumps.validation_dumps(wildcards.dataset),
         train_counts=PATHS.train_counts("{dataset}"),
-        prior=PATHS.prior("{dataset}", PLAN.config.scores.p_groups_from),
+        prior=lambda wildcards: PATHS.prior(
+            PLAN.scope.parent(wildcards.dataset), PLAN.config.scores.p_groups_from
+        ),
+        group_counts=lambda wildcards: PLAN.scores.group_counts(wildcards.dataset),
     output:
         scores=PATHS.scores("{dataset}"),
         class_scores=PATHS.class_scores("{dataset}"),
@@ -21,13 +24,16 @@ rule score:
         validation=lambda wildcards, input: [
             f"--validation={v}" for v in input.validation
         ],
+        group_counts=lambda wildcards, input: [
+            f"--group-counts={c}" for c in input.group_counts
+        ],
         settings=PLAN.scores.score_flags(),
         code=PLAN.code("score"),
     message:
         "Scoring all outputs on {wildcards.dataset}"
     shell:
         "dualtail score {input.dumps:q} {params.validation:q} --train-counts {input.train_counts:q}"
-        " --prior {input.prior:q} {params.settings} --class-scores {output.class_scores:q}"
+        " {params.group_counts:q} --prior {input.prior:q} {params.settings} --class-scores {output.class_scores:q}"
         " --out {output.scores:q} > {log:q} 2>&1"
 
 

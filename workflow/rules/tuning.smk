@@ -31,7 +31,9 @@ for KIND in PLAN.tuning.tune_kinds:
                     PLAN.tuning.cells(PLAN.scope.bundled(wildcards, "tune"))
                 )
             ),
-            code=PLAN.code("tune"),
+            code=lambda wildcards: PLAN.code(
+                "tune", PLAN.scope.bundled(wildcards, "tune").tunings
+            ),
         message:
             "Tuning"
         shell:
@@ -56,7 +58,7 @@ if PLAN.tuning.variants:
             runtime=JOBS.runtime,
         params:
             settings=as_json(PLAN.tuning.tune_job(PLAN.tuning.variants)),
-            code=PLAN.code("tune"),
+            code=PLAN.code("tune", [name for _, _, name in PLAN.tuning.variants]),
         message:
             "Tuning the variants"
         shell:

@@ -50,6 +50,27 @@ if PLAN.world.world_datasets:
         shell:
             "dualtail generate-dataset --settings {params.settings:q} 2> {log:q}"
 
+    rule generate_pool:
+        output:
+            images=f"{PLAN.world.world_datasets}/{{dataset}}/pool.zip",
+            list=f"{PLAN.world.world_datasets}/{{dataset}}/pool.txt",
+        log:
+            PATHS.log("generate_pool", "{dataset}"),
+        benchmark:
+            PATHS.benchmark("generate_pool", "{dataset}")
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        params:
+            settings=lambda wildcards: as_json(
+                PLAN.world.dataset_job(wildcards.dataset)
+            ),
+            code=PLAN.code("generate-pool"),
+        message:
+            "Drawing the pool of {wildcards.dataset}"
+        shell:
+            "dualtail generate-pool --settings {params.settings:q} 2> {log:q}"
+
     rule draw_world:
         output:
             report(

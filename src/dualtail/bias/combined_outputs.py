@@ -1,11 +1,13 @@
 """Adjusting and fusing dumps: the arithmetic of `adjustment` and `fusion` with the headers that go along."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from dualtail.bias.adjustment import ADJUSTMENTS, adjust
 from dualtail.bias.fusion import fuse, member_weights
+from dualtail.bias.fusion_rules import make_fusion_rule
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader, check_same_split
 
@@ -69,26 +71,34 @@ def adjust_outputs(
 
 
 def fuse_outputs(
-    dumps: Sequence[Outputs], mode: str = "logits", weights: Sequence[float] | None = None
+    dumps: Sequence[Outputs],
+    method: str = "logits",
+    weights: Sequence[float] | None = None,
+    options: Mapping[str, Any] | None = None,
+    name: str = "",
 ) -> Outputs:
     """Fuse dumps of several members over the same images (Eq. 7).
 
     Args:
         dumps: Outputs of the members, in the order of the result's `members`.
-        mode: A key of `FUSION_RULES`.
+        method: logits, probabilities, or `path/to/file.py:Class` of a `FusionRule`.
         weights: P(c), normalized to sum 1; equal if not given.
+        options: Of the rule.
+        name: Of the rule in the result, e.g. its entry in a config; by default the method or class.
 
     Returns:
         Outputs (N, C) in half precision, kind `fused`; peft, loss, seed and adjustment are kept where
         all members agree.
 
     Raises:
-        UserError: fewer than two dumps, different splits or classes, bad weights, logits not finite.
+        UserError: fewer than two dumps, different splits or classes, bad weights, logits not finite,
+            an unknown rule or option.
     """
+    rule = make_fusion_rule(method, options)
     if len(dumps) < 2:
         raise UserError("fusion: needs at least two dumps")
     check_same_split(dumps)
-    logits = fuse([dump.logits for dump in dumps], mode, weights, [dump.source for dump in dumps])
+    logits = fuse([dump.logits for dump in dumps], rule, weights, [dump.source for dump in dumps])
     headers = [dump.header for dump in dumps]
 
     def shared(field: str) -> object:
@@ -100,7 +110,7 @@ def fuse_outputs(
         update={
             "kind": "fused",
             "members": [member for h in headers for member in h.members],
-            "fusion": mode,
+            "fusion": name or method.rpartition(":")[2],
             "weights": member_weights(weights, len(dumps)).tolist(),
             "models": [record for h in headers for record in h.models],
         }

@@ -1,47 +1,22 @@
 """Backdoor adjustment: P(Y | do(X)) = sum_m P(Y | X, member m) P(m) (Eq. 7), P(m) = 1 / M.
 
 Eq. 7 averages probabilities; the authors' release sums logits, which is what produced the paper's
-tables. Their sum and the mean taken here rank classes alike.
+tables. Each is a rule of `fusion_rules`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dualtail.bias.softmax import FloatArray, check_logits, log_softmax, read_block, row_blocks
+from dualtail.bias.fusion_rules.method import FusionRule
+from dualtail.bias.softmax import FloatArray, check_logits, read_block, row_blocks
 from dualtail.errors import UserError
-
-
-def mean_logits(members: list[FloatArray], weights: FloatArray) -> FloatArray:
-    """Return the weighted mean of logits; `members` are M blocks (n, C)."""
-    total = weights[0] * members[0]
-    for weight, block in zip(weights[1:], members[1:], strict=True):
-        total += weight * block
-    return total
-
-
-def mean_probabilities(members: list[FloatArray], weights: FloatArray) -> FloatArray:
-    """Return the log of the weighted mean of softmax probabilities (Eq. 7).
-
-    Worked out in logarithms, so that a class far from winning keeps its rank instead of log 0.
-    """
-    total = log_softmax(members[0]) + np.log(weights[0])
-    for weight, block in zip(weights[1:], members[1:], strict=True):
-        np.logaddexp(total, log_softmax(block) + np.log(weight), out=total)
-    return total
-
-
-FUSION_RULES: dict[str, Callable[[list[FloatArray], FloatArray], FloatArray]] = {
-    "logits": mean_logits,
-    "probabilities": mean_probabilities,
-}
-"""Rules by name: (M blocks (n, C) in float64, positive weights (M,) of sum 1) -> block (n, C)."""
 
 
 def fuse(
     members: Sequence[ArrayLike],
-    mode: str = "logits",
+    rule: FusionRule,
     weights: Sequence[float] | None = None,
     names: Sequence[str] | None = None,
 ) -> NDArray[np.float32]:
@@ -51,7 +26,7 @@ def fuse(
 
     Args:
         members: M arrays (N, C), possibly memory-mapped and in half precision.
-        mode: a key of `FUSION_RULES`.
+        rule: How the rows of one image are joined.
         weights: (M,) P(m) up to a factor: numbers from 0 that are normalized to sum 1; a member of
             weight 0 is left out (but still checked). None: 1 / M each.
         names: (M,) of the members, for messages.
@@ -60,11 +35,9 @@ def fuse(
         (N, C) float32: mean logits, or the logarithms of mean probabilities, which are logits too.
 
     Raises:
-        UserError: no member, shapes that differ, an unknown mode, bad weights, logits that are not
-            finite (member and row are named).
+        UserError: no member, shapes that differ, bad weights, logits that are not finite (member and
+            row are named), or a rule that returns another shape or something that is not finite.
     """
-    if mode not in FUSION_RULES:
-        raise UserError(f"fusion: {mode!r}; known are {', '.join(FUSION_RULES)}")
     if len(members) == 0:
         raise UserError("fusion: no members; at least one is needed")
     labels = list(names) if names is not None else [f"member {m}" for m in range(len(members))]
@@ -85,7 +58,8 @@ def fuse(
         blocks = [
             read_block(array, rows, label) for array, label in zip(arrays, labels, strict=True)
         ]
-        fused[rows] = FUSION_RULES[mode]([blocks[m] for m in used], shares[used])
+        result = np.asarray(rule.fuse([blocks[m] for m in used], shares[used]))
+        fused[rows] = _checked(result, blocks[0].shape, rows.start, type(rule).__name__)
     return fused
 
 
@@ -107,3 +81,23 @@ def member_weights(weights: Sequence[float] | None, n_members: int) -> FloatArra
     # By the largest first: the sum of huge weights must not overflow.
     values = values / values.max()
     return values / values.sum()
+
+
+def _checked(
+    result: NDArray[np.generic], shape: tuple[int, ...], start: int, rule: str
+) -> NDArray[np.generic]:
+    """Trust nobody's rule."""
+    if result.shape != shape or result.dtype.kind not in "fiu":
+        raise UserError(
+            f"fusion rule {rule}: returned {result.dtype} {result.shape} for members {shape}; "
+            "it must be real logits of the same shape"
+        )
+    # Larger ones would be infinite in float32.
+    finite = np.isfinite(result) & (np.abs(result) <= np.finfo(np.float32).max)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise UserError(
+            f"fusion rule {rule}: returned {result[row, column]} in row {start + row}, class "
+            f"{column}; logits must be finite (log 0: take the logarithm of something positive)"
+        )
+    return result

@@ -147,22 +147,31 @@ def adjust(
 @click.argument("dumps", nargs=-1, required=True, type=INPUT)
 @click.option(
     "--mode",
-    type=click.Choice(["logits", "probabilities"]),
     default="logits",
     show_default=True,
-    help="What is averaged: logits (the authors' release) or probabilities (Eq. 7).",
+    help="What is averaged: logits (the authors' release) or probabilities (Eq. 7); or a rule of your "
+    "own, path/to/file.py:Class.",
 )
+@click.option("--options", default="{}", help="Options of your own rule, as JSON.")
 @click.option("--weights", help="P(c) of each dump, e.g. 0.5,0.3,0.2; equal if not given.")
 @OUT
-def fuse(dumps: tuple[Path, ...], mode: str, weights: str | None, out: Path) -> None:
+def fuse(dumps: tuple[Path, ...], mode: str, options: str, weights: str | None, out: Path) -> None:
     """Fuse the outputs of several models on the same images (backdoor adjustment, Eq. 7)."""
+    import json
+
     from dualtail.stages.fuse import run
 
+    try:
+        parsed = json.loads(options)
+    except json.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise click.UsageError(f"--options {options!r}: not a JSON object")
     try:
         values = None if weights is None else [float(part) for part in weights.split(",")]
     except ValueError:
         raise click.UsageError(f"--weights {weights!r}: numbers with commas between them") from None
-    run(dumps, mode, values, out)
+    run(dumps, mode, parsed, values, out)
 
 
 @click.command("score")
@@ -174,6 +183,11 @@ def fuse(dumps: tuple[Path, ...], mode: str, weights: str | None, out: Path) -> 
     help="Dump on the validation split, fits the temperature; one for each model.",
 )
 @click.option("--train-counts", type=INPUT, help="CSV with a column count a class: D-groups.")
+@click.option(
+    "--group-counts",
+    type=INPUT,
+    help="CSV with a column count a class: D-groups in place of --train-counts.",
+)
 @click.option("--prior", type=INPUT, help="CSV of q: P-groups.")
 @click.option(
     "--p-groups",
@@ -193,6 +207,7 @@ def score(
     dumps: tuple[Path, ...],
     validation: tuple[Path, ...],
     train_counts: Path | None,
+    group_counts: Path | None,
     prior: Path | None,
     p_groups: str,
     many: int,
@@ -217,7 +232,9 @@ def score(
         bootstrap=bootstrap,
         seed=seed,
     )
-    click.echo(run(dumps, validation, train_counts, prior, options, out, class_scores))
+    click.echo(
+        run(dumps, validation, train_counts, group_counts, prior, options, out, class_scores)
+    )
 
 
 VERBS: list[click.Command] = [import_outputs, inspect, prior, adjust, fuse, score]

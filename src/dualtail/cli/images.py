@@ -159,9 +159,20 @@ def predict(
 @click.option("--scale", default=25.0, show_default=True, help="Scale of the cosine classifier.")
 @click.option("--loss", default="", help="Loss it was tuned with, for tables: la, ce ...")
 @click.option("--seed", type=int, help="Seed it was tuned with, for tables.")
+@click.option(
+    "--categories",
+    type=FILE,
+    help="categories.json, if it was tuned on iNaturalist, whose classes LIFT renumbers.",
+)
 @click.option("--out", required=True, type=FILE, help="Adapter file to write.")
 def import_lift(
-    checkpoint: Path, model: str, scale: float, loss: str, seed: int | None, out: Path
+    checkpoint: Path,
+    model: str,
+    scale: float,
+    loss: str,
+    seed: int | None,
+    categories: Path | None,
+    out: Path,
 ) -> None:
     """Make an adapter file of a LIFT checkpoint (checkpoint.pth.tar), with equal logits.
 
@@ -173,7 +184,7 @@ def import_lift(
     from dualtail.stages.import_lift import run
 
     spec = parse_model(model, templates=["a photo of a {}."])
-    click.echo(run(checkpoint, spec, scale, loss, seed, out), err=True)
+    click.echo(run(checkpoint, spec, scale, loss, seed, categories, out), err=True)
 
 
 VERBS: list[click.Command] = [audit, predict, import_lift]

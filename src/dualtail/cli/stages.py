@@ -37,6 +37,26 @@ def generate_dataset(settings: str) -> None:
     run(read_job(DatasetJob, settings))
 
 
+@click.command("generate-pool")
+@SETTINGS
+def generate_pool(settings: str) -> None:
+    """Draw a large balanced training set of a world's dataset, to draw others from."""
+    from dualtail.jobs import DatasetJob, read_job
+    from dualtail.stages.generate_pool import run
+
+    run(read_job(DatasetJob, settings))
+
+
+@click.command("reorder")
+@SETTINGS
+def reorder(settings: str) -> None:
+    """Draw training sets whose counts follow, oppose or ignore the pre-training prior."""
+    from dualtail.jobs import ReorderJob, read_job
+    from dualtail.stages.reorder import run
+
+    run(read_job(ReorderJob, settings))
+
+
 @click.command("draw-world")
 @SETTINGS
 def draw_world(settings: str) -> None:
@@ -76,6 +96,16 @@ def pack(settings: str, threads: int) -> None:
     from dualtail.stages.pack import run
 
     run(read_job(PackJob, settings), threads)
+
+
+@click.command("fetch-weights")
+@SETTINGS
+def fetch_weights(settings: str) -> None:
+    """Find the weights of a tag or hub id, or download them, and record which file they are."""
+    from dualtail.jobs import FetchWeightsJob, read_job
+    from dualtail.stages.fetch_weights import run
+
+    run(read_job(FetchWeightsJob, settings))
 
 
 @click.command("pretrain")
@@ -201,10 +231,13 @@ def summary(settings: str) -> None:
 VERBS: list[click.Command] = [
     generate_corpus,
     generate_dataset,
+    generate_pool,
+    reorder,
     draw_world,
     make_lists,
     draw_corpus,
     pack,
+    fetch_weights,
     pretrain,
     zero_shot,
     tune,

@@ -9,24 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from dualtail.datasets.class_names import dataset_class_names
+from dualtail.datasets.how_to_get import get_class_names, get_images, get_list
 from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.datasets.images import ImageStore
 from dualtail.datasets.known_lists import official_list, sha256_of
 from dualtail.datasets.settings import NamesFormat, NamesVersion
 from dualtail.datasets.text_file import read_text_file
+from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.errors import UserError
 
 MANY, FEW = 100, 20
 """D-Many: more training images; D-Few: fewer (method of the paper)."""
-
-HOW_TO_GET = {
-    "imagenet_lt": "the OLTR release has the lists; images are ImageNet's train and val folders",
-    "places365_lt": "the OLTR release has the lists; images are Places365-Standard's train and val "
-    "folders, small or original",
-    "inat2018": "the LIFT release has the lists; images are train_val2018 of iNaturalist 2018",
-    "": "put it there, or correct the path in the config",
-}
-"""Where the files of a dataset come from, for messages."""
 
 
 @dataclass
@@ -74,9 +67,12 @@ def check_dataset(
         official: Dataset whose official lists these must be, or "".
     """
     found = DatasetCheck()
-    help = HOW_TO_GET[official]
-    found.lists = _read_lists(splits, help, found)
-    if "train" in found.lists:
+    found.lists = _read_lists(splits, official, found)
+    if not class_names.is_file():
+        found.problems.append(
+            f"{class_names}: no such file of class names; {get_class_names(official, class_names)}"
+        )
+    elif "train" in found.lists:
         _try(found, lambda: _check_names(class_names, names_format, names, found))
     for split, (path, _) in splits.items():
         if split in found.lists and official:
@@ -84,9 +80,19 @@ def check_dataset(
     _check_classes(class_names, found)
     for split, (_, images) in splits.items():
         if split in found.lists:
-            _check_images(found.lists[split], images, help, found)
+            _check_images(found.lists[split], images, get_images(official, images), found)
     _note_duplicates(splits, found)
     return found
+
+
+def check_group_counts(path: Path, found: DatasetCheck) -> None:
+    """Check the counts that make D-groups, against the class names if those could be read."""
+
+    def check() -> None:
+        sizes = group_sizes(read_counts_csv(path, found.names or None))
+        found.facts.append(f"D-groups by {path}: {' / '.join(map(str, sizes))} classes")
+
+    _try(found, check)
 
 
 def _try(found: DatasetCheck, check) -> None:
@@ -97,12 +103,14 @@ def _try(found: DatasetCheck, check) -> None:
 
 
 def _read_lists(
-    splits: dict[str, tuple[Path, Path]], help: str, found: DatasetCheck
+    splits: dict[str, tuple[Path, Path]], official: str, found: DatasetCheck
 ) -> dict[str, ImageList]:
     lists: dict[str, ImageList] = {}
     for split, (path, _) in splits.items():
         if not path.is_file():
-            found.problems.append(f"{path}: no such {split} list; {help}")
+            found.problems.append(
+                f"{path}: no such {split} list; {get_list(official, split, path)}"
+            )
             continue
         try:
             lists[split] = read_image_list(path)
@@ -137,7 +145,7 @@ def _check_official(
     found.problems.append(
         f"{path}: not the official {known.file} (sha256 {sha256_of(text)[:12]}..., expected "
         f"{known.sha256[:12]}...; {len(images):,} images of {np.count_nonzero(counts):,} classes, "
-        f"expected {known.images:,} of {known.classes:,}){cut}; {HOW_TO_GET[dataset]}, "
+        f"expected {known.images:,} of {known.classes:,}){cut}; {get_list(dataset, split, path)}, "
         'or set official: "" to use another list'
     )
     if known.groups is not None and group_sizes(counts) != known.groups:

@@ -7,7 +7,7 @@ Three formats:
   the images in its folder. The public file of Places365-LT is permuted against the labels at 116 to
   118, 141 and 142, so that names taken by line number are wrong for five classes.
 - `categories`: the `categories.json` of iNaturalist, a list of {id, name, ...}; the label in the lists
-  is the id. (LIFT relabels: its class c is the c-th name in sorted order. The classes are the same.)
+  is the id. (LIFT renumbers: its class c is the c-th name in sorted order; see `import-lift`.)
 
 `as_published` takes the lines of `folders` by number, to reproduce what was computed that way.
 """
@@ -51,7 +51,7 @@ def dataset_class_names(
     if format == "lines":
         return read_class_names(path)
     if format == "categories":
-        return _category_names(path)
+        return category_names(path)
     folders, names = _folder_lines(path)
     if version == "as_published":
         return names
@@ -90,6 +90,32 @@ def label_folders(images: ImageList, names: Path) -> list[str]:
     return [folder_of[label] for label in range(len(folder_of))]
 
 
+def category_names(path: Path) -> list[str]:
+    """The (C,) names of a `categories.json` in the order of their ids.
+
+    Raises:
+        UserError: another format, ids that are not 0 to C - 1, or a name that comes twice.
+    """
+    try:
+        entries = json.loads(read_text_file(path))
+        found = {entry["id"]: entry["name"] for entry in entries}
+    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path}: not a categories.json: a list of objects with `id` and `name`"
+        ) from error
+    if not entries or not all(isinstance(name, str) and name.strip() for name in found.values()):
+        raise UserError(f"{path}: no categories, or one without a name")
+    if sorted(found, key=str) != sorted(range(len(entries)), key=str):
+        raise UserError(
+            f"{path}: the ids of {len(entries)} categories must be 0..{len(entries) - 1}, each once"
+        )
+    names = [found[label] for label in range(len(entries))]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise UserError(f"{path}: category {repeated[0]!r} comes twice")
+    return names
+
+
 def _name_of_folder(path: Path, by_folder: dict[str, str], folder: str, images: ImageList) -> str:
     try:
         return by_folder[folder]
@@ -112,27 +138,6 @@ def _folder_lines(path: Path) -> tuple[list[str], list[str]]:
     # Names may come twice (ImageNet has two classes "missile"), folders may not.
     _refuse_repetition(path, folders, "folder")
     return folders, names
-
-
-def _category_names(path: Path) -> list[str]:
-    try:
-        entries = json.loads(read_text_file(path))
-        found = {entry["id"]: entry["name"] for entry in entries}
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
-        raise UserError(
-            f"{path}: not a categories.json: a list of objects with `id` and `name`"
-        ) from error
-    if not entries or not all(isinstance(name, str) and name.strip() for name in found.values()):
-        raise UserError(f"{path}: no categories, or one without a name")
-    if sorted(found, key=str) != sorted(range(len(entries)), key=str):
-        raise UserError(
-            f"{path}: the ids of {len(entries)} categories must be 0..{len(entries) - 1}, each once"
-        )
-    names = [found[label] for label in range(len(entries))]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise UserError(f"{path}: category {repeated[0]!r} comes twice")
-    return names
 
 
 def _stripped_lines(path: Path) -> list[str]:

@@ -2,15 +2,17 @@
 
 import io
 import os
+import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from dualtail.datasets.image_list import ImageList
 from dualtail.errors import UserError
@@ -20,6 +22,18 @@ MAX_PIXELS = 100_000_000
 
 READ_AHEAD = 64
 """Images decoded ahead of the consumer, a thread."""
+
+_DECODING_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
+"""What Pillow and zipfile raise at damaged or absurd files."""
+
+Decoded = TypeVar("Decoded")
 
 
 class ImageStore:
@@ -57,6 +71,15 @@ class ImageStore:
             return name in self._names
         return os.path.isfile(self.path / name)
 
+    def names(self, endings: tuple[str, ...]) -> list[str]:
+        """The files with one of these endings (lower case), by name."""
+        if self._archive is not None:
+            found = self._names
+        else:
+            files = (file for file in self.path.rglob("*") if file.is_file())
+            found = {file.relative_to(self.path).as_posix() for file in files}
+        return sorted(name for name in found if name.lower().endswith(endings))
+
     def read(self, name: str) -> bytes:
         """The bytes of one file."""
         if self._archive is not None:
@@ -78,6 +101,25 @@ def check_files(images: ImageList, store: ImageStore) -> None:
         )
 
 
+def decode_all(
+    images: ImageList,
+    store: ImageStore,
+    decode: Callable[[ImageList, ImageStore, int], Decoded],
+    threads: int = 1,
+) -> Iterator[Decoded]:
+    """Yield `decode(images, store, row)` of every row, in order, by threads; memory of a window.
+
+    Raises:
+        UserError: a missing file, before any is decoded; what `decode` raises.
+    """
+    check_files(images, store)
+    with ThreadPoolExecutor(threads) as pool:
+        window = READ_AHEAD * threads
+        for start in range(0, len(images), window):
+            rows = range(start, min(start + window, len(images)))
+            yield from pool.map(lambda row: decode(images, store, row), rows)
+
+
 def decode_squares(
     images: ImageList, store: ImageStore, side: int, threads: int = 1
 ) -> Iterator[np.ndarray]:
@@ -92,12 +134,9 @@ def decode_squares(
     Raises:
         UserError: missing or corrupt image; which one, and its line.
     """
-    check_files(images, store)
-    with ThreadPoolExecutor(threads) as pool:
-        window = READ_AHEAD * threads
-        for start in range(0, len(images), window):
-            rows = range(start, min(start + window, len(images)))
-            yield from pool.map(lambda row: decode_square(images, store, row, side), rows)
+    return decode_all(
+        images, store, lambda images, store, row: decode_square(images, store, row, side), threads
+    )
 
 
 def decode_square(images: ImageList, store: ImageStore, row: int, side: int) -> np.ndarray:
@@ -106,30 +145,114 @@ def decode_square(images: ImageList, store: ImageStore, row: int, side: int) -> 
     Raises:
         UserError: corrupt image; which one, and its line.
     """
+    with _named(images, row), open_image(store.read(images.paths[row])) as image:
+        return square(image, side)
+
+
+def decode_whole(images: ImageList, store: ImageStore, row: int, side: int) -> Image.Image:
+    """Decode one image of a list whole, in RGB, its shorter side at most `side`.
+
+    Raises:
+        UserError: corrupt image; which one, and its line.
+    """
+    with _named(images, row), open_image(store.read(images.paths[row])) as image:
+        return shrunk(image, side)
+
+
+def shape_of(images: ImageList, store: ImageStore, row: int) -> tuple[int, int]:
+    """Width and height that one image of a list says it has; nothing is decoded.
+
+    Raises:
+        UserError: corrupt image; which one, and its line.
+    """
+    with _named(images, row), open_image(store.read(images.paths[row])) as image:
+        return image.size
+
+
+@contextmanager
+def _named(images: ImageList, row: int) -> Iterator[None]:
+    """Turn what decoders raise into a message with the image and its line."""
     try:
-        return square(Image.open(io.BytesIO(store.read(images.paths[row]))), side)
-    except (OSError, ValueError, SyntaxError, zipfile.BadZipFile, EOFError) as error:
+        yield
+    except _DECODING_ERRORS as error:
         raise UserError(f"{images.where(row)}: corrupt image ({error})") from error
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Open an image without decoding it.
+
+    Raises:
+        ValueError: not an image, or one of more than `MAX_PIXELS`.
+    """
+    if not data:
+        raise ValueError("empty file")
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limits: a warning below ours, an error above it.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise ValueError("no image format that Pillow knows") from None
+    _check_pixels(*image.size)
+    return image
 
 
 def square(image: Image.Image, side: int) -> np.ndarray:
     """The central square of one image, as (side, side, 3) uint8.
 
     Raises:
-        ValueError: the image has more than `MAX_PIXELS`.
+        ValueError: the image has more than `MAX_PIXELS`, or would have when resized.
     """
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"{width} x {height} pixels; at most {MAX_PIXELS} are read")
-    rgb = image.convert("RGB")
-    if min(width, height) != side:
-        if width <= height:
-            size = (side, int(side * height / width))
-        else:
-            size = (int(side * width / height), side)
-        rgb = rgb.resize(size, Image.Resampling.BILINEAR)
+    rgb = _resized(_to_rgb(image), side)
     width, height = rgb.size
     left, top = round((width - side) / 2.0), round((height - side) / 2.0)
     if (width, height) != (side, side):
         rgb = rgb.crop((left, top, left + side, top + side))
     return np.asarray(rgb)
+
+
+def shrunk(image: Image.Image, side: int) -> Image.Image:
+    """The whole image in RGB, its shorter side resized to `side` if it is longer.
+
+    Random crops are enlarged anyway: enlarging the image before would cost room and show nothing
+    more.
+
+    Raises:
+        ValueError: the image has more than `MAX_PIXELS`.
+    """
+    rgb = _to_rgb(image)
+    return _resized(rgb, side) if min(rgb.size) > side else rgb
+
+
+def shrunk_size(width: int, height: int, side: int) -> tuple[int, int]:
+    """Width and height of an image whose shorter side becomes `side`, rounded as torchvision does."""
+    if width <= height:
+        return side, int(side * height / width)
+    return int(side * width / height), side
+
+
+def _resized(rgb: Image.Image, side: int) -> Image.Image:
+    if min(rgb.size) == side:
+        return rgb
+    size = shrunk_size(*rgb.size, side)
+    _check_pixels(*size)
+    return rgb.resize(size, Image.Resampling.BILINEAR)
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels; at most {MAX_PIXELS} are read")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert to 8-bit RGB.
+
+    As in torchvision's loader, transparency and the EXIF orientation are ignored. Pillow cuts 16-bit
+    gray levels off at 255; here they are scaled.
+    """
+    _check_pixels(*image.size)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise ValueError("pixels of 32 bits have no known range: save the image with 8 or 16 bits")
+    return image.convert("RGB")

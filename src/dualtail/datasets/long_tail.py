@@ -52,6 +52,31 @@ def cifar_counts(imbalance_factor: float) -> NDArray[np.int64]:
     return tail_counts(tail, CIFAR_PER_CLASS, CIFAR_CLASSES)
 
 
+def cifar_rows(
+    labels: NDArray[np.int64], counts: NDArray[np.int64], seed: int
+) -> NDArray[np.int64]:
+    """The training rows of CIFAR-100-LT, the images that LIFT draws with the same seed.
+
+    NumPy's legacy generator shuffles the rows of class after class, and the first are taken; the
+    shuffles do not depend on the counts, so that a higher ratio is within a lower one.
+
+    Args:
+        labels: (N,) in torchvision's order.
+        counts: (C,) wanted, at most those that are there.
+        seed: LIFT's is 0.
+
+    Returns:
+        (sum(counts),) row numbers, class by class.
+    """
+    generator = np.random.RandomState(seed)
+    rows: list[NDArray[np.int64]] = []
+    for label, count in enumerate(counts.tolist()):
+        own = np.flatnonzero(labels == label)
+        generator.shuffle(own)
+        rows.append(own[:count])
+    return np.concatenate(rows)
+
+
 def apportion(shares: NDArray[np.float64], size: int) -> NDArray[np.int64]:
     """Whole counts that follow `shares` and sum to `size`, by largest remainders, each at least 1.
 

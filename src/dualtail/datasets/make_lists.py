@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dualtail.datasets.how_to_get import get_cifar100
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.long_tail import (
     cifar_counts,
+    cifar_rows,
     class_ranks,
     draw_rows,
     split_folder,
@@ -21,6 +23,8 @@ from dualtail.datasets.settings import CifarLists, CorpusSample, FolderLists, Ta
 from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
 
+GROUP_FACTOR = 100.0
+"""Imbalance factor of the CIFAR-100-LT whose counts make the D-groups of all."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 
 
@@ -32,6 +36,8 @@ class Lists:
     class_names: list[str]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     """path -> (H, W, 3) uint8 pixels, where there are no image files yet"""
+    group_counts: NDArray[np.int64] | None = None
+    """(C,) counts that make D-groups, if they are not the training counts"""
 
 
 def lists_from_table(settings: TableLists) -> Lists:
@@ -142,7 +148,8 @@ def _numbered(folders: list[Path]) -> str:
 def lists_from_cifar100(settings: CifarLists) -> Lists:
     """CIFAR-100-LT from torchvision's files; nothing is downloaded.
 
-    Images get names `<split>/<class>/<row>.png` after their row in torchvision's order.
+    Images get names `<split>/<class>/<row>.png` after their row in torchvision's order. D-groups are
+    those of ratio 100 at every ratio, as in LIFT: at ratio 10 no class has fewer than 20 images.
 
     Raises:
         UserError: the files are not there, or differ from the official ones.
@@ -156,8 +163,8 @@ def lists_from_cifar100(settings: CifarLists) -> Lists:
         }
     except RuntimeError as error:
         raise UserError(
-            f"{settings.folder}: cifar-100-python is missing or damaged; fetch it with "
-            f"`dualtail download-cifar100 {settings.folder}`"
+            f"{settings.folder}: cifar-100-python is missing or damaged; "
+            f"{get_cifar100(settings.folder)}"
         ) from error
     names = [name.replace("_", " ") for name in parts["train"].classes]
     splits: dict[str, list[tuple[str, int]]] = {}
@@ -166,13 +173,13 @@ def lists_from_cifar100(settings: CifarLists) -> Lists:
         labels = np.array(part.targets, dtype=np.int64)
         rows = np.arange(len(labels))
         if split == "train":
-            rows = draw_rows(labels, cifar_counts(settings.imbalance_factor), settings.seed, False)
+            rows = cifar_rows(labels, cifar_counts(settings.imbalance_factor), settings.seed)
         splits[split] = []
         for row in rows.tolist():
             name = f"{split}/{part.classes[labels[row]]}/{row:05d}.png"
             splits[split].append((name, int(labels[row])))
             arrays[name] = part.data[row]
-    return Lists(splits, names, arrays)
+    return Lists(splits, names, arrays, cifar_counts(GROUP_FACTOR))
 
 
 def write_archive(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -2,8 +2,11 @@
 
 import numpy as np
 import torch
+from PIL import Image
 
+from dualtail.datasets.images import square
 from dualtail.datasets.pack import Pack
+from dualtail.datasets.whole_pack import WholePack
 
 
 class PackedImages:
@@ -18,3 +21,38 @@ class PackedImages:
     def batch(self, index: torch.Tensor) -> torch.Tensor:
         """Return the images `index` (B,) as uint8 (B, S, S, 3)."""
         return torch.from_numpy(np.ascontiguousarray(self._images[index.numpy()]))
+
+
+def evaluation_images(pack: Pack | WholePack, side: int) -> "PackedImages | CentralSquares":
+    """The central squares of a split, however it is packed.
+
+    Args:
+        pack: Squares or whole images, packed for `side`.
+        side: Shorter side after resizing, in pixels.
+    """
+    return CentralSquares(pack, side) if isinstance(pack, WholePack) else PackedImages(pack)
+
+
+class CentralSquares:
+    """Batches of central squares of a pack of whole images.
+
+    The same as in a pack of squares if the pack is raw.
+
+    Args:
+        pack: Whole images, packed for `side`.
+        side: Shorter side after resizing, in pixels.
+    """
+
+    def __init__(self, pack: WholePack, side: int) -> None:
+        self._pack = pack
+        self._side = side
+
+    def __len__(self) -> int:
+        return len(self._pack)
+
+    def batch(self, index: torch.Tensor) -> torch.Tensor:
+        """Return the images `index` (B,) as uint8 (B, S, S, 3)."""
+        images = [self._pack.image(row).contiguous().numpy() for row in index.tolist()]
+        return torch.from_numpy(
+            np.stack([square(Image.fromarray(image), self._side) for image in images])
+        )

@@ -1,14 +1,24 @@
 """Settings of image lists that are made here; free of torch and numpy, for quick reading of configs."""
 
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from dualtail.config_paths import ConfigPath
 from dualtail.section import Section
 
 NamesFormat = Literal["lines", "folders", "categories"]
 NamesVersion = Literal["corrected", "as_published"]
+Order = Literal["consistency", "reverse", "balance"]
+"""How the counts of a constructed training set lie along the pre-training prior (Table 13)."""
+ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 class LongTail(Section):
@@ -91,7 +101,7 @@ class CifarLists(Section):
     """500 over the images of the rarest class: 10, 50 and 100 are usual"""
 
     seed: NonNegativeInt = 0
-    """of the images"""
+    """of the images; 0 draws those of LIFT"""
 
 
 class ListSource(Section):
@@ -136,3 +146,19 @@ class CorpusSample(Section):
 
     seed: NonNegativeInt = 0
     """of this corpus"""
+
+
+class PackSettings(Section):
+    """How training images are packed if random crops are cut from them: whole, not enlarged.
+
+    Splits that are evaluated are always raw, and equal to Pillow's path to the byte.
+    """
+
+    format: Literal["auto", "raw", "jpeg"] = "auto"
+    """raw: fastest; jpeg: about a tenth of the room; auto: raw up to `raw_limit_gb`"""
+
+    raw_limit_gb: NonNegativeFloat = 40.0
+    """auto: largest raw pack, in GB, as estimated from a sample of the images"""
+
+    jpeg_quality: int = Field(default=95, ge=1, le=95)
+    """quality of Pillow's JPEG encoder"""

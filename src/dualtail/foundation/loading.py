@@ -1,15 +1,28 @@
 """Loading foundation models through open_clip: no network, no pickles, the right activation."""
 
 import json
-import os
+import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dualtail.config_errors import nearest
+from dualtail.downloads.verify import read_lock
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
+from dualtail.foundation.hub import (
+    HubFile,
+    files_of_hub_id,
+    files_of_tag,
+    find_here,
+    hub_off,
+    tokenizer_folder,
+    trained_with_quickgelu,
+)
 from dualtail.foundation.spec import FoundationSpec
+from dualtail.foundation.tensor_differences import describe_differences
+from dualtail.foundation.weights_record import not_here, read_record
 
 if TYPE_CHECKING:
     import torch
@@ -22,42 +35,88 @@ def load_foundation(spec: FoundationSpec) -> "tuple[torch.nn.Module, str]":
         The open_clip model in float32 and the SHA-256 of its weights file.
 
     Raises:
-        UserError: unknown architecture or tag, weights that are missing, do not fit, are a pickle of
-            objects, or were trained with another activation than the architecture has.
+        UserError: unknown architecture or tag, weights that are missing, changed since they were
+            recorded, do not fit, are a pickle of objects, or were trained with another activation than
+            the architecture has.
     """
-    # Set before open_clip is imported: a missing file is an error here, never a download.
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    hub_off()
     import open_clip
 
-    name = _register(spec)
-    weights = spec.weights if spec.weights is not None else _cached_weights(spec, name)
-    check_weights_file(weights)
-    if spec.tag is not None and spec.activation == "native":
+    name = register(spec)
+    if spec.weights is None and spec.activation == "native":
         _check_activation(spec, name)
+    weights, recorded = _weights_file(spec)
+    shapes = check_weights_file(weights)
+    found = sha256_file(weights)
+    if recorded and found != recorded:
+        raise UserError(
+            f"{weights}: has changed since it was recorded (expected sha256 {recorded}, got {found}); "
+            "restore it, or delete it and its record and fetch it again"
+        )
+    quick = spec.activation == "quickgelu"
     try:
         model = open_clip.create_model(
             name,
             pretrained=str(weights),
-            force_quick_gelu=spec.activation == "quickgelu",
+            force_quick_gelu=quick,
             require_pretrained=True,
             weights_only=True,
         )
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = _differences(name, weights) or " ".join(str(error).split())[:300]
         raise UserError(f"{weights}: does not load into {spec.architecture}: {reason}") from error
-    return model.eval(), sha256_file(weights)
+    _check_positions(spec, weights, shapes, model)
+    return model.eval(), found
 
 
 def tokenizer_of(spec: FoundationSpec) -> Any:
-    """The tokenizer of a model's text tower: list of texts -> (n, context) int64."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    """The tokenizer of a model's text tower: list of texts -> (n, context) int64.
+
+    CLIP's own comes with open_clip; SigLIP and some others have one of the hub.
+
+    Raises:
+        UserError: the tokenizer is not on this machine, or the library that reads it is not installed.
+    """
+    hub_off()
     import open_clip
+    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
-    return open_clip.get_tokenizer(_register(spec))
+    name = register(spec)
+    text = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
+    from_hub = text.get("hf_tokenizer_name", "")
+    if not from_hub:
+        # Not open_clip.get_tokenizer: it would download one for any name with "siglip" in it.
+        return SimpleTokenizer(
+            context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {})
+        )
+    folder = tokenizer_folder(from_hub)
+    try:
+        if folder.is_dir():
+            return HFTokenizer(
+                str(folder),
+                context_length=text.get("context_length", 77),
+                tokenizer_mode=text.get("tokenizer_mode"),
+                **text.get("tokenizer_kwargs", {}),
+            )
+        return open_clip.get_tokenizer(name)
+    except ImportError as error:
+        raise UserError(
+            f"foundation.{spec.member}: {name} needs the tokenizer {from_hub}, which the Python "
+            "package transformers reads: install dualtail[stable-diffusion] or transformers"
+        ) from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(
+            f"foundation.{spec.member}: {name} needs the tokenizer {from_hub}, which is not on this "
+            f"machine or damaged; `dualtail download {download_name(spec)}` fetches it ({reason})"
+        ) from error
 
 
-def check_weights_file(path: Path) -> None:
+def check_weights_file(path: Path) -> dict[str, tuple[int, ...]]:
     """Refuse weights that are missing, truncated or could run code.
+
+    Returns:
+        Shapes of its tensors, as the file names them.
 
     Raises:
         UserError: see above; the message says how to convert.
@@ -68,22 +127,32 @@ def check_weights_file(path: Path) -> None:
         from safetensors import SafetensorError, safe_open
 
         try:
-            with safe_open(path, framework="pt"):
-                return
+            with safe_open(path, framework="pt") as stored:
+                names = stored.keys()
+                return {name: tuple(stored.get_slice(name).get_shape()) for name in names}
         except SafetensorError as error:
             raise UserError(f"{path}: truncated or not a safetensors file ({error})") from error
     import torch
 
     try:
-        torch.load(path, map_location="meta", weights_only=True)
+        stored = torch.load(path, map_location="meta", weights_only=True)
     except Exception as error:
         raise UserError(
             f"{path}: not a checkpoint of tensors alone, and pickled objects are never loaded; "
             "save its state_dict as safetensors"
         ) from error
+    state = stored.get("state_dict", stored) if isinstance(stored, dict) else {}
+    shapes = {
+        str(key).removeprefix("module."): tuple(value.shape)
+        for key, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
+    if not shapes:
+        raise UserError(f"{path}: holds no state_dict of tensors")
+    return shapes
 
 
-def _register(spec: FoundationSpec) -> str:
+def register(spec: FoundationSpec) -> str:
     """Make the architecture known to open_clip under a name and return the name."""
     import open_clip
 
@@ -108,44 +177,95 @@ def _register(spec: FoundationSpec) -> str:
     return spec.architecture
 
 
-def _cached_weights(spec: FoundationSpec, name: str) -> Path:
-    """The file of a pretrained tag, from the local hub cache only."""
-    import huggingface_hub.constants
-    import open_clip
-
-    # The variable is read when the hub is first imported, which may have been long ago.
-    huggingface_hub.constants.HF_HUB_OFFLINE = True
-
-    tag = spec.tag or ""
-    where = f"foundation.{spec.member}.weights.tag"
-    config = open_clip.get_pretrained_cfg(name, tag)
-    if not config:
-        known = open_clip.list_pretrained_tags_by_model(name)
+def _weights_file(spec: FoundationSpec) -> tuple[Path, str]:
+    """The file of a model, and its hash if one is on record."""
+    if spec.weights is not None:
+        return spec.weights, ""
+    if spec.record is not None:
+        record = read_record(spec.record)
+        return record.file, record.sha256
+    here = find_here(hub_files(spec))
+    if here is None:
         raise UserError(
-            f"{where}: {spec.architecture} has no tag {tag!r}{nearest(tag, known)}; "
-            f"known: {', '.join(known) or 'none'}"
+            f"{_where(spec)}: {not_here(download_name(spec))}, or give its file as weights.path"
         )
-    if not config.get("hf_hub"):
-        raise UserError(f"{where}: {tag!r} is not on the hub; give its file as weights.path")
+    return here[1], read_lock(here[1])
+
+
+def hub_files(spec: FoundationSpec) -> list[HubFile]:
+    """The files on the hub that a model with a tag or hub id may have its weights in.
+
+    Raises:
+        UserError: no such tag.
+    """
+    if spec.hub is not None:
+        return files_of_hub_id(spec.hub)
     try:
-        return Path(open_clip.download_pretrained(config, prefer_hf_hub=True))
-    except Exception as error:
-        raise UserError(
-            f"{where}: {spec.architecture} {tag} is not in the local hub cache; "
-            "download it first, or give its file as weights.path"
-        ) from error
+        return files_of_tag(register(spec), spec.tag or "")
+    except UserError as error:
+        raise UserError(f"{_where(spec)}: {error}") from error
+
+
+def download_name(spec: FoundationSpec) -> str:
+    """What `dualtail download` takes for the weights of a model."""
+    return spec.hub or f"{spec.architecture},{spec.tag or 'TAG'}"
+
+
+def _where(spec: FoundationSpec) -> str:
+    return f"foundation.{spec.member}.weights.{'tag' if spec.hub is None else 'hub'}"
 
 
 def _check_activation(spec: FoundationSpec, name: str) -> None:
     """open_clip only warns when QuickGELU weights meet a GELU architecture, and computes nonsense."""
     import open_clip
 
-    trained = bool(open_clip.get_pretrained_cfg(name, spec.tag or "").get("quick_gelu", False))
+    trained = trained_with_quickgelu(hub_files(spec))
     built = bool((open_clip.get_model_config(name) or {}).get("quick_gelu", False))
-    if trained != built:
+    if trained is not None and trained != built:
         other = f"{name}-quickgelu" if trained else name.removesuffix("-quickgelu")
         raise UserError(
-            f"foundation.{spec.member}.architecture: {spec.tag} was trained with "
+            f"foundation.{spec.member}.architecture: {spec.tag or spec.hub} was trained with "
             f"{'QuickGELU' if trained else 'GELU'}, {name} has "
             f"{'GELU' if trained else 'QuickGELU'}; use {other}"
+        )
+
+
+def _differences(name: str, weights: Path) -> str:
+    """Which tensors keep a checkpoint from loading; "" if that cannot be told."""
+    import open_clip
+    from open_clip.convert import convert_state_dict
+    from open_clip.factory import load_state_dict
+    from open_clip.model import convert_to_custom_text_state_dict
+
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # open_clip warns that this model has no weights
+    try:
+        model: Any = open_clip.create_model(name, load_weights=False, pretrained_text=False)
+        state: Any = convert_state_dict(model, cast(Any, load_state_dict(str(weights))))
+        if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+            state = convert_to_custom_text_state_dict(state)
+        return describe_differences(_shapes(state), _shapes(model.state_dict()))
+    except Exception:
+        return ""
+    finally:
+        logging.disable(disabled)
+
+
+def _shapes(state: "Mapping[str, torch.Tensor]") -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def _check_positions(
+    spec: FoundationSpec,
+    weights: Path,
+    shapes: dict[str, tuple[int, ...]],
+    model: "torch.nn.Module",
+) -> None:
+    """open_clip interpolates positions of another image size or context length without a word."""
+    built = _shapes(model.state_dict())
+    both = {key for key in shapes if key.endswith("positional_embedding") and key in built}
+    wrong = describe_differences({k: shapes[k] for k in both}, {k: built[k] for k in sorted(both)})
+    if wrong:
+        raise UserError(
+            f"{weights}: is for another image size or context length than {spec.architecture}: {wrong}"
         )

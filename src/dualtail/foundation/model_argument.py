@@ -1,15 +1,21 @@
-"""Foundation models named on the command line: `NAME`, `ARCHITECTURE,TAG` or `ARCHITECTURE,FILE`."""
+"""Foundation models named on the command line.
+
+`NAME`, `ARCHITECTURE,TAG`, `ARCHITECTURE,FILE`, `hf-hub:ORGANIZATION/NAME`, or the last after an
+architecture.
+"""
 
 import json
-import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from dualtail.config import Transform
 from dualtail.config_errors import nearest
 from dualtail.errors import UserError
+from dualtail.foundation.hub import CONFIG_FILE, HUB_PREFIX, files_of_hub_id, find_here, hub_off
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
+from dualtail.foundation.weights_record import not_here
 
 PAPER_MODELS = {
     "clip": "ViT-B-16-quickgelu,openai",
@@ -18,7 +24,7 @@ PAPER_MODELS = {
 }
 """The paper's three models by name."""
 
-GRAMMAR = "NAME (clip, openclip, metaclip), ARCHITECTURE,TAG or ARCHITECTURE,FILE"
+GRAMMAR = "NAME (clip, openclip, metaclip), ARCHITECTURE,TAG, ARCHITECTURE,FILE or hf-hub:ORGANIZATION/NAME"
 WEIGHT_SUFFIXES = frozenset((".safetensors", ".pt", ".pth", ".bin"))
 
 
@@ -31,15 +37,21 @@ def parse_model(
     """Resolve a model argument; its transform is the paper's (resize to 8/7 of the crop).
 
     ARCHITECTURE is a name of open_clip or a JSON file in its form; FILE is a checkpoint on disk, TAG a
-    pretrained tag of open_clip in the local hub cache. Imports open_clip for architectures by name.
+    pretrained tag of open_clip. A model of the hub brings its architecture, unless one is given before
+    it. Imports open_clip for architectures by name.
 
     Raises:
-        UserError: not of this grammar, no such file, architecture or tag, or a bad template.
+        UserError: not of this grammar, no such file, architecture or tag, a bad template, or a model of
+            the hub whose config is not on this machine.
     """
     for template in templates:
         if template.count("{}") != 1:
             raise UserError(f"prompt {template!r}: exactly one {{}} for the class name is needed")
-    architecture, _, source = PAPER_MODELS.get(text, text).partition(",")
+    full = PAPER_MODELS.get(text, text)
+    hub = full.rpartition(",")[2] if full.rpartition(",")[2].startswith(HUB_PREFIX) else None
+    if hub is not None:
+        return _from_hub(text, hub, templates, activation)
+    architecture, _, source = full.partition(",")
     if not (architecture and source):
         hint = nearest(text, PAPER_MODELS)
         raise UserError(f"--model {text}: a model is given as {GRAMMAR}{hint}")
@@ -49,7 +61,7 @@ def parse_model(
         raise UserError(f"--model {text}: no such weights file {source}")
     config = _architecture_config(text, architecture)
     tag = None if is_file else source
-    name = Path(architecture).stem if architecture.endswith(".json") else architecture
+    name = _name(architecture)
     pretrained: dict[str, Any] = {}
     if config is None:
         config_of, pretrained = _from_open_clip(text, architecture, tag)
@@ -58,8 +70,6 @@ def parse_model(
         if tag is not None:
             raise UserError(f"--model {text}: {name} has no tags; give a weights file after it")
         size = config["vision_cfg"]["image_size"]
-    crop = min(size) if isinstance(size, (list, tuple)) else int(size)
-    statistics = {key: pretrained[key] for key in ("mean", "std") if pretrained.get(key)}
     return FoundationSpec(
         member=text if text in PAPER_MODELS else f"{name},{tag or path.stem}",
         architecture=name,
@@ -67,7 +77,56 @@ def parse_model(
         weights=path if is_file else None,
         tag=tag,
         activation=activation,
-        transform=Transform(resize=crop * 8 // 7, crop=crop, **statistics),
+        transform=_transform(size, pretrained),
+        transform_name="8/7",
+        templates=list(templates),
+        prompts_name="command line",
+    )
+
+
+def _name(architecture: str) -> str:
+    return Path(architecture).stem if architecture.endswith(".json") else architecture
+
+
+def _transform(size: Any, statistics: dict[str, Any]) -> Transform:
+    """The paper's transform at an image size, with the mean and std of a pretrained config."""
+    crop = min(size) if isinstance(size, (list, tuple)) else int(size)
+    own = {key: statistics[key] for key in ("mean", "std") if statistics.get(key)}
+    return Transform(resize=crop * 8 // 7, crop=crop, **own)
+
+
+def _from_hub(
+    text: str,
+    hub: str,
+    templates: Sequence[str],
+    activation: Literal["native", "quickgelu"],
+) -> FoundationSpec:
+    """A model of the hub: its config says the architecture, unless one stands before it."""
+    first = files_of_hub_id(hub)[0]
+    architecture = text.rpartition(",")[0]
+    here = find_here([replace(first, file=CONFIG_FILE)])
+    if here is None and not architecture:
+        raise UserError(f"--model {text}: {not_here(hub)}")
+    own: dict[str, Any] = {}
+    if here is not None:
+        try:
+            own = json.loads(here[1].read_text(encoding="utf-8"))
+            size = own["model_cfg"]["vision_cfg"]["image_size"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"--model {text}: {here[1]} is not a config of open_clip") from error
+    if architecture:
+        name, config = _name(architecture), _architecture_config(text, architecture)
+        of_name = config or _from_open_clip(text, architecture, None)[0]
+        size = of_name["vision_cfg"].get("image_size", 224)
+    else:
+        name, config = first.repository.rpartition("/")[2], own["model_cfg"]
+    return FoundationSpec(
+        member=text,
+        architecture=name,
+        architecture_config=config,
+        hub=hub,
+        activation=activation,
+        transform=_transform(size, own.get("preprocess_cfg", {})),
         transform_name="8/7",
         templates=list(templates),
         prompts_name="command line",
@@ -113,7 +172,7 @@ def _from_open_clip(
     text: str, architecture: str, tag: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """open_clip's config of an architecture, and of a pretrained tag (mean, std)."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # before the import: nothing is ever downloaded
+    hub_off()
     import open_clip
 
     config = open_clip.get_model_config(architecture)

@@ -28,6 +28,12 @@ class FoundationSpec(Section):
     tag: str | None = None
     """pretrained tag of open_clip"""
 
+    hub: str | None = None
+    """model on the Hugging Face hub, hf-hub:ORGANIZATION/NAME"""
+
+    record: Path | None = None
+    """which file on disk the tag or hub id is, written by `fetch-weights`; null: look it up"""
+
     activation: Literal["native", "quickgelu"] = "native"
     """native, or QuickGELU whatever the model was trained with"""
 

@@ -46,6 +46,9 @@ def text_features(
 class ZeroShotModel(torch.nn.Module):
     """Logits = exp(logit_scale) * cos(image feature, text feature), as the model was trained.
 
+    SigLIP adds its logit_bias. It is the same for all classes, so it changes neither probabilities
+    over classes, nor the prior q, nor what fusion of logits does.
+
     Args:
         model: An open_clip model; its vision tower is stored in the arithmetic's dtype.
         text: (C, E) normalized text features.
@@ -72,7 +75,7 @@ class ZeroShotModel(torch.nn.Module):
         """Map normalized images (B, 3, H, W) to logits (B, C) and features (B, D), float32.
 
         Features are the CLS token before the projection, the same place that tuned models use; a tower
-        without one (ResNet, attention pooling) gives its projected embedding.
+        without one (ResNet, timm's, attention or average pooling) gives its projected embedding.
         """
         pixels = images.to(self.dtype)
         if self.pools_cls:
@@ -80,6 +83,8 @@ class ZeroShotModel(torch.nn.Module):
             projection = self.visual.proj
             embeddings = features if projection is None else features @ projection
         else:
-            features = embeddings = self.visual(pixels)
+            pooled = self.visual(pixels)
+            # CoCa's tower gives its tokens, too.
+            features = embeddings = pooled[0] if isinstance(pooled, tuple) else pooled
         cosines = functional.normalize(embeddings.float(), dim=-1) @ self.text.T
         return self.scale * cosines + self.bias, features.float()

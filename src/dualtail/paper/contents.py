@@ -9,6 +9,7 @@ TABLES: dict[int, str] = {
     10: "",
     11: "pefts la fusion",
     12: "la decoupling",
+    13: "reordered",
     14: "",
     16: "confounder",
 }
@@ -18,6 +19,7 @@ FIGURES: dict[int, str] = {
     2: "ce la",
     3: "ce la",
     6: "la members fusion",
+    7: "reordered",
     9: "scratch",
     11: "confounder",
     12: "confounder",
@@ -30,6 +32,7 @@ NEEDS: dict[str, str] = {
     "ce": "ce in study.losses",
     "la": "la in study.losses",
     "decoupling": "decoupling in the losses of study.variants",
+    "reordered": "reordered in the entry of one of study.datasets",
     "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
     "scratch": "scratch.dataset in study.datasets and scratch.loss in study.losses",
     "confounder": "confounder.stable_diffusion, or a confounder and datasets of the world",

@@ -6,10 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 from dualtail.bias.member_sets import member_sets
 from dualtail.confounder.files import ConfounderFiles
+from dualtail.datasets.settings import ORDERS
 from dualtail.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class ReorderedSets:
+    """The training sets of Table 13.
+
+    Attributes:
+        parent: Dataset whose test split is predicted.
+        member, peft, loss: What is tuned on them.
+        datasets: Order (consistency, reverse, balance) -> names of the samples as datasets.
+    """
+
+    parent: str
+    member: str
+    peft: str
+    loss: str
+    datasets: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,7 @@ class PaperContext:
         config: The resolved config as a dict, for Table 10.
         priors: (dataset, member) -> estimated prior: columns class_index, class_name, q and, where
             the truth is known, q_true.
+        reordered: The training sets of Table 13, if the study has them.
         world: Whether the data come from the embedded world, where the truth is known.
         confounder: Files of the six-class study, if the run has it.
     """
@@ -42,6 +61,7 @@ class PaperContext:
     split: str = "test"
     config: Mapping[str, Any] = field(default_factory=dict)
     priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)
+    reordered: ReorderedSets | None = None
     world: bool = False
     confounder: ConfounderFiles | None = None
 
@@ -80,6 +100,7 @@ class PaperContext:
             seeds=tuple(study["seeds"]),
             config=config,
             priors=priors or {},
+            reordered=_reordered(config),
             world=config["world"] is not None,
             confounder=confounder,
         )
@@ -113,6 +134,16 @@ class PaperContext:
             raise UserError("this run has no six-class study: set `confounder` in the config")
         return self.confounder
 
+    def reordered_sets(self) -> ReorderedSets:
+        """Return the training sets of Table 13, which must be there.
+
+        Raises:
+            UserError: the study has none.
+        """
+        if self.reordered is None:
+            raise UserError("table 13 and figure 7 need reordered in an entry of datasets")
+        return self.reordered
+
     def members_label(self, members: str) -> str:
         """Return `clip+openclip` or `clip|openclip` with the labels of the members."""
         for separator, shown in (("+", " + "), ("|", "-")):
@@ -123,3 +154,19 @@ class PaperContext:
     def subsets(self) -> list[tuple[str, ...]]:
         """Return the sets of members of Table 8, in its order of rows."""
         return member_sets(tuple(self.members))
+
+
+def _reordered(config: Mapping[str, Any]) -> ReorderedSets | None:
+    having = [d for d in config["study"]["datasets"] if config["datasets"][d].get("reordered")]
+    if not having:
+        return None
+    parent = having[0]
+    settings = config["datasets"][parent]["reordered"]
+    samples = range(1, settings["samples"] + 1)
+    return ReorderedSets(
+        parent=parent,
+        member=config["scores"]["p_groups_from"],
+        peft=config["study"]["pefts"][0],
+        loss=settings["loss"],
+        datasets={order: tuple(f"{parent}.{order}.{n}" for n in samples) for order in ORDERS},
+    )

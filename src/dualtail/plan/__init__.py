@@ -4,10 +4,10 @@ One module a file of rules, with the same name; `scope` and `dumps` are what the
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 
+from dualtail.bias.fusion_rules import FUSION_RULES
 from dualtail.code_hash import code_hash
 from dualtail.config import Config
 from dualtail.paths import RunPaths
@@ -17,15 +17,16 @@ from dualtail.plan.data import DataPlan
 from dualtail.plan.dumps import Dumps
 from dualtail.plan.foundation import FoundationPlan
 from dualtail.plan.paper import PaperPlan
+from dualtail.plan.reordered import ReorderedPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.scores import ScorePlan
 from dualtail.plan.scratch import ScratchPlan
 from dualtail.plan.tuning import TuningPlan
 from dualtail.plan.world import WorldPlan
+from dualtail.registry import Registry, is_own, own_file
 from dualtail.section import Section
 from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS
-from dualtail.tuning.registry import is_own, own_file
 
 
 class Plan:
@@ -35,8 +36,8 @@ class Plan:
         config: The validated config.
         scope: What the run covers.
         dumps: Its files of outputs.
-        world, data, foundation, tuning, bias, scratch, confounder, scores, paper: What the rules of
-            one file ask.
+        world, data, foundation, tuning, bias, scratch, confounder, scores, paper, reordered: What the rules
+            of one file ask.
     """
 
     def __init__(self, config: Config) -> None:
@@ -50,6 +51,7 @@ class Plan:
         self.bias = BiasPlan(scope, self.data)
         self.scratch = ScratchPlan(scope, self.dumps)
         self.confounder = ConfounderPlan(scope, self.world)
+        self.reordered = ReorderedPlan(scope, self.data)
         self.scores = ScorePlan(scope, self.confounder)
         self.paper = PaperPlan(scope, self.world, self.confounder)
 
@@ -72,28 +74,40 @@ class Plan:
             self.foundation.foundation_spec(member)
         self.tuning.check()
 
-    def code(self, verb: str) -> str:
-        """The hash of the code behind one verb, and of the modules that it imports by name."""
-        methods: list[str] = []
+    def code(self, verb: str, tunings: Sequence[str] | None = None) -> str:
+        """The hash of the code behind one verb, and of what it finds by name in the config.
+
+        Args:
+            verb: A key of `STAGES`.
+            tunings: `tune` only: the tunings of the job; all of the run if not given.
+        """
+        modules, files = [STAGES[verb]], []
         if verb == "tables":
-            methods += [f"dualtail.paper.tables.table_{number:02d}" for number in self.paper.tables]
+            modules += [f"dualtail.paper.tables.table_{number:02d}" for number in self.paper.tables]
         if verb == "figures":
-            methods += [
+            modules += [
                 f"dualtail.paper.figures.figure_{number:02d}" for number in self.paper.figures
             ]
-        files: list[Path] = []
-        config, used = self.config, []
-        if verb == "tune":
-            used += [(PEFTS, config.pefts[t.peft].method) for t in self.scope.all_tunings]
-            used += [(LOSSES, config.losses[t.loss].method) for t in self.scope.all_tunings]
-        if verb == "train-scratch" and config.scratch is not None:
-            used.append((LOSSES, config.losses[config.scratch.loss].method))
-        for registry, method in used:
+        for registry, method in self._parts(verb, tunings):
             if is_own(method):
                 files.append(own_file(method))
             else:
-                methods.append(registry.module(method))
-        return code_hash([STAGES[verb], *methods], files)
+                modules.append(registry.module(method))
+        return code_hash(modules, files)
+
+    def _parts(self, verb: str, tunings: Sequence[str] | None) -> list[tuple[Registry, str]]:
+        """PEFT methods, losses and fusion rules that a verb looks up, in the order of the config."""
+        config = self.config
+        if verb == "combine":
+            return [(FUSION_RULES, config.fusion.rules[m].method) for m in config.fusion.modes]
+        if verb == "train-scratch" and config.scratch is not None:
+            return [(LOSSES, config.losses[config.scratch.loss].method)]
+        if verb != "tune":
+            return []
+        used = [t for t in self.scope.all_tunings if tunings is None or t.name in tunings]
+        parts = [(PEFTS, config.pefts[t.peft].method) for t in used]
+        parts += [(LOSSES, config.losses[t.loss].method) for t in used]
+        return list(dict.fromkeys(parts))
 
 
 STAGES: Mapping[str, str] = {
@@ -101,10 +115,13 @@ STAGES: Mapping[str, str] = {
     for verb in (
         "generate-corpus",
         "generate-dataset",
+        "generate-pool",
+        "reorder",
         "draw-world",
         "make-lists",
         "draw-corpus",
         "pack",
+        "fetch-weights",
         "pretrain",
         "zero-shot",
         "prior",

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dualtail import jobs
 from dualtail.plan.data import DataPlan
@@ -39,6 +40,11 @@ class BiasPlan:
             )
         return " ".join(flags)
 
+    def _fusion(self, mode: str, members: tuple[str, ...]) -> dict[str, Any]:
+        entry = self.scope.config.fusion.rules[mode]
+        weights = None if entry.weights is None else [entry.weights[m] for m in members]
+        return {"mode": mode, "method": entry.method, "options": entry.options, "weights": weights}
+
     def combine_job(self, dataset: str) -> jobs.CombineJob:
         def dump(members: str, variant: str, split: str) -> Path:
             return Path(self.scope.paths.outputs(dataset, members, variant, split))
@@ -62,7 +68,7 @@ class BiasPlan:
             fused=[
                 jobs.CombineFusion(
                     dumps=[dump(member, variant, split) for member in subset],
-                    mode=mode,
+                    **self._fusion(mode, subset),
                     out=dump("+".join(subset), f"{variant}-{mode}", split),
                 )
                 for subset in self.scope.fused_sets()

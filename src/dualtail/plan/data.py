@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dualtail import jobs
+from dualtail.datasets.settings import PackSettings
 from dualtail.errors import UserError
 from dualtail.plan.scope import SPLITS, Scope, split_files
 
@@ -16,8 +17,14 @@ class DataPlan:
 
     scope: Scope
 
+    def whole_packs(self, dataset: str) -> PackSettings | None:
+        """How the training images of a dataset are packed whole; None: random crops do not need it."""
+        crops = self.scope.config.tuning_of(dataset).augmentation.crop_scale
+        return None if crops is None else self.scope.config.packs
+
     def pack_job(self, dataset: str) -> jobs.PackJob:
         entry = self.scope.config.datasets[dataset]
+        whole = self.whole_packs(dataset)
         return jobs.PackJob(
             dataset=dataset,
             class_names=entry.root / entry.class_names,
@@ -30,6 +37,7 @@ class DataPlan:
                     list=entry.root / files.list,
                     images=(entry.images_root or entry.root) / files.images,
                     side=side,
+                    whole=whole if split == "train" else None,
                     out=Path(self.scope.paths.pack(dataset, split, side)),
                 )
                 for split, files in split_files(entry).items()
@@ -56,7 +64,7 @@ class DataPlan:
         files = [entry.root / entry.class_names]
         for split in split_files(entry).values():
             files.append(entry.root / split.list)
-            files += _archive((entry.images_root or entry.root) / split.images)
+            files += archive((entry.images_root or entry.root) / split.images)
         return [file.as_posix() for file in files]
 
     def corpus_inputs(self, member: str) -> list[str]:
@@ -65,7 +73,7 @@ class DataPlan:
             return []
         entry = self.scope.config.corpora[name]
         files = [entry.root / entry.list, entry.root / entry.class_names]
-        files += _archive((entry.images_root or entry.root) / entry.images)
+        files += archive((entry.images_root or entry.root) / entry.images)
         return [file.as_posix() for file in files]
 
     def made_files(self, dataset: str) -> list[str]:
@@ -82,7 +90,7 @@ class DataPlan:
             splits = ["train", "test"]
         files = [f"{split}.txt" for split in splits] + ["classnames.txt"]
         if source.cifar100 is not None:
-            files.append("images.zip")
+            files += ["images.zip", "group_counts.csv"]
         for split, used in split_files(entry).items():
             if used.list.as_posix() != f"{split}.txt" or split not in splits:
                 raise UserError(
@@ -138,6 +146,6 @@ class DataPlan:
         )
 
 
-def _archive(images: Path) -> list[Path]:
+def archive(images: Path) -> list[Path]:
     """The archive of images, or nothing if they are in a folder."""
     return [images] if images.suffix.lower() == ".zip" else []

@@ -17,9 +17,8 @@ class Dumps:
     scope: Scope
 
     def zero_shot_dumps(self, dataset: str, split: str) -> list[str]:
-        return [
-            self.scope.paths.outputs(dataset, m, "zero-shot", split) for m in self.scope.members
-        ]
+        members = self.scope.members if dataset not in self.scope.reordered else []
+        return [self.scope.paths.outputs(dataset, m, "zero-shot", split) for m in members]
 
     def tuned_dumps(self, dataset: str, split: str) -> list[str]:
         return [
@@ -28,6 +27,8 @@ class Dumps:
         ]
 
     def combined_dumps(self, dataset: str, split: str) -> list[str]:
+        if dataset in self.scope.reordered:
+            return []
         adjusted = [
             self.scope.paths.outputs(dataset, m, f"{t.peft}-{a}-{t.seed}", split)
             for m in self.scope.members
@@ -83,7 +84,7 @@ class Dumps:
         return [
             jobs.DumpFiles(
                 split=split,
-                pack=Path(self.scope.paths.pack(dataset, split, self.scope.side(member))),
+                pack=Path(self.scope.pack(dataset, split, self.scope.side(member))),
                 out=Path(self.scope.paths.outputs(dataset, member, variant, split)),
             )
             for split in splits

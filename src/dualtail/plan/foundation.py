@@ -29,6 +29,18 @@ class FoundationPlan:
             return Path(self.scope.paths.weights(member))
         return weights.path
 
+    @property
+    def fetched_here(self) -> list[str]:
+        """Members whose weights are a tag or hub id: the run finds or fetches their files."""
+        return [m for m in self.scope.members if self.weights_record(m) is not None]
+
+    def weights_record(self, member: str) -> Path | None:
+        """What says which file a tag or hub id is."""
+        weights = self.scope.config.foundation[member].weights
+        if weights.tag is None and weights.hub is None:
+            return None
+        return Path(self.scope.paths.weights_record(member))
+
     def foundation_spec(self, member: str) -> FoundationSpec:
         entry = self.scope.config.foundation[member]
         architecture, content = _architecture(member, entry.architecture)
@@ -38,6 +50,8 @@ class FoundationPlan:
             architecture_config=content,
             weights=self.weights_file(member),
             tag=entry.weights.tag,
+            hub=entry.weights.hub,
+            record=self.weights_record(member),
             activation=entry.activation,
             transform=self.scope.config.transforms[entry.transform],
             transform_name=entry.transform,
@@ -49,8 +63,8 @@ class FoundationPlan:
         return [file for member in members for file in self.data.corpus_inputs(member)]
 
     def member_inputs(self, members: list[str]) -> list[str]:
-        """Weights and descriptor files."""
-        files = [self.weights_file(member) for member in members]
+        """Weights, or the records of fetched ones, and descriptor files."""
+        files = [self.weights_file(member) or self.weights_record(member) for member in members]
         for member in members:
             prompts = self.scope.config.prompts[self.scope.config.foundation[member].prompts]
             if isinstance(prompts, Descriptors) and prompts.descriptors not in files:
@@ -83,6 +97,13 @@ class FoundationPlan:
             seed=self.scope.config.seed,
             out=Path(self.scope.paths.weights(member)),
             history=Path(self.scope.paths.pretraining_history(member)),
+        )
+
+    def fetch_weights_job(self, member: str) -> jobs.FetchWeightsJob:
+        return jobs.FetchWeightsJob(
+            foundation=self.foundation_spec(member),
+            download=self.scope.config.downloads,
+            out=Path(self.scope.paths.weights_record(member)),
         )
 
     def zero_shot_job(self, members: Iterable[str]) -> jobs.ZeroShotJob:

@@ -60,6 +60,7 @@ class PaperPlan:
             "pefts": len(study.pefts) > 1,
             "ce": "ce" in study.losses,
             "la": "la" in study.losses,
+            "reordered": self.scope.config.reordered_dataset is not None,
             "decoupling": "decoupling" in {t.loss for t in self.scope.all_tunings},
             "fusion": len(study.members) == 1
             or ("la" in fusion.losses and "logits" in fusion.modes),

@@ -7,6 +7,7 @@ from typing import Any
 
 from dualtail.bias.member_sets import member_sets
 from dualtail.config import Config, DatasetEntry, ImageListFiles
+from dualtail.datasets.settings import ORDERS, Order
 from dualtail.paths import RunPaths
 from dualtail.scratch.settings import ScratchSettings
 
@@ -74,8 +75,34 @@ class Scope:
     def paths(self) -> RunPaths:
         return RunPaths.of(self.config)
 
+    @cached_property
+    def reordered(self) -> dict[str, tuple[Order, int]]:
+        """Training sets of Table 13: name as a dataset -> order of its counts, number of the sample."""
+        found = {}
+        if (parent := self.config.reordered_dataset) is not None:
+            samples = range(1, self.config.reordered_of(parent).samples + 1)
+            for order, n in itertools.product(ORDERS, samples):
+                found[f"{parent}.{order}.{n}"] = (order, n)
+        return found
+
+    def parent(self, dataset: str) -> str:
+        """The dataset of the config whose test split, prior and settings a dataset has."""
+        return self.config.reordered_dataset or dataset if dataset in self.reordered else dataset
+
+    @cached_property
+    def scored(self) -> list[str]:
+        """All datasets with scores: those of the study and the re-ordered training sets."""
+        return [*self.datasets, *self.reordered]
+
+    def pack(self, dataset: str, split: str, side: int) -> str:
+        """The pack of a split; a re-ordered training set has its parent's test split."""
+        owner = dataset if split == "train" else self.parent(dataset)
+        return self.paths.pack(owner, split, side)
+
     def splits_of(self, dataset: str) -> tuple[str, ...]:
         """The splits of a dataset: train, val (if it has one), test."""
+        if dataset in self.reordered:
+            return ("train", "test")
         return tuple(split_files(self.config.datasets[dataset]))
 
     def evaluated_of(self, dataset: str) -> tuple[str, ...]:
@@ -123,6 +150,14 @@ class Scope:
             found |= dict.fromkeys(
                 itertools.product(v.datasets or study.datasets, members, tunings)
             )
+        if (parent := self.config.reordered_dataset) is not None:
+            member, peft = self.config.scores.p_groups_from, study.pefts[0]
+            loss = self.config.reordered_of(parent).loss
+            found |= {
+                (d, member, Tuning(peft, loss, seed)): None
+                for d in self.reordered
+                for seed in study.seeds
+            }
         return list(found)
 
     @cached_property
@@ -132,7 +167,8 @@ class Scope:
 
     def cells(self, dataset: str) -> list[tuple[str, Tuning]]:
         """(member, tuning) of every tuned model on a dataset, variants last."""
-        grid = list(itertools.product(self.members, self.tunings))
+        in_study = dataset in self.datasets
+        grid = list(itertools.product(self.members, self.tunings)) if in_study else []
         return grid + [(m, t) for d, m, t in self.variants if d == dataset]
 
     @cached_property
@@ -190,7 +226,7 @@ class Scope:
         return sorted({self.side(m) for m in self.members})
 
     def prior_split(self, dataset: str) -> str:
-        return self.config.datasets[dataset].prior_split or self.config.prior.split
+        return self.config.datasets[self.parent(dataset)].prior_split or self.config.prior.split
 
     @property
     def primary(self) -> str:

@@ -20,18 +20,25 @@ class ScorePlan:
         """Records and histories of all tunings: what the table of costs is made from."""
         return [
             self.scope.paths.adapter_record(dataset, member, tuning.name)
-            for dataset in self.scope.datasets
+            for dataset in self.scope.scored
             for member, tuning in self.scope.cells(dataset)
         ]
 
     def score_files(self) -> list[str]:
         """The scores that the run's one table is made of."""
-        files = [self.scope.paths.scores(d) for d in self.scope.datasets]
+        files = [self.scope.paths.scores(d) for d in self.scope.scored]
         return files + self.confounder.scores()
 
     def class_score_files(self) -> list[str]:
-        files = [self.scope.paths.class_scores(d) for d in self.scope.datasets]
+        files = [self.scope.paths.class_scores(d) for d in self.scope.scored]
         return files + self.confounder.class_scores()
+
+    def group_counts(self, dataset: str) -> list[str]:
+        """The file that makes a dataset's D-groups, if it is not the training counts."""
+        if dataset in self.scope.reordered:
+            return []
+        entry = self.scope.config.datasets[dataset]
+        return [] if entry.group_counts is None else [(entry.root / entry.group_counts).as_posix()]
 
     def score_flags(self) -> str:
         scores = self.scope.config.scores

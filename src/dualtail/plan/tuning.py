@@ -49,7 +49,7 @@ class TuningPlan:
         Raises:
             UserError: a base that the study lacks.
         """
-        for dataset in self.scope.datasets:
+        for dataset in self.scope.scored:
             cells = self.scope.cells(dataset)
             for member, tuning in cells:
                 base = self._base(tuning)
@@ -64,7 +64,7 @@ class TuningPlan:
         """Weights, packs, and what some losses read: priors, adapters that others make."""
         members = list(dict.fromkeys(member for _, member, _ in cells))
         packs = {
-            self.scope.paths.pack(dataset, split, self.scope.side(member))
+            self.scope.pack(dataset, split, self.scope.side(member))
             for dataset, member, _ in cells
             for split in self.scope.splits_of(dataset)
         }
@@ -80,7 +80,7 @@ class TuningPlan:
         """The files of tunings; `evaluated` are the splits where the dataset is a wildcard."""
 
         def splits(dataset: str) -> tuple[str, ...]:
-            return self.scope.evaluated_of(dataset) if dataset in self.scope.datasets else evaluated
+            return self.scope.evaluated_of(dataset) if dataset in self.scope.scored else evaluated
 
         grid = list(cells)
         return {
@@ -107,7 +107,7 @@ class TuningPlan:
         tuning = self.scope.tuning_named(name)
         peft, loss = self.scope.config.pefts[tuning.peft], self.scope.config.losses[tuning.loss]
         names = (dataset, member, tuning.name)
-        base = self._base(tuning)
+        base, parent = self._base(tuning), self.scope.parent(dataset)
         reads_prior = loss.prior or loss.method in PRIOR_LOSSES
         return jobs.TuneTask(
             foundation=self.foundation.foundation_spec(member),
@@ -119,10 +119,10 @@ class TuningPlan:
             loss_method=loss.method,
             loss_options=loss.options,
             seed=tuning.seed,
-            settings=self.scope.config.tuning_of(dataset),
-            prior=Path(self.scope.paths.prior(dataset, member)) if reads_prior else None,
+            settings=self.scope.config.tuning_of(parent),
+            prior=Path(self.scope.paths.prior(parent, member)) if reads_prior else None,
             base=base and Path(self.scope.paths.adapter(dataset, member, base.name)),
-            train_pack=Path(self.scope.paths.pack(dataset, "train", self.scope.side(member))),
+            train_pack=Path(self.scope.pack(dataset, "train", self.scope.side(member))),
             dumps=self.dumps.dump_files(*names, self.scope.evaluated_of(dataset)),
             adapter=Path(self.scope.paths.adapter(*names)),
             record=Path(self.scope.paths.adapter_record(*names)),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dualtail.bias.adjustment import adjust_gla_zs
 from dualtail.bias.fusion import fuse
+from dualtail.bias.fusion_rules import make_fusion_rule
 from dualtail.bias.groups import CROSS_GROUPS, cross_groups, d_groups, p_groups
 from dualtail.bias.prior import PriorEstimate, PriorIntervals, bootstrap_prior, estimate_prior
 from dualtail.errors import UserError
@@ -259,7 +260,9 @@ def _cells(
 
 
 def _fusion(dumps: Sequence[Outputs], models: list[ModelAudit], judge: _Judge) -> Fusion:
-    logits = fuse([d.logits for d in dumps], "logits", names=[d.source for d in dumps])
+    logits = fuse(
+        [d.logits for d in dumps], make_fusion_rule("logits"), names=[d.source for d in dumps]
+    )
     fused = (predict(logits) == judge.labels).astype(float)
     best = int(np.argmax([model.mean_accuracy.value for model in models]))
     difference = fused - (predict(dumps[best].logits) == judge.labels)

@@ -13,8 +13,9 @@ from tqdm import tqdm
 from dualtail.errors import UserError
 from dualtail.scratch.resnet import ScratchModel
 from dualtail.scratch.settings import ScratchTraining
-from dualtail.tuning.augmentation import Augment
-from dualtail.tuning.pixels import ImageSource, Normalize, load_batch
+from dualtail.tuning.crop_batches import WholeImages
+from dualtail.tuning.pixels import ImageSource, Normalize
+from dualtail.tuning.training_batches import training_batches
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Epoch:
 
 def train(
     model: ScratchModel,
-    images: ImageSource,
+    images: ImageSource | WholeImages,
     labels: np.ndarray,
     loss: nn.Module,
     settings: ScratchTraining,
@@ -54,7 +55,7 @@ def train(
 
     Args:
         model: On the device to train on.
-        images: N training images of one size.
+        images: N training images: of one size, or whole if random crops are cut from them.
         labels: (N,) classes.
         loss: Maps (logits (B, C), labels (B,)) to a scalar.
         settings: Epochs, batch size, SGD, augmentation.
@@ -75,7 +76,13 @@ def train(
     targets = targets.to(device)
     order_seed, augment_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64).tolist()
     order = torch.Generator().manual_seed(order_seed)
-    augment = Augment(settings.augmentation, size, torch.Generator().manual_seed(augment_seed))
+    augmented = training_batches(
+        images,
+        settings.augmentation,
+        size,
+        torch.Generator().manual_seed(augment_seed),
+        device,
+    )
     normalize = Normalize(mean, std, device)
     loss = loss.to(device)
     n = len(images)
@@ -101,10 +108,10 @@ def train(
             total = torch.zeros((), device=device)
             correct = torch.zeros((), dtype=torch.int64, device=device)
             # Nearly equal steps: batch norm needs more than one image in the last one.
-            for index in torch.randperm(n, generator=order).tensor_split(steps):
-                pixels = load_batch(images, index, device)
+            batches = torch.randperm(n, generator=order).tensor_split(steps)
+            for index, pixels in zip(batches, augmented(batches), strict=True):
                 y = targets[index.to(device, non_blocking=True)]
-                logits, _ = model(normalize(augment(pixels)))
+                logits, _ = model(normalize(pixels))
                 value = loss(logits, y)
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()

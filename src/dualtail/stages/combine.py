@@ -26,6 +26,12 @@ def run(job: CombineJob) -> None:
                 write_outputs(out, adjust_outputs(name, tuned, zero_shot, q, counts))
             progress.update()
         for fusion in job.fused:
-            dumps = [read_outputs(path) for path in fusion.dumps]
-            write_outputs(fusion.out, fuse_outputs(dumps, fusion.mode))
+            fused = fuse_outputs(
+                [read_outputs(path) for path in fusion.dumps],
+                fusion.method,
+                fusion.weights,
+                fusion.options,
+                fusion.mode,
+            )
+            write_outputs(fusion.out, fused)
             progress.update()

@@ -7,7 +7,8 @@ import torch
 
 from dualtail.config import Transform
 from dualtail.datasets.pack import Pack
-from dualtail.datasets.packed_images import PackedImages
+from dualtail.datasets.packed_images import evaluation_images
+from dualtail.datasets.whole_pack import WholePack
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
@@ -21,7 +22,7 @@ def best_device() -> torch.device:
 def write_dump(
     out: Path,
     model: torch.nn.Module,
-    pack: Pack,
+    pack: Pack | WholePack,
     header: OutputsHeader,
     transform: Transform,
 ) -> None:
@@ -29,7 +30,7 @@ def write_dump(
     side = transform.crop
     predictions = predict(
         model,
-        PackedImages(pack),
+        evaluation_images(pack, transform.resize),
         views=Views(transform.views, (side, side), transform.random_views),
         mean=transform.mean,
         std=transform.std,

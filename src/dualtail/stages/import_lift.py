@@ -2,16 +2,29 @@
 
 from pathlib import Path
 
+from dualtail.datasets.class_names import category_names
+from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.stages.predict import load_named
 from dualtail.tuning.adapter_file import save_adapter
-from dualtail.tuning.lift_checkpoint import lift_model, read_lift_checkpoint
+from dualtail.tuning.lift_checkpoint import (
+    INATURALIST_CLASSES,
+    in_order_of_ids,
+    lift_model,
+    read_lift_checkpoint,
+)
 from dualtail.tuning.tuned_model import trained_parameters
 
 
 def run(
-    checkpoint: Path, spec: FoundationSpec, scale: float, loss: str, seed: int | None, out: Path
+    checkpoint: Path,
+    spec: FoundationSpec,
+    scale: float,
+    loss: str,
+    seed: int | None,
+    categories: Path | None,
+    out: Path,
 ) -> str:
     """Convert, and return what was found as a line for the user.
 
@@ -20,12 +33,21 @@ def run(
         spec: The foundation model it was tuned on.
         scale: Of its cosine classifier.
         loss, seed: What it was tuned with, for tables; the checkpoint does not say.
+        categories: `categories.json` if it was tuned on iNaturalist, whose classes LIFT renumbers.
         out: The adapter file.
 
     Raises:
-        UserError: an unreadable or unsupported checkpoint, or another foundation model.
+        UserError: an unreadable or unsupported checkpoint, another foundation model, or an
+            iNaturalist model without categories.
     """
     adapter = read_lift_checkpoint(checkpoint)
+    if categories is not None:
+        adapter = in_order_of_ids(adapter, category_names(categories))
+    elif len(adapter.head) == INATURALIST_CLASSES:
+        raise UserError(
+            f"{checkpoint}: {INATURALIST_CLASSES:,} classes are iNaturalist2018, which LIFT renumbers "
+            "by sorted name; give its categories.json with --categories"
+        )
     foundation, weights_hash = load_named(spec)
     model = lift_model(checkpoint, adapter, foundation.get_submodule("visual"), scale, "float32")
     record = {
@@ -36,6 +58,7 @@ def run(
         "peft": adapter.method,
         "loss": loss,
         "seed": seed,
+        "categories_hash": None if categories is None else sha256_file(categories),
     }
     save_adapter(out, model, peft=adapter.method, peft_options=adapter.options, record=record)
     options = ", ".join(f"{k} {v}" for k, v in adapter.options.model_dump().items())

@@ -6,13 +6,14 @@ from dualtail.datasets.make_lists import (
     lists_from_table,
     write_archive,
 )
+from dualtail.datasets.train_counts import write_counts_csv
 from dualtail.files import write_text
 from dualtail.jobs import ListsJob
 from dualtail.stages.progress import log_line
 
 
 def run(job: ListsJob) -> None:
-    """Write <split>.txt and classnames.txt, and images.zip where the source has no image files.
+    """Write <split>.txt and classnames.txt, and images.zip and group_counts.csv for CIFAR-100-LT.
 
     Raises:
         UserError: a source that cannot be read, or has too few images.
@@ -29,4 +30,6 @@ def run(job: ListsJob) -> None:
     for split, rows in lists.splits.items():
         write_text(job.out / f"{split}.txt", "".join(f"{name} {label}\n" for name, label in rows))
         log_line(f"{job.out / split}.txt: {len(rows):,} images")
+    if lists.group_counts is not None:
+        write_counts_csv(job.out / "group_counts.csv", lists.class_names, lists.group_counts)
     write_text(job.out / "classnames.txt", "".join(f"{name}\n" for name in lists.class_names))

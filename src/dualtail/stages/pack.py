@@ -4,6 +4,7 @@ from dualtail.datasets.check import check_dataset
 from dualtail.datasets.images import ImageStore
 from dualtail.datasets.pack import write_pack
 from dualtail.datasets.train_counts import write_counts_csv
+from dualtail.datasets.whole_pack import write_whole_pack
 from dualtail.jobs import PackJob
 from dualtail.stages.progress import log_line
 
@@ -27,7 +28,7 @@ def run(job: PackJob, threads: int) -> None:
     names, lists = found.names, found.lists
     for entry in job.splits:
         with ImageStore(entry.images) as store:
-            write_pack(
+            what = (
                 entry.out,
                 job.dataset,
                 entry.split,
@@ -35,6 +36,9 @@ def run(job: PackJob, threads: int) -> None:
                 store,
                 names,
                 entry.side,
-                threads,
             )
+            if entry.whole is None:
+                write_pack(*what, threads)
+            else:
+                write_whole_pack(*what, entry.whole, threads)
     write_counts_csv(job.train_counts, names, lists["train"].counts(len(names)))

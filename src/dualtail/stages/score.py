@@ -30,6 +30,7 @@ def run(
     dumps: Sequence[Path],
     validation: Sequence[Path],
     train_counts: Path | None,
+    group_counts: Path | None,
     prior: Path | None,
     options: ScoreOptions,
     out: Path,
@@ -37,12 +38,15 @@ def run(
 ) -> str:
     """Score, write the tables, and return the overall accuracies as lines for the user.
 
+    D-groups go by `group_counts`, or by `train_counts` if there are none.
+
     Raises:
         UserError: dumps that do not belong together, counts or a prior of other classes.
     """
     outputs = [read_outputs(path) for path in dumps]
     names = outputs[0].header.class_names
     counts = None if train_counts is None else read_counts_csv(train_counts, names)
+    grouping = counts if group_counts is None else read_counts_csv(group_counts, names)
     q = None if prior is None else read_prior_csv(prior, names).q
     scores = score_outputs(
         outputs,
@@ -50,8 +54,8 @@ def run(
         run=options.run,
         train_counts=counts,
         d_groups=None
-        if counts is None
-        else _labels(d_groups(counts, options.many, options.few), len(names)),
+        if grouping is None
+        else _labels(d_groups(grouping, options.many, options.few), len(names)),
         p_groups=None if q is None else _labels(p_groups(q, options.p_groups), len(names)),
         q=q,
         replicates=options.bootstrap,

@@ -109,7 +109,7 @@ def read_set(folder: Path, dataset: str, split: str, names: list[str], side: int
     with ImageStore(folder / "images.zip") as store:
         pixels = np.stack(list(decode_squares(images, store, side)))
     header = PackHeader(dataset=dataset, split=split, split_hash=images.hash, class_names=names)
-    return Pack(header, pixels, images.labels)
+    return Pack(header=header, images=pixels, labels=images.labels)
 
 
 def _accuracy(model: torch.nn.Module, test: Pack, transform: Transform) -> float:

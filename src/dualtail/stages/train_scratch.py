@@ -2,8 +2,9 @@
 
 from safetensors.torch import save_file
 
-from dualtail.datasets.pack import read_pack
-from dualtail.datasets.packed_images import PackedImages
+from dualtail.datasets.pack import Pack, read_pack
+from dualtail.datasets.packed_images import evaluation_images
+from dualtail.datasets.whole_pack import WholePack, read_training_pack
 from dualtail.files import atomic_path, sha256_file
 from dualtail.jobs import ScratchJob, ScratchTask
 from dualtail.lanes import run_lanes
@@ -14,6 +15,7 @@ from dualtail.scratch.resnet import build_model
 from dualtail.stages.dumping import best_device, write_dump
 from dualtail.stages.progress import log_line
 from dualtail.tuning.losses import make_loss
+from dualtail.tuning.pixels import ImageSource
 
 
 def run(job: ScratchJob, lanes: int) -> None:
@@ -27,14 +29,14 @@ def run(job: ScratchJob, lanes: int) -> None:
 
 def _train_one(task: ScratchTask, lane: int) -> None:
     settings, transform = task.settings, task.transform
-    pack = read_pack(task.train_pack)
+    pack = read_training_pack(task.train_pack)
     names = pack.header.class_names
     model = build_model(settings, len(names), task.seed).to(best_device())
     label = f"{settings.label} from scratch, {task.loss}-{task.seed} on {task.dataset}"
     history = []
     for row in train(
         model,
-        PackedImages(pack),
+        _training_images(task, pack),
         pack.labels,
         make_loss(task.loss_method, pack.counts(), names, task.loss_options),
         settings,
@@ -76,3 +78,10 @@ def _train_one(task: ScratchTask, lane: int) -> None:
             models=[record],
         )
         write_dump(entry.out, model, split, header, transform)
+
+
+def _training_images(task: ScratchTask, pack: Pack | WholePack) -> ImageSource | WholePack:
+    """What training reads: whole images if they are packed and random crops are cut from them."""
+    if isinstance(pack, WholePack) and task.settings.augmentation.crop_scale is not None:
+        return pack
+    return evaluation_images(pack, task.transform.resize)

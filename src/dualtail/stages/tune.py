@@ -15,7 +15,8 @@ from torch import nn
 
 from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.pack import Pack, read_pack
-from dualtail.datasets.packed_images import PackedImages
+from dualtail.datasets.packed_images import CentralSquares, PackedImages, evaluation_images
+from dualtail.datasets.whole_pack import WholePack, read_training_pack
 from dualtail.files import atomic_path, sha256_file, write_text
 from dualtail.foundation.loading import load_foundation
 from dualtail.jobs import TuneJob, TuneTask
@@ -66,7 +67,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
     spec, settings = task.foundation, task.settings
     foundation, weights_hash = load_foundation(spec)
     foundation = foundation.to(best_device())
-    train = read_pack(task.train_pack)
+    train = read_training_pack(task.train_pack)
     options = parse_peft_options(task.method, task.options)
     names = train.header.class_names
     head = _start_head(task, foundation, train)
@@ -89,7 +90,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
     started = time.perf_counter()
     history = tune(
         model,
-        PackedImages(train),
+        _training_images(task, train),
         train.labels,
         make_loss(
             task.loss_method,
@@ -138,7 +139,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         pack = read_pack(entry.pack)
         header = OutputsHeader(
             kind="tuned",
-            dataset=pack.header.dataset,
+            dataset=task.dataset,
             split=pack.header.split,
             split_hash=pack.header.split_hash,
             class_names=pack.header.class_names,
@@ -160,7 +161,16 @@ def _tune_one(task: TuneTask, lane: int) -> None:
     write_text(task.record, json.dumps(provenance | {"costs": costs}, indent=1) + "\n")
 
 
-def _start_head(task: TuneTask, foundation: Any, train: Pack) -> Head:
+def _training_images(
+    task: TuneTask, train: Pack | WholePack
+) -> WholePack | PackedImages | CentralSquares:
+    """What training reads: whole images if they are packed and random crops are cut from them."""
+    if isinstance(train, WholePack) and task.settings.augmentation.crop_scale is not None:
+        return train
+    return evaluation_images(train, task.foundation.transform.resize)
+
+
+def _start_head(task: TuneTask, foundation: Any, train: Pack | WholePack) -> Head:
     """The head before training: from class names, from untuned features, or random."""
     spec, settings = task.foundation, task.settings.head
     visual, n_classes = foundation.visual, len(train.header.class_names)
@@ -178,7 +188,7 @@ def _start_head(task: TuneTask, foundation: Any, train: Pack) -> Head:
         side = spec.transform.crop
         features = frozen_features(
             visual,
-            PackedImages(train),
+            evaluation_images(train, task.foundation.transform.resize),
             index,
             size=(side, side),
             mean=spec.transform.mean,

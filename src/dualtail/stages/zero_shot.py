@@ -2,7 +2,8 @@
 
 import torch
 
-from dualtail.datasets.pack import Pack, read_pack
+from dualtail.datasets.pack import PackedLabels, read_pack
+from dualtail.datasets.whole_pack import read_training_pack
 from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.prompts import class_texts, prompt_summary
 from dualtail.foundation.spec import FoundationSpec
@@ -26,7 +27,10 @@ def run(job: ZeroShotJob, lanes: int) -> None:
 def _dump_one(task: ZeroShotTask, lane: int) -> None:
     model, weights_hash = load_foundation(task.foundation)
     model = model.to(best_device())
-    packs = [read_pack(entry.pack) for entry in task.dumps]
+    packs = [
+        (read_training_pack if entry.split == "train" else read_pack)(entry.pack)
+        for entry in task.dumps
+    ]
     head = class_features(model, task.foundation, packs[0])
     zero_shot = ZeroShotModel(model, head, DTYPES[task.precision]).to(best_device())
     record = model_record(task.foundation, weights_hash, task.precision)
@@ -43,7 +47,9 @@ def _dump_one(task: ZeroShotTask, lane: int) -> None:
         write_dump(entry.out, zero_shot, pack, header, task.foundation.transform)
 
 
-def class_features(model: torch.nn.Module, spec: FoundationSpec, pack: Pack) -> torch.Tensor:
+def class_features(
+    model: torch.nn.Module, spec: FoundationSpec, pack: PackedLabels
+) -> torch.Tensor:
     """(C, E) text features of the pack's classes from the model's prompt set."""
     texts = class_texts(spec.templates, pack.header.class_names)
     return text_features(model, tokenizer_of(spec), texts)

@@ -20,10 +20,10 @@ from torch import nn
 from dualtail import __version__
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
+from dualtail.registry import is_own
 from dualtail.section import Section
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.heads import CosineHead, build_head, head_type
-from dualtail.tuning.registry import is_own
 from dualtail.tuning.settings import HeadType
 from dualtail.tuning.tuned_model import Precision, TunedModel, build_peft
 

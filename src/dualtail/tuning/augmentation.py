@@ -23,7 +23,7 @@ ATTEMPTS = 10
 
 def random_boxes(
     n: int,
-    image_size: tuple[int, int],
+    image_size: tuple[int, int] | torch.Tensor,
     scale: tuple[float, float],
     generator: torch.Generator,
 ) -> torch.Tensor:
@@ -34,14 +34,15 @@ def random_boxes(
 
     Args:
         n: Number of boxes.
-        image_size: Height and width of the images, pixels.
+        image_size: Height and width of the images, pixels: of all, or (n, 2) int64 of each.
         scale: Smallest and largest share of the area.
         generator: On the CPU.
 
     Returns:
         (n, 4) int64: top, left, height, width, in pixels.
     """
-    height, width = image_size
+    sizes = torch.as_tensor(image_size, dtype=torch.int64).expand(n, 2)
+    height, width = sizes[:, :1], sizes[:, 1:]
     draws = torch.rand(4, n, ATTEMPTS, generator=generator, dtype=torch.float64)
     area = height * width * (scale[0] + (scale[1] - scale[0]) * draws[0])
     low, high = math.log(RATIO[0]), math.log(RATIO[1])
@@ -54,17 +55,15 @@ def random_boxes(
     left = torch.minimum((draws[3] * (width - w + 1)).long(), width - w)
     first = fits.int().argmax(dim=1, keepdim=True)
     boxes = torch.stack([box.gather(1, first)[:, 0] for box in (top, left, h, w)], dim=1)
-    fallback = torch.tensor(_central_box(height, width))
-    return torch.where(fits.any(dim=1, keepdim=True), boxes, fallback)
+    return torch.where(fits.any(dim=1, keepdim=True), boxes, _central_boxes(sizes))
 
 
-def _central_box(height: int, width: int) -> tuple[int, int, int, int]:
-    h, w = height, width
-    if width / height < RATIO[0]:
-        h = round(w / RATIO[0])
-    elif width / height > RATIO[1]:
-        w = round(h * RATIO[1])
-    return (height - h) // 2, (width - w) // 2, h, w
+def _central_boxes(sizes: torch.Tensor) -> torch.Tensor:
+    height, width = sizes.unbind(dim=1)
+    ratio = width / height
+    h = torch.where(ratio < RATIO[0], (width.double() / RATIO[0]).round().long(), height)
+    w = torch.where(ratio > RATIO[1], (height.double() * RATIO[1]).round().long(), width)
+    return torch.stack([(height - h) // 2, (width - w) // 2, h, w], dim=1)
 
 
 def resized_crops(

@@ -3,11 +3,12 @@
 The file holds two state dicts, `tuner` and `head`. Of the tuner we read AdaptFormer
 (`adaptformer_list.<block>.{ln,down_proj,up_proj}.*` and `.scale`) and VPT-deep (`vpt_list.<block>.prompt`);
 the head's `weight` is that of a cosine classifier, whose scale stands in LIFT's config, not in the file.
+Its rows are the labels of the published lists, except for iNaturalist (see `in_order_of_ids`).
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,9 @@ from dualtail.tuning.peft import parse_peft_options
 from dualtail.tuning.tuned_model import Precision, TunedModel, build_peft
 
 Tensors = dict[str, torch.Tensor]
+
+INATURALIST_CLASSES = 8142
+"""Of iNaturalist2018, the only dataset whose classes LIFT renumbers."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,31 @@ def read_lift_checkpoint(path: Path) -> LiftAdapter:
         options = {"prompts": len(peft["blocks.0.prompts"])}
     parsed = parse_peft_options(layout.method, options)
     return LiftAdapter(layout.method, parsed, peft, weight, n_blocks)
+
+
+def in_order_of_ids(adapter: LiftAdapter, categories: Sequence[str]) -> LiftAdapter:
+    """Put the head of an iNaturalist model in the order of the published lists.
+
+    The lists' labels are ids of categories.json; LIFT's data set class replaces each by the rank of
+    its species among the sorted names (by code point), so that its class c is the c-th name.
+
+    Args:
+        adapter: As it was read: row c of the head is LIFT's class c.
+        categories: (C,) names in the order of ids, without repetition.
+
+    Returns:
+        The same with row i of the head for id i.
+
+    Raises:
+        UserError: the head has another number of classes.
+    """
+    if len(categories) != len(adapter.head):
+        raise UserError(
+            f"the head has {len(adapter.head):,} classes, but there are {len(categories):,} "
+            "categories; --categories is for models tuned on iNaturalist only"
+        )
+    rank = {name: c for c, name in enumerate(sorted(categories))}
+    return replace(adapter, head=adapter.head[[rank[name] for name in categories]])
 
 
 def lift_model(

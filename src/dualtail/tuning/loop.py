@@ -11,9 +11,10 @@ from torch import nn
 from tqdm import tqdm
 
 from dualtail.errors import UserError
-from dualtail.tuning.augmentation import Augment
-from dualtail.tuning.pixels import ImageSource, Normalize, load_batch
+from dualtail.tuning.crop_batches import WholeImages
+from dualtail.tuning.pixels import ImageSource, Normalize
 from dualtail.tuning.settings import TuningSettings
+from dualtail.tuning.training_batches import training_batches
 from dualtail.tuning.tuned_model import TunedModel
 
 READ_EVERY = 25
@@ -47,7 +48,7 @@ def cosine_lr(lr: float, epoch: int, epochs: int) -> float:
 
 def tune(
     model: TunedModel,
-    images: ImageSource,
+    images: ImageSource | WholeImages,
     labels: np.ndarray | torch.Tensor,
     loss: nn.Module,
     settings: TuningSettings,
@@ -67,7 +68,7 @@ def tune(
 
     Args:
         model: On the device to train on. Its `precision` is what counts, not the settings'.
-        images: N training images.
+        images: N training images: of one size, or whole if random crops are cut from them.
         labels: (N,) classes.
         loss: Maps (logits (B, C), labels (B,)) to a scalar; see `losses.make_loss`.
         settings: Epochs, batch size, SGD, augmentation.
@@ -87,10 +88,12 @@ def tune(
     device = model.device
     order_seed, augment_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64).tolist()
     order = torch.Generator().manual_seed(order_seed)
-    augment = Augment(
+    augmented = training_batches(
+        images,
         settings.augmentation,
         model.shape.image_size,
         torch.Generator().manual_seed(augment_seed),
+        device,
     )
     normalize = Normalize(mean, std, device)
     loss = loss.to(device)
@@ -124,12 +127,11 @@ def tune(
             batches = torch.randperm(n, generator=order).split(settings.batch_size)
             losses = torch.empty(len(batches), device=device)
             correct = torch.zeros((), dtype=torch.int64, device=device)
-            for step, index in enumerate(batches):
-                pixels = load_batch(images, index, device)
+            for step, (index, pixels) in enumerate(zip(batches, augmented(batches), strict=True)):
                 y = targets[index.to(device, non_blocking=True)]
                 optimizer.zero_grad(set_to_none=True)
                 logits, value = _backward(
-                    model, loss, normalize(augment(pixels)), y, settings.micro_batch, scaler
+                    model, loss, normalize(pixels), y, settings.micro_batch, scaler
                 )
                 scaler.step(optimizer)
                 scaler.update()

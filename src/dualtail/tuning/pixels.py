@@ -73,4 +73,7 @@ class Normalize:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Map (B, 3, H, W), uint8 or float in 0..255, to normalized float32."""
-        return torch.addcmul(self._shift, images.float(), self._factor)
+        pixels = images.float()
+        # A second buffer of this size would cost more time than the arithmetic.
+        out = None if pixels is images else pixels
+        return torch.addcmul(self._shift, pixels, self._factor, out=out)

@@ -11,6 +11,7 @@ from torch import nn
 from dualtail.errors import UserError
 from dualtail.section import Section
 from dualtail.tuning.backbone import BackboneShape, cls_feature
+from dualtail.tuning.fast_tower import use_fast_parts
 from dualtail.tuning.heads import Head
 from dualtail.tuning.peft import parse_peft_options, peft_class
 from dualtail.tuning.peft.method import PeftMethod
@@ -61,6 +62,7 @@ class TunedModel(nn.Module):
         assert isinstance(backbone, VisionTransformer)
         backbone.proj = None  # type: ignore[assignment]  # open_clip's own way to leave it out
         self.backbone = backbone.to(DTYPES[precision]).requires_grad_(False)
+        use_fast_parts(self.backbone)
         self.precision: Precision = precision
         device = self.backbone.class_embedding.device
         self.peft = peft.to(device)

@@ -150,7 +150,9 @@ def test_a_users_own_loss(tmp_path):
     assert loss(logits, labels).item() == pytest.approx(0.25)
     with pytest.raises(UserError, match="powr"):
         make_loss(f"{file}:Brier", np.array([1, 2]), options={"powr": 2})
-    with pytest.raises(UserError, match="no subclass of Loss named 'Briar'; it has: Brier"):
+    with pytest.raises(
+        UserError, match=r"no class 'Briar', did you mean 'Brier'\?; it has: Options, Brier"
+    ):
         make_loss(f"{file}:Briar", np.array([1, 2]))
     with pytest.raises(UserError, match="no such file"):
         make_loss(f"{tmp_path}/none.py:Brier", np.array([1, 2]))
@@ -202,7 +204,7 @@ def test_classes_without_images_are_named_at_once():
     ("name", "counts", "complaint"),
     [
         ("lla", [1, 2], "did you mean 'la'"),
-        ("xyz", [1, 2], "known are ce, la, gla, bs, focal, ldam, cb, grw, lade"),
+        ("xyz", [1, 2], "known: ce, la, gla, bs, focal, ldam, cb, grw, lade"),
         ("la", [1, -2], ">= 0"),
         ("ce", [0, 0], "at least one image"),
         ("la", [1.0, float("nan")], ">= 0"),

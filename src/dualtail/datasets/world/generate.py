@@ -32,6 +32,7 @@ from dualtail.errors import UserError
 from dualtail.files import write_text
 
 SPLITS = ("train", "val", "test")
+POOL = "pool"
 _CHUNK = 1024
 
 
@@ -119,19 +120,22 @@ def plan_corpus(settings: WorldSettings, corpus: str) -> Plan:
 
 
 def plan_split(settings: WorldSettings, dataset: str, split: str) -> Plan:
-    """Return what the images of a split (train, val or test) of a downstream dataset show.
+    """Return what the images of a split (train, val, test or pool) of a downstream dataset show.
 
     Raises:
         UserError: no such dataset or split.
     """
     _check_known(dataset, settings.datasets, "datasets")
-    if split not in SPLITS:
-        raise UserError(f"split {split!r} of {dataset}: use one of {', '.join(SPLITS)}")
+    known = (*SPLITS, POOL) if dataset in settings.pools else SPLITS
+    if split not in known:
+        raise UserError(f"split {split!r} of {dataset}: use one of {', '.join(known)}")
     n = settings.n_classes * species_of(settings, dataset)
     if split == "train":
         counts = downstream_counts(settings, dataset)
     elif split == "val":
         counts = np.full(n, settings.val_per_class)
+    elif split == POOL:
+        counts = np.full(n, settings.pools[dataset])
     else:
         counts = np.full(n, images_per_test_class(settings, dataset))
     visibility = np.tile(settings.visibility_downstream, (n, 1))
@@ -185,6 +189,17 @@ def generate_dataset(settings: WorldSettings, dataset: str, out_folder: Path) ->
         written[split] = (paths, plan)
     _write_truth(settings, written, out_folder, dataset)
     _write_pairs(settings, dataset, out_folder)
+
+
+def generate_pool(settings: WorldSettings, dataset: str, out_folder: Path) -> None:
+    """Write the pool of a dataset: `pool.zip` and `pool.txt`.
+
+    Raises:
+        UserError: no such dataset, it has no pool, or the folder cannot be written.
+    """
+    plan = plan_split(settings, dataset, POOL)
+    paths = _write_images(settings, plan, out_folder / f"{POOL}.zip", POOL, dataset)
+    write_text(out_folder / f"{POOL}.txt", _list_text(paths, plan))
 
 
 def _write_pairs(settings: WorldSettings, dataset: str, out_folder: Path) -> None:

@@ -18,6 +18,7 @@ DOWNSTREAM = (
     "train_count_min",
     "val_per_class",
     "test_per_class",
+    "pools",
     "pairs_per_class",
     "min_classes_per_cell",
 )
@@ -139,6 +140,11 @@ class WorldSettings(Section):
         default=20, ge=1, description="Validation images a class (balanced)."
     )
     test_per_class: int = Field(default=50, ge=1, description="Test images a class (balanced).")
+    pools: dict[str, int] = Field(
+        default={},
+        description="Datasets that also have a pool, and its images a class: a large balanced set of "
+        "training images, from which the training sets of Table 13 are drawn.",
+    )
     pairs_per_class: int = Field(
         default=10,
         ge=0,
@@ -210,7 +216,11 @@ class WorldSettings(Section):
         """Return these settings without the other datasets."""
         fine = {key: value for key, value in self.fine_grained.items() if key == name}
         return self.model_copy(
-            update={"datasets": {name: self.datasets[name]}, "fine_grained": fine}
+            update={
+                "datasets": {name: self.datasets[name]},
+                "fine_grained": fine,
+                "pools": {key: value for key, value in self.pools.items() if key == name},
+            }
         )
 
     @classmethod
@@ -230,6 +240,11 @@ class WorldSettings(Section):
             raise ValueError("corpus_size must be at least n_classes")
         if self.pairs_per_class > self.test_per_class:
             raise ValueError("pairs_per_class must not exceed test_per_class")
+        for name, size in self.pools.items():
+            if name not in self.datasets:
+                raise ValueError(f"pools: {name!r} is not one of the world's datasets")
+            if size < 1:
+                raise ValueError(f"pools.{name}: must be at least 1")
         for name, fine in self.fine_grained.items():
             if name not in self.datasets:
                 raise ValueError(f"fine_grained: {name!r} is not one of the world's datasets")

@@ -1,11 +1,11 @@
-"""Registry of training losses (see `dualtail.tuning.registry`)."""
+"""Registry of training losses (see `dualtail.registry`)."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dualtail.errors import UserError
+from dualtail.registry import Registry
 from dualtail.section import Section
-from dualtail.tuning.registry import Registry
 from dualtail.tuning.settings import LOSS_OPTIONS
 
 if TYPE_CHECKING:

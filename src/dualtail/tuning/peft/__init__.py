@@ -1,16 +1,16 @@
-"""Registry of parameter-efficient tuning methods (see `dualtail.tuning.registry`)."""
+"""Registry of parameter-efficient tuning methods (see `dualtail.registry`)."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dualtail.registry import Registry
 from dualtail.section import Section
-from dualtail.tuning.registry import Registry
 from dualtail.tuning.settings import PEFT_OPTIONS
 
 if TYPE_CHECKING:
     from dualtail.tuning.peft.method import PeftMethod
 
-PEFTS = Registry("peft", __name__, "PeftMethod", PEFT_OPTIONS)
+PEFTS = Registry("PEFT method", __name__, "PeftMethod", PEFT_OPTIONS)
 
 
 def peft_class(name: str) -> "type[PeftMethod]":

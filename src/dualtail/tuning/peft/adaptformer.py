@@ -17,8 +17,8 @@ class ParallelAdapter(nn.Module):
     """One block's adapter: `s * up(relu(down(LN(x))))`, (B, T, D) -> (B, T, D).
 
     `up` and both biases start at zero, so the adapter starts as the zero map; `down` is Kaiming
-    normal with a = sqrt 5. Parameters keep their own precision (float32); the two products run in
-    half precision if `x` does.
+    normal with a = sqrt 5. Parameters keep their own precision (float32); the arithmetic is in
+    half precision if `x` is (the norm's statistics in float32 all the same).
     """
 
     def __init__(
@@ -37,7 +37,8 @@ class ParallelAdapter(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         dtype = x.dtype
-        normed = self.norm(x.to(self.norm.weight.dtype)).to(dtype)
+        gain, offset = self.norm.weight.to(dtype), self.norm.bias.to(dtype)
+        normed = F.layer_norm(x, self.norm.normalized_shape, gain, offset, self.norm.eps)
         hidden = F.relu(F.linear(normed, self.down.weight.to(dtype), self.down.bias.to(dtype)))
         # s * up(h) with s taken inside: the same map, scaling r numbers a token instead of D.
         scale = self.scale.to(dtype)

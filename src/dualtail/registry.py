@@ -1,20 +1,21 @@
-"""Parts of tuning that a config names: PEFT methods and losses, ours or from a user's file.
+"""Parts that a config names: PEFT methods, losses and fusion rules, ours or from a user's file.
 
 A part is one module named like it (`vpt-deep` -> `vpt_deep.py`) that sets `METHOD` to its class, plus
-an entry with its options in `dualtail.tuning.settings`. A user's own part needs neither:
+an entry with its options in the `settings` module beside the package. A user's own part needs neither:
 `path/to/file.py:Class`. Looking up a name imports only that module; checking one imports nothing.
 """
 
-import difflib
+import ast
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from dualtail.config_errors import nearest, unknown_name
 from dualtail.errors import UserError
 from dualtail.section import Section
 
@@ -29,7 +30,42 @@ def own_file(name: str) -> Path:
     return Path(name.rpartition(":")[0])
 
 
-@dataclass(frozen=True)
+def check_name(name: str, known: Collection[str], what: str) -> None:
+    """Check that a part is known, or that its file has such a class; nothing is imported.
+
+    Raises:
+        UserError: no such part or file, a file that is not Python, or nothing of that name in it.
+    """
+    if is_own(name):
+        file, attribute = own_file(name), name.rpartition(":")[2]
+        if not file.is_file():
+            raise UserError(f"{what} {name!r}: no such file {file}")
+        classes, others = _names_in(file, f"{what} {name!r}")
+        if attribute not in classes + others:
+            raise UserError(
+                f"{what} {name!r}: {file} has no class {attribute!r}{nearest(attribute, classes)}; "
+                f"it has: {', '.join(classes) or 'none'}"
+            )
+    elif name not in known:
+        raise UserError(
+            f"{unknown_name(name, known, what)}; one of your own is given as path/to/file.py:Class"
+        )
+
+
+def _names_in(file: Path, where: str) -> tuple[list[str], list[str]]:
+    """The classes that a source file defines, and the names that it imports or sets."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, SyntaxError, ValueError) as error:
+        raise UserError(f"{where}: {file} is not a readable Python file ({error})") from error
+    nodes = list(ast.walk(tree))
+    classes = [node.name for node in nodes if isinstance(node, ast.ClassDef)]
+    others = [node.id for node in nodes if isinstance(node, ast.Name)]
+    others += [n.asname or n.name for n in nodes if isinstance(n, ast.alias)]
+    return classes, others
+
+
+@dataclass(frozen=True, eq=False)
 class Registry:
     """The parts of one kind."""
 
@@ -55,16 +91,7 @@ class Registry:
         Raises:
             UserError: no such part or file.
         """
-        if is_own(name):
-            if not own_file(name).is_file():
-                raise UserError(f"{self.what} {name!r}: no such file {own_file(name)}")
-        elif name not in self.options:
-            close = difflib.get_close_matches(name, self.options, n=1, cutoff=0.4)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise UserError(
-                f"{self.what} {name!r} is unknown: {hint}known are {', '.join(self.options)}; "
-                "one of your own is given as path/to/file.py:Class"
-            )
+        check_name(name, self.options, self.what)
 
     def find(self, name: str) -> Any:
         """Import the class of a part.

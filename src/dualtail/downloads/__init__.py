@@ -1,0 +1,1 @@
+"""Where datasets, lists and weights come from, and fetching them: resumable and verified."""

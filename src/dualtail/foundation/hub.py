@@ -1,0 +1,172 @@
+"""Weights on the Hugging Face hub: which files a tag or an id stands for, and where they are here.
+
+Free of torch and open_clip unless a tag has to be looked up; nothing here uses the network.
+"""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dualtail.config_errors import nearest
+from dualtail.downloads.sources import Source, sources
+from dualtail.errors import UserError
+
+HUB = "https://huggingface.co"
+"""Where the hub is unless $HF_ENDPOINT says otherwise, as for the hub's own programs."""
+
+HUB_PREFIX = "hf-hub:"
+HUB_PATTERN = r"^hf-hub:[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?$"
+"""`hf-hub:ORGANIZATION/NAME`, or with `@REVISION`: a branch, a tag or a commit."""
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""What open_clip calls weights on the hub, the preferred one first."""
+
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "config.json",
+)
+"""What a tokenizer of the hub is in; all but the first may be missing."""
+
+
+def hub_off() -> None:
+    """Keep open_clip and transformers from using the network: what is missing is an error.
+
+    The variable is read when the hub's library is first imported, which may have been long ago.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import huggingface_hub.constants
+
+    huggingface_hub.constants.HF_HUB_OFFLINE = True
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository on the hub."""
+
+    repository: str
+    file: str
+    revision: str = "main"
+
+    @property
+    def local_name(self) -> str:
+        """Its name in the folder of weights: repositories are told apart."""
+        at = "" if self.revision == "main" else f"@{self.revision}"
+        return f"{self.repository.replace('/', '--')}{at}--{self.file}"
+
+    @property
+    def source(self) -> Source:
+        """How to fetch it, with what the table of sources knows about it."""
+        place = f"/{self.repository}/resolve/{self.revision}/{self.file}"
+        known = next((s for s in sources() if s.url == f"{HUB}{place}"), None)
+        url = os.environ.get("HF_ENDPOINT", HUB).rstrip("/") + place
+        found = known or Source(
+            name=f"{self.repository}/{self.file}",
+            kind="weights",
+            file=self.local_name,
+            url=url,
+            terms="see the model card",
+        )
+        return replace(found, file=self.local_name, url=url)
+
+
+def weights_folder() -> Path:
+    """Where downloaded weights are: $DUALTAIL_WEIGHTS, or dualtail/weights in the user's cache."""
+    own = os.environ.get("DUALTAIL_WEIGHTS")
+    if own:
+        return Path(own)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "dualtail" / "weights"
+
+
+def files_of_hub_id(text: str) -> list[HubFile]:
+    """The files that `hf-hub:ORGANIZATION/NAME` may have its weights in, the preferred one first.
+
+    Raises:
+        UserError: not of this form.
+    """
+    if not re.fullmatch(HUB_PATTERN, text):
+        raise UserError(f"{text}: a model on the hub is given as hf-hub:ORGANIZATION/NAME")
+    repository, _, revision = text.removeprefix(HUB_PREFIX).partition("@")
+    return [HubFile(repository, file, revision or "main") for file in WEIGHTS_FILES]
+
+
+def files_of_tag(architecture: str, tag: str) -> list[HubFile]:
+    """The files that a pretrained tag of open_clip may be in, the preferred one first.
+
+    Raises:
+        UserError: open_clip has no such architecture or tag.
+    """
+    hub_off()
+    import open_clip
+
+    if architecture not in open_clip.list_models():
+        hint = nearest(architecture, open_clip.list_models())
+        raise UserError(f"open_clip has no architecture {architecture!r}{hint}")
+    config = open_clip.get_pretrained_cfg(architecture, tag)
+    if not config:
+        known = open_clip.list_pretrained_tags_by_model(architecture)
+        raise UserError(
+            f"{architecture} has no tag {tag!r}{nearest(tag, known)}; "
+            f"known: {', '.join(known) or 'none'}"
+        )
+    place = config.get("hf_hub", "")
+    if not place:
+        raise UserError(f"{architecture} {tag} is not on the hub; give its file as weights.path")
+    repository, _, file = place.rpartition("/")
+    if not file:
+        return [HubFile(repository, name) for name in WEIGHTS_FILES]
+    safe = str(Path(file).with_suffix(".safetensors"))
+    return [HubFile(repository, name) for name in dict.fromkeys((safe, file))]
+
+
+def find_here(files: list[HubFile]) -> tuple[HubFile, Path] | None:
+    """The first of these files that is on this machine: downloaded, or in the hub's own cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in files:
+        own = weights_folder() / file.local_name
+        if own.is_file():
+            return file, own
+        cached = try_to_load_from_cache(file.repository, file.file, revision=file.revision)
+        if isinstance(cached, str):
+            return file, Path(cached)
+    return None
+
+
+def tokenizer_folder(name: str) -> Path:
+    """Where the downloaded tokenizer of a text tower is; `name` as in open_clip's `hf_tokenizer_name`."""
+    return weights_folder() / "tokenizers" / name.replace("/", "--")
+
+
+def tokenizer_files(name: str) -> list[HubFile]:
+    """The files of a tokenizer on the hub."""
+    return [HubFile(name, file) for file in TOKENIZER_FILES]
+
+
+def trained_with_quickgelu(files: list[HubFile]) -> bool | None:
+    """Whether the weights of a repository were trained with QuickGELU, None if nobody says.
+
+    open_clip's list of tags knows most repositories; the others say it in their config, if it is here.
+    """
+    import json
+
+    import open_clip
+
+    repository = files[0].repository
+    for name, tag in open_clip.list_pretrained():
+        config = open_clip.get_pretrained_cfg(name, tag)
+        if config.get("hf_hub", "").rpartition("/")[0] == repository:
+            return bool(config.get("quick_gelu", False))
+    here = find_here([replace(files[0], file=CONFIG_FILE)])
+    if here is None:
+        return None
+    try:
+        config = json.loads(here[1].read_text(encoding="utf-8"))
+        return bool(config["model_cfg"].get("quick_gelu", False))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None

@@ -1,0 +1,71 @@
+"""The table of sources."""
+
+import inspect
+import re
+
+import pytest
+
+from dualtail.datasets.known_lists import known_lists
+from dualtail.downloads.sources import find_sources, listing, source_named, sources
+from dualtail.errors import UserError
+
+
+def test_rows_are_well_formed() -> None:
+    table = sources()
+    assert len({s.name for s in table}) == len(table)
+    for s in table:
+        assert re.fullmatch(r"[a-z][a-z0-9_.]*", s.name)
+        assert s.kind in {
+            "split list",
+            "class names",
+            "descriptors",
+            "dataset archive",
+            "weights",
+        }
+        assert s.access in {"free", "owners"}
+        assert s.terms
+        assert all(url.startswith("https://") for url in s.urls())
+        assert re.fullmatch(r"|[0-9a-f]{64}", s.sha256)
+        assert re.fullmatch(r"|[0-9a-f]{32}", s.md5)
+        assert "/" not in s.file
+
+
+def test_official_lists_are_those_that_check_data_knows() -> None:
+    for known in known_lists():
+        found = source_named(f"{known.dataset}.{known.split}")
+        assert found is not None
+        assert (found.file, found.bytes, found.sha256) == (known.file, known.bytes, known.sha256)
+
+
+def test_checksums_are_those_of_torchvision() -> None:
+    from torchvision.datasets import CIFAR100, Caltech101, imagenet, inaturalist
+
+    (cifar,) = find_sources("cifar100")
+    assert (cifar.url, cifar.md5) == (CIFAR100.url, CIFAR100.tgz_md5)
+    (caltech,) = find_sources("caltech101_images")
+    assert caltech.md5 in inspect.getsource(Caltech101)
+    assert caltech.url in inspect.getsource(Caltech101)
+    (inat,) = find_sources("inat2018_images")
+    assert (inat.url, inat.md5) == (
+        inaturalist.DATASET_URLS["2018"],
+        inaturalist.DATASET_MD5["2018"],
+    )
+    for split in ("train", "val"):
+        (found,) = find_sources(f"imagenet_images.{split}")
+        assert (found.file, found.md5) == imagenet.ARCHIVE_META[split]
+
+
+def test_a_group_is_all_its_files() -> None:
+    assert [s.name for s in find_sources("inat2018")] == [
+        "inat2018.train",
+        "inat2018.test",
+        "inat2018.categories",
+    ]
+    assert source_named("inat2018") is None
+
+
+def test_unknown_names_and_the_list() -> None:
+    with pytest.raises(UserError, match="did you mean 'imagenet_lt'"):
+        find_sources("imagenetlt")
+    assert len(listing()) == len(sources())
+    assert any("ask" in line for line in listing())

@@ -1,0 +1,357 @@
+"""The verbs download and fetch-weights, against a table and a hub on loopback."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from safetensors.torch import save
+
+from dualtail.cli.program import program
+from dualtail.config_document import read_config
+from dualtail.downloads import sources
+from dualtail.foundation.weights_record import read_record
+from dualtail.jobs import FetchWeightsJob
+from dualtail.plan import Plan, as_json
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(program, list(arguments))
+
+
+def archive(names: list[str]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as opened:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            entry.size = 4
+            opened.addfile(entry, io.BytesIO(b"data"))
+    return stream.getvalue()
+
+
+@pytest.fixture
+def table(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of sources with every file on loopback."""
+    contents = {
+        "toy.train": ("split list", "train.txt", b"a.jpg 0\n"),
+        "toy.names": ("class names", "classnames.txt", b"n0 cat\n"),
+        "imagenet_lt.train": ("split list", "ImageNet_LT_train.txt", b"train/a.jpg 0\n"),
+        "imagenet_lt.val": ("split list", "ImageNet_LT_val.txt", b"val/a.jpg 0\n"),
+        "imagenet_lt.test": ("split list", "ImageNet_LT_test.txt", b"val/b.jpg 0\n"),
+        "imagenet_lt.classnames": ("class names", "classnames.txt", b"n0 cat\n"),
+        "imagenet_images": ("dataset archive", "train.tar", b""),
+        "cifar100": ("dataset archive", "c.tar.gz", archive(["cifar-100-python/meta"])),
+    }
+    fields = ["name", "kind", "file", "url", "mirror", "bytes", "sha256", "md5", "access", "terms"]
+    with (tmp_path / "sources.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, fields, restval="")
+        writer.writeheader()
+        for name, (kind, file, content) in contents.items():
+            server.files[f"/{name}"] = content
+            row = {"name": name, "kind": kind, "file": file, "url": server.url(name)}
+            row |= {"access": "free" if content else "owners", "terms": "be kind"}
+            row["sha256"] = hashlib.sha256(content).hexdigest()
+            writer.writerow(row)
+    monkeypatch.setattr(sources, "TABLE", tmp_path / "sources.csv")
+
+
+@pytest.fixture
+def hub(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub on loopback, an empty folder of weights and an empty hub cache."""
+    import huggingface_hub.constants
+
+    folder = tmp_path / "weights"
+    monkeypatch.setenv("HF_ENDPOINT", server.url("").rstrip("/"))
+    monkeypatch.setenv("DUALTAIL_WEIGHTS", str(folder))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+def weights(value: float = 0.0) -> bytes:
+    import torch
+
+    return save({"x": torch.full((3,), value)})
+
+
+def test_a_group_goes_to_a_folder_and_its_terms_are_said(table: None, tmp_path: Path) -> None:
+    result = run("download", "toy", "--to", str(tmp_path / "here"))
+    assert result.exit_code == 0, result.output
+    assert "terms of toy.train, toy.names: be kind" in result.output
+    assert "verified by its sha256" in result.output
+    assert (tmp_path / "here/train.txt").read_bytes() == b"a.jpg 0\n"
+    again = run("download", "toy.names", "--to", str(tmp_path / "here"))
+    assert "was there, verified by its sha256" in again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["toi"], "nothing of this name to download, did you mean 'toy'"),
+        (["imagenet_images"], "owners want to be asked (be kind)"),
+        ([], "give either NAMES or --all-for"),
+        (["toy", "--all-for", "x.yaml"], "give either NAMES or --all-for"),
+        (["--all-for", "x.yaml", "--to", "y"], "leave --to out"),
+        (["hf-hub:model"], "a model on the hub is given as hf-hub:ORGANIZATION/NAME"),
+        (["hf-hub:../../etc/x"], "a model on the hub is given as"),
+        (["ViT-B-16,opanai"], "has no tag 'opanai', did you mean 'openai'"),
+        (["ViT-B-61,openai"], "no architecture 'ViT-B-61', did you mean 'ViT-B-16'"),
+    ],
+)
+def test_mistakes_are_one_line(table: None, arguments: list[str], message: str) -> None:
+    result = run("download", *arguments)
+    assert result.exit_code != 0
+    assert message in result.output
+
+
+def test_the_list_needs_no_network(table: None, server: Any) -> None:
+    result = run("download", "--list")
+    assert result.output.count("\n") == 8
+    assert server.requests == []
+
+
+def test_cifar_comes_unpacked(table: None, tmp_path: Path) -> None:
+    result = run("download", "cifar100", "--to", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "cifar-100-python/meta").read_bytes() == b"data"
+
+
+def test_an_archive_that_leads_outside_is_not_unpacked(
+    table: None, server: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/c.tar.gz").write_bytes(archive(["../evil"]))
+    text = (tmp_path / "sources.csv").read_text()
+    old = hashlib.sha256(server.files["/cifar100"]).hexdigest()
+    new = hashlib.sha256((tmp_path / "in/c.tar.gz").read_bytes()).hexdigest()
+    (tmp_path / "sources.csv").write_text(text.replace(old, new))
+    result = run("download", "cifar100", "--to", str(tmp_path / "in"))
+    assert "cannot be unpacked" in result.output
+    assert not (tmp_path / "evil").exists()
+
+
+def test_weights_of_a_tag_go_where_runs_look_for_them(server: Any, hub: Path) -> None:
+    """clip is a safetensors file on the hub; a repository without one has its .bin taken."""
+    repository = "/timm/vit_base_patch16_clip_224.openai/resolve/main/"
+    server.files[repository + "open_clip_model.safetensors"] = weights()
+    result = run("download", "clip")
+    assert result.exit_code == 0, result.output
+    file = hub / "timm--vit_base_patch16_clip_224.openai--open_clip_model.safetensors"
+    assert file.read_bytes() == weights()
+    assert "nobody states its hash; recorded now" in result.output
+    assert "was there" in run("download", "ViT-B-16-quickgelu,openai").output
+
+    server.files[
+        "/laion/CLIP-ViT-B-16-laion2B-s34B-b88K/resolve/main/open_clip_pytorch_model.bin"
+    ] = b"bin"
+    assert run("download", "openclip").exit_code == 0
+    assert (hub / "laion--CLIP-ViT-B-16-laion2B-s34B-b88K--open_clip_pytorch_model.bin").is_file()
+
+    result = run("download", "metaclip")
+    assert result.exit_code == 1
+    assert "open_clip_pytorch_model.bin: status 404" in result.output
+
+
+def test_a_hub_id_brings_its_config_and_a_revision(server: Any, hub: Path) -> None:
+    server.files["/me/model/resolve/v2/open_clip_model.safetensors"] = weights()
+    server.headers = {"X-Linked-Etag": f'"{hashlib.sha256(weights()).hexdigest()}"'}
+    result = run("download", "hf-hub:me/model@v2")
+    assert result.exit_code == 0, result.output
+    assert "verified by the sha256 that the hub states" in result.output
+    assert (hub / "me--model@v2--open_clip_model.safetensors").is_file()
+    server.headers.clear()
+    server.files["/me/model/resolve/main/open_clip_model.safetensors"] = weights()
+    server.files["/me/model/resolve/main/open_clip_config.json"] = (
+        b'{"model_cfg": {"text_cfg": {"hf_tokenizer_name": "us/words"}}}'
+    )
+    server.files["/us/words/resolve/main/tokenizer.json"] = b"{}"
+    result = run("download", "hf-hub:me/model")
+    assert result.exit_code == 0, result.output
+    assert (hub / "me--model--open_clip_config.json").is_file()
+    assert (hub / "tokenizers/us--words/tokenizer.json").read_bytes() == b"{}"
+    server.files["/me/model/resolve/main/open_clip_config.json"] = b"[]"
+    (hub / "me--model--open_clip_config.json").unlink()
+    (hub / "me--model--open_clip_config.json.sha256").unlink()
+    assert "is not a config of open_clip" in run("download", "hf-hub:me/model").output
+
+
+def test_a_tokenizer_of_the_hub_comes_with_the_weights_and_is_used(
+    server: Any, hub: Path, tmp_path: Path
+) -> None:
+    """SigLIP's text tower has one; CLIP's own comes with open_clip."""
+    pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from dualtail.config import Transform
+    from dualtail.errors import UserError
+    from dualtail.foundation.loading import tokenizer_of
+    from dualtail.foundation.spec import FoundationSpec
+
+    spec = FoundationSpec(
+        member="siglip",
+        architecture="ViT-B-16-SigLIP",
+        tag="webli",
+        transform=Transform(resize=256, crop=224),
+        templates=["a photo of a {}."],
+    )
+    with pytest.raises(UserError, match=r"dualtail download ViT-B-16-SigLIP,webli` fetches it \("):
+        tokenizer_of(spec)
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "a": 2, "cat": 3}, "[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    repository = "/timm/ViT-B-16-SigLIP/resolve/main/"
+    server.files[repository + "open_clip_model.safetensors"] = weights()
+    server.files[repository + "tokenizer.json"] = words.to_str().encode()
+    server.files[repository + "tokenizer_config.json"] = json.dumps(
+        {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}
+    ).encode()
+    result = run("download", "ViT-B-16-SigLIP,webli")
+    assert result.exit_code == 0, result.output
+    tokens = tokenizer_of(spec)(["a cat", "A dog"])
+    assert tokens.shape == (2, 64)
+    assert tokens[:, :3].tolist() == [[2, 3, 0], [2, 1, 0]]
+
+
+@pytest.fixture
+def study(root: Path, tmp_path: Path) -> list[str]:
+    """config.yaml with ImageNet-LT, CIFAR-100-LT and a model of the hub."""
+    lists = {s: {"list": f"my_{s}.txt"} for s in ("train", "val", "test")}
+    changes = {
+        "world": None,
+        "study": {"datasets": ["imagenet", "cifar"], "members": ["mine"]},
+        "scores": {"p_groups_from": "mine"},
+        "prior": {"split": "test"},
+        "datasets": {
+            "imagenet": {
+                "label": "ImageNet-LT",
+                "official": "imagenet_lt",
+                "root": str(tmp_path / "lists"),
+                "names_format": "folders",
+                **lists,
+            },
+            "cifar": {
+                "label": "CIFAR",
+                "root": str(tmp_path / "cifar_lists"),
+                "val": None,
+                "make_lists": {"cifar100": {"folder": str(tmp_path / "cifar")}},
+            },
+        },
+        "foundation": {
+            "mine": {
+                "label": "Mine",
+                "architecture": "ViT-B-32",
+                "weights": {"hub": "hf-hub:me/model"},
+            }
+        },
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(changes))
+    return [str(root / "config.yaml"), str(tmp_path / "mine.yaml")]
+
+
+def test_all_for_a_study_puts_files_where_the_config_wants_them(
+    table: None, server: Any, hub: Path, study: list[str], tmp_path: Path
+) -> None:
+    server.files["/me/model/resolve/main/open_clip_model.safetensors"] = weights()
+    options = [argument for file in study for argument in ("--all-for", file)]
+    result = run("download", *options)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "lists/my_val.txt").read_bytes() == b"val/a.jpg 0\n"
+    assert (tmp_path / "lists/classnames.txt").is_file()
+    assert (tmp_path / "cifar/cifar-100-python/meta").is_file()
+    assert (hub / "me--model--open_clip_model.safetensors").is_file()
+    assert "imagenet: images are not fetched by --all-for; ask the owners for train.tar" in (
+        result.output
+    )
+    asked = len(server.requests)
+    again = run("download", *options)
+    assert again.exit_code == 0, again.output
+    paths = [path for path, _, _ in server.requests[asked:]]
+    assert paths == ["/me/model/resolve/main/open_clip_config.json"]  # it may exist by now
+
+
+def fetch_job(study: list[str], **changes: Any) -> FetchWeightsJob:
+    plan = Plan(read_config([Path(file) for file in study]))
+    job = plan.foundation.fetch_weights_job("mine")
+    return job.model_copy(update=changes)
+
+
+def test_a_run_downloads_only_if_asked(
+    server: Any, hub: Path, study: list[str], tmp_path: Path
+) -> None:
+    server.files["/me/model/resolve/main/open_clip_model.safetensors"] = weights()
+    out = tmp_path / "record.json"
+    job = fetch_job(study, out=out)
+    assert not job.download
+    result = run("fetch-weights", "--settings", as_json(job))
+    assert result.exit_code == 1
+    assert (
+        "foundation.mine: the weights of hf-hub:me/model are not on this machine" in result.output
+    )
+    assert "`dualtail download hf-hub:me/model` fetches them" in result.output
+    assert "or set downloads: true" in result.output
+    assert server.requests == []
+    assert not out.exists()
+
+    allowed = as_json(job.model_copy(update={"download": True}))
+    result = run("fetch-weights", "--settings", allowed)
+    assert result.exit_code == 0, result.output
+    first = out.read_bytes()
+    record = read_record(out)
+    assert record.file == hub / "me--model--open_clip_model.safetensors"
+    assert record.sha256 == hashlib.sha256(weights()).hexdigest()
+    assert record.source == server.url("me/model/resolve/main/open_clip_model.safetensors")
+
+    # Found again without the network, and the record is the same to the byte.
+    asked = len(server.requests)
+    assert run("fetch-weights", "--settings", as_json(job)).exit_code == 0
+    assert out.read_bytes() == first
+    assert len(server.requests) == asked
+
+    record.file.write_bytes(weights(1.0))
+    result = run("fetch-weights", "--settings", as_json(job))
+    assert "is there, and is not me/model/open_clip_model.safetensors" in result.output
+
+
+def test_weights_in_the_hubs_own_cache_are_found(
+    server: Any, hub: Path, study: list[str], tmp_path: Path
+) -> None:
+    server.files["/"] = b""  # there is nothing else
+    repository = tmp_path / "cache/models--me--model"
+    snapshot = repository / "snapshots/0123"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text("0123")
+    (snapshot / "open_clip_model.safetensors").write_bytes(weights())
+    out = tmp_path / "record.json"
+    result = run("fetch-weights", "--settings", as_json(fetch_job(study, out=out)))
+    assert result.exit_code == 0, result.output
+    assert read_record(out).file == snapshot / "open_clip_model.safetensors"
+    assert "was there, in the hub's cache" in run("download", "hf-hub:me/model").output
+    assert all(path.endswith("config.json") for path, _, _ in server.requests)
+
+
+def test_what_was_fetched_must_be_weights(
+    server: Any, hub: Path, study: list[str], tmp_path: Path
+) -> None:
+    server.files["/me/model/resolve/main/open_clip_model.safetensors"] = b"not tensors"
+    job = fetch_job(study, out=tmp_path / "record.json", download=True)
+    result = run("fetch-weights", "--settings", as_json(job))
+    assert "truncated or not a safetensors file" in result.output
+    assert not (tmp_path / "record.json").exists()
+
+
+def test_the_plan_hands_records_to_compute_rules(study: list[str]) -> None:
+    plan = Plan(read_config([Path(file) for file in study]))
+    record = plan.paths.weights_record("mine")
+    assert plan.foundation.fetched_here == ["mine"]
+    assert record in plan.foundation.zero_shot_inputs(["mine"])
+    spec = plan.foundation.foundation_spec("mine")
+    assert (str(spec.record), spec.hub, spec.weights) == (record, "hf-hub:me/model", None)
+    job = json.loads(as_json(plan.foundation.fetch_weights_job("mine")))
+    assert (job["download"], job["out"]) == (False, record)
+    assert os.environ.get("HF_HUB_OFFLINE", "1") == "1"

@@ -1,0 +1,60 @@
+import copy
+
+import pytest
+import torch
+
+from dualtail.tuning.attention import PackedAttention
+from dualtail.tuning.backbone import BackboneShape, cls_feature
+from dualtail.tuning.fast_tower import use_fast_parts
+from dualtail.tuning.settings import PEFT_OPTIONS
+from dualtail.tuning.tuned_model import build_peft
+
+
+def with_method(visual, method, dtype, fast):
+    tower = copy.deepcopy(visual).requires_grad_(False).to(dtype)
+    if fast:
+        use_fast_parts(tower)
+    peft = build_peft(method, {}, BackboneShape.of(visual), 60, seed=0)
+    peft.start_from(visual)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in peft.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    peft.to(dtype).attach(tower)
+    return tower, peft
+
+
+@pytest.mark.parametrize("quick_gelu", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "rounding"), [(torch.float64, 1e-10), (torch.float32, 2e-5)], ids=["f64", "f32"]
+)
+@pytest.mark.parametrize("method", PEFT_OPTIONS)
+def test_features_and_gradients_are_those_of_open_clip(
+    make_visual, method, dtype, rounding, quick_gelu
+):
+    """Every method, on open_clip's own blocks and on the fast ones."""
+    visual = make_visual(quick_gelu=quick_gelu)
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=dtype)
+    direction = torch.randn(4, 16, generator=torch.Generator().manual_seed(3), dtype=dtype)
+    results = []
+    for fast in (False, True):
+        tower, peft = with_method(visual, method, dtype, fast)
+        features = cls_feature(tower, images)
+        gradients = torch.autograd.grad((features * direction).sum(), list(peft.parameters()))
+        with torch.inference_mode():
+            seen = cls_feature(tower, images)
+        torch.testing.assert_close(seen, features.detach(), rtol=rounding, atol=rounding)
+        results.append((features.detach(), *gradients))
+    scale = max(value.abs().max().item() for value in results[0])
+    for theirs, ours in zip(*results, strict=True):
+        assert (ours - theirs).abs().max().item() <= rounding * scale
+
+
+def test_names_of_parameters_stay(make_visual):
+    visual = make_visual(quick_gelu=True).requires_grad_(False)
+    before = {name: value.clone() for name, value in visual.state_dict().items()}
+    use_fast_parts(visual)
+    after = visual.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(isinstance(block.attn, PackedAttention) for block in visual.transformer.resblocks)

@@ -1,0 +1,113 @@
+"""A copy of the project in which real Snakemake runs."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+GPU = ["--resources", "gpu=1"]
+MEASURED = {".history.csv", ".json", "costs.csv", "table_09.csv", "table_09.md", "table_09.tex"}
+"""Endings of files under adapters/ and of tables that hold measured times."""
+
+
+class Checkout:
+    """The copy, and how Snakemake is called in it.
+
+    Attributes:
+        folder: Where it is.
+        results: Where the run's files go.
+        command: Snakemake with the config of the run.
+        environment: So that `dualtail` is the copy's.
+    """
+
+    def __init__(self, root: Path, folder: Path, config: str, run: str) -> None:
+        self.folder = folder
+        self.results = folder / "results" / run
+        self.command = [*SNAKEMAKE, "--configfile", config, "--cores", "2"]
+        for name in ("src", "workflow", "config"):
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(root / name, folder / name, ignore=ignore)
+        for name in ("Snakefile", "config.yaml"):
+            shutil.copy(root / name, folder / name)
+        (folder / "profiles").symlink_to("workflow/profiles")
+        scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = os.environ | {"PYTHONPATH": str(folder / "src"), "PATH": scripts}
+
+    def start(self, *more: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*self.command, *more, *GPU],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *more: str) -> str:
+        process = self.start(*more)
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, output[-4000:]
+        return output
+
+    def planned(self) -> set[str]:
+        """The rules that a run would execute now."""
+        output = self.run("-n", "--quiet", "rules")
+        return set(re.findall(r"^(\w+) +\d+$", output, re.M)) - {"total", "all"}
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of all results that hold no measured time."""
+        results = self.results
+        return {
+            str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(results.rglob("*"))
+            if path.is_file()
+            and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
+            and not (
+                path.relative_to(results).parts[0] == "adapters" and path.suffix != ".safetensors"
+            )
+            and path.name not in MEASURED
+        }
+
+
+@pytest.fixture(scope="session")
+def make_checkout(root: Path) -> Callable[..., Checkout]:
+    """Copy the project into a new folder: (folder, config file, name of the run) -> copy."""
+
+    def make(folder: Path, config: str = "config/smoke.yaml", run: str = "smoke") -> Checkout:
+        return Checkout(root, folder, config, run)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Weights of two models of the world, untrained: runs with them need no corpora."""
+    import json
+
+    from safetensors.torch import save_file
+
+    from dualtail.foundation.pretraining import build_model
+    from dualtail.foundation.spec import ARCHITECTURES
+
+    folder = tmp_path_factory.mktemp("weights")
+    architecture = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
+    files = {}
+    for seed, member in enumerate(("clip", "openclip")):
+        files[member] = folder / f"{member}.safetensors"
+        model = build_model(architecture, seed)
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, files[member])
+    return files
