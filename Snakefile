@@ -37,6 +37,7 @@ wildcard_constraints:
     member="|".join(PLAN.scope.members),
     tuning="|".join(t.name for t in PLAN.scope.all_tunings),
     corpus="|".join(PLAN.scope.corpora),
+    scratch="|".join(PLAN.scope.scratch_variants),
 
 
 include: "workflow/rules/world.smk"
@@ -45,6 +46,8 @@ include: "workflow/rules/foundation.smk"
 include: "workflow/rules/bias.smk"
 include: "workflow/rules/tuning.smk"
 include: "workflow/rules/explain.smk"
+include: "workflow/rules/scratch.smk"
+include: "workflow/rules/confounder.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/reordered.smk"

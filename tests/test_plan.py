@@ -236,7 +236,7 @@ def test_weights_and_code_of_fusion_rules_reach_the_job(
 
 def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]) -> None:
     assert (plan_of(values).paper.tables, plan_of(values).paper.left_out()) == (
-        [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 15],
+        [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 15, 16],
         [
             "table 7 is left out: it needs a dataset with the role inat2018",
             "table 13 is left out: it needs reordered in the entry of one of study.datasets",
@@ -246,8 +246,8 @@ def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]
     values["study"]["members"] = ["clip"]
     plan = plan_of(values)
     assert (plan.paper.tables, plan.paper.figures) == (
-        [1, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14],
-        [1, 2, 3, 4, 5, 10],
+        [1, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 16],
+        [1, 2, 3, 4, 5, 9, 10, 11, 12],
     )
     assert plan.paper.left_out()[0] == (
         "table 2 is left out: it needs two or more entries in study.members"
@@ -255,7 +255,7 @@ def test_a_study_makes_what_it_can_fill_and_says_what_not(values: dict[str, Any]
     values["study"]["losses"] = ["ce"]
     values["fusion"]["losses"] = []
     plan = plan_of(values)
-    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 10, 14], [1, 5])
+    assert (plan.paper.tables, plan.paper.figures) == ([1, 3, 10, 14, 16], [1, 5, 11, 12])
 
 
 def test_without_hidden_parts_their_table_and_figure_are_left_out(values: dict[str, Any]) -> None:
@@ -518,6 +518,79 @@ def test_knn_needs_a_validation_split(values: dict[str, Any]) -> None:
     values["datasets"]["world_objects"] |= {"val": None, "prior_split": "test"}
     without = plan_of(values).dumps.scored_dumps("world_objects")
     assert not [dump for dump in without if "-knn/" in dump]
+
+
+def test_what_is_trained_from_scratch_follows_the_study(values: dict[str, Any]) -> None:
+    plan = plan_of(values)
+    job = plan.scratch.job(plan.scope.scratch_variants)
+    assert [(t.dataset, t.loss, t.seed) for t in job.tasks] == [
+        ("world_objects", "la", 0),
+        ("world_objects", "la", 1),
+    ]
+    outputs = plan.scratch.outputs()
+    assert [d.out.as_posix() for t in job.tasks for d in t.dumps] == outputs["dumps"]
+    assert set(outputs["dumps"]) <= {
+        dump for s in ("val", "test") for dump in plan.dumps.all_dumps("world_objects", s)
+    }
+    assert not plan.dumps.scratch_dumps("world_places", "test")
+    assert job.tasks[0].train_pack.as_posix() in plan.scratch.inputs()
+    values["jobs"]["scratch"] = "seed"
+    plan = plan_of(values)
+    (pattern,) = plan.scratch.outputs()["weights"]
+    names = plan.scope.scratch_variants
+    jobs = [plan.scratch.job(plan.scratch.bundled({"scratch": name})) for name in names]
+    assert [job.tasks[0].weights.as_posix() for job in jobs] == [
+        pattern.format(scratch=name) for name in names
+    ]
+    assert plan.scratch.label == "{scratch}"
+
+
+def test_without_its_dataset_or_loss_figure_9_is_left_out(values: dict[str, Any]) -> None:
+    values["study"]["datasets"] = ["world_places"]
+    plan = plan_of(values)
+    assert plan.scratch.settings is None
+    assert 9 not in plan.paper.figures
+    assert "figure 9 is left out: it needs scratch.dataset in study.datasets" in "".join(
+        plan.paper.left_out()
+    )
+    values["scratch"]["dataset"] = "world_place"
+    with pytest.raises(UserError, match=r"scratch\.dataset: unknown dataset 'world_place'"):
+        plan_of(values)
+    for loss in ("gla_first", "decoupling"):
+        values["scratch"] |= {"dataset": "world_places", "loss": loss}
+        with pytest.raises(UserError, match=rf"scratch\.loss: '{loss}' needs a prior q or a first"):
+            plan_of(values)
+
+
+def test_the_six_classes_need_a_world_or_stable_diffusion(values: dict[str, Any]) -> None:
+    plan = plan_of(values)
+    job = plan.confounder.train_job()
+    assert len(job.tasks) == 2 * 3
+    made = [dump.as_posix() for task in job.tasks for dump in task.dumps.values()]
+    assert sorted(made) == sorted(d for name in "AB" for d in plan.confounder.dumps(name))
+    collected = plan.scores.collect_job()
+    assert [p.as_posix() for p in collected.scores][-2:] == plan.confounder.scores()
+    values["world"] = None
+    for name, entry in values["foundation"].items():
+        entry["weights"] = {"path": f"{name}.safetensors"}
+    plan = plan_of(values)
+    assert plan.confounder.settings is None
+    assert (plan.confounder.scores(), plan.confounder.paper_inputs()) == ([], [])
+    assert plan.paper.paper_job().confounder is None
+    assert not {11, 12} & set(plan.paper.figures)
+    assert 16 not in plan.paper.tables
+    values["confounder"]["stable_diffusion"] = {"model": "sd"}
+    plan = plan_of(values)
+    assert {11, 12} <= set(plan.paper.figures)
+    assert plan.confounder.draw_job().world is None
+    values["confounder"] = None
+    assert plan_of(values).confounder.settings is None
+
+
+def test_the_code_of_the_scratch_loss_counts(values: dict[str, Any]) -> None:
+    before = plan_of(values).code("train-scratch")
+    values["scratch"]["loss"] = "ce"
+    assert plan_of(values).code("train-scratch") != before
 
 
 def test_re_ordered_training_sets_have_their_parents_test_split_and_prior(root: Path) -> None:

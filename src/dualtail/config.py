@@ -21,6 +21,7 @@ from pydantic import (
 from dualtail.bias.settings import FUSION_OPTIONS
 from dualtail.config_errors import NameProblem, known_name, nested
 from dualtail.config_paths import ConfigPath
+from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.settings import (
     CorpusSample,
     ListSource,
@@ -33,6 +34,7 @@ from dualtail.errors import UserError
 from dualtail.foundation.hub import HUB_PATTERN
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.registry import check_name, is_own
+from dualtail.scratch.settings import ScratchSettings
 from dualtail.section import Section
 from dualtail.tuning.settings import LOSS_OPTIONS, PEFT_OPTIONS, TuningSettings
 
@@ -458,6 +460,8 @@ class Jobs(Section):
 
     explain: Literal["all", "model"] = "all"
     """one process explains all models, or one each"""
+    scratch: Literal["all", "seed"] = "all"
+    """one process trains all seeds from scratch, or one each"""
 
     threads: PositiveInt = 4
     """cores of a model job, at most those of `--cores`; on the CPU so many models run side by side"""
@@ -535,6 +539,13 @@ class Config(Section):
     pretraining: PretrainingSettings = PretrainingSettings()
     """training of the small CLIPs on `corpora`"""
 
+    scratch: ScratchSettings | None = None
+    """a network without pre-training, beside the tuned model (Figure 9); null: left out"""
+
+    confounder: ConfounderSettings | None = None
+    """six classes, two semantic factors, mixed 50/50 or 90/10 (D.7: Table 16, Figures 11 and 12); null:
+    left out"""
+
     jobs: Jobs = Jobs()
     """how work is cut into processes"""
 
@@ -580,6 +591,11 @@ class Config(Section):
             ("fusion.losses", self.fusion.losses, study.losses, "loss of study.losses"),
             ("scores.p_groups_from", [self.scores.p_groups_from], study.members, "member"),
         ]
+        if self.scratch is not None:
+            references += [
+                ("scratch.dataset", [self.scratch.dataset], self.datasets, "dataset"),
+                ("scratch.loss", [self.scratch.loss], self.losses, "loss"),
+            ]
         for name, entry in self.foundation.items():
             where = f"foundation.{name}"
             references += [
@@ -606,6 +622,14 @@ class Config(Section):
         for key, used, known, what in references:
             for name in used:
                 known_name(name, known, what, key)
+        if self.scratch is not None:
+            loss = self.losses[self.scratch.loss]
+            if loss.method == "gla" or loss.prior or loss.retrain is not None:
+                raise NameProblem(
+                    "scratch.loss",
+                    f"{self.scratch.loss!r} needs a prior q or a first stage, and a network without "
+                    "pre-training has neither; allowed: ce, la and other losses of one stage",
+                )
         for name in study.datasets:
             entry = self.datasets[name]
             if entry.val is None and (entry.prior_split or self.prior.split) == "val":

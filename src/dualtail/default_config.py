@@ -17,7 +17,9 @@ from dualtail.config import (
     Variants,
     Weights,
 )
+from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.world.settings import FineGrained, WorldSettings
+from dualtail.scratch.settings import ScratchSettings, ScratchTraining
 from dualtail.tuning.settings import LOSS_OPTIONS, Augmentation, TuningSettings
 
 WORLD_FOLDER = Path("data/world")
@@ -93,6 +95,32 @@ def default_config() -> Config:
             lr=0.1,
             precision="float32",
             augmentation=Augmentation(crop_scale=None, flip=False),
+        ),
+        scratch=ScratchSettings(
+            dataset="world_objects",
+            loss="la",
+            seeds=[0, 1],
+            training=ScratchTraining(
+                architecture="resnet20",
+                width=8,
+                epochs=8,
+                batch_size=64,
+                lr=0.1,
+                augmentation=Augmentation(crop_scale=None, flip=False),
+            ),
+        ),
+        confounder=ConfounderSettings(
+            train_per_class=40,
+            test_per_class=50,
+            seeds=[0, 1, 2],
+            training=ScratchTraining(
+                architecture="resnet32",
+                width=8,
+                epochs=16,
+                batch_size=16,
+                lr=0.02,
+                augmentation=Augmentation(crop_scale=None, flip=False),
+            ),
         ),
         world=WorldSettings(
             datasets={

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from dualtail.config import Transform
 from dualtail.config_errors import explain
+from dualtail.confounder.files import ConfounderFiles
+from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.settings import (
     CorpusSample,
     ListSource,
@@ -25,6 +27,7 @@ from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.foundation.spec import FoundationSpec
+from dualtail.scratch.settings import ScratchTraining
 from dualtail.section import Section
 from dualtail.tuning.settings import TuningSettings
 
@@ -271,6 +274,59 @@ class ExplainJob(Section):
     tasks: list[ExplainTask]
 
 
+class ScratchTask(Section):
+    """Train one network from random weights on one dataset and write its outputs."""
+
+    dataset: str
+    seed: int
+    loss: str
+    loss_method: str
+    loss_options: dict[str, Any]
+    settings: ScratchTraining
+    transform: Transform
+    transform_name: str
+    train_pack: Path
+    dumps: list[DumpFiles]
+    weights: Path
+    history: Path
+
+
+class ScratchJob(Section):
+    """Trainings from scratch, side by side on a CPU."""
+
+    tasks: list[ScratchTask]
+
+
+class DrawConfounderJob(Section):
+    """Make the images of the six-class study."""
+
+    settings: ConfounderSettings
+    world: WorldSettings | None
+    seed: int
+    out: Path
+
+
+class ConfounderTask(Section):
+    """Train one network on one set of the six-class study; test it on both."""
+
+    dataset: str
+    train_set: str
+    seed: int
+    settings: ScratchTraining
+    image_size: int
+    folder: Path
+    dumps: dict[str, Path]
+    """test set -> dump to write"""
+
+    history: Path
+
+
+class ConfounderJob(Section):
+    """Trainings of the six-class study, side by side on a CPU."""
+
+    tasks: list[ConfounderTask]
+
+
 class CombineMember(Section):
     """Tuned outputs that are adjusted with one member's prior, on one split."""
 
@@ -384,6 +440,8 @@ class PaperJob(Section):
     """dataset -> explained images that figures show"""
     grad_cam: Path | None = None
     """CSV of shares of Grad-CAM maps"""
+    confounder: ConfounderFiles | None = None
+    """the six-class study, if the run has it"""
 
 
 def read_job(kind: type[Job], text: str) -> Job:

@@ -26,7 +26,7 @@ HEADER_KEY = "dualtail"
 ROW_BLOCK_BYTES = 64 * 2**20
 """Rows are checked and converted in blocks of at most this many bytes."""
 
-Kind = Literal["zero-shot", "tuned", "adjusted", "fused", "imported", "knn"]
+Kind = Literal["zero-shot", "tuned", "adjusted", "fused", "imported", "knn", "scratch"]
 
 
 class ModelRecord(BaseModel):
@@ -58,7 +58,9 @@ class OutputsHeader(BaseModel):
         description="hash of the split's image list: paths and labels, in order"
     )
     class_names: list[str]
-    members: list[str] = Field(description="foundation models, in the order of the config")
+    members: list[str] = Field(
+        description="foundation models in the order of the config; scratch: the network"
+    )
     peft: str = ""
     loss: str = ""
     seed: int | None = Field(default=None, description="tuning seed")

@@ -54,6 +54,18 @@ class RunPaths:
     def tuning_history(self, dataset: str, member: str, tuning: str) -> str:
         return f"{self.root}/adapters/{dataset}/{member}/{tuning}.history.csv"
 
+    def scratch_weights(self, dataset: str, name: str) -> str:
+        return f"{self.root}/scratch/{dataset}/{name}.safetensors"
+
+    def scratch_history(self, dataset: str, name: str) -> str:
+        return f"{self.root}/scratch/{dataset}/{name}.history.csv"
+
+    def confounder_images(self, file: str) -> str:
+        return f"{self.root}/confounder/images/{file}"
+
+    def confounder_history(self, train_set: str, seed: int | str) -> str:
+        return f"{self.root}/confounder/{train_set}_train-{seed}.history.csv"
+
     def prior(self, dataset: str, member: str) -> str:
         return f"{self.root}/priors/{dataset}/{member}.csv"
 
@@ -79,6 +91,12 @@ class RunPaths:
 
     def class_scores(self, dataset: str) -> str:
         return f"{self.root}/scores/{dataset}.classes.parquet"
+
+    def confounder_scores(self, test_set: str) -> str:
+        return f"{self.root}/confounder/{test_set}_test.scores.parquet"
+
+    def confounder_class_scores(self, test_set: str) -> str:
+        return f"{self.root}/confounder/{test_set}_test.classes.parquet"
 
     @property
     def score_table(self) -> str:

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from dualtail.bias.combined_outputs import adjust_outputs, fuse_outputs
+from dualtail.confounder.files import ConfounderFiles
+from dualtail.datasets.world.archive import write_image_zip
 from dualtail.explain.examples import Examples, ExamplesHeader, Shown
 from dualtail.explain.scores import score_condition
 from dualtail.outputs import Outputs, OutputsHeader
@@ -83,7 +85,58 @@ def dumps_of(dataset: str) -> list[Outputs]:
     for size in (2, 3):
         for subset in combinations(tuned, size):
             found += [fuse_outputs(subset, mode) for mode in ("logits", "probabilities")]
+    if dataset == "world_objects":
+        for seed in (0, 1):
+            scratch = dump("scratch", "resnet20", evidence(2.0), loss="la", seed=seed)
+            found.append(scratch)
     return found
+
+
+def six_class_dumps(split: str) -> list[Outputs]:
+    """Networks trained on A and on B of the six-class study, on one of its test sets."""
+    rng = np.random.default_rng(len(split))
+    labels = np.repeat([0, 1], 20)
+    found = []
+    for train, strength in (("A", 3.0), ("B", 1.0)):
+        for seed in (0, 1):
+            header = OutputsHeader(
+                kind="scratch",
+                dataset="six_classes",
+                split=split,
+                split_hash=split,
+                class_names=["cat", "truck"],
+                members=[f"resnet32.{train}"],
+                loss="ce",
+                seed=seed,
+            )
+            logits = rng.normal(size=(40, 2))
+            logits[np.arange(40), labels] += strength
+            found.append(Outputs(header, logits.astype(np.float16), labels, np.arange(40)))
+    return found
+
+
+@pytest.fixture(scope="session")
+def six_classes(tmp_path_factory: pytest.TempPathFactory) -> ConfounderFiles:
+    """Samples and curves of the six-class study: two classes, three samples, two epochs."""
+    folder = tmp_path_factory.mktemp("six_classes")
+    lines, images = ["path,label,class_name,factor,part"], []
+    for label, (name, *parts) in enumerate((("cat", "head", "body"), ("truck", "head", "tail"))):
+        for factor, part in enumerate(parts):
+            for number in range(3):
+                lines.append(f"train/{label}/{factor}/{number}.png,{label},{name},{factor},{part}")
+                color = np.array([50 * label, 50 * factor, number], np.uint8)
+                images.append((lines[-1].split(",")[0], np.tile(color, (1, 16, 16, 1))))
+    (folder / "samples.csv").write_text("\n".join(lines) + "\n")
+    write_image_zip(folder / "samples.zip", (([name], image) for name, image in images))
+    for train, base in (("A", 60.0), ("B", 40.0)):
+        for seed in (0, 1):
+            text = "train_set,seed,epoch,loss,train_accuracy,A_test,B_test\n"
+            for epoch in (1, 2):
+                a_test = base + epoch + 8 * seed
+                text += f"{train},{seed},{epoch},0.5,70.0,{a_test},{90.0 - seed}\n"
+            (folder / f"{train}-{seed}.csv").write_text(text)
+    histories = [folder / f"{train}-{seed}.csv" for train in "AB" for seed in (0, 1)]
+    return ConfounderFiles(samples=folder / "samples.csv", histories=histories)
 
 
 def other_rows(dataset: str) -> list[dict]:
@@ -198,6 +251,10 @@ def run() -> tuple[pd.DataFrame, pd.DataFrame]:
             "dataset == 'world_places' and kind == 'tuned' and members == 'clip' and loss == 'la'"
         )
         frames += [la.assign(dataset=name) for names in SAMPLES.values() for name in names]
+    for split in ("A_test", "B_test"):
+        scores = score_outputs(six_class_dumps(split), run="toy", replicates=20)
+        tables.append(scores.table)
+        classes.append(scores.per_class)
     return concatenate(tables), concatenate(classes, PER_CLASS)
 
 
@@ -217,7 +274,7 @@ def context(plain_context) -> PaperContext:
 
 
 @pytest.fixture(scope="session")
-def plain_context(grad_cam: pd.DataFrame) -> PaperContext:
+def plain_context(grad_cam: pd.DataFrame, six_classes: ConfounderFiles) -> PaperContext:
 
     prior = pd.DataFrame(
         {
@@ -247,10 +304,23 @@ def plain_context(grad_cam: pd.DataFrame) -> PaperContext:
             "knn": {"k": 200, "temperature": 0.1},
             "fusion": {"modes": ["logits", "probabilities"]},
             "world": {"min_classes_per_cell": 3},
+            "scratch": {
+                "dataset": "world_objects",
+                "loss": "la",
+                "seeds": [0, 1],
+                "training": {"architecture": "resnet20", "width": 8},
+            },
+            "confounder": {
+                "train_per_class": 40,
+                "test_per_class": 100,
+                "stable_diffusion": None,
+                "training": {"architecture": "resnet32"},
+            },
         },
         priors={(d, m): prior for d in DATASETS for m in MEMBERS},
         reordered=ReorderedSets("world_places", "clip", "adaptformer", "la", SAMPLES),
         world=True,
         examples={dataset: toy_examples(dataset) for dataset in DATASETS},
         grad_cam=grad_cam,
+        confounder=six_classes,
     )

@@ -8,6 +8,7 @@ import pytest
 from dualtail.errors import UserError
 from dualtail.paper.layout import best_cells, to_latex, to_markdown
 from dualtail.paper.lookup import Cell
+from dualtail.paper.published import published_numbers
 from dualtail.paper.tables import TABLES, build_table
 from dualtail.paper.variants import GLA_TRAIN
 
@@ -242,6 +243,32 @@ def test_table_14_has_the_truth_beside_the_estimate(scores, context):
     assert cell(table, ("World-Places", "true"), ("OpenCLIP",)) == pytest.approx(12.0)
     unknown = build_table(14, scores, replace(context, priors={}))
     assert list(unknown.cells.index.get_level_values(1)) == ["estimated", "estimated"]
+
+
+def test_table_16_is_laid_out_as_published(scores, context):
+    table = build_table(16, scores, context)
+    published = published_numbers("table16")
+    ours = context.confounder.samples.read_text()
+    assert "cat" in ours
+    assert [c[0] for c in table.cells.columns] == list(dict.fromkeys(published["column"]))
+    for name in ("cat", "truck"):
+        for row in published[published["row"] == name].itertuples():
+            assert table.cells.loc[(name,), (row.column,)] == row.value
+    means = {}
+    for train in "AB":
+        for test in "AB":
+            rows = scores[
+                (scores["members"] == f"resnet32.{train}") & (scores["metric"] == "accuracy")
+            ]
+            values = rows[rows["split"] == f"{test}_test"]["value"]
+            means[train, test] = f"{values.mean():.1f} ± {values.std():.1f} on {test}_test"
+    assert table.notes[-2:] == tuple(
+        f"trained on {train}_train: {means[train, 'A']}, {means[train, 'B']}." for train in "AB"
+    )
+    assert (
+        "40 to train on, 100 to test on. A: 50 % C=0, 50 % C=1, B: 90 % C=0, 10 % C=1"
+        in table.notes[0]
+    )
 
 
 @pytest.mark.parametrize("number", [n for n in TABLES if n != 10])

@@ -67,9 +67,8 @@ rule score:
 
 rule collect:
     input:
-        scores=[PATHS.scores(d) for d in PLAN.scope.scored],
-        explanations=PATHS.explanation_scores,
-        class_scores=[PATHS.class_scores(d) for d in PLAN.scope.datasets],
+        scores=PLAN.scores.score_files(),
+        class_scores=PLAN.scores.class_score_files(),
         priors=[
             PATHS.prior_record(d, m)
             for d in PLAN.scope.datasets

@@ -141,6 +141,38 @@ def tune(settings: str, lanes: int) -> None:
     run(read_job(TuneJob, settings), lanes)
 
 
+@click.command("train-scratch")
+@SETTINGS
+@LANES
+def train_scratch(settings: str, lanes: int) -> None:
+    """Train networks from scratch and write their outputs."""
+    from dualtail.jobs import ScratchJob, read_job
+    from dualtail.stages.train_scratch import run
+
+    run(read_job(ScratchJob, settings), lanes)
+
+
+@click.command("draw-confounder")
+@SETTINGS
+def draw_confounder(settings: str) -> None:
+    """Make the images of the six-class study (D.7)."""
+    from dualtail.jobs import DrawConfounderJob, read_job
+    from dualtail.stages.draw_confounder import run
+
+    run(read_job(DrawConfounderJob, settings))
+
+
+@click.command("train-confounder")
+@SETTINGS
+@LANES
+def train_confounder(settings: str, lanes: int) -> None:
+    """Train the networks of the six-class study (D.7) and write their outputs."""
+    from dualtail.jobs import ConfounderJob, read_job
+    from dualtail.stages.train_confounder import run
+
+    run(read_job(ConfounderJob, settings), lanes)
+
+
 @click.command("combine")
 @SETTINGS
 def combine(settings: str) -> None:
@@ -240,6 +272,9 @@ VERBS: list[click.Command] = [
     pretrain,
     zero_shot,
     tune,
+    train_scratch,
+    draw_confounder,
+    train_confounder,
     combine,
     explain,
     score_explanations,

@@ -16,6 +16,7 @@ TABLES: dict[int, str] = {
     13: "reordered",
     14: "",
     15: "la members fusion occlusion",
+    16: "confounder",
 }
 """Number of a table -> what it needs, as words of `NEEDS`."""
 
@@ -28,7 +29,10 @@ FIGURES: dict[int, str] = {
     6: "la members fusion",
     7: "reordered",
     8: "la members fusion occlusion",
+    9: "scratch",
     10: "ce la",
+    11: "confounder",
+    12: "confounder",
 }
 """Number of a figure -> what it needs."""
 
@@ -45,5 +49,7 @@ NEEDS: dict[str, str] = {
     "places365_lt": "a dataset with the role places365_lt",
     "imagenet_lt": "a dataset with the role imagenet_lt",
     "inat2018": "a dataset with the role inat2018",
+    "scratch": "scratch.dataset in study.datasets and scratch.loss in study.losses",
+    "confounder": "confounder.stable_diffusion, or a confounder and datasets of the world",
 }
 """What a study can lack -> how to have it."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dualtail.bias.member_sets import member_sets
+from dualtail.confounder.files import ConfounderFiles
 from dualtail.datasets.settings import ORDERS
 from dualtail.errors import UserError
 
@@ -53,6 +54,7 @@ class PaperContext:
         world: Whether the data come from the embedded world, where the truth is known.
         examples: Dataset -> explained images that figures show, for Figures 4, 8, 10 and Table 15.
         grad_cam: Shares of Grad-CAM maps by region, or None; empty where regions are not known.
+        confounder: Files of the six-class study, if the run has it.
     """
 
     run: str
@@ -71,6 +73,7 @@ class PaperContext:
     world: bool = False
     examples: "Mapping[str, Examples]" = field(default_factory=dict)
     grad_cam: "pd.DataFrame | None" = None
+    confounder: ConfounderFiles | None = None
 
     def __post_init__(self) -> None:
         """Refuse a context from which nothing can be built.
@@ -91,6 +94,7 @@ class PaperContext:
         priors: "Mapping[tuple[str, str], pd.DataFrame] | None" = None,
         examples: "Mapping[str, Examples] | None" = None,
         grad_cam: "pd.DataFrame | None" = None,
+        confounder: ConfounderFiles | None = None,
     ) -> "PaperContext":
         """Return the context of a resolved config (`Config.model_dump()`)."""
         study = config["study"]
@@ -120,6 +124,7 @@ class PaperContext:
             world=config["world"] is not None,
             examples=examples or {},
             grad_cam=grad_cam,
+            confounder=confounder,
         )
 
     @property
@@ -159,6 +164,17 @@ class PaperContext:
         if dataset not in self.examples:
             raise UserError(f"no explained images of {dataset}: run `dualtail explain` first")
         return self.examples[dataset]
+
+    @property
+    def six_classes(self) -> ConfounderFiles:
+        """Files of the six-class study.
+
+        Raises:
+            UserError: the run has none.
+        """
+        if self.confounder is None:
+            raise UserError("this run has no six-class study: set `confounder` in the config")
+        return self.confounder
 
     def reordered_sets(self) -> ReorderedSets:
         """Return the training sets of Table 13, which must be there.

@@ -12,6 +12,7 @@ from dualtail.code_hash import code_hash
 from dualtail.config import Config
 from dualtail.paths import RunPaths
 from dualtail.plan.bias import BiasPlan
+from dualtail.plan.confounder import ConfounderPlan
 from dualtail.plan.data import DataPlan
 from dualtail.plan.dumps import Dumps
 from dualtail.plan.explain import ExplainPlan
@@ -20,6 +21,7 @@ from dualtail.plan.paper import PaperPlan
 from dualtail.plan.reordered import ReorderedPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.scores import ScorePlan
+from dualtail.plan.scratch import ScratchPlan
 from dualtail.plan.tuning import TuningPlan
 from dualtail.plan.world import WorldPlan
 from dualtail.registry import Registry, is_own, own_file
@@ -35,8 +37,8 @@ class Plan:
         config: The validated config.
         scope: What the run covers.
         dumps: Its files of outputs.
-        world, data, foundation, tuning, bias, explain, scores, paper, reordered: What the rules of one
-            file ask.
+        world, data, foundation, tuning, bias, explain, scratch, confounder, reordered, scores, paper:
+            What the rules of one file ask.
     """
 
     def __init__(self, config: Config) -> None:
@@ -49,9 +51,11 @@ class Plan:
         self.tuning = TuningPlan(scope, self.foundation, self.dumps)
         self.bias = BiasPlan(scope, self.data)
         self.explain = ExplainPlan(scope, self.world, self.foundation, self.bias)
-        self.scores = ScorePlan(scope, self.dumps)
+        self.scratch = ScratchPlan(scope, self.dumps)
+        self.confounder = ConfounderPlan(scope, self.world)
         self.reordered = ReorderedPlan(scope, self.data)
-        self.paper = PaperPlan(scope, self.world, self.explain)
+        self.scores = ScorePlan(scope, self.dumps, self.confounder)
+        self.paper = PaperPlan(scope, self.world, self.explain, self.confounder)
 
     @cached_property
     def paths(self) -> RunPaths:
@@ -100,6 +104,8 @@ class Plan:
             return [(FUSION_RULES, config.fusion.rules[m].method) for m in config.fusion.modes]
         if verb == "score-explanations":
             return self._parts("combine", None)
+        if verb == "train-scratch" and config.scratch is not None:
+            return [(LOSSES, config.losses[config.scratch.loss].method)]
         if verb not in ("tune", "explain"):
             return []
         used = [t for t in self.scope.all_tunings if tunings is None or t.name in tunings]
@@ -126,6 +132,9 @@ STAGES: Mapping[str, str] = {
         "zero-shot",
         "prior",
         "tune",
+        "train-scratch",
+        "draw-confounder",
+        "train-confounder",
         "combine",
         "knn",
         "explain",

@@ -54,6 +54,7 @@ class Dumps:
             self.zero_shot_dumps(dataset, split)
             + self.tuned_dumps(dataset, split)
             + self.combined_dumps(dataset, split)
+            + self.scratch_dumps(dataset, split)
         )
 
     def knn_variants(self, dataset: str) -> list[str]:
@@ -78,6 +79,30 @@ class Dumps:
         """All dumps that are scored; without a val split there is no bank for kNN."""
         with_bank = "val" in self.scope.splits_of(dataset)
         return self.all_dumps(dataset, "test") + (self.knn_dumps(dataset) if with_bank else [])
+
+    def scratch_dumps(self, dataset: str, split: str) -> list[str]:
+        """Outputs of the networks that are trained from scratch on a dataset, if on this."""
+        found = self.scope.scratch
+        if found is None or found.dataset != dataset:
+            return []
+        member = found.training.architecture
+        names = self.scope.scratch_variants
+        return [self.scope.paths.outputs(dataset, member, name, split) for name in names]
+
+    def scratch_files(self, name: str) -> list[jobs.DumpFiles]:
+        """What one network that is trained from scratch predicts."""
+        found = self.scope.scratch
+        assert found is not None
+        side, paths = self.scope.side(self.scope.primary), self.scope.paths
+        member = found.training.architecture
+        return [
+            jobs.DumpFiles(
+                split=split,
+                pack=Path(paths.pack(found.dataset, split, side)),
+                out=Path(paths.outputs(found.dataset, member, name, split)),
+            )
+            for split in self.scope.evaluated_of(found.dataset)
+        ]
 
     def dump_files(
         self, dataset: str, member: str, variant: str, splits: tuple[str, ...]

@@ -7,6 +7,7 @@ from pathlib import Path
 from dualtail import jobs
 from dualtail.paper.contents import FIGURES, NEEDS, TABLES
 from dualtail.paper.published import DATASETS
+from dualtail.plan.confounder import ConfounderPlan
 from dualtail.plan.explain import ExplainPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.world import WorldPlan
@@ -22,6 +23,8 @@ PAPER_SECTIONS = {
     "prior",
     "tuning",
     "knn",
+    "scratch",
+    "confounder",
     "world",
 }
 """Parts of the config that tables, figures and the summary speak of."""
@@ -34,6 +37,7 @@ class PaperPlan:
     scope: Scope
     world: WorldPlan
     explain: ExplainPlan
+    confounder: ConfounderPlan
 
     @cached_property
     def tables(self) -> list[int]:
@@ -69,6 +73,8 @@ class PaperPlan:
             "decoupling": "decoupling" in {t.loss for t in self.scope.all_tunings},
             "fusion": len(study.members) == 1
             or ("la" in fusion.losses and "logits" in fusion.modes),
+            "scratch": self.scope.scratch is not None and self.scope.scratch.loss in study.losses,
+            "confounder": self.confounder.settings is not None,
         }
         return "; ".join(NEEDS[need] for need in needs.split() if not has[need])
 
@@ -85,6 +91,7 @@ class PaperPlan:
             self.scope.paths.grad_cam,
             *(self.scope.paths.examples(dataset) for dataset in self.scope.datasets),
             *priors,
+            *self.confounder.paper_inputs(),
         ]
 
     def paper_job(self) -> jobs.PaperJob:
@@ -104,4 +111,5 @@ class PaperPlan:
             ],
             examples={d: Path(self.scope.paths.examples(d)) for d in self.scope.datasets},
             grad_cam=Path(self.scope.paths.grad_cam),
+            confounder=self.confounder.files(),
         )

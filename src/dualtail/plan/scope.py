@@ -9,6 +9,7 @@ from dualtail.bias.member_sets import member_sets
 from dualtail.config import Config, DatasetEntry, ImageListFiles
 from dualtail.datasets.settings import ORDERS, Order
 from dualtail.paths import RunPaths
+from dualtail.scratch.settings import ScratchSettings
 
 SPLITS = ("train", "val", "test")
 
@@ -226,6 +227,23 @@ class Scope:
 
     def prior_split(self, dataset: str) -> str:
         return self.config.datasets[self.parent(dataset)].prior_split or self.config.prior.split
+
+    @property
+    def primary(self) -> str:
+        """The member that stands for a single model."""
+        return self.config.scores.p_groups_from
+
+    @cached_property
+    def scratch(self) -> ScratchSettings | None:
+        """What is trained from scratch in this run; None if its dataset is not in the study."""
+        found = self.config.scratch
+        return found if found is not None and found.dataset in self.datasets else None
+
+    @cached_property
+    def scratch_variants(self) -> list[str]:
+        """The networks trained from scratch, by the names of their files."""
+        found = self.scratch
+        return [f"scratch-{found.loss}-{seed}" for seed in found.seeds] if found else []
 
     def tuning_named(self, name: str) -> Tuning:
         return next(t for t in self.all_tunings if t.name == name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualtail import jobs
+from dualtail.plan.confounder import ConfounderPlan
 from dualtail.plan.dumps import Dumps
 from dualtail.plan.scope import Scope
 
@@ -16,6 +17,7 @@ class ScorePlan:
 
     scope: Scope
     dumps: Dumps
+    confounder: ConfounderPlan
 
     def all_records(self) -> list[str]:
         """Records and histories of all tunings: what the table of costs is made from."""
@@ -31,6 +33,15 @@ class ScorePlan:
         files = zip(banks, outs, strict=True)
         flags = [f"--bank {shlex.quote(bank)} --out {shlex.quote(out)}" for bank, out in files]
         return " ".join([*flags, f"--k {knn.k} --temperature {knn.temperature}"])
+
+    def score_files(self) -> list[str]:
+        """The scores that the run's one table is made of."""
+        files = [self.scope.paths.scores(d) for d in self.scope.scored]
+        return [*files, self.scope.paths.explanation_scores, *self.confounder.scores()]
+
+    def class_score_files(self) -> list[str]:
+        files = [self.scope.paths.class_scores(d) for d in self.scope.scored]
+        return files + self.confounder.class_scores()
 
     def group_counts(self, dataset: str) -> list[str]:
         """The file that makes a dataset's D-groups, if it is not the training counts."""
@@ -50,11 +61,8 @@ class ScorePlan:
         grid = list(itertools.product(self.scope.datasets, self.scope.members))
         return jobs.CollectJob(
             run=self.scope.config.run,
-            scores=[
-                *(Path(self.scope.paths.scores(d)) for d in self.scope.scored),
-                Path(self.scope.paths.explanation_scores),
-            ],
-            class_scores=[Path(self.scope.paths.class_scores(d)) for d in self.scope.scored],
+            scores=[Path(file) for file in self.score_files()],
+            class_scores=[Path(file) for file in self.class_score_files()],
             priors=[
                 jobs.PriorRecordFile(
                     dataset=d,

@@ -48,7 +48,17 @@ UNITS = {
 }
 """Every metric and its unit."""
 
-KINDS = ("zero-shot", "tuned", "adjusted", "fused", "imported", "knn", "prior", "cost")
+KINDS = (
+    "zero-shot",
+    "tuned",
+    "adjusted",
+    "fused",
+    "imported",
+    "scratch",
+    "knn",
+    "prior",
+    "cost",
+)
 
 SCHEME_GROUPS = {"all": ("Overall",), "D": D_GROUPS, "P": P_GROUPS, "DxP": CROSS_GROUPS}
 """Groups of classes of each scheme, in the order of tables."""

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dualtail.config import Transform
 from dualtail.datasets.pack import Pack
 from dualtail.datasets.packed_images import evaluation_images
 from dualtail.datasets.whole_pack import WholePack
-from dualtail.foundation.spec import FoundationSpec
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
@@ -24,10 +24,9 @@ def write_dump(
     model: torch.nn.Module,
     pack: Pack | WholePack,
     header: OutputsHeader,
-    spec: FoundationSpec,
+    transform: Transform,
 ) -> None:
     """Run a model over a packed split and write its outputs."""
-    transform = spec.transform
     side = transform.crop
     predictions = predict(
         model,

@@ -28,4 +28,4 @@ def paper_context(job: PaperJob) -> PaperContext:
         if job.grad_cam is None
         else pd.read_csv(job.grad_cam, dtype=text, keep_default_na=False)
     )
-    return PaperContext.from_config(job.config, priors, examples, grad_cam)
+    return PaperContext.from_config(job.config, priors, examples, grad_cam, job.confounder)

@@ -149,7 +149,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
             seed=task.seed,
             models=[record],
         )
-        write_dump(entry.out, model, pack, header, spec)
+        write_dump(entry.out, model, pack, header, spec.transform)
         n_predicted += len(pack)
     costs = {
         "parameters": trained_parameters(model),

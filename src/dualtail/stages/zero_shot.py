@@ -44,7 +44,7 @@ def _dump_one(task: ZeroShotTask, lane: int) -> None:
             members=[task.foundation.member],
             models=[record],
         )
-        write_dump(entry.out, zero_shot, pack, header, task.foundation)
+        write_dump(entry.out, zero_shot, pack, header, task.foundation.transform)
 
 
 def class_features(

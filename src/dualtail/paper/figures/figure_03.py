@@ -2,33 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
-from dualtail.paper.lookup import Predictor, tuned, zero_shot
+from dualtail.paper.lookup import tuned, zero_shot
+from dualtail.paper.sorted_curves import smoothing_width, sorted_classes
 from dualtail.paper.style import BLUE, DOUBLE, GRAY, VERMILION, PaperFigure, styled
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SMOOTHING = 1 / 20
-"""Standard deviation of the smoothing kernel, as a share of the number of classes."""
-
 ORDERS = {"train_count": r"training prior $\pi_S$", "q": r"pre-training prior $q$"}
 CURVES = {"zero-shot": (GRAY, (0, (1, 1))), "CE": (VERMILION, (0, (4, 1.5))), "LA": (BLUE, "-")}
-
-
-def smooth(values: np.ndarray, width: float) -> np.ndarray:
-    """Return the moving average of (C,) values under a Gaussian of `width` positions.
-
-    Near the ends the weights that fall outside are left out and the others scaled to sum 1, so that
-    a constant stays as it is. NaN (a class without test images) is left out the same way.
-    """
-    positions = np.arange(values.size)
-    kernel = np.exp(-0.5 * ((positions[:, None] - positions[None, :]) / width) ** 2)
-    kernel *= ~np.isnan(values)
-    return (kernel @ np.nan_to_num(values)) / kernel.sum(axis=1)
 
 
 def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
@@ -66,16 +49,12 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             f"Accuracy (%) of each class of {context.datasets[dataset]} (dots), "
             f"{context.members[member]} zero-shot and tuned with {context.pefts[peft]}, sorted by "
             "(a) training images and (b) the estimated pre-training prior. Lines: Gaussian moving "
-            f"average over the rank with a standard deviation of {_width(n_classes):g} classes, "
+            f"average over the rank with a standard deviation of {smoothing_width(n_classes):g} classes, "
             "its weights renormalized at the ends."
         ),
         figure=figure,
         data=data,
     )
-
-
-def _width(n_classes: int) -> float:
-    return max(1.0, SMOOTHING * n_classes)
 
 
 def _curves(
@@ -91,56 +70,13 @@ def _curves(
     }
     parts = []
     for curve, predictor in predictors.items():
-        classes = _classes(per_class, context, dataset, predictor)
         for key in ORDERS:
-            if classes[key].isna().any():
-                raise UserError(f"figure 3: the class accuracies on {dataset} lack {key}")
-            # Ties (equal training counts) stay in the order of the class index.
-            ordered = classes.sort_values(key, ascending=False, kind="stable")
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "dataset": context.datasets[dataset],
-                        "order": key,
-                        "curve": curve,
-                        "rank": np.arange(1, len(ordered) + 1),
-                        "class_index": ordered["class_index"].to_numpy(),
-                        "class_name": ordered["class_name"].to_numpy(),
-                        key: ordered[key].to_numpy(),
-                        "accuracy": ordered["accuracy"].to_numpy(),
-                        "smoothed": smooth(
-                            ordered["accuracy"].to_numpy(float), _width(len(ordered))
-                        ),
-                    }
-                )
-            )
+            found = sorted_classes(per_class, context, dataset, predictor, key, context.seeds)
+            labels = {"dataset": context.datasets[dataset], "order": key, "curve": curve}
+            parts.append(pd.DataFrame(labels, index=found.index).join(found))
     return pd.concat(parts, ignore_index=True).sort_values(
         ["order", "curve"],
         key=lambda column: column.map({name: i for i, name in enumerate([*ORDERS, *CURVES])}),
         kind="stable",
         ignore_index=True,
-    )
-
-
-def _classes(
-    per_class: "pd.DataFrame", context: PaperContext, dataset: str, predictor: Predictor
-) -> "pd.DataFrame":
-    """Return one row a class: the mean accuracy over the context's seeds."""
-    wanted = predictor._asdict() | {
-        "run": context.run,
-        "dataset": dataset,
-        "split": context.split,
-    }
-    rows = per_class
-    for name, value in wanted.items():
-        rows = rows[rows[name] == value]
-    rows = rows[rows["seed"].isna() | rows["seed"].isin(context.seeds)]
-    if rows.empty:
-        raise UserError(
-            f"the class accuracies of run {context.run!r} lack {predictor.describe()!r} on "
-            f"{dataset}/{context.split}: make these outputs and score them"
-        )
-    by_class = rows.groupby("class_index", as_index=False)
-    return by_class.agg(
-        {"class_name": "first", "train_count": "first", "q": "first", "accuracy": "mean"}
     )

@@ -1,0 +1,1 @@
+"""The paper's study D.7: six classes, two semantic factors each, mixed in two proportions."""

@@ -1,0 +1,74 @@
+"""Figure 12: networks trained on A or B, tested on both, epoch by epoch."""
+
+from typing import TYPE_CHECKING
+
+from dualtail.confounder.files import read_histories
+from dualtail.confounder.sets import SETS
+from dualtail.paper.context import PaperContext
+from dualtail.paper.six_classes import final_accuracies
+from dualtail.paper.style import BLUE, DOUBLE, VERMILION, PaperFigure, styled
+from dualtail.scratch.settings import ScratchTraining
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STYLES = {"A": (BLUE, "-"), "B": (VERMILION, (0, (4, 1.5)))}
+
+
+def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+    """Draw a panel a test set, a curve a training set: mean and extremes over seeds.
+
+    Raises:
+        UserError: the run has no six-class study, its curves cannot be read, or the scores lack it.
+    """
+    del per_class  # every figure is built from the same arguments
+    from matplotlib.figure import Figure
+
+    curves = read_histories(context.six_classes.histories)
+    final = final_accuracies(scores, context)
+    data = _summary(curves)
+    with styled():
+        figure = Figure(figsize=(DOUBLE, 2.5))
+        axes = figure.subplots(1, len(SETS), sharey=True)
+        for index, (test, share) in enumerate(SETS.items()):
+            ax = axes[index]
+            for train, (color, dash) in STYLES.items():
+                rows = data[(data["train_set"] == train) & (data["test_set"] == test)]
+                ax.fill_between(
+                    rows["epoch"], rows["lowest"], rows["highest"], color=color, alpha=0.2, lw=0
+                )
+                label = f"trained on {train}_train: {final[train, test]} %"
+                ax.plot(rows["epoch"], rows["mean"], color=color, linestyle=dash, label=label)
+            proportions = f"{100 * share:.0f} / {100 - 100 * share:.0f}"
+            ax.set_title(f"({'ab'[index]}) tested on {test}_test ({proportions})")
+            ax.set_xlabel("epoch")
+            ax.set_xlim(data["epoch"].min(), data["epoch"].max())
+            ax.set_ylim(0, 102)
+            ax.legend(loc="lower right")
+        axes[0].set_ylabel("accuracy (%)")
+    training = ScratchTraining.model_validate(context.config["confounder"]["training"])
+    n_seeds = curves["seed"].nunique()
+    several = n_seeds > 1
+    return PaperFigure(
+        number=12,
+        title="Training on balanced and on unbalanced semantic factors",
+        caption=(
+            f"{training.label} from scratch on six classes with two semantic factors, 50 / 50 in A and "
+            "90 / 10 in B: test accuracy (%) after every epoch, "
+            + (f"mean and extremes over {n_seeds} seeds. " if several else "one seed. ")
+            + "The numbers are those after the last epoch"
+            + (", mean ± standard deviation." if several else ".")
+        ),
+        figure=figure,
+        data=data,
+    )
+
+
+def _summary(curves: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a row a training set, test set and epoch: mean, lowest and highest over seeds."""
+    tall = curves.melt(
+        ["train_set", "seed", "epoch"], [f"{name}_test" for name in SETS], "test_set", "accuracy"
+    )
+    tall["test_set"] = tall["test_set"].str.removesuffix("_test")
+    groups = tall.groupby(["train_set", "test_set", "epoch"], as_index=False)["accuracy"]
+    return groups.agg(["mean", "min", "max"]).rename(columns={"min": "lowest", "max": "highest"})

@@ -1,0 +1,54 @@
+"""Table 16: six classes and the parts that show their two semantic factors."""
+
+from typing import TYPE_CHECKING
+
+from dualtail.confounder.files import read_samples
+from dualtail.confounder.sets import SETS
+from dualtail.paper.context import PaperContext
+from dualtail.paper.layout import Table, grid
+from dualtail.paper.six_classes import final_accuracies
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
+    """Lay out the table: a row a class, a column a factor; what the study gave stands below.
+
+    Raises:
+        UserError: the run has no six-class study, or the scores lack it.
+    """
+    samples = read_samples(context.six_classes.samples)
+    parts = {(s.class_name, s.factor): s.part for s in samples}
+    classes = list(dict.fromkeys(s.class_name for s in samples))
+    found = final_accuracies(scores, context)
+    settings = context.config["confounder"]
+    counts = ", ".join(
+        f"{name}: {100 * share:.0f} % C=0, {100 - 100 * share:.0f} % C=1"
+        for name, share in SETS.items()
+    )
+    n_seeds = next(iter(found.values())).seeds
+    spread = " ± standard deviation" if n_seeds > 1 else ""
+    notes = [
+        f"Images a class, in each set: {settings['train_per_class']} to train on, "
+        f"{settings['test_per_class']} to test on. {counts}.",
+        f"Accuracy (%), mean{spread} over {n_seeds} seed{'s' if n_seeds > 1 else ''}:",
+    ]
+    notes += [
+        f"trained on {train}_train: "
+        + ", ".join(f"{found[train, test]} on {test}_test" for test in SETS)
+        + "."
+        for train in SETS
+    ]
+    return Table(
+        number=16,
+        title="Six classes, two semantic factors",
+        caption="An image shows one part of an object; either part tells the class.",
+        cells=grid(
+            rows=[(name,) for name in classes],
+            columns=[("C=0",), ("C=1",)],
+            row_names=["Class"],
+            cell=lambda i, j: f"{classes[i]} {parts[classes[i], j]}",
+        ),
+        notes=tuple(notes),
+    )

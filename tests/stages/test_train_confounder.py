@@ -1,0 +1,103 @@
+"""The six-class study end to end, tiny: the world's images, two networks, both test sets."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dualtail.confounder.sets import SETS
+from dualtail.confounder.settings import ConfounderSettings
+from dualtail.datasets.world.settings import WorldSettings
+from dualtail.errors import UserError
+from dualtail.jobs import ConfounderJob, ConfounderTask, DrawConfounderJob
+from dualtail.outputs import read_outputs
+from dualtail.scratch.settings import ScratchTraining
+from dualtail.stages import draw_confounder, train_confounder
+from dualtail.tuning.settings import Augmentation
+
+STUDY = ConfounderSettings(
+    world_classes=3,
+    image_size=16,
+    train_per_class=10,
+    test_per_class=20,
+    samples=2,
+    training=ScratchTraining(
+        architecture="resnet20",
+        width=4,
+        epochs=2,
+        batch_size=8,
+        augmentation=Augmentation(crop_scale=None, flip=False),
+    ),
+)
+WORLD = WorldSettings(n_classes=12)
+
+
+def task(images: Path, out: Path, train_set: str, **changes) -> ConfounderTask:
+    values = {
+        "dataset": "six_classes",
+        "train_set": train_set,
+        "seed": 0,
+        "settings": STUDY.training,
+        "image_size": STUDY.image_size,
+        "folder": images,
+        "dumps": {name: out / f"{train_set}-{name}.safetensors" for name in SETS},
+        "history": out / f"{train_set}.csv",
+    }
+    return ConfounderTask.model_validate(values | changes)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    draw_confounder.run(DrawConfounderJob(settings=STUDY, world=WORLD, seed=0, out=folder))
+    return folder
+
+
+def test_both_sets_are_trained_on_and_tested_on(images: Path, tmp_path: Path) -> None:
+    for out in (tmp_path / "a", tmp_path / "b"):
+        tasks = [task(images, out, train_set) for train_set in SETS]
+        train_confounder.run(ConfounderJob(tasks=tasks), 1)
+    for file in sorted((tmp_path / "a").iterdir()):
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+    for train_set in SETS:
+        history = pd.read_csv(tmp_path / "a" / f"{train_set}.csv")
+        assert list(history["epoch"]) == [1, 2]
+        for test_set in SETS:
+            found = read_outputs(tmp_path / "a" / f"{train_set}-{test_set}.safetensors")
+            assert found.header.members == [f"resnet20.{train_set}"]
+            assert found.header.split == f"{test_set}_test"
+            assert found.n_images == 60
+            accuracy = 100 * (found.logits.argmax(axis=1) == found.labels).mean()
+            assert history[f"{test_set}_test"].iloc[-1] == pytest.approx(accuracy, abs=1e-5)
+
+
+def test_sets_in_memory_are_what_was_drawn(images: Path) -> None:
+    names = (images / "classnames.txt").read_text().split()
+    a, b = (train_confounder.read_set(images, "x", f"{s}_test", names, 16) for s in "AB")
+    assert a.images.shape == b.images.shape == (60, 16, 16, 3)
+    assert list(np.bincount(b.labels)) == [20, 20, 20]
+    shared = {i.tobytes() for i in a.images} & {i.tobytes() for i in b.images}
+    assert len(shared) == 3 * (10 + 2)
+    assert a.header.split_hash != b.header.split_hash
+
+
+def test_the_samples_are_the_pools_first_images_enlarged(images: Path) -> None:
+    from dualtail.confounder.files import read_sample_images, read_samples
+
+    samples = read_samples(images / "samples.csv")
+    shown = read_sample_images(images / "samples.csv", samples)
+    assert len(shown) == 3 * 2 * 2
+    assert {image.shape for image in shown} == {(WORLD.display_size, WORLD.display_size, 3)}
+
+
+def test_neither_world_nor_stable_diffusion(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="confounder: set stable_diffusion, or a world"):
+        draw_confounder.run(DrawConfounderJob(settings=STUDY, world=None, seed=0, out=tmp_path))
+
+
+def test_missing_images_are_named(images: Path, tmp_path: Path) -> None:
+    for name in ("classnames.txt", "A_train.txt"):
+        (tmp_path / name).write_bytes((images / name).read_bytes())
+    with pytest.raises(UserError, match=r"images\.zip"):
+        train_confounder.run(ConfounderJob(tasks=[task(tmp_path, tmp_path / "out", "A")]), 1)
