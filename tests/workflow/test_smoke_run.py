@@ -69,6 +69,7 @@ AFTER_SCORING = {"collect", "tables", "figures", "summary", "compare"}
 AFTER_COMBINING = {"combine", "score"} | AFTER_SCORING
 KNN = "knn_world_places"
 AFTER_TUNING = {KNN} | AFTER_COMBINING
+REORDERED = {"reorder", "pack_reordered"}
 EXPLANATIONS = {"explain", "score_explanations"}
 
 
@@ -86,7 +87,7 @@ EXPLANATIONS = {"explain", "score_explanations"}
             "config/smoke.yaml",
             "bootstrap: 20\n",
             "bootstrap: 21\n",
-            {"prior", "tune_variants"} | AFTER_TUNING,
+            {"prior", "tune_variants"} | REORDERED | AFTER_TUNING,
         ),
         ("config.yaml", "  k: 200", "  k: 100", {KNN, "score"} | AFTER_SCORING),
         (
@@ -102,7 +103,7 @@ EXPLANATIONS = {"explain", "score_explanations"}
             EXPLANATIONS | AFTER_SCORING,
         ),
         (
-            "src/dualtail/paper/figures/figure_03.py",
+            "src/dualtail/paper/sorted_curves.py",
             "SMOOTHING = 1 / 20",
             "SMOOTHING = 1 / 10",
             {"figures"},
@@ -112,6 +113,7 @@ EXPLANATIONS = {"explain", "score_explanations"}
             '"embed_dim": 64',
             '"embed_dim": 32',
             {"pretrain", "zero_shot", "prior", "tune", "tune_variants"}
+            | REORDERED
             | AFTER_TUNING
             | EXPLANATIONS,
         ),
