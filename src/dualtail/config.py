@@ -488,11 +488,11 @@ class Controls(Section):
     datasets: list[Name] = Field(min_length=1)
     """entries of `datasets`; those of the study are used"""
 
-    seeds: list[NonNegativeInt] = Field(min_length=1)
-    """pre-training seeds beside the config's own: for each member's corpus a model each, which are
-    fused in place of models of different corpora"""
+    seeds: int = Field(ge=2)
+    """models of each member's corpus that are fused in place of those of different corpora: the member,
+    and others with the next seeds of pre-training"""
 
-    @field_validator("*")
+    @field_validator("datasets")
     @classmethod
     def _no_repetition(cls, value: list[Any]) -> list[Any]:
         return _without_repetition(value)
@@ -634,14 +634,8 @@ class Config(Section):
                 ("scratch.loss", [self.scratch.loss], self.losses, "loss"),
             ]
         if self.studies.controls is not None:
-            controls = self.studies.controls
-            references.append(
-                ("studies.controls.datasets", controls.datasets, self.datasets, "dataset")
-            )
-            if self.seed in controls.seeds:
-                raise NameProblem(
-                    "studies.controls.seeds", f"{self.seed} is the seed of the members themselves"
-                )
+            used = self.studies.controls.datasets
+            references.append(("studies.controls.datasets", used, self.datasets, "dataset"))
         for name, entry in self.foundation.items():
             where = f"foundation.{name}"
             references += [

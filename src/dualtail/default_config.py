@@ -124,9 +124,7 @@ def default_config() -> Config:
                 augmentation=Augmentation(crop_scale=None, flip=False),
             ),
         ),
-        studies=Studies(
-            controls=Controls(datasets=["world_objects", "world_places"], seeds=[1, 2])
-        ),
+        studies=Studies(controls=Controls(datasets=["world_objects", "world_places"], seeds=3)),
         world=WorldSettings(
             datasets={
                 "world_objects": "smooth",

@@ -57,7 +57,8 @@ class ControlsPlan:
     @cached_property
     def seeds_of(self) -> dict[str, list[str]]:
         """Member -> it and the models of the same corpus that differ in the seed of pre-training."""
-        return {m: [m, *(f"{m}.{s}" for s in self._settings.seeds)] for m in self.run.members}
+        others = range(1, self._settings.seeds)
+        return {m: [m, *(f"{m}.{k}" for k in others)] for m in self.run.members}
 
     @cached_property
     def unbiased(self) -> dict[str, str]:
@@ -78,10 +79,10 @@ class ControlsPlan:
         config = self.run.config
         foundation: dict[str, FoundationEntry] = {}
         for member, names in self.seeds_of.items():
-            for name, seed in zip(names[1:], self._settings.seeds, strict=True):
-                foundation[name] = self._like(
-                    member, config.foundation[member].weights.corpus, seed
-                )
+            weights = config.foundation[member].weights
+            first = config.seed if weights.seed is None else weights.seed
+            for k, name in enumerate(names[1:], start=1):
+                foundation[name] = self._like(member, weights.corpus, first + k)
         for member, name in self.unbiased.items():
             corpus, seed = self._unbiased_corpus(member), config.foundation[member].weights.seed
             foundation[name] = self._like(member, corpus, seed)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 SCALES = {
     "TV": (100.0, "variation"),
     "TV, corpus": (100.0, "corpus_variation"),
-    "cross-entropy": (1.0, "cross_entropy"),
-    "Brier": (1.0, "brier"),
+    "cross-entropy": (100.0, "cross_entropy"),
+    "Brier": (100.0, "brier"),
     "change": (100.0, "sensitivity"),
 }
 """Column -> factor and field of `Distances`."""
@@ -54,23 +54,25 @@ def interventional_rows(
     studied: Sequence[Studied], replicates: int, seed: int
 ) -> dict[tuple[str, str, str, str], list[Cell]]:
     """Return the cells of every model, and of every fusion less each single model in it, paired."""
+    values: dict[tuple[str, str, str, str], NDArray[np.float64]] = {}
+    labels = {one.dataset: one.labels for one in studied}
+    for dataset, tuning in dict.fromkeys((one.dataset, one.tuning) for one in studied):
+        models = [one for one in studied if (one.dataset, one.tuning) == (dataset, tuning)]
+        for one in models:
+            values[dataset, tuning, PREDICTION, one.model] = _values(one)
+        for fused in models:
+            for one in models:
+                if len(fused.members) > 1 and one.members in [(m,) for m in fused.members]:
+                    name = f"{fused.model} less {one.model}"
+                    values[dataset, tuning, DIFFERENCE, name] = _values(fused) - _values(one)
     rows: dict[tuple[str, str, str, str], list[Cell]] = {}
-
-    def add(one: Studied, what: str, model: str, values: NDArray[np.float64]) -> None:
-        cells = mean_cells(values, one.labels, replicates, seed)
-        rows[one.dataset, one.tuning, what, model] = cells
-
-    for one in studied:
-        add(one, PREDICTION, one.model, _values(one))
-    for fused in studied:
-        for one in studied:
-            pair = (one.dataset, one.tuning) == (fused.dataset, fused.tuning)
-            inside = len(one.members) == 1 and one.members[0] in fused.members
-            if pair and inside and len(fused.members) > 1:
-                name = f"{fused.model} less {one.model}"
-                add(fused, DIFFERENCE, name, _values(fused) - _values(one))
-    order = list(dict.fromkeys((one.dataset, one.tuning) for one in studied))
-    return dict(sorted(rows.items(), key=lambda item: order.index(item[0][:2])))
+    for dataset in labels:  # the rows of a dataset together: the resamples are drawn once
+        chosen = [name for name in values if name[0] == dataset]
+        stacked = np.concatenate([values[name] for name in chosen])
+        cells = mean_cells(stacked, labels[dataset], replicates, seed)
+        for k, name in enumerate(chosen):
+            rows[name] = cells[k * len(SCALES) : (k + 1) * len(SCALES)]
+    return rows
 
 
 def _values(one: Studied) -> NDArray[np.float64]:
@@ -89,7 +91,8 @@ def interventional_table(rows: dict[tuple[str, str, str, str], list[Cell]]) -> T
             "Test creatures drawn with both parts, the head only and the body only, everything else "
             "equal; either part tells the class, so the true P(Y|do(X)) has all mass on it, whatever "
             "is visible. Predictions are averaged over what is visible with its true frequencies in "
-            "the dataset: total variation from the truth (TV, %), cross-entropy (nats), Brier score. "
+            "the dataset: total variation from the truth (TV, %), cross-entropy (nats) and Brier score, "
+            "both times 100. "
             "TV, corpus: averaged with the frequencies of the corpus (the mean of the corpora) that "
             "the model was pre-trained on, in place of the true ones. Change: total variation (%) "
             "between the predictions with only the head and with only the body; the truth has 0."
@@ -100,17 +103,11 @@ def interventional_table(rows: dict[tuple[str, str, str, str], list[Cell]]) -> T
             row_names=["Dataset", "Tuning", "", "Model"],
             cell=lambda i, j: cells[i][j],
         ),
-        formats={
-            "TV": "{:.1f}",
-            "TV, corpus": "{:.1f}",
-            "cross-entropy": "{:.3f}",
-            "Brier": "{:.3f}",
-            "change": "{:.1f}",
-        },
+        formats=dict.fromkeys(SCALES, "{:.1f}"),
         notes=(
             "Smaller is better everywhere; differences below 0 favor the fusion.",
-            "All but the change depend on how confident a model is: by probabilities TV is the mean "
-            "of the single models' by definition, and fused logits are less extreme than single ones.",
+            "All depend on how confident a model is. By probabilities TV is the mean of the single "
+            "models' by definition, and the change and the cross-entropy cannot exceed theirs.",
             "Deliberate in this world: which part the corpora mostly show, that either part tells the "
             "class, a stratified order of the classes, and a pre-training loss that keeps the prior.",
         ),
@@ -164,18 +161,21 @@ def interventional_figure(
                     mfc="white" if is_fused and k % 2 else None,
                     label=row["model"],
                 )
-            ax.set_title(f"{dataset}, {last[dataset]}")
+            ax.set_title(dataset)
             ax.set_xlabel("change under the intervention (%)")
-            ax.set_xlim(left=0)
-            ax.set_ylim(bottom=0)
         axes[0].set_ylabel("distance from the truth (%)")
+        axes[0].set_xlim(0, 1.08 * frame["change_high"].max())
+        axes[0].set_ylim(0, 1.08 * frame["distance_high"].max())
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     return PaperFigure(
         number=None,
         name="interventional",
         title="Distance from the true P(Y|do(X)) over the change under the intervention",
-        caption="Total variation (%), with 95 % intervals; the truth is at the origin.",
+        caption=(
+            "Total variation (%), with 95 % intervals, of models tuned with "
+            f"{' / '.join(dict.fromkeys(last.values()))}; the truth is at the origin."
+        ),
         figure=figure,
         data=frame,
     )
