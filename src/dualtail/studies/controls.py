@@ -108,7 +108,6 @@ def controls_table(rows: dict[tuple[str, str, str], list[Cell]], tuning: str) ->
         notes=(
             "Differences are paired over test images. The intervals hold the spread of test images, "
             "not that of trainings.",
-            "A corpus that shows both sides about equally has little to gain from others: its seeds "
-            "are the harder comparison.",
+            "Gains are what is comparable between sets whose single models differ.",
         ),
     )

@@ -106,8 +106,8 @@ def interventional_table(rows: dict[tuple[str, str, str, str], list[Cell]]) -> T
         formats=dict.fromkeys(SCALES, "{:.1f}"),
         notes=(
             "Smaller is better everywhere; differences below 0 favor the fusion.",
-            "All depend on how confident a model is. By probabilities TV is the mean of the single "
-            "models' by definition, and the change and the cross-entropy cannot exceed theirs.",
+            "All depend on how confident a model is. Fused by probabilities, TV is the mean of the "
+            "single models' by definition; change and cross-entropy cannot exceed the mean of theirs.",
             "Deliberate in this world: which part the corpora mostly show, that either part tells the "
             "class, a stratified order of the classes, and a pre-training loss that keeps the prior.",
         ),
