@@ -66,7 +66,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
         axes = parts[0].subplots(len(rows), len(columns) + 1, squeeze=False)
         for i, row in enumerate(rows):
             draw_row(list(axes[i]), examples, row, columns)
-            axes[i, 0].set_ylabel(f"“{examples.header.class_names[row]}”")
+            axes[i, 0].set_ylabel(f"“{examples.header.class_names[row]}”".replace(" ", "\n"))
         axes[0, 0].set_title("image")
         for ax, column in zip(axes[0, 1:], columns, strict=True):
             ax.set_title(f"{column.title}\n{column.subtitle}")

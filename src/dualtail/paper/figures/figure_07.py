@@ -22,6 +22,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
     """
     del scores  # every figure is built from the same arguments
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     data = _marks(per_class, context)
     with styled():
@@ -35,6 +36,9 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             ax.set_xscale("log")
             ax.set_yscale("log")
             ax.set_xlabel(r"training prior $\pi_S$")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.xaxis.set_minor_formatter(NullFormatter())
         axes[0].set_ylabel(r"pre-training prior $q$")
     study = context.reordered_sets()
     return PaperFigure(

@@ -35,7 +35,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
         for i, (dataset, row) in enumerate(shown):
             examples = context.examples_of(dataset)
             draw_row(list(axes[i]), examples, row, columns)
-            label = f"“{examples.header.class_names[row]}”"
+            label = f"“{examples.header.class_names[row]}”".replace(" ", "\n")
             if i == 0 or shown[i - 1][0] != dataset:
                 label = f"{context.datasets[dataset]}\n{label}"
             axes[i, 0].set_ylabel(label)
