@@ -74,6 +74,7 @@ AFTER_SCORING = {"collect", "tables", "figures", "summary", "compare", "study_fu
 AFTER_COMBINING = {"combine", "score"} | AFTER_SCORING
 KNN = "knn_world_places"
 AFTER_TUNING = {KNN} | AFTER_COMBINING
+REORDERED = {"reorder", "pack_reordered"}
 EXPLANATIONS = {"explain", "score_explanations", "study_interventions"}
 
 
@@ -91,7 +92,7 @@ EXPLANATIONS = {"explain", "score_explanations", "study_interventions"}
             "config/smoke.yaml",
             "bootstrap: 20\n",
             "bootstrap: 21\n",
-            {"prior", "tune_variants"} | AFTER_TUNING,
+            {"prior", "tune_variants"} | REORDERED | AFTER_TUNING,
         ),
         ("config.yaml", "  k: 200", "  k: 100", {KNN, "score"} | AFTER_SCORING),
         (
@@ -117,6 +118,7 @@ EXPLANATIONS = {"explain", "score_explanations", "study_interventions"}
             '"embed_dim": 64',
             '"embed_dim": 32',
             {"pretrain", "zero_shot", "prior", "study_prior", "tune", "tune_variants"}
+            | REORDERED
             | AFTER_TUNING
             | EXPLANATIONS,
         ),
