@@ -109,8 +109,8 @@ EXPLANATIONS = {"explain", "score_explanations", "study_interventions"}
         ),
         (
             "src/dualtail/paper/figures/figure_03.py",
-            "SMOOTHING = 1 / 20",
-            "SMOOTHING = 1 / 10",
+            "ax.set_ylim(0, 100)",
+            "ax.set_ylim(0, 99)",
             {"figures"},
         ),
         (
