@@ -17,8 +17,8 @@ def test_onednns_products_are_counted_like_torchs(make_visual, monkeypatch, meth
         precision="float32",
         seed=0,
     )
-    found = forward_gflops(model)
+    found = forward_gflops(model, model.shape.image_size)
     monkeypatch.setattr(linear, "FAST_DTYPES", ())
-    assert found == pytest.approx(forward_gflops(model))
+    assert found == pytest.approx(forward_gflops(model, model.shape.image_size))
     # At least the FFNs: two products of 16 x 32, five tokens in two blocks and one in the last.
     assert found * 1e9 > 2 * 2 * 16 * 32 * (5 + 5 + 1)

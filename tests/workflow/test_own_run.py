@@ -89,8 +89,11 @@ CONFIG = {
             "root": "data/own/world_places",
             "val": None,
             "prior_split": "test",
+            "reordered": None,
         },
     },
+    "scratch": None,
+    "confounder": None,
     "pefts": {
         "shift": {"label": "Shift", "method": "parts/shift.py:Shift", "options": {"start": 0.25}}
     },
@@ -120,7 +123,8 @@ CONFIG = {
 }
 TUNE = {"tune", "tune_without_val"}
 COMBINE = {"combine", "combine_without_val"}
-AFTER = {"score", "collect", "tables", "figures", "summary"}
+AFTER = {"score", "score_explanations", "collect", "tables", "figures", "summary", "compare"}
+FROM_MODELS = {"explain", "knn_world_objects"}
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +169,7 @@ def test_all_three_were_used(finished: Checkout) -> None:
 
     scores = pd.read_csv(finished.results / "scores.csv", keep_default_na=False)
     chosen = scores[(scores["fusion"] == "loudest") & (scores["metric"] == "accuracy")]
+    chosen = chosen[chosen["split"] == "test"]
     assert set(chosen["loss"]) == {"brier", "la", ""}  # zero-shot models are fused too
     chosen = chosen[(chosen["dataset"] == "world_places") & (chosen["scheme"] == "all")]
     overall = chosen[chosen["loss"] == "brier"]["value"]
@@ -175,15 +180,23 @@ def test_all_three_were_used(finished: Checkout) -> None:
 def test_a_dataset_without_val_stands_beside_one_with_it(finished: Checkout) -> None:
     folder = finished.results / "outputs"
     dumps = [path.relative_to(folder).parts for path in folder.rglob("*.safetensors")]
+    dumps = [d for d in dumps if d[3] in ("val.safetensors", "test.safetensors")]  # none explained
     splits = {
         dataset: {(members, variant, split) for d, members, variant, split in dumps if d == dataset}
         for dataset in ("world_objects", "world_places")
     }
     on_test = {entry for entry in splits["world_objects"] if entry[2] == "test.safetensors"}
+    with_bank = {entry for entry in on_test if entry[1].endswith("-knn")}
+    assert {variant for _, variant, _ in with_bank} == {
+        "zero-shot-knn",
+        "shift-ce-0-knn",
+        "shift-la-0-knn",
+    }
+    on_test -= with_bank
     on_val = {(m, v, "val.safetensors") for m, v, _ in on_test}
     # Per member: zero-shot, three tunings, three adjustments; fused: 3 kinds of singles, 3 modes.
     assert len(on_test) == 2 * (1 + 3 + 3) + 3 * 3
-    assert splits["world_objects"] == on_test | on_val
+    assert splits["world_objects"] == on_test | on_val | with_bank
     assert splits["world_places"] == on_test
 
     scores = pd.read_csv(finished.results / "scores.csv", keep_default_na=False)
@@ -226,8 +239,8 @@ def undone(finished: Checkout) -> Iterator[Checkout]:
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
-        ("parts/brier.py", "** 2", "** 3", TUNE | COMBINE | AFTER),
-        ("parts/shift.py", "output + self", "output - self", TUNE | COMBINE | AFTER),
+        ("parts/brier.py", "** 2", "** 3", TUNE | COMBINE | FROM_MODELS | AFTER),
+        ("parts/shift.py", "output + self", "output - self", TUNE | COMBINE | FROM_MODELS | AFTER),
         ("parts/loudest.py", "np.max", "np.min", COMBINE | AFTER),
         ("parts/loudest.py", "import numpy", "# louder\nimport numpy", set()),
     ],

@@ -108,9 +108,9 @@ EXPLANATIONS = {"explain", "score_explanations", "study_interventions"}
             EXPLANATIONS | AFTER_SCORING,
         ),
         (
-            "src/dualtail/paper/figures/figure_03.py",
-            "ax.set_ylim(0, 100)",
-            "ax.set_ylim(0, 99)",
+            "src/dualtail/paper/sorted_curves.py",
+            "SMOOTHING = 1 / 20",
+            "SMOOTHING = 1 / 10",
             {"figures"},
         ),
         (

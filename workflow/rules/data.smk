@@ -67,6 +67,8 @@ if PLAN.data.given_datasets:
             PATHS.log("check_data"),
         benchmark:
             PATHS.benchmark("check_data")
+        # The first job of a run: what is missing is said before anything else.
+        priority: 1
         resources:
             mem_mb=2000,
             runtime=60,

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,8 @@ def estimate_study(plan: Plan, rates: Sequence[Rate]) -> list[StageEstimate]:
     """Estimate every stage of a run, in the order of the run.
 
     Hours are those of packing and of the passes through the models; class texts, start-up, analyses
-    and tables are not in them, nor is pre-training of small models.
+    (kNN, explanations, networks from scratch) and tables are not in them, nor is pre-training of small
+    models.
 
     Raises:
         UserError: unknown architecture or method; a list that cannot be read.
@@ -81,14 +82,38 @@ class _Estimator:
         found += [self.packing(d, scope.splits_of(d)) for d in scope.datasets]
         found += [self.packing(d, ("train",)) for d in scope.reordered]
         found.append(self.pretraining())
+        found += self.counted({"fetch-weights": len(self.plan.foundation.fetched_here)})
         found.append(self.zero_shot())
         found += self.tunings()
         found.append(StageEstimate("prior", "all", len(scope.datasets) * len(scope.members)))
         found += [self.combining(dataset) for dataset in scope.datasets]
+        found += self.counted(self.analyses())
         found.append(StageEstimate("score", "all", len(scope.scored)))
         last = 3 + bool(self.plan.paper.figures)  # collect, tables, summary
         found.append(StageEstimate("tables, figures", "all", last))
         return [stage for stage in found if stage.jobs]
+
+    def analyses(self) -> dict[str, int]:
+        """Stage -> jobs of what is counted only: kNN, explanations, networks from scratch, Table 13."""
+        scope, plan = self.scope, self.plan
+        scratch = len(scope.scratch_variants) if plan.scratch.settings else 0
+        six_classes = plan.confounder.settings is not None
+        with_bank = [d for d in scope.datasets if "val" in scope.splits_of(d)]
+        return {
+            **{f"knn-{d.replace('_', '-')}": 1 for d in with_bank},
+            "reorder": int(bool(scope.reordered)),
+            "explain": len(scope.members) if self.config.jobs.explain == "model" else 1,
+            "score-explanations": 1,
+            "train-scratch": scratch if self.config.jobs.scratch == "seed" else min(scratch, 1),
+            "draw-confounder": int(six_classes),
+            "train-confounder": int(six_classes),
+            "score-confounder": 2 * six_classes,
+            "compare": 1,
+        }
+
+    def counted(self, jobs: Mapping[str, int]) -> list[StageEstimate]:
+        """Stages of which only the number of jobs is said."""
+        return [StageEstimate(stage, "all", n, disk_gb=None) for stage, n in jobs.items()]
 
     def size(self, dataset: str) -> DatasetSize | None:
         world = self.config.world

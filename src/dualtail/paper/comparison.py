@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dualtail.bias.groups import D_GROUPS, P_GROUPS
+from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
+from dualtail.paper.figures.figure_08 import hidden_parts
 from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, fused, over, tuned, zero_shot
 from dualtail.paper.published import published_numbers
 from dualtail.paper.tables.table_03 import gla_methods
@@ -100,9 +102,9 @@ class _Numbers:
 
     def dataset(self, cell: Published) -> str | None:
         """The dataset of this run that a number is compared on."""
-        if cell.dataset or cell.item != "table9":
-            return self.context.in_role(cell.dataset)
-        return self.context.places
+        if not cell.dataset and cell.item in ("table9", "table15", "fig8"):
+            return self.context.places
+        return self.context.in_role(cell.dataset)
 
     def find(self, cell: Published, dataset: str) -> Cell | None:
         """Return this run's number, or None."""
@@ -249,6 +251,29 @@ def _nine_groups(run: _Numbers, cell: Published, dataset: str) -> Cell | None:
     return run.score(dataset, tuned(run.member("CLIP"), peft, what.lower()), group)
 
 
+def _hidden_part(run: _Numbers, cell: Published, dataset: str) -> Cell | None:
+    """Confidence on an image with a part hidden: one like the published one by its place only."""
+    context = run.context
+    if dataset not in context.occluded:
+        return None
+    examples = context.examples_of(dataset)
+    shown = hidden_parts(examples)
+    number = int(cell.column.removeprefix("Image")[0])
+    if number > len(shown):
+        return None
+    identity = {"peft": context.first_peft, "loss": "la", "seed": context.seeds[0]}
+    if cell.row == "P(Y|do(X))":
+        identity |= {"members": "+".join(context.members), "fusion": "logits"}
+    else:
+        single = cell.row == "P(Y|X)"
+        identity |= {"members": context.first_member if single else run.member(cell.row)}
+    try:
+        confidence = examples.confidence(**identity)
+    except UserError:
+        return None
+    return Cell(float(confidence[shown[number - 1]]))
+
+
 FINDERS: Mapping[str, Callable[[_Numbers, Published, str], Cell | None]] = {
     "table1": _table_1,
     "table2": _table_2,
@@ -264,8 +289,10 @@ FINDERS: Mapping[str, Callable[[_Numbers, Published, str], Cell | None]] = {
     "table12": _table_12,
     "table13": _table_13,
     "table14": _table_14,
+    "table15": _hidden_part,
     "fig2": _nine_groups,
     "fig6": _nine_groups,
+    "fig8": _hidden_part,
 }
 """Item -> how its numbers are found in a run. Other items are studies apart: not run."""
 
@@ -303,7 +330,8 @@ def _row(cell: Published, numbers: _Numbers) -> dict[str, Any]:
 def _verdict(
     cell: Published, published: float, ours: Cell, dataset: str, numbers: _Numbers
 ) -> Verdict:
-    if not numbers.context.is_official(dataset):
+    # The paper's images with hidden parts are not published.
+    if cell.item in ("table15", "fig8") or not numbers.context.is_official(dataset):
         return "other data"
     if not is_papers_backbone(numbers.context):
         return "other models"

@@ -52,7 +52,7 @@ class Plan:
         self.foundation = FoundationPlan(scope, self.data, self.dumps)
         self.tuning = TuningPlan(scope, self.foundation, self.dumps)
         self.bias = BiasPlan(scope, self.data)
-        self.explain = ExplainPlan(scope, self.world, self.foundation, self.bias)
+        self.explain = ExplainPlan(scope, self.world, self.data, self.foundation, self.bias)
         self.scratch = ScratchPlan(scope, self.dumps)
         self.confounder = ConfounderPlan(scope, self.world)
         self.reordered = ReorderedPlan(scope, self.data)

@@ -102,10 +102,13 @@ class DataPlan:
 
     def dataset_inputs(self, wildcards: Any) -> list[str]:
         """What `pack` reads (folders of images are not tracked); given data are checked before."""
-        files = self._dataset_files(wildcards.dataset)
-        if wildcards.dataset not in self.given_datasets:
-            return files
-        return [self.scope.paths.data_check] + [file for file in files if Path(file).is_file()]
+        return self.checked(wildcards.dataset, map(Path, self._dataset_files(wildcards.dataset)))
+
+    def checked(self, dataset: str, files: Iterable[Path]) -> list[str]:
+        """Files of a dataset as inputs: of data that the user brings, the check and what is there."""
+        given = dataset in self.given_datasets
+        found = [file.as_posix() for file in files if not given or file.is_file()]
+        return [self.scope.paths.data_check, *found] if given else found
 
     def _dataset_files(self, dataset: str) -> list[str]:
         """Lists, class names and zip archives of a dataset."""

@@ -8,7 +8,7 @@ from dualtail import jobs
 from dualtail.config import OcclusionImages
 from dualtail.explain.splits import VISIBLE, explained_split
 from dualtail.plan.bias import BiasPlan
-from dualtail.plan.data import archive
+from dualtail.plan.data import DataPlan, archive
 from dualtail.plan.foundation import FoundationPlan
 from dualtail.plan.scope import Scope, Tuning
 from dualtail.plan.world import WorldPlan
@@ -23,6 +23,7 @@ class ExplainPlan:
 
     scope: Scope
     world: WorldPlan
+    data: DataPlan
     foundation: FoundationPlan
     bias: BiasPlan
 
@@ -42,11 +43,12 @@ class ExplainPlan:
         return {VISIBLE: "visible"} if occlusion is None else occlusion.conditions
 
     def image_files(self, dataset: str) -> list[str]:
-        """Table or list, and the archive of images (folders are not tracked)."""
+        """Table or list, and the archive of images (folders are not tracked); given data are checked
+        before."""
         images = self._images(dataset)
         listing = images.table or images.list
         assert listing is not None
-        return [file.as_posix() for file in [listing, *archive(images.images)]]
+        return self.data.checked(dataset, [listing, *archive(images.images)])
 
     def inputs(self, members: list[str]) -> list[str]:
         paths = self.scope.paths
