@@ -36,7 +36,7 @@ wildcard_constraints:
     dataset="|".join(PLAN.scope.scored),
     member="|".join(PLAN.scope.members),
     tuning="|".join(t.name for t in PLAN.scope.all_tunings),
-    corpus="|".join(PLAN.scope.corpora),
+    corpus="|".join([*PLAN.scope.corpora, *PLAN.controls.corpora]),
     scratch="|".join(PLAN.scope.scratch_variants),
 
 
@@ -51,6 +51,8 @@ include: "workflow/rules/confounder.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/reordered.smk"
+include: "workflow/rules/studies.smk"
+include: "workflow/rules/controls.smk"
 
 
 rule all:
@@ -62,6 +64,24 @@ rule all:
         rules.summary.output,
         rules.compare.output,
         rules.collect.output,
+        [
+            file
+            for name in PLAN.studies.names
+            for file in PLAN.studies.files(name).values()
+        ],
+
+
+# What needs further pre-training: minutes more.
+rule studies:
+    input:
+        [
+            file
+            for name in PLAN.studies.names
+            for file in PLAN.studies.files(name).values()
+        ],
+        [PATHS.study("controls", suffix) for suffix in ("csv", "md")]
+        if PLAN.controls.settings
+        else [],
 
 
 # No tuning: zero-shot outputs and the estimated pre-training prior of every model.

@@ -206,6 +206,15 @@ class Weights(Section):
     hub: str | None = Field(default=None, pattern=HUB_PATTERN)
     """model on the Hugging Face hub, hf-hub:ORGANIZATION/NAME (`dualtail download` takes it too)"""
 
+    seed: NonNegativeInt | None = None
+    """pre-training seed, with `corpus`; null: `seed` of the config"""
+
+    @model_validator(mode="after")
+    def _a_seed_is_of_pre_training(self) -> "Weights":
+        if self.seed is not None and self.corpus is None:
+            raise ValueError("seed: is that of pre-training, so it needs corpus")
+        return self
+
     @model_validator(mode="after")
     def _exactly_one(self) -> "Weights":
         if sum(v is not None for v in (self.corpus, self.path, self.tag, self.hub)) != 1:
@@ -473,6 +482,30 @@ class Jobs(Section):
     """time asked for a model job on a cluster, in minutes"""
 
 
+class Controls(Section):
+    """What else could explain the gain of fusing: further pre-trainings (`snakemake studies`)."""
+
+    datasets: list[Name] = Field(min_length=1)
+    """entries of `datasets`; those of the study are used"""
+
+    seeds: int = Field(ge=2)
+    """models of each member's corpus that are fused in place of those of different corpora: the member,
+    and others with the next seeds of pre-training"""
+
+    @field_validator("datasets")
+    @classmethod
+    def _no_repetition(cls, value: list[Any]) -> list[Any]:
+        return _without_repetition(value)
+
+
+class Studies(Section):
+    """Studies beside the paper's that need more training."""
+
+    controls: Controls | None = None
+    """more seeds of one corpus, and corpora without visibility bias (world.unbiased), in place of
+    several biased corpora; null: left out"""
+
+
 class Config(Section):
     """Everything that decides a run."""
 
@@ -483,7 +516,8 @@ class Config(Section):
     """folder of all runs"""
 
     seed: NonNegativeInt = 0
-    """seed of the world, of pre-training and of every bootstrap (tuning has its own seeds)"""
+    """seed of the world, of pre-training (if weights.seed is null) and of every bootstrap (tuning has
+    its own seeds)"""
 
     study: Study
     """what this run covers"""
@@ -546,6 +580,9 @@ class Config(Section):
     """six classes, two semantic factors, mixed 50/50 or 90/10 (D.7: Table 16, Figures 11 and 12); null:
     left out"""
 
+    studies: Studies = Studies()
+    """studies beside the paper's that need more training: target `studies`, not part of `all`"""
+
     jobs: Jobs = Jobs()
     """how work is cut into processes"""
 
@@ -596,6 +633,9 @@ class Config(Section):
                 ("scratch.dataset", [self.scratch.dataset], self.datasets, "dataset"),
                 ("scratch.loss", [self.scratch.loss], self.losses, "loss"),
             ]
+        if self.studies.controls is not None:
+            used = self.studies.controls.datasets
+            references.append(("studies.controls.datasets", used, self.datasets, "dataset"))
         for name, entry in self.foundation.items():
             where = f"foundation.{name}"
             references += [

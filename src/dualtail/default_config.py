@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dualtail.config import (
     Config,
+    Controls,
     CorpusEntry,
     DatasetEntry,
     FoundationEntry,
@@ -12,6 +13,7 @@ from dualtail.config import (
     OcclusionImages,
     PeftEntry,
     Reordered,
+    Studies,
     Study,
     Transform,
     Variants,
@@ -122,6 +124,7 @@ def default_config() -> Config:
                 augmentation=Augmentation(crop_scale=None, flip=False),
             ),
         ),
+        studies=Studies(controls=Controls(datasets=["world_objects", "world_places"], seeds=3)),
         world=WorldSettings(
             datasets={
                 "world_objects": "smooth",
@@ -131,6 +134,7 @@ def default_config() -> Config:
             fine_grained={"world_species": FineGrained()},
             # As many as the largest class of a training split has.
             pools={"world_places": 260},
+            unbiased={f"{name}_unbiased": name for name in MEMBERS},
         ),
     )
 

@@ -444,6 +444,82 @@ class PaperJob(Section):
     """the six-class study, if the run has it"""
 
 
+class StudiedPrior(Section):
+    """Zero-shot outputs whose prior is estimated, and the corpus that tells the truth."""
+
+    dataset: str
+    label: str
+    """of the dataset"""
+    member: str
+    """label of the member"""
+    outputs: Path
+    true_list: Path
+    true_names: Path
+
+
+class StudyPriorJob(Section):
+    """Estimated against true prior, by every estimator."""
+
+    priors: list[StudiedPrior]
+    seed: int
+    root: Path
+
+
+class StudiedInterventions(Section):
+    """What models said about images of one dataset with either part hidden, and the truth about it."""
+
+    dataset: str
+    label: str
+    truth: Path
+    """truth.json of the dataset"""
+    conditions: dict[str, str]
+    """condition -> which parts are visible: both, head, body"""
+    models: list[dict[str, Path]]
+    """condition -> dump, one entry a model; single models first"""
+    corpora: dict[str, str]
+    """member -> corpus of the world that it was pre-trained on"""
+
+
+class StudyInterventionsJob(Section):
+    """Predictions under interventions against the true interventional distribution."""
+
+    members: dict[str, str]
+    """member -> label"""
+    pefts: dict[str, str]
+    datasets: list[StudiedInterventions]
+    bootstrap: int
+    seed: int
+    root: Path
+
+
+class ControlSet(Section):
+    """Models that are fused."""
+
+    name: str
+    """in tables"""
+    singles: list[Path]
+    fused: dict[str, Path]
+    """fusion mode -> dump"""
+
+
+class StudiedControls(Section):
+    """The sets of one dataset; the first is that of the run's own members."""
+
+    label: str
+    sets: list[ControlSet]
+
+
+class StudyControlsJob(Section):
+    """Several corpora against several seeds of one, and against corpora without bias."""
+
+    datasets: list[StudiedControls]
+    tuning: str
+    """what all models have in common, in words"""
+    bootstrap: int
+    seed: int
+    root: Path
+
+
 def read_job(kind: type[Job], text: str) -> Job:
     """Read `--settings`: JSON, or the name of a JSON or YAML file that holds it.
 

@@ -131,6 +131,16 @@ class RunPaths:
     def comparison(self, suffix: str) -> str:
         return f"{self.root}/comparison.{suffix}"
 
+    @property
+    def studies(self) -> str:
+        return f"{self.root}/studies"
+
+    def study(self, name: str, suffix: str) -> str:
+        return f"{self.studies}/{name}.{suffix}"
+
+    def study_figure(self, name: str, suffix: str) -> str:
+        return f"{self.studies}/figures/{name}.{suffix}"
+
     def log(self, *parts: str) -> str:
         return f"{self.root}/logs/{'/'.join(parts)}.log"
 

@@ -39,6 +39,11 @@ def test_every_result_is_there_and_readable(finished: Checkout) -> None:
     for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12):
         assert (results / f"figures/figure_{number:02d}.pdf").read_bytes()[:5] == b"%PDF-"
         assert (results / f"figures/figure_{number:02d}.png").read_bytes()[1:4] == b"PNG"
+    for study in ("prior", "interventional", "logits_probabilities"):
+        assert "World-Places" in (results / f"studies/{study}.md").read_text()
+        assert (results / f"studies/{study}.csv").stat().st_size > 50
+        assert (results / f"studies/figures/{study}.pdf").read_bytes()[:5] == b"%PDF-"
+    assert not (results / "studies/controls.md").exists(), "it is no part of `all`"
     assert "World-Places" in (results / "summary.md").read_text()
     assert len((results / "comparison.csv").read_text().splitlines()) == 1 + 427
     assert "World-Places takes the place of Places365-LT" in (results / "comparison.md").read_text()
@@ -65,12 +70,12 @@ def test_comments_and_docstrings_re_run_nothing(finished: Checkout) -> None:
     assert finished.planned() == set()
 
 
-AFTER_SCORING = {"collect", "tables", "figures", "summary", "compare"}
+AFTER_SCORING = {"collect", "tables", "figures", "summary", "compare", "study_fusion"}
 AFTER_COMBINING = {"combine", "score"} | AFTER_SCORING
 KNN = "knn_world_places"
 AFTER_TUNING = {KNN} | AFTER_COMBINING
 REORDERED = {"reorder", "pack_reordered"}
-EXPLANATIONS = {"explain", "score_explanations"}
+EXPLANATIONS = {"explain", "score_explanations", "study_interventions"}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,7 @@ EXPLANATIONS = {"explain", "score_explanations"}
             "src/dualtail/foundation/architectures/world-vit-8.json",
             '"embed_dim": 64',
             '"embed_dim": 32',
-            {"pretrain", "zero_shot", "prior", "tune", "tune_variants"}
+            {"pretrain", "zero_shot", "prior", "study_prior", "tune", "tune_variants"}
             | REORDERED
             | AFTER_TUNING
             | EXPLANATIONS,

@@ -259,6 +259,46 @@ def compare(settings: str) -> None:
     run(read_job(PaperJob, settings))
 
 
+@click.command("study-prior")
+@SETTINGS
+def study_prior(settings: str) -> None:
+    """Set estimated priors, by every estimator, against the true ones."""
+    from dualtail.jobs import StudyPriorJob, read_job
+    from dualtail.stages.study_prior import run
+
+    run(read_job(StudyPriorJob, settings))
+
+
+@click.command("study-interventions")
+@SETTINGS
+def study_interventions(settings: str) -> None:
+    """Set predictions with a part hidden against the true P(Y|do(X))."""
+    from dualtail.jobs import StudyInterventionsJob, read_job
+    from dualtail.stages.study_interventions import run
+
+    run(read_job(StudyInterventionsJob, settings))
+
+
+@click.command("study-fusion")
+@SETTINGS
+def study_fusion(settings: str) -> None:
+    """Set fusion by logits against fusion by probabilities."""
+    from dualtail.jobs import PaperJob, read_job
+    from dualtail.stages.study_fusion import run
+
+    run(read_job(PaperJob, settings))
+
+
+@click.command("study-controls")
+@SETTINGS
+def study_controls(settings: str) -> None:
+    """Set several corpora against seeds of one, with and without visibility bias."""
+    from dualtail.jobs import StudyControlsJob, read_job
+    from dualtail.stages.study_controls import run
+
+    run(read_job(StudyControlsJob, settings))
+
+
 VERBS: list[click.Command] = [
     generate_corpus,
     generate_dataset,
@@ -283,4 +323,8 @@ VERBS: list[click.Command] = [
     figures,
     summary,
     compare,
+    study_prior,
+    study_interventions,
+    study_fusion,
+    study_controls,
 ]

@@ -21,10 +21,10 @@ INTERVAL_NOTE = (
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the paper.
+    """One table of the paper, or of a study of ours.
 
     Attributes:
-        number: Its number in the paper; names its files.
+        number: Its number in the paper; names its files. None: it is not in the paper.
         title: A few words.
         caption: What is shown, on what, in which unit.
         cells: Rows and columns as in the paper, both a MultiIndex with one or more levels; each
@@ -35,9 +35,10 @@ class Table:
         best_columns: Last levels of the columns in which a best is sought; empty is all.
         notes: Lines below the table.
         interval_note: One more line, if a number has an interval.
+        name: Of the files of a table that is not in the paper.
     """
 
-    number: int
+    number: int | None
     title: str
     caption: str
     cells: "pd.DataFrame"
@@ -47,11 +48,17 @@ class Table:
     best_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     interval_note: str = INTERVAL_NOTE
+    name: str = ""
 
     @property
     def stem(self) -> str:
         """Name of its files without suffix: `table_08`."""
-        return f"table_{self.number:02d}"
+        return self.name if self.number is None else f"table_{self.number:02d}"
+
+    @property
+    def heading(self) -> str:
+        """Its title, after its number in the paper: `Table 8. Backdoor adjustment`."""
+        return self.title if self.number is None else f"Table {self.number}. {self.title}"
 
 
 def grid(
@@ -88,6 +95,13 @@ def write_paper_table(table: Table, folder: str | Path) -> list[Path]:
     return [stem.with_suffix(suffix) for suffix in files]
 
 
+def write_study_table(table: Table, folder: str | Path) -> None:
+    """Write `NAME.csv` and `NAME.md` of a table that is not in the paper, each atomically."""
+    stem = Path(folder) / table.stem
+    for suffix, text in ((".csv", to_csv(table)), (".md", to_markdown(table))):
+        write_text(stem.with_suffix(suffix), text)
+
+
 def to_csv(table: Table) -> str:
     """Return the table as CSV: a column with intervals is followed by its two ends."""
     import pandas as pd
@@ -122,7 +136,7 @@ def to_markdown(table: Table) -> str:
             number = f"**{number}**" if best[i][j] else number
             line.append(_escape_markdown(f"{number} ±{spread}" if spread else number))
         body.append(line)
-    lines = [f"**Table {table.number}. {table.title}.** {table.caption}", ""]
+    lines = [f"**{table.heading}.** {table.caption}", ""]
     lines += markdown_table(header, body, n_left=cells.index.nlevels)
     notes = _notes(table)
     lines += ["", *(f"- {note}" for note in notes)] if notes else []
@@ -156,7 +170,7 @@ def to_latex(table: Table) -> str:
         r"\begin{table*}",
         r"  \centering",
         rf"  \caption{{\textbf{{{escape_latex(table.title)}.}} {escape_latex(table.caption)}}}",
-        rf"  \label{{tab:dualtail-{table.number:02d}}}",
+        rf"  \label{{tab:dualtail-{table.stem.removeprefix('table_')}}}",
         r"  \footnotesize\setlength{\tabcolsep}{3pt}",
         rf"  \begin{{tabular}}{{{'l' * n_labels}{'r' * n_columns}}}",
         r"    \toprule",

@@ -77,7 +77,8 @@ def over(left: Predictor, right: Predictor) -> Predictor:
         for one, two in zip(left[1:5], right[1:5], strict=True)
     ]
     members, peft, loss, adjustment = joined
-    return Predictor(left.kind, members, peft, loss, adjustment, left.fusion)
+    rules = dict.fromkeys(rule for rule in (left.fusion, right.fusion) if rule)
+    return Predictor(left.kind, members, peft, loss, adjustment, "|".join(rules))
 
 
 class ScoreLookup:

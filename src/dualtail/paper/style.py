@@ -61,23 +61,25 @@ class PaperFigure:
     """One figure.
 
     Attributes:
-        number: Its number in the paper; names its files.
+        number: Its number in the paper; names its files. None: it is not in the paper.
         title: A few words.
         caption: What is shown, on what, in which unit.
         figure: The drawing.
         data: The numbers that are drawn, one row a mark.
+        name: Of the files of a figure that is not in the paper.
     """
 
-    number: int
+    number: int | None
     title: str
     caption: str
     figure: "Figure"
     data: "pd.DataFrame"
+    name: str = ""
 
     @property
     def stem(self) -> str:
         """Name of its files without suffix: `figure_02`."""
-        return f"figure_{self.number:02d}"
+        return self.name if self.number is None else f"figure_{self.number:02d}"
 
 
 @contextmanager

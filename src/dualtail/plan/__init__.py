@@ -13,6 +13,7 @@ from dualtail.config import Config
 from dualtail.paths import RunPaths
 from dualtail.plan.bias import BiasPlan
 from dualtail.plan.confounder import ConfounderPlan
+from dualtail.plan.controls import ControlsPlan
 from dualtail.plan.data import DataPlan
 from dualtail.plan.dumps import Dumps
 from dualtail.plan.explain import ExplainPlan
@@ -22,6 +23,7 @@ from dualtail.plan.reordered import ReorderedPlan
 from dualtail.plan.scope import Scope
 from dualtail.plan.scores import ScorePlan
 from dualtail.plan.scratch import ScratchPlan
+from dualtail.plan.studies import StudiesPlan
 from dualtail.plan.tuning import TuningPlan
 from dualtail.plan.world import WorldPlan
 from dualtail.registry import Registry, is_own, own_file
@@ -37,8 +39,8 @@ class Plan:
         config: The validated config.
         scope: What the run covers.
         dumps: Its files of outputs.
-        world, data, foundation, tuning, bias, explain, scratch, confounder, reordered, scores, paper:
-            What the rules of one file ask.
+        world, data, foundation, tuning, bias, explain, scratch, confounder, reordered, scores, paper,
+        studies, controls: What the rules of one file ask.
     """
 
     def __init__(self, config: Config) -> None:
@@ -56,6 +58,8 @@ class Plan:
         self.reordered = ReorderedPlan(scope, self.data)
         self.scores = ScorePlan(scope, self.dumps, self.confounder)
         self.paper = PaperPlan(scope, self.world, self.explain, self.confounder)
+        self.studies = StudiesPlan(scope, self.bias, self.explain, self.paper)
+        self.controls = ControlsPlan(scope, self.world)
 
     @cached_property
     def paths(self) -> RunPaths:
@@ -145,6 +149,10 @@ STAGES: Mapping[str, str] = {
         "figures",
         "summary",
         "compare",
+        "study-prior",
+        "study-interventions",
+        "study-fusion",
+        "study-controls",
     )
 }
 """The module behind every verb of the workflow."""

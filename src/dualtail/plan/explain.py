@@ -78,7 +78,7 @@ class ExplainPlan:
         return {
             "maps": [self.scope.paths.maps(d, m) for d in self.scope.datasets for m in members],
             "dumps": [
-                self._dump(dataset, member, variant, condition)
+                self.dump(dataset, member, variant, condition)
                 for dataset in self.scope.datasets
                 for member in members
                 for variant in variants
@@ -133,10 +133,10 @@ class ExplainPlan:
         return jobs.ExplainedDataset(
             images=self._images(dataset),
             transform=config.transforms[config.foundation[scope.members[0]].transform],
-            world=config.world if self._is_drawn(dataset) else None,
+            world=config.world if self.is_drawn(dataset) else None,
             singles={
                 condition: [
-                    Path(self._dump(dataset, member, variant, condition))
+                    Path(self.dump(dataset, member, variant, condition))
                     for member in scope.members
                     for variant in variants
                 ]
@@ -165,9 +165,9 @@ class ExplainPlan:
         explained = {"zero-shot", *(t.name for t in self.tunings)}
         return [
             jobs.CombineFusion(
-                dumps=[Path(self._dump(dataset, m, variant, condition)) for m in members],
+                dumps=[Path(self.dump(dataset, m, variant, condition)) for m in members],
                 **self.bias.fusion_rule(mode, tuple(members)),
-                out=Path(self._dump(dataset, "+".join(members), f"{variant}-{mode}", condition)),
+                out=Path(self.dump(dataset, "+".join(members), f"{variant}-{mode}", condition)),
             )
             for variant, mode in self.scope.fused_variants()
             if variant in explained
@@ -182,12 +182,13 @@ class ExplainPlan:
             method=None if tuning is None else self.scope.config.pefts[tuning.peft].method,
             reference=Path(paths.outputs(dataset, member, variant, "test")),
             outs={
-                condition: Path(self._dump(dataset, member, variant, condition))
+                condition: Path(self.dump(dataset, member, variant, condition))
                 for condition in self.conditions(dataset)
             },
         )
 
-    def _dump(self, dataset: str, members: str, variant: str, condition: str) -> str:
+    def dump(self, dataset: str, members: str, variant: str, condition: str) -> str:
+        """Outputs under one condition."""
         return self.scope.paths.outputs(dataset, members, variant, explained_split(condition))
 
     def _images(self, dataset: str) -> jobs.ExplainedImages:
@@ -206,7 +207,7 @@ class ExplainPlan:
         places["images"] = images_root / places["images"]
         return jobs.ExplainedImages.model_validate(shared | places)
 
-    def _is_drawn(self, dataset: str) -> bool:
+    def is_drawn(self, dataset: str) -> bool:
         """Whether the explained images are the pairs that the world draws."""
         world, occlusion = self.scope.config.world, self.scope.config.datasets[dataset].occlusion
         return (

@@ -83,7 +83,8 @@ class FoundationPlan:
         return jobs.PretrainJob(tasks=[self._pretrain_task(m) for m in members])
 
     def _pretrain_task(self, member: str) -> jobs.PretrainTask:
-        name = self.scope.config.foundation[member].weights.corpus
+        weights = self.scope.config.foundation[member].weights
+        name, seed = weights.corpus, weights.seed
         assert name is not None
         corpus = self.scope.config.corpora[name]
         return jobs.PretrainTask(
@@ -94,7 +95,7 @@ class FoundationPlan:
             class_names=corpus.root / corpus.class_names,
             caption=corpus.caption,
             settings=self.scope.config.pretraining,
-            seed=self.scope.config.seed,
+            seed=self.scope.config.seed if seed is None else seed,
             out=Path(self.scope.paths.weights(member)),
             history=Path(self.scope.paths.pretraining_history(member)),
         )

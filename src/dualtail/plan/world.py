@@ -34,9 +34,10 @@ class WorldPlan:
 
     def corpus_job(self, corpus: str) -> jobs.CorpusJob:
         world = self._world()
-        known_name(corpus, world.corpora, "corpus of the world")
+        known_name(corpus, [*world.corpora, *world.unbiased], "corpus of the world")
+        base = self.scope.config.corpora[world.unbiased.get(corpus, corpus)]
         return jobs.CorpusJob(
-            world=world.of_corpora(), corpus=corpus, out=self.scope.config.corpora[corpus].root
+            world=world.of_corpus(corpus), corpus=corpus, out=base.root.with_name(corpus)
         )
 
     def dataset_job(self, dataset: str) -> jobs.DatasetJob:

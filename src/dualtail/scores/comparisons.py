@@ -23,13 +23,15 @@ def comparisons(headers: Sequence[OutputsHeader]) -> list[Comparison]:
     - gap (Eq. 5, Table 2): two foundation models under otherwise equal conditions;
     - gain: LA over CE of one model (Fig. 2), also where its features are classified by kNN
       (Table 4); another loss, or a GLA adjustment, over LA (Table 3); a fused prediction over each
-      of its members (Fig. 6) and over the fusions of one member less (Table 8).
+      of its members (Fig. 6) and over the fusions of one member less (Table 8); one way of fusing
+      over another that is listed after it.
     """
     found = []
     for right, base in enumerate(headers):
         for left, other in enumerate(headers):
             if len(base.members) != 1:
-                if _one_more(other, base):
+                other_rule = left < right and _alike(other, base, "fusion")
+                if other_rule or _one_more(other, base):
                     found.append(Comparison(left, right, "gain"))
                 continue
             if left < right and len(other.members) == 1 and _alike(other, base, "members"):
@@ -42,13 +44,15 @@ def comparisons(headers: Sequence[OutputsHeader]) -> list[Comparison]:
 def joined(left: OutputsHeader, right: OutputsHeader) -> dict[str, str | int | None]:
     """Return the identifying columns of a comparison: equal values once, others as `left|right`.
 
-    Seeds of a comparison are equal or one is absent; then the present one stands for both.
+    A fusion over a single model is named by its rule alone. Seeds of a comparison are equal or one is
+    absent; then the present one stands for both.
     """
     columns: dict[str, str | int | None] = {"kind": left.kind}
     for name in ("members", "peft", "loss", "adjustment"):
         one, two = _text(left, name), _text(right, name)
         columns[name] = one if one == two else f"{one}|{two}"
-    columns["fusion"] = left.fusion
+    rules = dict.fromkeys(rule for rule in (left.fusion, right.fusion) if rule)
+    columns["fusion"] = "|".join(rules)
     columns["seed"] = right.seed if left.seed is None else left.seed
     return columns
 

@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from dualtail.datasets.world import generate as g
 from dualtail.datasets.world.creatures import creatures
-from dualtail.datasets.world.design import corpora, downstream_counts
+from dualtail.datasets.world.design import corpora, downstream_counts, unbiased
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 
@@ -50,6 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     g.generate_corpus(SMALL, "openclip", out / "openclip")
     g.generate_dataset(SMALL, "world_places", out / "world_places")
     return out
+
+
+UNBIASED = WorldSettings(unbiased={"openclip_even": "openclip"})
 
 
 def in_bounds(hits: np.ndarray, n: np.ndarray, p: np.ndarray) -> bool:
@@ -209,3 +212,40 @@ def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
 def test_images_for_people_are_larger() -> None:
     plan = g.plan_pairs(SMALL, "world_objects")[1].take(np.arange(3))
     assert g.render_plan(SMALL, "world_places", plan, SMALL.display_size).shape == (3, 128, 128, 3)
+
+
+def test_a_corpus_without_bias_differs_in_what_is_visible_alone() -> None:
+    base, even = (g.plan_corpus(UNBIASED, name) for name in ("openclip", "openclip_even"))
+    for name in ("labels", "blocks", "seeds"):
+        np.testing.assert_array_equal(getattr(even, name), getattr(base, name))
+    both = base.head_visible & base.body_visible
+    np.testing.assert_array_equal(even.head_visible & even.body_visible, both)
+    truth = unbiased(corpora(UNBIASED)["openclip"])
+    assert (truth.visibility[:, 1] == truth.visibility[:, 2]).all()
+    np.testing.assert_allclose(truth.visibility.sum(axis=1), 1.0)
+    for shown in (even.head_visible & ~even.body_visible, ~even.head_visible & even.body_visible):
+        hits = np.bincount(even.labels, weights=shown, minlength=60)
+        assert in_bounds(hits, truth.counts, truth.visibility[:, 1])
+    assert not in_bounds(
+        np.bincount(base.labels, weights=base.head_visible & ~base.body_visible, minlength=60),
+        truth.counts,
+        truth.visibility[:, 1],
+    )
+
+
+def test_a_corpus_without_bias_changes_no_other(folder: Path, tmp_path: Path) -> None:
+    more = SMALL.model_copy(update={"unbiased": {"even": "openclip"}})
+    assert more.of_corpus("openclip") == SMALL.of_corpora()
+    assert more.of_dataset("world_places") == SMALL.of_dataset("world_places")
+    assert more.of_corpus("even").unbiased == {"even": "openclip"}
+    for world in (more, more.of_corpus("openclip")):
+        g.generate_corpus(world, "openclip", tmp_path)
+        for file in ("images.zip", "list.txt", "classnames.txt", "truth.json", "truth.csv"):
+            assert (tmp_path / file).read_bytes() == (folder / "openclip" / file).read_bytes()
+    g.generate_corpus(more.of_corpus("even"), "even", tmp_path / "even")
+    truth = json.loads((tmp_path / "even/truth.json").read_text())
+    assert list(truth["corpora"]) == ["clip", "openclip", "metaclip", "even"]
+    assert truth["corpora"]["even"]["head_sided"] == []
+    assert truth["corpora"]["even"]["counts"] == truth["corpora"]["openclip"]["counts"]
+    lists = [(place / "list.txt").read_text() for place in (tmp_path / "even", tmp_path)]
+    assert lists[0] == lists[1]

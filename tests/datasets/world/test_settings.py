@@ -22,6 +22,8 @@ BAD = {
     "no datasets": {"datasets": {}},
     "an unknown style": {"datasets": {"w": "cubist"}},
     "a name for two things": {"corpora": {"w": 0.5}, "datasets": {"w": "smooth"}},
+    "no bias of an unknown corpus": {"unbiased": {"even": "clop"}},
+    "no bias under a name that is taken": {"unbiased": {"clip": "openclip"}},
     "a name that is a path": {"corpora": {"../x": 0.5}},
     "an empty name": {"datasets": {"": "smooth"}},
     "a minimum above the maximum": {"train_count_min": 300},

@@ -1,6 +1,6 @@
 """The design of the world: priors and visibilities of corpora, training counts of datasets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ class Corpus:
     Attributes:
         counts: (C,) images of each class.
         prior: (C,) counts / sum(counts): the parameter imbalance a model inherits.
-        head_sided: (C,) True where mostly the head is visible, False where mostly the body.
+        head_sided: (C,) True where mostly the head is visible, False where mostly the body; (0,) in
+            a corpus without bias.
         visibility: (C, 3) probabilities that both parts, only the head, only the body are visible.
     """
 
@@ -132,6 +133,16 @@ def corpora(settings: WorldSettings) -> dict[str, Corpus]:
             visibility=visibility,
         )
     return result
+
+
+def unbiased(corpus: Corpus) -> Corpus:
+    """Return a corpus in which no class has a side: own and other are visible equally often.
+
+    Everything else, how often both are visible too, is as in the given one.
+    """
+    both = corpus.visibility[:, :1]
+    one = (1.0 - both) / 2.0
+    return replace(corpus, head_sided=np.zeros(0, bool), visibility=np.hstack([both, one, one]))
 
 
 def d_groups(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -20,10 +20,12 @@ from dualtail.datasets.world import creatures as creatures_module
 from dualtail.datasets.world.archive import write_image_zip
 from dualtail.datasets.world.creatures import Creatures, classes_of
 from dualtail.datasets.world.design import (
+    Corpus,
     corpora,
     downstream_counts,
     images_per_test_class,
     species_of,
+    unbiased,
 )
 from dualtail.datasets.world.randomness import generator, image_seeds
 from dualtail.datasets.world.renderer import Renderer, Scene
@@ -111,12 +113,22 @@ def _check_known(name: str, known: dict, key: str) -> None:
 def plan_corpus(settings: WorldSettings, corpus: str) -> Plan:
     """Return what the images of an upstream corpus show.
 
+    One without bias has the labels, styles and seeds of the corpus it goes back to, image by image:
+    only which parts are visible differs.
+
     Raises:
         UserError: no such corpus.
     """
-    _check_known(corpus, settings.corpora, "corpora")
-    truth = corpora(settings)[corpus]
-    return _draw_plan(settings, truth.counts, truth.visibility, settings.corpus_block_share, corpus)
+    _check_known(corpus, settings.corpora | settings.unbiased, "corpora")
+    truth, base = _corpora(settings, corpus)[corpus], settings.unbiased.get(corpus, corpus)
+    return _draw_plan(settings, truth.counts, truth.visibility, settings.corpus_block_share, base)
+
+
+def _corpora(settings: WorldSettings, name: str) -> dict[str, Corpus]:
+    """The truth about the corpora, and about `name` if it is one without bias."""
+    found = corpora(settings)
+    base = settings.unbiased.get(name)
+    return found if base is None else found | {name: unbiased(found[base])}
 
 
 def plan_split(settings: WorldSettings, dataset: str, split: str) -> Plan:
@@ -284,9 +296,9 @@ def truth(settings: WorldSettings, name: str) -> dict:
 
     Keys: `name`; `classnames` (C) of this corpus or dataset; `head_codes` and `body_codes` (C, 4) with
         `code_columns` and their values; `corpora`: per corpus `counts`, `prior`, `head_sided` (one a
-        creature) and `visibility` (a creature, 3: both, head only, body only); for a dataset also
-        `creature` (C), which creature of the corpora each class is or is a species of,
-        `train_counts` (C), `style` and `visibility` (3).
+        creature; none without bias) and `visibility` (a creature, 3: both, head only, body only);
+        for a dataset also `creature` (C), which creature of the corpora each class is or is a species
+        of, `train_counts` (C), `style` and `visibility` (3).
     """
     classes = classes_of(settings, name)
     result: dict = {
@@ -309,7 +321,7 @@ def truth(settings: WorldSettings, name: str) -> dict:
                 "head_sided": corpus.head_sided.tolist(),
                 "visibility": corpus.visibility.round(9).tolist(),
             }
-            for key, corpus in corpora(settings).items()
+            for key, corpus in _corpora(settings, name).items()
         },
     }
     if name in settings.datasets:

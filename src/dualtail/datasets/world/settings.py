@@ -82,6 +82,11 @@ class WorldSettings(Section):
         description="The upstream corpora, one per foundation model: share of the classes of which "
         "mostly the head is visible there (of the others it is mostly the body).",
     )
+    unbiased: dict[str, str] = Field(
+        default={},
+        description="Corpora without visibility bias: name -> corpus whose images they have, but that "
+        "a class shows its other side as often as its own.",
+    )
     corpus_size: int = Field(
         default=12_000, ge=1, description="Images (with captions) in a corpus."
     )
@@ -209,8 +214,18 @@ class WorldSettings(Section):
     )
 
     def of_corpora(self) -> Self:
-        """Return these settings without what corpora do not depend on: downstream at its defaults."""
-        return self.model_copy(update={name: self._default(name) for name in DOWNSTREAM})
+        """Return these settings without what corpora do not depend on: downstream at its defaults.
+
+        Nor does a corpus depend on those without bias.
+        """
+        return self.model_copy(
+            update={name: self._default(name) for name in (*DOWNSTREAM, "unbiased")}
+        )
+
+    def of_corpus(self, name: str) -> Self:
+        """Return these settings without what one corpus does not depend on."""
+        own = {key: base for key, base in self.unbiased.items() if key == name}
+        return self.of_corpora().model_copy(update={"unbiased": own})
 
     def of_dataset(self, name: str) -> Self:
         """Return these settings without the other datasets."""
@@ -218,6 +233,7 @@ class WorldSettings(Section):
         return self.model_copy(
             update={
                 "datasets": {name: self.datasets[name]},
+                "unbiased": {},
                 "fine_grained": fine,
                 "pools": {key: value for key, value in self.pools.items() if key == name},
             }
@@ -254,10 +270,17 @@ class WorldSettings(Section):
                 raise ValueError(
                     f"pairs_per_class must not exceed fine_grained.{name}.test_per_class"
                 )
-        taken = set(self.corpora) & set(self.datasets)
+        for name, base in self.unbiased.items():
+            if base not in self.corpora:
+                raise ValueError(
+                    f"unbiased.{name}: {base!r} is not one of the world's corpora: "
+                    f"{', '.join(self.corpora)}"
+                )
+        names = [*self.corpora, *self.unbiased, *self.datasets]
+        taken = {name for name in names if names.count(name) > 1}
         if taken:
             raise ValueError(f"corpora and datasets need different names: {sorted(taken)}")
-        for name in [*self.corpora, *self.datasets]:
+        for name in names:
             if not name or not name.replace("_", "").replace("-", "").isalnum():
                 raise ValueError(f"{name!r}: use letters, digits, '_' and '-' only")
         return self

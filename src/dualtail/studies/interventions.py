@@ -1,0 +1,175 @@
+"""Predictions under interventions on the semantic factor, against the true P(Y | do(X)).
+
+The world draws a test creature three times, everything else equal: both parts visible, the head only,
+the body only. Each of the three shows a part, and either part alone tells the class. So the true
+interventional distribution P(Y | do(X = x)) is known for each image: all mass on the creature's
+class y, whatever is visible. Two things are asked of a model's p(. | v) under the intervention v:
+
+- Backdoor adjustment over what is visible, sum_v p(. | v) w(v), with the TRUE frequencies w of the
+  dataset, and for comparison with those of the corpus that the model was pre-trained on, which depend on
+  the class: its distance from the truth. Total variation is then 1 - sum_v w(v) p(y | v), because the
+  truth is a point mass.
+- How much the prediction hangs on what is visible: the total variation between p(. | head only) and
+  p(. | body only). The truth does not change at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualtail.bias.softmax import check_labels, check_logits, log_softmax, read_block
+from dualtail.errors import UserError
+from dualtail.explain.scores import class_means
+from dualtail.outputs import Outputs, OutputsHeader
+from dualtail.paper.lookup import Cell
+
+VISIBLE = ("both", "head", "body")
+"""What an intervention shows, in the order of the world's visibilities."""
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """How often what is visible, as the world's truth.json says.
+
+    Attributes:
+        downstream: (3,) in the images of the dataset, for every class.
+        corpora: Corpus -> (C, 3), for the classes of the dataset.
+    """
+
+    downstream: FloatArray
+    corpora: Mapping[str, FloatArray]
+
+
+class Distances(NamedTuple):
+    """A number an image, (N,) each.
+
+    Attributes:
+        variation: Total variation of the adjusted prediction from the truth, true frequencies.
+        corpus_variation: The same with the frequencies of the corpus; NaN without one.
+        cross_entropy: -log of the adjusted probability of the true class, nats: KL from the truth.
+        brier: Squared Euclidean distance of the adjusted prediction from the truth.
+        sensitivity: Total variation between the predictions with only the head and only the body.
+    """
+
+    variation: FloatArray
+    corpus_variation: FloatArray
+    cross_entropy: FloatArray
+    brier: FloatArray
+    sensitivity: FloatArray
+
+
+def read_visibility(truth: Mapping) -> Visibility:
+    """Take the visibilities out of a dataset's truth.json.
+
+    Raises:
+        UserError: it lacks them.
+    """
+    try:
+        creature = np.asarray(truth["creature"], dtype=np.int64)
+        downstream = np.asarray(truth["visibility"], dtype=float)
+        corpora = {
+            name: np.asarray(entry["visibility"], dtype=float)[creature]
+            for name, entry in truth["corpora"].items()
+        }
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"truth.json: no visibilities of a dataset in it ({error!r})") from error
+    return Visibility(downstream, corpora)
+
+
+def distances(
+    probabilities: FloatArray,
+    labels: NDArray[np.int64],
+    weights: FloatArray,
+    corpus_weights: FloatArray | None,
+) -> Distances:
+    """Compare predictions under the three interventions with the truth.
+
+    Args:
+        probabilities: (3, N, C) in the order of `VISIBLE`.
+        labels: (N,) classes.
+        weights: (3,) true frequencies of the three.
+        corpus_weights: (C, 3) frequencies by class in a corpus, or None.
+    """
+    rows = np.arange(len(labels))
+    true_class = probabilities[:, rows, labels]
+    adjusted = np.tensordot(weights, probabilities, axes=1)
+    at_truth = adjusted[rows, labels]
+    in_corpus = np.full(len(labels), np.nan)
+    if corpus_weights is not None:
+        in_corpus = 1.0 - np.einsum("nv,vn->n", corpus_weights[labels], true_class)
+    return Distances(
+        variation=1.0 - at_truth,
+        corpus_variation=in_corpus,
+        cross_entropy=-np.log(at_truth),
+        brier=(adjusted**2).sum(axis=1) - at_truth**2 + (1.0 - at_truth) ** 2,
+        sensitivity=0.5 * np.abs(probabilities[1] - probabilities[2]).sum(axis=1),
+    )
+
+
+def read_probabilities(dumps: Mapping[str, Outputs]) -> FloatArray:
+    """Return (3, N, C) softmax probabilities in the order of `VISIBLE`.
+
+    Raises:
+        UserError: dumps of different models, classes or labels, or an intervention that is missing.
+    """
+    for name in VISIBLE:
+        if name not in dumps:
+            raise UserError(f"interventions: no outputs with {name} visible")
+    first = dumps[VISIBLE[0]]
+    for name in VISIBLE[1:]:
+        other = dumps[name]
+        if identity(other.header) != identity(first.header):
+            raise UserError(f"{other.source}: another model or dataset than {first.source}")
+        if not np.array_equal(other.labels, first.labels):
+            raise UserError(f"{other.source}: other labels than {first.source}")
+    found = []
+    for name in VISIBLE:
+        logits = check_logits(dumps[name].logits, dumps[name].source)
+        check_labels(dumps[name].labels, *logits.shape)
+        found.append(np.exp(log_softmax(read_block(logits, slice(None), dumps[name].source))))
+    return np.stack(found)
+
+
+def identity(header: OutputsHeader) -> tuple[object, ...]:
+    """What a dump is, but for its images."""
+    return (
+        header.dataset,
+        header.kind,
+        header.members_key,
+        header.peft,
+        header.loss,
+        header.seed,
+        header.fusion,
+        header.class_names,
+    )
+
+
+def corpus_weights(
+    members: Sequence[str], corpora: Mapping[str, str], visibility: Visibility
+) -> FloatArray | None:
+    """Return (C, 3): how often what is visible in the members' corpora, each with the same weight.
+
+    None if a member's corpus is not known.
+    """
+    known = [visibility.corpora.get(corpora.get(member, "")) for member in members]
+    found = [weights for weights in known if weights is not None]
+    return np.mean(found, axis=0) if len(found) == len(members) else None
+
+
+def mean_cells(
+    values: FloatArray, labels: NDArray[np.int64], replicates: int, seed: int
+) -> list[Cell]:
+    """Return means over classes with their intervals, a class-stratified bootstrap over creatures.
+
+    Args:
+        values: (K, N), one row a quantity.
+        labels: (N,) classes.
+        replicates, seed: Of the bootstrap.
+    """
+    found = zip(*class_means(values, labels, replicates, seed), strict=True)
+    return [Cell(*(float(number) for number in numbers)) for numbers in found]
