@@ -7,6 +7,7 @@ from snakemake.utils import min_version, validate
 from dualtail.config_document import validate_config
 from dualtail.errors import UserError
 from dualtail.plan import Plan, as_json
+from dualtail.plan.studies import VERBS as STUDY_VERBS
 
 min_version("9.0")
 

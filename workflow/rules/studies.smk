@@ -1,26 +1,25 @@
 # What only a world with known truth can show, and how fusion depends on its rule: from what the run has anyway.
 
 STUDIES = {
-    "prior": ("prior", PLAN.studies.prior_inputs, PLAN.studies.prior_job),
+    "prior": (PLAN.studies.prior_inputs, PLAN.studies.prior_job),
     "interventional": (
-        "interventions",
         PLAN.studies.interventions_inputs,
         PLAN.studies.interventions_job,
     ),
     "logits_probabilities": (
-        "fusion",
         lambda: PLAN.paper.paper_inputs,
         PLAN.studies.fusion_job,
     ),
 }
 
 for STUDY in PLAN.studies.names:
-    VERB, INPUTS, JOB = STUDIES[STUDY]
+    VERB = STUDY_VERBS[STUDY]
+    INPUTS, JOB = STUDIES[STUDY]
     FILES = PLAN.studies.files(STUDY)
 
     rule:
         name:
-            f"study_{VERB}"
+            VERB.replace("-", "_")
         input:
             INPUTS(),
         output:
@@ -38,17 +37,17 @@ for STUDY in PLAN.studies.names:
             ),
             more=[FILES["csv"], FILES["figure_pdf"], FILES["figure_csv"]],
         log:
-            PATHS.log(f"study_{VERB}"),
+            PATHS.log(VERB.replace("-", "_")),
         benchmark:
-            PATHS.benchmark(f"study_{VERB}")
+            PATHS.benchmark(VERB.replace("-", "_"))
         resources:
             mem_mb=1000,
             runtime=10,
         params:
             verb=VERB,
             settings=as_json(JOB()),
-            code=PLAN.code(f"study-{VERB}"),
+            code=PLAN.code(VERB),
         message:
-            "Study: {params.verb}"
+            "Making {params.verb}"
         shell:
-            "dualtail study-{params.verb} --settings {params.settings:q} 2> {log:q}"
+            "dualtail {params.verb} --settings {params.settings:q} 2> {log:q}"

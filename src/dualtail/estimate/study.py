@@ -14,6 +14,7 @@ from dualtail.estimate.rates import Rate, Speed, speed_of
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.plan import Plan
 from dualtail.plan.scope import Tuning
+from dualtail.plan.studies import VERBS
 from dualtail.tuning.settings import TuningSettings
 
 FLOAT16, FLOAT32, INT64 = 2, 4, 8
@@ -109,6 +110,7 @@ class _Estimator:
             "train-confounder": int(six_classes),
             "score-confounder": 2 * six_classes,
             "compare": 1,
+            **{VERBS[name]: 1 for name in plan.studies.names},
         }
 
     def counted(self, jobs: Mapping[str, int]) -> list[StageEstimate]:

@@ -15,6 +15,14 @@ VISIBLE = {"both": "both", "body_hidden": "head", "head_hidden": "body"}
 FUSION_MODES = {"logits", "probabilities"}
 
 
+VERBS = {
+    "prior": "study-prior",
+    "interventional": "study-interventions",
+    "logits_probabilities": "study-fusion",
+}
+"""Name of a study's files -> its verb."""
+
+
 @dataclass(frozen=True)
 class StudiesPlan:
     """Rules of studies.smk."""
