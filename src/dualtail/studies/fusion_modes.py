@@ -102,7 +102,11 @@ def fusion_modes_figure(scores: "pd.DataFrame", context: PaperContext) -> PaperF
                         sets.index(models) + 0.2 * (k - (len(tunings) - 1) / 2)
                         for models in rows["models"]
                     ],
-                    xerr=[rows["gain"] - rows["low"], rows["high"] - rows["gain"]],
+                    # Few replicates can leave the value outside its interval.
+                    xerr=[
+                        (rows["gain"] - rows["low"]).clip(lower=0),
+                        (rows["high"] - rows["gain"]).clip(lower=0),
+                    ],
                     fmt=mark,
                     ms=3.5,
                     lw=0.9,

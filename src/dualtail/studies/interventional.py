@@ -182,4 +182,6 @@ def interventional_figure(
 
 
 def _whiskers(row: "pd.Series", name: str) -> list[list[float]]:
-    return [[row[name] - row[f"{name}_low"]], [row[f"{name}_high"] - row[name]]]
+    """Lengths below and above; few replicates can leave the value outside its interval."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return [[max(row[name] - low, 0.0)], [max(high - row[name], 0.0)]]
