@@ -123,7 +123,16 @@ CONFIG = {
 }
 TUNE = {"tune", "tune_without_val"}
 COMBINE = {"combine", "combine_without_val"}
-AFTER = {"score", "score_explanations", "collect", "tables", "figures", "summary", "compare"}
+STUDIES = {"study_fusion", "study_interventions"}
+AFTER = {
+    "score",
+    "score_explanations",
+    "collect",
+    "tables",
+    "figures",
+    "summary",
+    "compare",
+} | STUDIES
 FROM_MODELS = {"explain", "knn_world_objects"}
 
 
