@@ -214,6 +214,8 @@ def test_table_9(scores, context):
     assert list(table.cells.index) == rows
     gflops = [cell(table, row, ("GFLOPs",)) for row in rows]
     assert gflops == pytest.approx([0.5, 1.5, 3.0])
+    training = [cell(table, row, ("GFLOPs, training",)) for row in rows]
+    assert training == pytest.approx([0.9, 2.7, 5.4])
     speed = [cell(table, row, ("Images/s",)) for row in rows]
     assert speed == pytest.approx([3000, 1 / (1 / 3000 + 1 / 6000), 1 / (11 / 18000)])
     assert [cell(table, row, ("Trained parameters",)) for row in rows] == [1e4, 3e4, 6e4]

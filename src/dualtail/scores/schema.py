@@ -41,6 +41,7 @@ UNITS = {
     "imbalance_factor": "max/min",
     "parameters": "count",
     "gflops": "GFLOPs an image",
+    "training_gflops": "GFLOPs an image",
     "images_per_second": "images/s",
     "training_images_per_second": "images/s",
     "tuning_seconds": "s",

@@ -27,7 +27,7 @@ from dualtail.stages.progress import log_line
 from dualtail.stages.zero_shot import class_features, model_record
 from dualtail.tuning.adapter_file import load_adapter, save_adapter
 from dualtail.tuning.backbone import BackboneShape
-from dualtail.tuning.cost import forward_gflops
+from dualtail.tuning.cost import forward_gflops, training_gflops
 from dualtail.tuning.head_start import (
     class_mean_weight,
     few_shot_index,
@@ -154,6 +154,7 @@ def _tune_one(task: TuneTask, lane: int) -> None:
     costs = {
         "parameters": trained_parameters(model),
         "gflops": forward_gflops(model, model.shape.image_size),
+        "training_gflops": training_gflops(model, model.shape.image_size),
         "images_per_second": n_predicted / (time.perf_counter() - predicting),
         "training_images_per_second": len(train) * settings.epochs / seconds,
         "tuning_seconds": seconds,
