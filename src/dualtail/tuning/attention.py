@@ -59,19 +59,16 @@ class StoredAttention(torch.autograd.Function):
         return tuple(None if x is None else x.unflatten(0, (-1, ctx.heads)) for x in found)
 
 
-class PackedAttention(nn.Module):
-    """What a given `nn.MultiheadAttention` computes, with its parameters under their own names.
+class BlockAttention(nn.Module):
+    """Attention as open_clip's block calls it; subclasses make queries, keys and values.
 
-    Queries, keys and values of one sequence are one product, batch first. `nn.MultiheadAttention`
-    transposes the sequence to the front before it; with frozen weights torch then copies them for
-    every token.
+    Attributes:
+        num_heads: H.
+        out_proj: Maps what was attended to the output.
     """
 
-    def __init__(self, attention: nn.MultiheadAttention) -> None:
-        super().__init__()
-        self.num_heads = attention.num_heads
-        self.in_proj_weight, self.in_proj_bias = attention.in_proj_weight, attention.in_proj_bias
-        self.out_proj: nn.Module = attention.out_proj
+    num_heads: int
+    out_proj: nn.Module
 
     def forward(
         self,
@@ -83,6 +80,33 @@ class PackedAttention(nn.Module):
     ) -> tuple[torch.Tensor, None]:
         """Attend: (B, Q, D), (B, T, D), (B, T, D) -> (B, Q, D); called as open_clip's block does."""
         assert not need_weights
+        attended = attend(*self.projected(query, key, value), attn_mask)
+        return self.out_proj(attended.transpose(1, 2).flatten(2)), None
+
+    def projected(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries (B, H, Q, E), keys and values (B, H, T, E), E = D / H."""
+        raise NotImplementedError
+
+
+class PackedAttention(BlockAttention):
+    """What a given `nn.MultiheadAttention` computes, with its parameters under their own names.
+
+    Queries, keys and values of one sequence are one product, batch first. `nn.MultiheadAttention`
+    transposes the sequence to the front before it; with frozen weights torch then copies them for
+    every token.
+    """
+
+    def __init__(self, attention: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.num_heads = attention.num_heads
+        self.in_proj_weight, self.in_proj_bias = attention.in_proj_weight, attention.in_proj_bias
+        self.out_proj = attention.out_proj
+
+    def projected(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         weight, bias, width = self.in_proj_weight, self.in_proj_bias, query.shape[2]
         if query is key and key is value:
             q, k, v = self._heads(frozen_linear(query, weight, bias), 3)
@@ -94,8 +118,7 @@ class PackedAttention(nn.Module):
                 middle = slice(width, 2 * width)
                 (k,) = self._heads(frozen_linear(key, weight[middle], bias[middle]), 1)
                 (v,) = self._heads(frozen_linear(value, weight[2 * width :], bias[2 * width :]), 1)
-        attended = attend(q, k, v, attn_mask)
-        return self.out_proj(attended.transpose(1, 2).flatten(2)), None
+        return q, k, v
 
     def _heads(self, x: torch.Tensor, parts: int) -> tuple[torch.Tensor, ...]:
         """(B, T, parts * D) -> `parts` times (B, H, T, E)."""
@@ -103,7 +126,7 @@ class PackedAttention(nn.Module):
         return tuple(part.transpose(1, 2) for part in split)
 
 
-class OpenAttention(nn.Module):
+class OpenAttention(BlockAttention):
     """Attention with a module for every projection, for methods that act on them.
 
     `query`, `key`, `value` and `out_proj` are `FrozenLinear` modules that share the given weights.
@@ -128,23 +151,12 @@ class OpenAttention(nn.Module):
         block.attn = opened  # type: ignore[assignment]
         return opened
 
-    def forward(
-        self,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        need_weights: bool = False,
-        attn_mask: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, None]:
-        """Attend: (B, Q, D), (B, T, D), (B, T, D) -> (B, Q, D); called as open_clip's block does."""
-        assert not need_weights
-        attended = attend(
-            self._heads(self.query(query)),
-            self._heads(self.key(key)),
-            self._heads(self.value(value)),
-            attn_mask,
-        )
-        return self.out_proj(attended.transpose(1, 2).flatten(2)), None
+    def projected(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        parts = (self.query(query), self.key(key), self.value(value))
+        q, k, v = map(self._heads, parts)
+        return q, k, v
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
