@@ -165,6 +165,11 @@ class DatasetEntry(Section):
     tuning: dict[str, Any] = {}
     """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
 
+    @property
+    def image_base(self) -> Path:
+        """Folder that `images` of a split or list is under."""
+        return self.images_root or self.root
+
 
 class CorpusEntry(Section):
     """Images with captions that a foundation model is pre-trained on here."""
@@ -189,6 +194,11 @@ class CorpusEntry(Section):
 
     caption: str = Field(default="a photo of a {}.", pattern=r"^[^{}]*\{\}[^{}]*$")
     """caption of an image; {} stands for its class name"""
+
+    @property
+    def image_base(self) -> Path:
+        """Folder that `images` of a split or list is under."""
+        return self.images_root or self.root
 
 
 class Weights(Section):

@@ -46,7 +46,7 @@ class DataPlan:
                 jobs.CheckedSplit(
                     split=split,
                     list=entry.root / files.list,
-                    images=(entry.images_root or entry.root) / files.images,
+                    images=entry.image_base / files.images,
                 )
                 for split, files in split_files(entry).items()
             ],
@@ -69,7 +69,7 @@ class DataPlan:
                 jobs.PackSplit(
                     split=split,
                     list=entry.root / files.list,
-                    images=(entry.images_root or entry.root) / files.images,
+                    images=entry.image_base / files.images,
                     side=side,
                     whole=whole if split == "train" else None,
                     out=Path(self.scope.paths.pack(dataset, split, side)),
@@ -116,7 +116,7 @@ class DataPlan:
         files = [entry.root / entry.class_names]
         for split in split_files(entry).values():
             files.append(entry.root / split.list)
-            files += archive((entry.images_root or entry.root) / split.images)
+            files += archive(entry.image_base / split.images)
         return [file.as_posix() for file in files]
 
     def corpus_inputs(self, member: str) -> list[str]:
@@ -125,7 +125,7 @@ class DataPlan:
             return []
         entry = self.scope.config.corpora[name]
         files = [entry.root / entry.list, entry.root / entry.class_names]
-        files += archive((entry.images_root or entry.root) / entry.images)
+        files += archive(entry.image_base / entry.images)
         return [file.as_posix() for file in files]
 
     def made_files(self, dataset: str) -> list[str]:
@@ -175,7 +175,7 @@ class DataPlan:
             return []
         if source.table is not None:
             entry = self.scope.config.datasets[dataset]
-            root = entry.images_root or entry.root
+            root = entry.image_base
             images = [root / files.images for files in split_files(entry).values()]
             return [source.table.table, source.table.names_table, *images]
         if source.folder is not None:

@@ -193,7 +193,7 @@ class ExplainPlan:
 
     def _images(self, dataset: str) -> jobs.ExplainedImages:
         entry = self.scope.config.datasets[dataset]
-        images_root = entry.images_root or entry.root
+        images_root = entry.image_base
         occlusion = entry.occlusion
         shared = {
             "dataset": dataset,

@@ -91,7 +91,7 @@ class FoundationPlan:
             foundation=self.foundation_spec(member),
             corpus=name,
             list=corpus.root / corpus.list,
-            images=(corpus.images_root or corpus.root) / corpus.images,
+            images=corpus.image_base / corpus.images,
             class_names=corpus.root / corpus.class_names,
             caption=corpus.caption,
             settings=self.scope.config.pretraining,

@@ -56,7 +56,7 @@ class ReorderedPlan:
     def pack_inputs(self, dataset: str) -> list[str]:
         """The drawn list, class names and the pool's archive (a folder is not tracked)."""
         entry = self.scope.config.datasets[self.dataset]
-        images = (entry.images_root or entry.root) / self.pool.images
+        images = entry.image_base / self.pool.images
         files = [entry.root / entry.class_names, *archive(images)]
         return [self.scope.paths.reordered_list(dataset), *(file.as_posix() for file in files)]
 
@@ -76,7 +76,7 @@ class ReorderedPlan:
                 jobs.PackSplit(
                     split="train",
                     list=Path(self.scope.paths.reordered_list(dataset)),
-                    images=(entry.images_root or entry.root) / self.pool.images,
+                    images=entry.image_base / self.pool.images,
                     side=side,
                     whole=self.data.whole_packs(self.dataset),
                     out=Path(self.scope.pack(dataset, "train", side)),

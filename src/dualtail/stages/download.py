@@ -141,7 +141,7 @@ def wanted_by_study(plan: "Plan") -> tuple[list[Wanted], list[str]]:
                 notes.append(f"{path}: is gzip'ed; name {source.file} in the config instead")
                 continue
             wanted.append(Wanted([source], path.parent, path.name))
-        images = entry.images_root or entry.root
+        images = entry.image_base
         notes.append(
             f"{dataset}: images are not fetched by --all-for; {get_images(entry.official, images)}"
         )
