@@ -166,7 +166,7 @@ def test_a_killed_first_attempt_loses_nothing(
     written = weights.stat().st_mtime_ns
     checkout.run()
     assert weights.stat().st_mtime_ns == written, "pre-training was done already"
-    assert not list(checkout.folder.rglob(".*.safetensors")), "rubbish is left"
+    assert not list(checkout.folder.rglob(".*.unfinished")), "rubbish is left"
     assert checkout.hashes() == finished.hashes()
     assert len(checkout.hashes()) > 40
 
