@@ -1,12 +1,11 @@
 """When the state of a training is saved, and when a training goes on from one."""
 
-import glob
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
 from tqdm import tqdm
 
 from dualtail.errors import UserError
@@ -88,7 +87,7 @@ class Checkpoints:
         assert self.path is not None
         try:
             write_state(self.path, self._key, state)
-        except (UserError, SafetensorError, OSError) as error:
+        except (UserError, OSError) as error:
             notice(f"{self._label}: its state could not be saved, training goes on: {error}")
             return False
         finally:
@@ -100,8 +99,7 @@ def remove_states(paths: list[Path]) -> None:
     """Remove the states of a job that is done, and what killed processes left beside them."""
     for path in paths:
         path.unlink(missing_ok=True)
-        for rest in path.parent.glob(f".{glob.escape(path.stem[:60])}.????????{path.suffix}"):
-            rest.unlink(missing_ok=True)
+        shutil.rmtree(path.with_name(f".{path.name}.unfinished"), ignore_errors=True)
 
 
 def notice(text: str) -> None:

@@ -143,7 +143,6 @@ def write_state(path: Path, key: Mapping[str, str], state: TrainingState) -> Non
 
     Raises:
         UserError: the file cannot be written.
-        SafetensorError: the disk is full.
     """
     from safetensors.torch import save_file
 
