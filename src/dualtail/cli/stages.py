@@ -2,6 +2,8 @@
 
 import click
 
+from dualtail.devices import claim_devices
+
 SETTINGS = click.option(
     "--settings",
     required=True,
@@ -113,6 +115,7 @@ def fetch_weights(settings: str) -> None:
 @LANES
 def pretrain(settings: str, lanes: int) -> None:
     """Pre-train small CLIPs on long-tailed corpora."""
+    claim_devices()
     from dualtail.jobs import PretrainJob, read_job
     from dualtail.stages.pretrain import run
 
@@ -124,6 +127,7 @@ def pretrain(settings: str, lanes: int) -> None:
 @LANES
 def zero_shot(settings: str, lanes: int) -> None:
     """Write zero-shot outputs of foundation models."""
+    claim_devices()
     from dualtail.jobs import ZeroShotJob, read_job
     from dualtail.stages.zero_shot import run
 
@@ -135,6 +139,7 @@ def zero_shot(settings: str, lanes: int) -> None:
 @LANES
 def tune(settings: str, lanes: int) -> None:
     """Tune foundation models and write their outputs."""
+    claim_devices()
     from dualtail.jobs import TuneJob, read_job
     from dualtail.stages.tune import run
 
@@ -146,6 +151,7 @@ def tune(settings: str, lanes: int) -> None:
 @LANES
 def train_scratch(settings: str, lanes: int) -> None:
     """Train networks from scratch and write their outputs."""
+    claim_devices()
     from dualtail.jobs import ScratchJob, read_job
     from dualtail.stages.train_scratch import run
 
@@ -156,6 +162,7 @@ def train_scratch(settings: str, lanes: int) -> None:
 @SETTINGS
 def draw_confounder(settings: str) -> None:
     """Make the images of the six-class study (D.7)."""
+    claim_devices()
     from dualtail.jobs import DrawConfounderJob, read_job
     from dualtail.stages.draw_confounder import run
 
@@ -167,6 +174,7 @@ def draw_confounder(settings: str) -> None:
 @LANES
 def train_confounder(settings: str, lanes: int) -> None:
     """Train the networks of the six-class study (D.7) and write their outputs."""
+    claim_devices()
     from dualtail.jobs import ConfounderJob, read_job
     from dualtail.stages.train_confounder import run
 
@@ -188,6 +196,7 @@ def combine(settings: str) -> None:
 @LANES
 def explain(settings: str, lanes: int) -> None:
     """Write outputs on images with hidden parts, and Grad-CAM maps."""
+    claim_devices()
     from dualtail.jobs import ExplainJob, read_job
     from dualtail.stages.explain import run
 
