@@ -8,8 +8,10 @@ from dualtail.config_document import validate_config
 from dualtail.errors import UserError
 from dualtail.plan import Plan, as_json
 from dualtail.plan.studies import VERBS as STUDY_VERBS
+from dualtail.workflow_lock import one_run_a_folder
 
 min_version("9.0")
+one_run_a_folder(workflow)
 
 
 configfile: "config.yaml"

@@ -183,10 +183,7 @@ def write_outputs(path: str | Path, outputs: Outputs) -> None:
         tensors["features"] = np.ascontiguousarray(outputs.features, dtype=np.float16)
     metadata = {HEADER_KEY: outputs.header.model_dump_json()}
     with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata=metadata)
-        except Exception as error:  # safetensors raises its own type for a full disk
-            raise UserError(f"{path}: cannot be written: {error}") from error
+        save_file(tensors, temporary, metadata=metadata)
 
 
 def read_outputs(path: str | Path, *, check: bool = True) -> Outputs:

@@ -8,6 +8,7 @@ import click
 from dualtail import __version__
 from dualtail.cli import dumps, images, settings, stages
 from dualtail.errors import UserError
+from dualtail.workflow_lock import job_of_run
 
 SECTIONS = {
     "Your own dumps (no model, no images)": dumps.VERBS,
@@ -49,12 +50,14 @@ class Program(click.Group):
     epilog="The whole pipeline: snakemake --cores 2 --resources gpu=1",
 )
 @click.version_option(__version__, prog_name="dualtail")
-def program() -> None:
+@click.pass_context
+def program(ctx: click.Context) -> None:
     """Measure and repair the bias of foundation models under long-tailed distributions.
 
     Which classes does a model under-serve? Estimate its pre-training prior from cached logits, adjust
     them, fuse several models, score the result by groups.
     """
+    ctx.with_resource(job_of_run(ctx.invoked_subcommand or ""))
 
 
 for _verbs in SECTIONS.values():

@@ -90,10 +90,7 @@ def save_adapter(
     )
     text = json.dumps(header.model_dump(mode="json"), sort_keys=True)
     with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata={HEADER_KEY: text})
-        except Exception as error:  # safetensors raises its own type for a full disk
-            raise UserError(f"{path}: cannot be written: {error}") from error
+        save_file(tensors, temporary, metadata={HEADER_KEY: text})
 
 
 def read_adapter_header(path: str | Path) -> AdapterHeader:
