@@ -115,7 +115,7 @@ def bomb(image: bytes) -> bytes:
     [
         (lambda image: image[:300] + bytes(len(image) - 300), ""),
         (lambda image: bytes(len(image)), "not an image"),
-        (bomb, "60000 x 60000 pixels; at most 100000000 are read"),
+        (bomb, "3600000000 pixels"),
         (lambda image: image[:-2] + b"xx", "incomplete or truncated"),
     ],
     ids=["half", "zeros", "bomb", "no end"],
