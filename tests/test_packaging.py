@@ -58,16 +58,3 @@ def test_versions_agree(root: Path, project: dict) -> None:
 
     citation = yaml.safe_load((root / "CITATION.cff").read_text())
     assert dualtail.__version__ == project["project"]["version"] == citation["version"]
-
-
-def test_nothing_unpickles(root: Path) -> None:
-    """No pickle, and torch.load and np.load only in their safe forms."""
-    for file in (root / "src").rglob("*.py"):
-        text = file.read_text()
-        assert not re.search(
-            r"^\s*(import|from) (pickle|dill|joblib|shelve|marshal)", text, re.M
-        ), file
-        for call in re.findall(r"torch\.load\(([^)]*)\)", text):
-            assert "weights_only=True" in call, file
-        for call in re.findall(r"np\.load\(([^)]*)\)", text):
-            assert "allow_pickle=False" in call, file

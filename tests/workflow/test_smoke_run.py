@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,7 +236,7 @@ def test_a_read_only_results_folder_is_a_clear_error(finished: Checkout, tmp_pat
 
 def test_the_report_has_captions(finished: Checkout) -> None:
     finished.run("--report", "report.zip")
-    with __import__("zipfile").ZipFile(finished.folder / "report.zip") as archive:
+    with zipfile.ZipFile(finished.folder / "report.zip") as archive:
         text = "".join(
             archive.read(name).decode()
             for name in archive.namelist()

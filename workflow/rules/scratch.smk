@@ -14,7 +14,7 @@ if PLAN.scratch.settings:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=lambda wildcards: as_json(

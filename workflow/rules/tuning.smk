@@ -23,7 +23,7 @@ for KIND in PLAN.tuning.tune_kinds:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=lambda wildcards: as_json(
@@ -55,7 +55,7 @@ if PLAN.tuning.variants:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=as_json(PLAN.tuning.tune_job(PLAN.tuning.variants)),

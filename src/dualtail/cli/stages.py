@@ -2,6 +2,8 @@
 
 import click
 
+from dualtail.devices import claim_devices
+
 SETTINGS = click.option(
     "--settings",
     required=True,
@@ -121,6 +123,7 @@ def fetch_weights(settings: str) -> None:
 @CHECKPOINT_SECONDS
 def pretrain(settings: str, lanes: int, checkpoint_seconds: float) -> None:
     """Pre-train small CLIPs on long-tailed corpora."""
+    claim_devices()
     from dualtail.jobs import PretrainJob, read_job
     from dualtail.stages.pretrain import run
 
@@ -132,6 +135,7 @@ def pretrain(settings: str, lanes: int, checkpoint_seconds: float) -> None:
 @LANES
 def zero_shot(settings: str, lanes: int) -> None:
     """Write zero-shot outputs of foundation models."""
+    claim_devices()
     from dualtail.jobs import ZeroShotJob, read_job
     from dualtail.stages.zero_shot import run
 
@@ -144,6 +148,7 @@ def zero_shot(settings: str, lanes: int) -> None:
 @CHECKPOINT_SECONDS
 def tune(settings: str, lanes: int, checkpoint_seconds: float) -> None:
     """Tune foundation models and write their outputs."""
+    claim_devices()
     from dualtail.jobs import TuneJob, read_job
     from dualtail.stages.tune import run
 
@@ -156,6 +161,7 @@ def tune(settings: str, lanes: int, checkpoint_seconds: float) -> None:
 @CHECKPOINT_SECONDS
 def train_scratch(settings: str, lanes: int, checkpoint_seconds: float) -> None:
     """Train networks from scratch and write their outputs."""
+    claim_devices()
     from dualtail.jobs import ScratchJob, read_job
     from dualtail.stages.train_scratch import run
 
@@ -166,6 +172,7 @@ def train_scratch(settings: str, lanes: int, checkpoint_seconds: float) -> None:
 @SETTINGS
 def draw_confounder(settings: str) -> None:
     """Make the images of the six-class study (D.7)."""
+    claim_devices()
     from dualtail.jobs import DrawConfounderJob, read_job
     from dualtail.stages.draw_confounder import run
 
@@ -178,6 +185,7 @@ def draw_confounder(settings: str) -> None:
 @CHECKPOINT_SECONDS
 def train_confounder(settings: str, lanes: int, checkpoint_seconds: float) -> None:
     """Train the networks of the six-class study (D.7) and write their outputs."""
+    claim_devices()
     from dualtail.jobs import ConfounderJob, read_job
     from dualtail.stages.train_confounder import run
 
@@ -199,6 +207,7 @@ def combine(settings: str) -> None:
 @LANES
 def explain(settings: str, lanes: int) -> None:
     """Write outputs on images with hidden parts, and Grad-CAM maps."""
+    claim_devices()
     from dualtail.jobs import ExplainJob, read_job
     from dualtail.stages.explain import run
 
