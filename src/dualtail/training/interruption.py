@@ -2,9 +2,9 @@
 
 The first signal raises `Interrupted` where the program is, except inside `deferred()`: there it is only
 noted, and the loop that asked for that looks at `asked()` between two steps. A second signal to the
-process that leads, at least `TOGETHER` later, kills it and its workers at once: one request often comes as
-several signals, from Slurm, Snakemake and the system. Workers are told by their leader; more signals (a terminal
-sends them to a whole group) change nothing for them.
+process that leads, at least `TOGETHER` later, kills it and its workers at once: one request often comes
+as several signals, from Slurm, Snakemake and the system. Workers are told by their leader; more signals
+(a terminal sends them to a whole group) change nothing for them.
 """
 
 import os
