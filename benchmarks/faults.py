@@ -108,7 +108,7 @@ class Cell:
         command = [sys.executable, "-m", "snakemake", *targets, "--configfile", CONFIG]
         scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = os.environ | {
-            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONPATH": str(self.folder / "src"),
             "PATH": scripts,
             TAG: self.folder.name,
         }
@@ -419,8 +419,12 @@ def check(cell: Cell, target: str, expected: dict[str, str]) -> None:
 def prepare(folder: Path) -> tuple[dict[str, str], dict[str, float]]:
     """Make the undisturbed run; returns its hashes and the seconds of every stage."""
     folder.mkdir(parents=True)
-    for name in ("Snakefile", "workflow", "config", "config.yaml"):
-        (folder / name).symlink_to(ROOT / name)
+    for name in ("src", "workflow", "config"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "profiles").symlink_to("workflow/profiles")
     cell = Cell(folder)
     try:
         cell.run(*ALL)
