@@ -32,6 +32,11 @@ RUN = PLAN.config.run
 JOBS = PLAN.config.jobs
 
 
+def at_least(mem_mb):
+    """Memory of a job's first attempt; a retry asks for twice, thrice as much."""
+    return lambda wildcards, attempt: attempt * mem_mb
+
+
 report: "workflow/report/workflow.rst"
 
 

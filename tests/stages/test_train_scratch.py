@@ -78,6 +78,7 @@ def task(folder: Path, out: Path, **changes) -> ScratchTask:
         ],
         "weights": out / "weights.safetensors",
         "history": out / "history.csv",
+        "checkpoint": out / "state.safetensors",
     }
     return ScratchTask.model_validate(values | changes)
 
