@@ -1,5 +1,7 @@
 """The lock and the conda file say what pyproject.toml says, and name no host."""
 
+import importlib.util
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -58,3 +60,20 @@ def test_versions_agree(root: Path, project: dict) -> None:
 
     citation = yaml.safe_load((root / "CITATION.cff").read_text())
     assert dualtail.__version__ == project["project"]["version"] == citation["version"]
+
+
+def test_the_audit_reads_the_report_of_pip_audit(root: Path) -> None:
+    spec = importlib.util.spec_from_file_location("audit", root / ".ci/audit.py")
+    assert spec is not None
+    assert spec.loader is not None
+    audit = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(audit)
+    vulnerability = {"id": "PYSEC-1", "fix_versions": ["2"], "aliases": [], "description": ""}
+    packages = [
+        {"name": "a", "version": "1", "vulns": [vulnerability]},
+        {"name": "b", "version": "1", "vulns": []},
+        {"name": "c", "skip_reason": "not found"},
+    ]
+    report = json.dumps({"dependencies": packages, "fixes": []})
+    assert audit.found(report) == (2, ["a 1: PYSEC-1, fixed in 2"])
+    assert audit.found(json.dumps({"dependencies": packages[2:]})) == (0, [])
