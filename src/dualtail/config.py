@@ -486,6 +486,10 @@ class Jobs(Section):
     threads: PositiveInt = 4
     """cores of a model job, at most those of `--cores`; on the CPU so many models run side by side"""
 
+    checkpoint_seconds: NonNegativeFloat = 60
+    """seconds between two saves of a training's state, from which a killed one goes on; 0: never.
+    Changes no result, and re-runs nothing"""
+
     mem_mb: PositiveInt = 6000
     """memory asked for a model job on a cluster, in MB"""
 

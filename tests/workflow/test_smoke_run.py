@@ -5,9 +5,9 @@ command is run again. Then: nothing to be done, exact re-runs, equal results.
 """
 
 import os
+import random
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,29 +146,41 @@ def test_a_change_re_runs_its_dependants_and_nothing_else(
     assert finished.planned() == set()
 
 
-def test_a_killed_first_attempt_loses_nothing(
+KILLS = 20
+SHORTEST, LONGEST = 4.0, 20.0
+"""Seconds of an attempt; Snakemake itself takes some to start, and so does open_clip."""
+TRAININGS = ("pretrain", "tune", "tune_variants", "train_scratch", "train_confounder")
+
+
+def test_killed_twenty_times_it_gives_the_same_files(
     make_checkout: Make, tmp_path: Path, finished: Checkout
 ) -> None:
+    """`kill -9` to everything at random moments; each time the same command is run again."""
     checkout = make_checkout(tmp_path / "killed")
-    process = checkout.start()
-    # Kill in the middle of tuning: everything before is done, dumps are about to be written.
-    log = checkout.folder / "results/smoke/logs/tune/world_places.log"
-    for _ in range(3000):
-        if log.exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
-    time.sleep(4)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert not list((checkout.folder / "results/smoke/tables").glob("*"))
-    weights = checkout.folder / "results/smoke/foundation/clip.safetensors"
-    written = weights.stat().st_mtime_ns
+    checkout.edit("config/smoke.yaml", "prior:\n", "jobs: {checkpoint_seconds: 0.1}\nprior:\n")
+    rng = random.Random(5)
+    went_on: set[str] = set()
+    done_early = 0
+    for _ in range(KILLS):
+        process = checkout.start()
+        try:
+            process.wait(rng.uniform(SHORTEST, LONGEST))
+            done_early += 1
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        for log in (checkout.results / "logs").rglob("*.log"):
+            if "going on after" in log.read_text() or "finished before" in log.read_text():
+                went_on.add(
+                    log.relative_to(checkout.results / "logs").parts[0].removesuffix(".log")
+                )
+        checkout.run("--unlock")
     checkout.run()
-    assert weights.stat().st_mtime_ns == written, "pre-training was done already"
-    assert not list(checkout.folder.rglob(".*.unfinished")), "rubbish is left"
+    assert done_early == 0, "the kills are too late"
+    print(sorted(went_on))
     assert checkout.hashes() == finished.hashes()
     assert len(checkout.hashes()) > 40
+    assert not list((checkout.results / "checkpoints").rglob("*.safetensors"))
 
 
 def test_a_wrong_config_is_one_line_that_names_the_file(finished: Checkout) -> None:

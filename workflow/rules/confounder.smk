@@ -42,7 +42,8 @@ if PLAN.confounder.settings:
         message:
             "Training on both mixtures of two semantic factors"
         shell:
-            "dualtail train-confounder --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail train-confounder --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"
 
     rule score_confounder:
         input:

@@ -27,7 +27,8 @@ if PLAN.controls.settings:
         message:
             "Pre-training models of other seeds and of corpora without bias"
         shell:
-            "dualtail pretrain --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail pretrain --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"
 
     rule controls_tune:
         input:
@@ -49,7 +50,8 @@ if PLAN.controls.settings:
         message:
             "Tuning them"
         shell:
-            "dualtail tune --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail tune --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"
 
     rule controls_combine:
         input:

@@ -55,7 +55,8 @@ if PLAN.scope.pretrained_here:
         message:
             "Pre-training the foundation models on their corpora"
         shell:
-            "dualtail pretrain --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail pretrain --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"
 
 
 rule zero_shot:

@@ -24,4 +24,5 @@ if PLAN.scratch.settings:
         message:
             "Training from scratch"
         shell:
-            "dualtail train-scratch --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail train-scratch --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"

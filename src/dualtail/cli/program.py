@@ -1,5 +1,6 @@
 """The `dualtail` program: help in sections, mistakes as one line, exit codes."""
 
+import signal
 import sys
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from dualtail import __version__
 from dualtail.cli import dumps, images, settings, stages
 from dualtail.errors import UserError
+from dualtail.training.interruption import Interrupted
 from dualtail.workflow_lock import job_of_run
 
 SECTIONS = {
@@ -42,6 +44,9 @@ class Program(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            # click would make it exit code 1.
+            raise Interrupted(signal.SIGINT) from None
 
 
 @click.group(
@@ -69,5 +74,6 @@ def main() -> None:
     """Entry point of the `dualtail` script."""
     try:
         program(standalone_mode=True)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except Interrupted as stop:
+        click.echo(f"Stopped by {stop.signal.name}; the same command goes on from there.", err=True)
+        sys.exit(stop.exit_code)
