@@ -22,6 +22,8 @@ class Checkpoints:
             is not used.
         seconds: Time between two saves, by a clock that nobody can set; 0: nothing is saved.
         label: The training, for messages.
+        writes: False: a state is only read, another process of this training saves it.
+        asked: Returns the number of the signal that asked to stop, 0 if none did.
     """
 
     def __init__(
@@ -30,11 +32,16 @@ class Checkpoints:
         key: Mapping[str, str] | None = None,
         seconds: float = 0.0,
         label: str = "training",
+        *,
+        writes: bool = True,
+        asked: Callable[[], int] = interruption.asked,
     ) -> None:
         self.path = path if seconds > 0 else None
         self._key = dict(key or {})
         self._seconds = seconds
         self._label = label
+        self._writes = writes
+        self._asked = asked
         self._saved_at = time.monotonic()
 
     def load(self, trained: Trained) -> TrainingState | None:
@@ -62,9 +69,9 @@ class Checkpoints:
         Raises:
             Interrupted: the process was asked to stop.
         """
-        number = interruption.asked()
+        number = self._asked()
         due = time.monotonic() - self._saved_at >= self._seconds
-        if self.path is not None and (due or number):
+        if self.path is not None and self._writes and (due or number):
             saved = self._save(capture())
             if number and saved:
                 notice(f"{self._label}: stopped after {where()}; its state is {self.path}")
@@ -73,7 +80,7 @@ class Checkpoints:
 
     def finish(self, capture: Callable[[], TrainingState]) -> None:
         """Keep the finished training: what comes after it in the same job may be interrupted too."""
-        if self.path is not None:
+        if self.path is not None and self._writes:
             self._save(capture())
 
     def advice(self) -> str:
