@@ -236,7 +236,12 @@ def _open_safetensors(path: Path) -> tuple[OutputsHeader, dict[str, np.ndarray]]
             f"{path}: a safetensors file, but not a dump of outputs; "
             "`dualtail import-outputs` makes one from arrays"
         )
-    raw_header = json.loads(metadata[HEADER_KEY])
+    try:
+        raw_header = json.loads(metadata[HEADER_KEY])
+    except (ValueError, RecursionError):
+        raw_header = None
+    if not isinstance(raw_header, dict):
+        raise UserError(f"{path}: damaged header: it is not a JSON object")
     version = raw_header.get("schema_version")
     if version != SCHEMA_VERSION:
         raise UserError(f"{path}: schema version {version}, this dualtail reads {SCHEMA_VERSION}")

@@ -179,6 +179,7 @@ def killed_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> list[int]:
             raise Killed
 
     monkeypatch.setattr(Checkpoints, "after_step", dying)
+    monkeypatch.setattr(Checkpoints, "largest_share", 1e9)
     return done
 
 

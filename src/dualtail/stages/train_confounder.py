@@ -14,7 +14,7 @@ from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore, decode_squares
 from dualtail.datasets.pack import Pack, PackHeader
 from dualtail.datasets.packed_images import PackedImages
-from dualtail.datasets.text_file import read_text_file
+from dualtail.datasets.text_file import read_lines
 from dualtail.jobs import ConfounderJob, ConfounderTask
 from dualtail.lanes import run_lanes
 from dualtail.outputs import ModelRecord, OutputsHeader
@@ -42,7 +42,7 @@ def run(job: ConfounderJob, lanes: int, checkpoint_seconds: float = 0) -> None:
 
 def _train_one(checkpoint_seconds: float, task: ConfounderTask, lane: int) -> None:
     settings = task.settings
-    names = read_text_file(task.folder / "classnames.txt").splitlines()
+    names = read_lines(task.folder / "classnames.txt")
     transform = Transform(resize=task.image_size, crop=task.image_size)
     images = read_set(task.folder, task.dataset, f"{task.train_set}_train", names, task.image_size)
     tests = {

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import nn
 
 from dualtail import __version__
@@ -217,6 +217,6 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[AdapterHeader, dict[str, t
                 "update dualtail"
             )
         return AdapterHeader.model_validate(fields), tensors
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: damaged adapter header ({reason}): tune again") from error
