@@ -172,7 +172,9 @@ def test_killed_twenty_times_it_gives_the_same_files(
         process.communicate()
         for log in (checkout.results / "logs").rglob("*.log"):
             if "going on after" in log.read_text() or "finished before" in log.read_text():
-                went_on.add(log.relative_to(checkout.results / "logs").parts[0].removesuffix(".log"))
+                went_on.add(
+                    log.relative_to(checkout.results / "logs").parts[0].removesuffix(".log")
+                )
         checkout.run("--unlock")
     checkout.run()
     assert done_early == 0, "the kills are too late"
