@@ -20,9 +20,13 @@ class Checkpoints:
         path: Where it is; None: nothing is saved.
         key: What decides the result of the training, name -> value or hash. A state with another key
             is not used.
-        seconds: Time between two saves, by a clock that nobody can set; 0: nothing is saved.
+        seconds: Time between two saves, by a clock that nobody can set; 0: nothing is saved. A state
+            that takes long to write is saved less often: see `largest_share`.
         label: The training, for messages.
     """
+
+    largest_share = 0.02
+    """of the time that saving takes; a state of a gigabyte is written in seconds"""
 
     def __init__(
         self,
@@ -35,11 +39,11 @@ class Checkpoints:
         self._key = dict(key or {})
         self._seconds = seconds
         self._label = label
-        self._saved_at = time.monotonic()
+        self._next = time.monotonic() + seconds
 
     def load(self, trained: Trained) -> TrainingState | None:
         """Go on from the saved state, if there is one of this training; else None, and why."""
-        self._saved_at = time.monotonic()
+        self._next = time.monotonic() + self._seconds
         if self.path is None:
             return None
         try:
@@ -63,9 +67,8 @@ class Checkpoints:
             Interrupted: the process was asked to stop.
         """
         number = interruption.asked()
-        due = time.monotonic() - self._saved_at >= self._seconds
-        if self.path is not None and (due or number):
-            saved = self._save(capture())
+        if self.path is not None and (number or time.monotonic() >= self._next):
+            saved = self._save(capture)
             if number and saved:
                 notice(f"{self._label}: stopped after {where()}; its state is {self.path}")
         if number:
@@ -74,7 +77,7 @@ class Checkpoints:
     def finish(self, capture: Callable[[], TrainingState]) -> None:
         """Keep the finished training: what comes after it in the same job may be interrupted too."""
         if self.path is not None:
-            self._save(capture())
+            self._save(capture)
 
     def advice(self) -> str:
         """Where the last good state is, as the end of a message; empty if there is none."""
@@ -82,16 +85,19 @@ class Checkpoints:
             return ""
         return f"; the last good state is kept in {self.path}"
 
-    def _save(self, state: TrainingState) -> bool:
+    def _save(self, capture: Callable[[], TrainingState]) -> bool:
         """Training is worth more than its state: a disk that is full now may not be so later."""
         assert self.path is not None
+        started = time.monotonic()
+        state = capture()
         try:
             write_state(self.path, self._key, state)
         except (UserError, OSError) as error:
             notice(f"{self._label}: its state could not be saved, training goes on: {error}")
             return False
         finally:
-            self._saved_at = time.monotonic()
+            ended = time.monotonic()
+            self._next = ended + max(self._seconds, (ended - started) / self.largest_share)
         return True
 
 
