@@ -505,32 +505,46 @@ def main() -> None:
     chance = random.Random(arguments.seed)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     begin = time.monotonic()
-    results: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {key: [] for key in keys}
     with tempfile.TemporaryDirectory(dir=arguments.work, ignore_cleanup_errors=True) as name:
         work = Path(name)
         expected, seconds = prepare(work / "undisturbed")
-        for key in keys:
+        try:
             for number in range(arguments.times):
-                started = time.monotonic()
-                where, lost = "", ""
-                try:
-                    where, cell, targets = trial(work, key, number, chance, seconds)
-                    try:
-                        check(cell, targets, expected)
-                    finally:
-                        cell.kill()
-                    shutil.rmtree(cell.folder)
-                except Missed:
-                    print(f"{key}: no trial in five", file=sys.stderr, flush=True)
-                    continue
-                except Lost as error:
-                    lost = str(error)
-                results.setdefault(key, []).append(lost)
-                took = f"{time.monotonic() - started:.0f} s"
-                text = f"{key} {number + 1}, {where}: {lost or 'nothing lost'} ({took})"
-                print(text, file=sys.stderr, flush=True)
-    print("\n".join(table(results)))
-    print(f"\n{len(expected)} files compared each time; {time.monotonic() - begin:.0f} s in all.")
+                for key in keys:
+                    results[key] += strike(work, key, number, chance, seconds, expected)
+        finally:
+            print("\n".join(table(results)))
+            print(f"\n{len(expected)} files compared; {time.monotonic() - begin:.0f} s in all.")
+
+
+def strike(
+    work: Path,
+    key: str,
+    number: int,
+    chance: random.Random,
+    seconds: dict[str, float],
+    expected: dict[str, str],
+) -> list[str]:
+    """One trial with all checks: [what was lost, "" for nothing], or [] if there was none."""
+    started = time.monotonic()
+    where, lost = "", ""
+    try:
+        where, cell, targets = trial(work, key, number, chance, seconds)
+        try:
+            check(cell, targets, expected)
+        finally:
+            cell.kill()
+        shutil.rmtree(cell.folder)
+    except Missed:
+        print(f"{key}: no trial in five", file=sys.stderr, flush=True)
+        return []
+    except Lost as error:
+        lost = str(error)
+    took = time.monotonic() - started
+    text = f"{key} {number + 1}, {where}: {lost or 'nothing lost'} ({took:.0f} s)"
+    print(text, file=sys.stderr, flush=True)
+    return [lost]
 
 
 if __name__ == "__main__":
