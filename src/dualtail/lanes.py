@@ -133,6 +133,14 @@ def _end(workers: list[_Worker], tell: Callable[[int], None]) -> None:
             worker.process.join()
 
 
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when its parent dies; a worker must not outlive it (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
 def _serve(
     work: Callable[[Task, int], None],
     tasks: Sequence[Task],
@@ -145,11 +153,7 @@ def _serve(
     interruption.become_worker()
     for end in inherited:
         end.close()
-    if sys.platform == "linux":
-        # A worker must not outlive a parent that was killed.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    die_with_parent(parent)
     while True:
         try:
             number = pipe.recv()

@@ -37,7 +37,7 @@ SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 PATIENCE = 120.0
 """Seconds to wait for the jobs of a killed run."""
 
-GRACE = 30.0
+GRACE = 90.0
 """Seconds between asking a job to stop and ending it."""
 
 

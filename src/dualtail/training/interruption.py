@@ -50,14 +50,18 @@ _tell: Callable[[int], None] = _nobody
 
 
 @contextmanager
-def signals_handled() -> Iterator[None]:
-    """Handle both signals in this process, the leader; in a thread other than the first do nothing."""
+def signals_handled(leads: bool = True) -> Iterator[None]:
+    """Handle both signals in this process; in a thread other than the first do nothing.
+
+    Args:
+        leads: A second signal kills; not so where torchrun passes on what the group has got already.
+    """
     global _asked, _leader
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
-    _asked, _leader = 0, os.getpid()
+    _asked, _leader = 0, os.getpid() if leads else None
     try:
         yield
     finally:
