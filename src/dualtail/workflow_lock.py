@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dualtail.errors import UserError
+from dualtail.training import interruption
 
 VARIABLE = "DUALTAIL_RUN"
 """Environment variable of jobs: the folder of the run that they belong to."""
@@ -149,7 +150,8 @@ def _stop_with(owner: IO[bytes]) -> None:
     """Wait until the owner's lock is free, then end this process."""
     fcntl.flock(owner, fcntl.LOCK_SH)
     print("the Snakemake that started this job is gone: stopping", file=sys.stderr, flush=True)
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not interruption.asked():
+        os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     os.kill(os.getpid(), signal.SIGKILL)
 
