@@ -8,6 +8,7 @@ from dualtail.config_document import validate_config
 from dualtail.errors import UserError
 from dualtail.plan import Plan, as_json
 from dualtail.plan.studies import VERBS as STUDY_VERBS
+from dualtail.provenance.workflow import Provenance
 
 min_version("9.0")
 
@@ -94,3 +95,37 @@ rule quick:
             for s in PLAN.scope.evaluated_of(d)
         ],
         [PATHS.prior(d, m) for d in PLAN.scope.datasets for m in PLAN.scope.members],
+
+
+# Files are trusted by what the manifest says of their content, not by their times; docs/artifacts.md.
+if workflow.is_main_process:
+    PROVENANCE = Provenance(
+        PATHS.root,
+        workflow.rules,
+        PLAN.config.model_dump(mode="json"),
+        workflow.configfiles,
+        logger.info,
+    )
+    try:
+        PROVENANCE.before_planning()
+    except UserError as error:
+        raise WorkflowError(str(error))
+
+
+onstart:
+    if workflow.touch:
+        raise WorkflowError(
+            "--touch would pass old results off as new ones. Files that were pulled, copied or moved"
+            " are recognized by their hashes without it."
+        )
+    PROVENANCE.jobs_begin(
+        str(file) for job in workflow.dag.jobs for file in job.input
+    )
+
+
+onsuccess:
+    PROVENANCE.jobs_ended()
+
+
+onerror:
+    PROVENANCE.jobs_ended()

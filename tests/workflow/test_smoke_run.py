@@ -75,7 +75,7 @@ AFTER_COMBINING = {"combine", "score"} | AFTER_SCORING
 KNN = "knn_world_places"
 AFTER_TUNING = {KNN} | AFTER_COMBINING
 REORDERED = {"reorder", "pack_reordered"}
-EXPLANATIONS = {"explain", "score_explanations", "study_interventions"}
+EXPLANATIONS = {"explain_models", "score_explanations", "study_interventions"}
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ if PLAN.controls.settings:
         message:
             "Pre-training models of other seeds and of corpora without bias"
         shell:
-            "dualtail pretrain --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail pretrain --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
 
     rule controls_tune:
         input:
@@ -49,7 +49,7 @@ if PLAN.controls.settings:
         message:
             "Tuning them"
         shell:
-            "dualtail tune --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail tune --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
 
     rule controls_combine:
         input:
@@ -69,7 +69,7 @@ if PLAN.controls.settings:
         message:
             "Fusing seeds, and corpora without bias"
         shell:
-            "dualtail combine --settings {params.settings:q} 2> {log:q}"
+            "dualtail combine --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
     rule study_controls:
         input:
@@ -95,4 +95,4 @@ if PLAN.controls.settings:
         message:
             "Study: several corpora against several seeds"
         shell:
-            "dualtail study-controls --settings {params.settings:q} 2> {log:q}"
+            "dualtail study-controls --settings {params.settings:q} --record {log:q}.json 2> {log:q}"

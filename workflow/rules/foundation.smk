@@ -18,7 +18,7 @@ if PLAN.foundation.fetched_here:
         message:
             "Finding the weights of {wildcards.member}"
         shell:
-            "dualtail fetch-weights --settings {params.settings:q} 2> {log:q}"
+            "dualtail fetch-weights --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
 
 if PLAN.scope.pretrained_here:
@@ -53,7 +53,7 @@ if PLAN.scope.pretrained_here:
         message:
             "Pre-training the foundation models on their corpora"
         shell:
-            "dualtail pretrain --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail pretrain --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
 
 
 rule zero_shot:
@@ -87,4 +87,4 @@ rule zero_shot:
     message:
         "Zero-shot outputs"
     shell:
-        "dualtail zero-shot --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+        "dualtail zero-shot --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"

@@ -24,4 +24,4 @@ if PLAN.scratch.settings:
         message:
             "Training from scratch"
         shell:
-            "dualtail train-scratch --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail train-scratch --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"

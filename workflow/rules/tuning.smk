@@ -37,7 +37,7 @@ for KIND in PLAN.tuning.tune_kinds:
         message:
             "Tuning"
         shell:
-            "dualtail tune --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail tune --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
 
 
 if PLAN.tuning.variants:
@@ -62,4 +62,4 @@ if PLAN.tuning.variants:
         message:
             "Tuning the variants"
         shell:
-            "dualtail tune --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+            "dualtail tune --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"

@@ -6,13 +6,15 @@ from typing import Any
 import click
 
 from dualtail import __version__
-from dualtail.cli import dumps, images, settings, stages
+from dualtail.cli import dumps, images, provenance, settings, stages
 from dualtail.errors import UserError
+from dualtail.provenance.record import recorded
 
 SECTIONS = {
     "Your own dumps (no model, no images)": dumps.VERBS,
     "Your own images and models (no config)": images.VERBS,
     "Configuration": settings.VERBS,
+    "What made a file": provenance.VERBS,
     "Stages of the workflow (what Snakemake calls)": stages.VERBS,
 }
 
@@ -57,9 +59,12 @@ def program() -> None:
     """
 
 
+CALLED_BY_RULES = {"prior", "knn", "score", "check-data", *(v.name for v in stages.VERBS)}
+"""Verbs that say of themselves what made their files."""
+
 for _verbs in SECTIONS.values():
     for _verb in _verbs:
-        program.add_command(_verb)
+        program.add_command(recorded(_verb) if _verb.name in CALLED_BY_RULES else _verb)
 
 
 def main() -> None:
