@@ -35,13 +35,13 @@ class State:
 
     Attributes:
         known: Hashes of files.
-        settled: Path -> signature of Snakemake's record when it agreed with the manifest, and the
-            time of the file in it.
+        settled: Path -> signature of Snakemake's record when it agreed with the manifest, the time of
+            the file in it, and the SHA-256 of the file.
         before: Path -> signature of an input when the last run began.
     """
 
     known: KnownFiles = field(default_factory=KnownFiles)
-    settled: dict[str, tuple[int, int, float]] = field(default_factory=dict)
+    settled: dict[str, tuple[int, int, float, str]] = field(default_factory=dict)
     before: dict[str, Signature] = field(default_factory=dict)
 
 
@@ -107,7 +107,7 @@ class Adoption:
             elif isinstance(verdict, str):
                 distrusted[file] = verdict
         for file in set(outputs) - listed.keys():
-            if not self.snakemake.is_incomplete(file) and not self._describes(file):
+            if not self.snakemake.is_incomplete(file) and self._described(file) is None:
                 distrusted[file] = "nothing says what made it"
         distrusted |= self._changed_inputs(by_manifest)
         trusted = {f: entry for f, entry in by_manifest.items() if f not in distrusted}
@@ -122,14 +122,20 @@ class Adoption:
         signed, settled = self.snakemake.signature(file), self.state.settled.get(file)
         return signed is not None and settled is not None and (*signed,) == (*settled[:2],)
 
-    def _settle(self, file: str, endtime: float) -> None:
+    def _settle(self, file: str, endtime: float, digest: str) -> None:
         signed = self.snakemake.signature(file)
         assert signed is not None
-        self.state.settled[file] = (*signed, endtime)
+        self.state.settled[file] = (*signed, endtime, digest)
 
-    def _describes(self, file: str) -> bool:
-        """Whether Snakemake's record is of this very file."""
-        return records.describes(self.snakemake.read(file), file)
+    def _described(self, file: str) -> records.Record | None:
+        """Snakemake's record of a file, if it is of this very file."""
+        record = self.snakemake.read(file)
+        if self._is_settled(file):
+            # It was not written since: then it is of the content that there was.
+            known = self.state.settled[file][3] == self.state.known.sha256(file)
+        else:
+            known = records.describes(record, file)
+        return record if known else None
 
     def _judge(self, file: str, entry: FileEntry) -> Literal[True] | str | None:
         """True: the manifest speaks of this file; None: Snakemake does; else why nobody does."""
@@ -141,9 +147,8 @@ class Adoption:
             return True if self.foreign or ours or self.snakemake.read(file) is None else None
         if digest == entry.sha256 and (self.foreign or ours):
             return True
-        record = self.snakemake.read(file)
-        if records.describes(record, file):
-            assert record is not None
+        record = self._described(file)
+        if record is not None:
             same = digest == entry.sha256 and self._is_of(record, self.manifest.jobs[entry.job])
             return True if same else None
         return True if digest == entry.sha256 else "it is not the file that the manifest lists"
@@ -241,7 +246,7 @@ class Adoption:
             if not _agree(known, record, endtime):
                 self.snakemake.write(file, record | {"endtime": endtime})
                 adopted.append(file)
-            self._settle(file, endtime)
+            self._settle(file, endtime, entry.sha256)
         return adopted
 
     def _distrust(self, file: str, reason: str) -> None:
@@ -259,15 +264,14 @@ class Adoption:
         Returns:
             Whether the manifest changed.
         """
-        before = self.manifest.text()
+        before = dict(self.manifest.files), dict(self.manifest.jobs)
         present = {file for file in outputs if not self.snakemake.is_incomplete(file)}
         jobs: dict[str, dict[str, records.Record]] = defaultdict(dict)
         for file in sorted(present):
             if self.portable.name(file) in self.manifest.files and self._is_settled(file):
                 continue
-            record = self.snakemake.read(file)
-            if records.describes(record, file):
-                assert record is not None
+            record = self._described(file)
+            if record is not None:
                 jobs[str([record[k] for k in ("rule", "shellcmd", "job_hash")])][file] = record
         own = {file for files in jobs.values() for file in files}
         self.state.known.learn([*own, *(i for r in jobs.values() for i in _inputs(r))])
@@ -278,7 +282,7 @@ class Adoption:
             for name in self.manifest.files
             if self.portable.path(name) in present or Path(self.portable.path(name)).exists()
         )
-        return self.manifest.text() != before
+        return (self.manifest.files, self.manifest.jobs) != before
 
     def _add(self, files: Mapping[str, records.Record], own: set[str]) -> None:
         """Add a job and its files, if what it read is still there unchanged."""
@@ -301,7 +305,7 @@ class Adoption:
             digest, signed = self.state.known.sha256(file), signature(file)
             if digest is not None and signed is not None:
                 entries[self.portable.name(file)] = FileEntry(digest, signed[0], signed[1], job.key)
-                self._settle(file, files[file]["endtime"])
+                self._settle(file, files[file]["endtime"], digest)
         self.manifest.add(job, entries)
 
 

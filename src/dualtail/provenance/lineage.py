@@ -13,7 +13,7 @@ import yaml
 from dualtail.files import sha256_file
 from dualtail.provenance.job_entries import command_of
 from dualtail.provenance.manifest import JobEntry, Manifest
-from dualtail.provenance.portable import RUN, Portable
+from dualtail.provenance.portable import RUN, Portable, map_strings
 
 HEX = 12
 """Digits of a hash that are shown in lists."""
@@ -77,12 +77,11 @@ class Lineage:
             )
         lines += [f"  log       {self.portable.path(name)}" for name in job.log]
         if job.settings is not None:
-            text = yaml.safe_dump(
-                relevant(job.settings, self.name), sort_keys=False, allow_unicode=True, width=100
-            )
-            lines += ["  settings", *(f"    {line}" for line in self._here(text).splitlines())]
+            settings = map_strings(relevant(job.settings, self.name), self.portable.text_here)
+            text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
+            lines += ["  settings", *(f"    {line}" for line in text.splitlines())]
         else:
-            lines.append(f"  command   {self._here(job.command)}")
+            lines.append(f"  command   {self.portable.text_here(job.command)}")
         lines.append(f"Make it again: {self.remake()}")
         return "\n".join(lines)
 
@@ -104,7 +103,7 @@ class Lineage:
             "code": job.code,
             "code_today": self.code_today,
             "seeds": seeds(job.settings),
-            "settings": job.settings,
+            "settings": map_strings(job.settings, self.portable.text_here),
             "inputs": {self.portable.path(name): digest for name, digest in job.inputs.items()},
             "started": _utc(job.started),
             "record": job.record,
@@ -146,9 +145,6 @@ class Lineage:
         if self.code_today is None:
             return "what it is today is not known"
         return "the same today" if self.code_today == self.job.code else f"today {self.code_today}"
-
-    def _here(self, text: str) -> str:
-        return self.portable.text_here(text)
 
 
 def _circumstances(job: JobEntry) -> Iterator[str]:

@@ -57,7 +57,7 @@ class Portable:
             return entry
         if isinstance(value, str) and value.startswith("{"):
             try:
-                entry = {"settings": _strings(json.loads(value), self.text)}
+                entry = {"settings": map_strings(json.loads(value), self.text)}
             except json.JSONDecodeError:
                 entry = {"value": self.text(value)}
         else:
@@ -65,25 +65,25 @@ class Portable:
                 json.dumps(value)
             except TypeError:
                 return entry
-            entry = {"value": _strings(value, self.text)}
+            entry = {"value": map_strings(value, self.text)}
         return entry if self.param_here(entry) == stored else {"repr": stored}
 
     def param_here(self, entry: dict[str, Any]) -> str:
         """What Snakemake would keep of this param if the run's folder is here."""
         if "settings" in entry:
-            settings = _strings(entry["settings"], self.text_here)
+            settings = map_strings(entry["settings"], self.text_here)
             return repr(json.dumps(settings, separators=(",", ":")))
         if "value" in entry:
-            return repr(_strings(entry["value"], self.text_here))
+            return repr(map_strings(entry["value"], self.text_here))
         return entry["repr"]
 
 
-def _strings(value: Any, change: Callable[[str], str]) -> Any:
+def map_strings(value: Any, change: Callable[[str], str]) -> Any:
     """Apply a change to every string (keys too) of a JSON value."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
-        return [_strings(item, change) for item in value]
+        return [map_strings(item, change) for item in value]
     if isinstance(value, dict):
-        return {change(key): _strings(item, change) for key, item in value.items()}
+        return {change(key): map_strings(item, change) for key, item in value.items()}
     return value

@@ -65,7 +65,9 @@ def recorded(verb: click.Command) -> click.Command:
 @contextmanager
 def recording(verb: str, path: Path, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
     """Write the record of the block to `path` when it ends, also by an exception."""
-    path.unlink(missing_ok=True)  # the record of an earlier attempt says nothing of this one
+    # The record of an earlier attempt says nothing of this one.
+    with suppress(OSError):
+        path.unlink()
     started, begin = datetime.now(UTC), clock()
 
     def write(outcome: str) -> None:

@@ -128,7 +128,7 @@ def _read_state(path: Path) -> tuple[State, str]:
     """The state of this checkout, and the hash of the manifest that it goes with."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        settled = {file: (m, s, end) for file, (m, s, end) in found["settled"].items()}
+        settled = {file: tuple(entry) for file, entry in found["settled"].items()}
         return State(KnownFiles(found["known"]), settled, found["before"]), found["manifest"]
     except (OSError, ValueError, KeyError, TypeError):
         return State(), ""
