@@ -318,13 +318,17 @@ def test_what_does_not_belong_together(
         explain_models.run(ExplainJob(tasks=[task]), lanes=1)
     lost = images.model_copy(update={"table": tmp_path / "none.csv"})
     with pytest.raises(UserError, match=r"none\.csv: cannot be read"):
-        explain_models.run(ExplainJob(tasks=[job.tasks[0].model_copy(update={"images": lost})]), lanes=1)
+        explain_models.run(
+            ExplainJob(tasks=[job.tasks[0].model_copy(update={"images": lost})]), lanes=1
+        )
     (tmp_path / "pairs.csv").write_text(
         "path_both,path_body_hidden,path_head_hidden,label\nx,x,x,0\n"
     )
     gone = images.model_copy(update={"table": tmp_path / "pairs.csv"})
     with pytest.raises(UserError, match="x: not in"):
-        explain_models.run(ExplainJob(tasks=[job.tasks[0].model_copy(update={"images": gone})]), lanes=1)
+        explain_models.run(
+            ExplainJob(tasks=[job.tasks[0].model_copy(update={"images": gone})]), lanes=1
+        )
 
 
 def test_headers_name_the_condition(world_run: tuple[Study, ExplainedImages]) -> None:

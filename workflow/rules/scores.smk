@@ -85,6 +85,7 @@ rule collect:
         score_table=PATHS.score_table,
         class_scores=PATHS.class_score_table,
         costs=PATHS.costs,
+        metrics=PATHS.metrics,
     log:
         PATHS.log("collect"),
     benchmark:
