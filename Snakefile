@@ -12,8 +12,10 @@ from dualtail.orphan import end_with_parent
 from dualtail.plan import Plan, as_json
 from dualtail.plan.studies import VERBS as STUDY_VERBS
 from dualtail.provenance.workflow import Provenance
+from dualtail.workflow_lock import one_run_a_folder
 
 min_version("9.0")
+one_run_a_folder(workflow)
 
 
 configfile: "config.yaml"
@@ -32,6 +34,11 @@ for line in PLAN.paper.left_out():
 PATHS = PLAN.paths
 RUN = PLAN.config.run
 JOBS = PLAN.config.jobs
+
+
+def at_least(mem_mb):
+    """Memory of a job's first attempt; a retry asks for twice, thrice as much."""
+    return lambda wildcards, attempt: attempt * mem_mb
 
 
 report: "workflow/report/workflow.rst"

@@ -1,5 +1,7 @@
 """Files appear whole or not at all."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -48,13 +50,65 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")
     with (
-        pytest.raises(UserError, match="No space left on device"),
+        pytest.raises(UserError, match="disk full; make room, then the same command again"),
         atomic_path(tmp_path / "a.txt"),
         Path("/dev/full").open("w") as full,
     ):
         full.write("x")
         full.flush()
     assert list(tmp_path.iterdir()) == []
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from dualtail.files import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    (temporary.parent / ".tmpOfAWriter").write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def writer(path: Path) -> subprocess.Popen[str]:
+    """Another process that is in the middle of writing `path`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    return process
+
+
+@pytest.mark.parametrize("name", ["a.txt", "ä b\n.safetensors", "x" * 251 + ".txt"])
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with writer(path) as process:
+        left = [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+        assert [p.stat().st_mode & 0o777 for p in left] == [0o700]
+        with (
+            pytest.raises(UserError, match="another process is writing this file"),
+            atomic_path(path),
+        ):
+            pass
+        assert len(list(left[0].iterdir())) == 2, "a living writer was disturbed"
+        process.kill()
+    assert not path.exists()
+    write_text(path, "whole")
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    assert path.read_text() == "whole"
+
+
+def test_a_folder_that_cannot_be_locked_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    write_text(tmp_path / "a.txt", "x")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_hashes(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dualtail.errors import UserError
 from dualtail.lanes import run_lanes
+from dualtail.training import interruption
 
 
 def _touch(path: Path, lane: int) -> None:
@@ -65,6 +67,145 @@ def _die(task: int, lane: int) -> None:
 def test_a_killed_worker_is_a_clear_error() -> None:
     with pytest.raises(UserError, match="a worker process was killed"):
         run_lanes(_die, [0, 1], 2)
+
+
+def _die_or_wait(path: Path, lane: int) -> None:
+    if path.name == "dies":
+        while not path.with_name("waits").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    _wait(path, lane)
+
+
+def _fail_or_wait(path: Path, lane: int) -> None:
+    if path.name == "fails":
+        while not path.with_name("waits").exists():
+            time.sleep(0.01)
+        raise UserError("no good")
+    _wait(path, lane)
+
+
+def _wait(path: Path, lane: int) -> None:
+    """A training: saves when it is asked to stop."""
+    with interruption.deferred():
+        path.write_text(str(os.getpid()))
+        for _ in range(3000):
+            time.sleep(0.01)
+            if interruption.asked():
+                path.with_suffix(".saved").write_text("")
+                return
+
+
+@pytest.mark.parametrize(
+    ("work", "first", "message"),
+    [(_die_or_wait, "dies", "a worker process was killed"), (_fail_or_wait, "fails", "no good")],
+)
+def test_when_one_fails_the_others_save_and_leave(
+    tmp_path: Path, work: Callable[[Path, int], None], first: str, message: str
+) -> None:
+    started = time.monotonic()
+    tasks = [tmp_path / first, tmp_path / "waits", tmp_path / "never"]
+    with pytest.raises(UserError, match=message):
+        run_lanes(work, tasks, 2)
+    assert (tmp_path / "waits.saved").exists()
+    assert not (tmp_path / "never").exists()
+    assert time.monotonic() - started < 20
+    assert not _alive(int((tmp_path / "waits").read_text()))
+
+
+def _raise_something(task: int, lane: int) -> None:
+    raise ValueError(f"task {task} has a bug")
+
+
+def test_a_bug_in_a_worker_comes_with_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match=r"_raise_something[^$]*ValueError: task . has a bug"):
+        run_lanes(_raise_something, [0, 1], 2)
+
+
+def test_a_worker_that_was_asked_alone_stops_the_job(tmp_path: Path) -> None:
+    def work(path: Path, lane: int) -> None:
+        if path.name == "asked":
+            os.kill(os.getpid(), signal.SIGTERM)
+        _wait(path, lane)
+
+    with pytest.raises(interruption.Interrupted) as caught:
+        run_lanes(work, [tmp_path / "asked", tmp_path / "b"], 2)
+    assert caught.value.exit_code == 143
+
+
+SCRIPT = """
+import pathlib, sys, time, types, os
+# Nothing here computes, and importing torch takes seconds.
+nothing = lambda *_: None
+sys.modules["torch"] = types.SimpleNamespace(
+    cuda=types.SimpleNamespace(is_available=lambda: False),
+    set_num_threads=nothing,
+    set_flush_denormal=nothing,
+)
+from dualtail.lanes import run_lanes
+from dualtail.training import interruption
+def work(path, lane):
+    with interruption.deferred():
+        pathlib.Path(path).write_text(str(os.getpid()))
+        while not interruption.asked():
+            time.sleep(0.01)
+        time.sleep({slow})
+        pathlib.Path(path + ".saved").write_text("")
+try:
+    run_lanes(work, {paths}, {lanes})
+except interruption.Interrupted as stop:
+    sys.exit(stop.exit_code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "to_group", "lanes"),
+    [
+        (signal.SIGTERM, False, 2),
+        (signal.SIGTERM, True, 2),
+        (signal.SIGINT, True, 2),
+        (signal.SIGINT, False, 1),
+    ],
+    ids=["the job alone", "Slurm: all", "a terminal: all", "without workers"],
+)
+def test_all_save_at_a_signal_and_none_is_left(
+    tmp_path: Path, number: int, to_group: bool, lanes: int
+) -> None:
+    names = [str(tmp_path / name) for name in ("a", "b")]
+    process, pids = started(SCRIPT.format(paths=names, lanes=lanes, slow=0.2), names[:lanes])
+    if to_group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    assert process.wait(20) == 128 + number
+    assert sorted(path.name for path in tmp_path.glob("*.saved")) == ["a.saved", "b.saved"][:lanes]
+    assert not any(_alive(pid) for pid in pids)
+
+
+def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+    names = [str(tmp_path / name) for name in ("a", "b")]
+    process, pids = started(SCRIPT.format(paths=names, lanes=2, slow=60), names)
+    process.terminate()
+    time.sleep(0.3)
+    process.terminate()
+    assert process.wait(10) == 143
+    for _ in range(100):
+        if not any(_alive(pid) for pid in pids):
+            break
+        time.sleep(0.05)
+    assert not any(_alive(pid) for pid in pids)
+    assert not list(tmp_path.glob("*.saved"))
+
+
+def started(script: str, names: list[str]) -> tuple[subprocess.Popen, list[int]]:
+    """A process in a group of its own, and the processes that do its tasks."""
+    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    files = [Path(name) for name in names]
+    for _ in range(600):
+        if all(file.exists() and file.read_text() for file in files):
+            break
+        time.sleep(0.1)
+    return process, [int(file.read_text()) for file in files]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers follow their parent on Linux only")

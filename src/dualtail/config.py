@@ -151,7 +151,7 @@ class DatasetEntry(Section):
 
     prior_split: Literal["val", "test", "train"] | None = None
     """split on which q is estimated, if not `prior.split`; train: its label frequencies are taken out
-    of q, and the ridge is chosen by cross-fitting over folds of it"""
+    of q, which is cross-fitted: the mean of one estimate a fold, made without that fold"""
 
     occlusion: OcclusionImages | None = None
     """images with a semantic factor hidden; null: no Figure 8 and Table 15 of this dataset"""
@@ -376,13 +376,14 @@ class PriorSettings(Section):
     """balanced split it is estimated on"""
 
     estimator: Literal["exact", "early-stopped"] = "exact"
-    """exact: the optimum, with a certificate; early-stopped: as the reference implementation"""
+    """exact: the optimum, with a certificate (cross-fitted over folds where a dataset's prior_split is
+    train); early-stopped: as the reference implementation"""
 
     ridge: NonNegativeFloat | Literal["auto"] = "auto"
     """strength of the ridge on log q; auto: by held-out likelihood; 0: the plain optimum"""
 
     bootstrap: PositiveInt = 200
-    """bootstrap replicates for the intervals of q (exact only)"""
+    """bootstrap replicates for the intervals of q (not early-stopped)"""
 
 
 class FusionRuleEntry(Section):
@@ -484,6 +485,10 @@ class Jobs(Section):
 
     threads: PositiveInt = 4
     """cores of a model job, at most those of `--cores`; on the CPU so many models run side by side"""
+
+    checkpoint_seconds: NonNegativeFloat = 60
+    """seconds between two saves of a training's state, from which a killed one goes on; 0: never.
+    Changes no result, and re-runs nothing"""
 
     mem_mb: PositiveInt = 6000
     """memory asked for a model job on a cluster, in MB"""

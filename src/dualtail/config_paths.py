@@ -14,7 +14,8 @@ def expand_variables(value: Any) -> Any:
     """Fill in the environment variables of a path.
 
     Raises:
-        ValueError: a variable without default that is not set.
+        ValueError: a variable without default that is not set; a path that Snakemake or a command line
+            would take for something else.
     """
     if not isinstance(value, str):
         return value
@@ -28,7 +29,16 @@ def expand_variables(value: Any) -> Any:
             )
         return found
 
-    return VARIABLE.sub(fill, value)
+    path = VARIABLE.sub(fill, value)
+    special = sorted({c for c in path if c in "{}<>" or ord(c) < 32})
+    if special:
+        raise ValueError(
+            f"{value!r}: {' '.join(map(repr, special))} cannot be in a path here: braces and angle "
+            "brackets mean something to Snakemake; rename it, or link to it"
+        )
+    if path.startswith("-"):
+        raise ValueError(f"{value}: begins with a dash, as options do; write the whole path")
+    return path
 
 
 ConfigPath = Annotated[Path, BeforeValidator(expand_variables)]

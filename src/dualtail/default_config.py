@@ -38,7 +38,7 @@ def default_config() -> Config:
             members=list(MEMBERS),
             pefts=["adaptformer", "vpt"],
             losses=["ce", "la"],
-            seeds=[0],
+            seeds=[0, 1],
             # Tables 3, 4 and 12 are about one model.
             variants=[Variants(losses=["gla_first", "gla_train", "decoupling"])],
         ),

@@ -1,8 +1,10 @@
 """Files that appear whole or not at all, and their hashes."""
 
+import errno
+import fcntl
 import hashlib
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,39 +16,82 @@ from dualtail.errors import UserError
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` only if the block succeeds.
 
-    The temporary file has the same suffix (some writers look at it), is flushed to disk before the
-    rename, and is removed if the block raises, so that a reader never meets half a file.
+    The file has the name of `path` and lies in a private folder `.<name>.unfinished`, where writers may
+    have temporary files of their own. It is flushed to disk before the rename, and removed with
+    its folder if the block raises, so that a reader never meets half a file. The folder is locked: one
+    that a killed process left is removed by the next writer of the same path.
 
     Raises:
-        UserError: the folder cannot be created or written, or the disk is full.
+        UserError: the folder cannot be created or written, the disk is full, or another process is
+            writing the same file.
     """
     final = Path(path)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=final.parent, prefix=f".{final.stem[:60]}.", suffix=final.suffix
-        )
-        os.close(handle)
+        lock, folder = _private_folder(final)
     except OSError as error:
-        raise UserError(f"{final}: cannot be written: {error.strerror}") from error
-    temporary = Path(name)
+        raise UserError(f"{final}: cannot be written: {_reason(error)}") from error
+    temporary = folder / final.name
     try:
-        # mkstemp makes files private; results are shared like any other file of the user.
-        umask = os.umask(0)
-        os.umask(umask)
+        temporary.touch(0o666)
+        mode = temporary.stat().st_mode  # as the umask has it
         yield temporary
-        # After the block: safetensors replaces the file by a private one of its own.
-        temporary.chmod(0o666 & ~umask)
+        # safetensors replaces the file by a private one; results are shared like any other file.
+        temporary.chmod(mode)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(final)
         _sync_folder(final.parent)
     except OSError as error:
-        if error.filename in (None, name, str(final)):
-            raise UserError(f"{final}: cannot be written: {error.strerror or error}") from error
+        if error.filename in (None, str(temporary), str(final)):
+            raise UserError(f"{final}: cannot be written: {_reason(error)}") from error
+        raise
+    except Exception as error:
+        # safetensors has a type of its own for what the system says.
+        if type(error).__name__ == "SafetensorError":
+            raise UserError(f"{final}: cannot be written: {_reason(error)}") from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _private_folder(final: Path) -> tuple[int, Path]:
+    """Make the folder of an unfinished file and lock it; returns the descriptor of the lock."""
+    name = final.name
+    if len(os.fsencode(name)) > 200:  # file systems allow 255 bytes
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    folder = final.with_name(f".{name}.unfinished")
+    for _ in range(100):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise UserError(f"{final}: another process is writing this file") from None
+        except OSError:
+            pass  # a file system without locks
+        try:
+            if os.fstat(lock).st_ino != folder.stat().st_ino:
+                raise FileNotFoundError
+            for left in folder.iterdir():
+                left.unlink()
+            return lock, folder
+        except FileNotFoundError:
+            os.close(lock)  # its last owner has just removed it
+        except BaseException:
+            os.close(lock)
+            raise
+    raise UserError(f"{final}: another process is writing this file")
+
+
+def _reason(error: Exception) -> str:
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "os error 28" in text:
+        return "disk full; make room, then the same command again"
+    return text
 
 
 def _sync_folder(folder: Path) -> None:

@@ -161,6 +161,8 @@ class PretrainTask(Section):
     seed: int
     out: Path
     history: Path
+    checkpoint: Path
+    """state of the training, until the job is done"""
 
 
 class PretrainJob(Section):
@@ -222,6 +224,8 @@ class TuneTask(Section):
     adapter: Path
     record: Path
     history: Path
+    checkpoint: Path
+    """state of the training, until the job is done"""
 
 
 class TuneJob(Section):
@@ -289,6 +293,8 @@ class ScratchTask(Section):
     dumps: list[DumpFiles]
     weights: Path
     history: Path
+    checkpoint: Path
+    """state of the training, until the job is done"""
 
 
 class ScratchJob(Section):
@@ -319,6 +325,8 @@ class ConfounderTask(Section):
     """test set -> dump to write"""
 
     history: Path
+    checkpoint: Path
+    """state of the training, until the job is done"""
 
 
 class ConfounderJob(Section):

@@ -183,10 +183,7 @@ def write_outputs(path: str | Path, outputs: Outputs) -> None:
         tensors["features"] = np.ascontiguousarray(outputs.features, dtype=np.float16)
     metadata = {HEADER_KEY: outputs.header.model_dump_json()}
     with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata=metadata)
-        except Exception as error:  # safetensors raises its own type for a full disk
-            raise UserError(f"{path}: cannot be written: {error}") from error
+        save_file(tensors, temporary, metadata=metadata)
 
 
 def read_outputs(path: str | Path, *, check: bool = True) -> Outputs:
@@ -239,7 +236,12 @@ def _open_safetensors(path: Path) -> tuple[OutputsHeader, dict[str, np.ndarray]]
             f"{path}: a safetensors file, but not a dump of outputs; "
             "`dualtail import-outputs` makes one from arrays"
         )
-    raw_header = json.loads(metadata[HEADER_KEY])
+    try:
+        raw_header = json.loads(metadata[HEADER_KEY])
+    except (ValueError, RecursionError):
+        raw_header = None
+    if not isinstance(raw_header, dict):
+        raise UserError(f"{path}: damaged header: it is not a JSON object")
     version = raw_header.get("schema_version")
     if version != SCHEMA_VERSION:
         raise UserError(f"{path}: schema version {version}, this dualtail reads {SCHEMA_VERSION}")

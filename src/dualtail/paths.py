@@ -145,6 +145,10 @@ class RunPaths:
     def study_figure(self, name: str, suffix: str) -> str:
         return f"{self.studies}/figures/{name}.{suffix}"
 
+    def checkpoint(self, *parts: str) -> str:
+        """The state of a training while its job runs; no rule's output, or Snakemake would delete it."""
+        return f"{self.root}/checkpoints/{'/'.join(parts)}.safetensors"
+
     def log(self, *parts: str) -> str:
         return f"{self.root}/logs/{'/'.join(parts)}.log"
 

@@ -105,7 +105,7 @@ def test_memory_maps_in_half_precision_and_small_blocks(
     logits = [member.astype(np.float16) for member in members(n_images=23)]
     for m, member in enumerate(logits):
         np.save(tmp_path / f"{m}.npy", member)
-    mapped = [np.load(tmp_path / f"{m}.npy", mmap_mode="r") for m in range(3)]
+    mapped = [np.load(tmp_path / f"{m}.npy", mmap_mode="r", allow_pickle=False) for m in range(3)]
     monkeypatch.setattr(softmax, "BLOCK_BYTES", 100)
     np.testing.assert_allclose(
         fuse(mapped, mode),

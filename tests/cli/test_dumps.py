@@ -55,7 +55,9 @@ def import_arrays(run: Run, out: str = "dump.safetensors", *more: str) -> None:
 def test_from_arrays_to_scores(run: Run, arrays: Path) -> None:
     import_arrays(run)
     shown = run("inspect", "dump.safetensors").output
-    expected = 100 * np.mean(np.load("L.npy").argmax(1) == np.load("y.npy"))
+    expected = 100 * np.mean(
+        np.load("L.npy", allow_pickle=False).argmax(1) == np.load("y.npy", allow_pickle=False)
+    )
     assert f"{expected:.2f} %" in shown
     assert "4 (15 to 15 images each)" in shown
     run("prior", "dump.safetensors", "--bootstrap", "20", "--out", "q.csv")
@@ -170,7 +172,7 @@ def test_dumps_that_do_not_belong_together_are_refused(
 def test_bad_logits_are_refused(
     run: Run, arrays: Path, change: Callable[[np.ndarray], None], message: str
 ) -> None:
-    logits = np.load("L.npy")
+    logits = np.load("L.npy", allow_pickle=False)
     change(logits)
     np.save("L.npy", logits)
     result = run(
@@ -196,16 +198,16 @@ def test_pickled_and_broken_arrays_are_refused(run: Run, arrays: Path) -> None:
 
 
 def test_half_precision_stays_half_precision(run: Run, arrays: Path) -> None:
-    np.save("L.npy", np.load("L.npy").astype(np.float16))
+    np.save("L.npy", np.load("L.npy", allow_pickle=False).astype(np.float16))
     import_arrays(run)
     assert read_outputs("dump.safetensors").logits.dtype == np.float16
 
 
 def test_an_absent_class_gets_a_finite_prior_and_is_named(run: Run, arrays: Path) -> None:
-    labels = np.load("y.npy")
+    labels = np.load("y.npy", allow_pickle=False)
     keep = labels != 2
     np.save("y.npy", labels[keep])
-    logits = np.load("L.npy")[keep]
+    logits = np.load("L.npy", allow_pickle=False)[keep]
     logits[:, 1] = -50  # never predicted
     np.save("L.npy", logits)
     import_arrays(run)
@@ -256,14 +258,14 @@ def test_verbs_on_dumps_do_not_import_torch() -> None:
 def test_knn_from_arrays(run: Run, arrays: Path) -> None:
     rng = np.random.default_rng(1)
     for split in ("val", "test"):
-        features = 3 * np.eye(5)[np.load("y.npy")] + rng.normal(size=(60, 5))
+        features = 3 * np.eye(5)[np.load("y.npy", allow_pickle=False)] + rng.normal(size=(60, 5))
         np.save(f"{split}.npy", features.astype(np.float16))
         more = ["--features", f"{split}.npy", "--split", split]
         import_arrays(run, f"{split}.safetensors", *more)
     arguments = ["knn", "test.safetensors", "--bank", "val.safetensors"]
     run(*arguments, "--k", "10", "--out", "knn.safetensors")
     found = read_outputs(Path("knn.safetensors"))
-    assert (found.logits.argmax(1) == np.load("y.npy")).mean() > 0.9
+    assert (found.logits.argmax(1) == np.load("y.npy", allow_pickle=False)).mean() > 0.9
     result = run("knn", "val.safetensors", *arguments[2:], "--out", "knn.safetensors", fails=True)
     assert "both are of the split 'val'" in result.output
     result = run(*arguments, "--out", "a.safetensors", "--out", "b.safetensors", fails=True)
@@ -288,7 +290,7 @@ class Power(FusionRule):
 
 def test_fusing_with_a_rule_of_ones_own(run: Run, arrays: Path) -> None:
     import_arrays(run)
-    logits = np.load("L.npy")
+    logits = np.load("L.npy", allow_pickle=False)
     np.save("L.npy", logits[::-1].copy())
     import_arrays(run, "other.safetensors")
     Path("own.py").write_text(OWN_RULE)

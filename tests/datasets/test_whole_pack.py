@@ -1,6 +1,7 @@
 """Packs of whole images: torchvision and Pillow as references, the choice of the form, bad files."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,41 @@ def test_jpeg_images_are_pillows_and_decode_as_pillow_decodes_them(photos: Image
         assert found.shape == (image.height, image.width, 3)
         difference = found.astype(int) - np.asarray(Image.open(stream)).astype(int)
         assert np.abs(difference).max() <= 2, "two builds of libjpeg may round differently"
+
+
+def bomb(image: bytes) -> bytes:
+    """A JPEG whose header says 60,000 x 60,000 pixels: decoded it would be 10.8 GB."""
+    frame = image.index(b"\xff\xc0")
+    return image[: frame + 5] + (60_000).to_bytes(2, "big") * 2 + image[frame + 9 :]
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda image: image[:300] + bytes(len(image) - 300), ""),
+        (lambda image: bytes(len(image)), "not an image"),
+        (bomb, "3600000000 pixels"),
+        (lambda image: image[:-2] + b"xx", "incomplete or truncated"),
+    ],
+    ids=["half", "zeros", "bomb", "no end"],
+)
+def test_damage_in_a_pack_of_jpegs_is_named(
+    photos: ImageList, harm: Callable[[bytes], bytes], reason: str
+) -> None:
+    """As met in the middle of an epoch."""
+    pack = packed(photos, format="jpeg", jpeg_quality=90)
+    start, end = pack.offsets[1:3].tolist()
+    data = bytearray(pack.source.read_bytes())
+    at = data.index(bytes(pack.data[start:end].numpy()))
+    data[at : at + end - start] = harm(bytes(data[at : at + end - start]))
+    pack.source.write_bytes(data)
+    broken = read_training_pack(pack.source)
+    assert isinstance(broken, WholePack)
+    broken.image(0)
+    with pytest.raises(UserError, match=r"whole\.safetensors: image 1 is damaged \(") as caught:
+        broken.image(1)
+    assert reason in str(caught.value)
+    assert "delete the pack and re-run" in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["raw", "jpeg"])

@@ -111,7 +111,7 @@ def test_the_world_is_known_without_being_drawn(root: Path) -> None:
 def test_lists_on_disk_are_counted_and_missing_ones_are_unknown(root: Path, tmp_path: Path) -> None:
     values = yaml.safe_load((root / "config.yaml").read_text())
     values |= {"world": None, "prior": {"split": "test"}, "scratch": None, "studies": {}}
-    values["study"]["datasets"] = ["mine"]
+    values["study"] |= {"datasets": ["mine"], "seeds": [0]}
     values["datasets"] = {"mine": {"label": "Mine", "root": str(tmp_path), "val": None}}
     values["transforms"]["world"] |= {"views": "random", "random_views": 7}
     for member in values["foundation"].values():

@@ -85,15 +85,10 @@ def test_quickgelu_changes_the_model(checkpoint: Path) -> None:
 
 
 def test_pickles_are_never_loaded(tmp_path: Path) -> None:
-    import pickle
-
     class Bomb:
         def __reduce__(self) -> Any:
             return (Path.touch, (tmp_path / "boom",))
 
-    (tmp_path / "w.pt").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(UserError, match=r"w\.pt: not a checkpoint of tensors alone"):
-        load_foundation(make_spec(weights=tmp_path / "w.pt"))
     torch.save(Bomb(), tmp_path / "z.pt")
     with pytest.raises(UserError, match=r"z\.pt: not a checkpoint of tensors alone"):
         load_foundation(make_spec(weights=tmp_path / "z.pt"))

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -16,6 +17,8 @@ from safetensors.torch import save_file
 from dualtail.errors import UserError
 from dualtail.foundation import pretraining as p
 from dualtail.foundation.pretraining_settings import PretrainingSettings
+from dualtail.training.checkpoints import Checkpoints
+from dualtail.tuning.settings import Augmentation
 
 ARCHITECTURE = json.loads(
     (Path(p.__file__).parent / "architectures" / "world-vit-8.json").read_text()
@@ -310,13 +313,11 @@ def test_bad_inputs_are_refused(images: np.ndarray, labels: np.ndarray, match: s
 def test_a_diverging_run_says_what_to_do() -> None:
     images, labels = colored(64)
     wild = PretrainingSettings(epochs=3, batch_size=8, lr=1e20, warmup=0.0)
-    with pytest.raises(UserError, match="lower the learning rate"):
+    with pytest.raises(UserError, match=r"images .*; lower pretraining\.lr \(now 1e\+20\)"):
         p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, wild, seed=0)
 
 
 def test_augmentation_changes_images_but_not_their_order() -> None:
-    from dualtail.tuning.settings import Augmentation
-
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(0, 3, 40)
@@ -335,3 +336,60 @@ def test_augmentation_changes_images_but_not_their_order() -> None:
     )
     for one, other in zip(plain, augmented, strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+
+
+class Killed(BaseException):
+    pass
+
+
+class Dying(Checkpoints):
+    """Saves after every step; after `lives` of them the process ends."""
+
+    largest_share = 1e9
+
+    def __init__(self, path: Path, lives: int = 10**9) -> None:
+        super().__init__(path, {"setting": "this one"}, 1e-9)
+        self.lives = lives
+
+    def after_step(self, where: Any, capture: Any) -> None:
+        super().after_step(where, capture)
+        self.lives -= 1
+        if self.lives == 0:
+            raise Killed
+
+
+@pytest.mark.parametrize("crop_scale", [None, (0.5, 1.0)])
+@pytest.mark.parametrize("kills", [[1], [4], [6, 1], [3, 2, 3]])
+def test_killed_and_left_alone_give_the_same_bits(
+    tmp_path: Path, crop_scale: tuple[float, float] | None, kills: list[int]
+) -> None:
+    """In the middle of an epoch, at its border and several times in a row."""
+    images, labels = colored(40)  # three steps an epoch, the last one smaller
+    options = PretrainingSettings(
+        epochs=3, batch_size=16, augmentation=Augmentation(crop_scale=crop_scale, flip=True)
+    )
+
+    def attempt(checkpoints: Checkpoints | None) -> Any:
+        return p.pretrain(
+            images, labels, NAMES, TEMPLATE, ARCHITECTURE, options, 0, checkpoints=checkpoints
+        )
+
+    expected, history = attempt(None)
+    for lives in kills:
+        with pytest.raises(Killed):
+            attempt(Dying(tmp_path / "state.safetensors", lives))
+    found, found_history = attempt(Dying(tmp_path / "state.safetensors"))
+    assert found_history == history
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_too_little_memory_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    images, labels = colored(40)
+    monkeypatch.setattr(p, "image_features", full)
+    monkeypatch.setattr(p, "check_towers", lambda *_: None)
+    with pytest.raises(UserError, match=r"step 1 with 16 images .*lower pretraining\.batch_size"):
+        p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, SHORT, seed=0)

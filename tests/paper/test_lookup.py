@@ -36,6 +36,21 @@ def test_seeds_are_averaged(scores, context):
         two.get("world_places", tuned("clip", "adaptformer", "la"))
 
 
+def test_samples_of_table_13_have_the_first_seed_only(scores, context):
+    two = replace(context, seeds=(0, 1))
+    sample = two.reordered_sets().datasets["balance"][0]
+    assert two.seeds_of(sample) == (0,)
+    assert two.seeds_of("world_places") == (0, 1)
+    found = ScoreLookup(scores, two).get(sample, tuned("clip", "adaptformer", "la"))
+    assert found == ScoreLookup(scores, context).get(sample, tuned("clip", "adaptformer", "la"))
+
+
+def test_means_over_seeds_are_said_to_be_such(context):
+    assert context.seeds_note == []
+    (note,) = replace(context, seeds=(0, 1, 4)).seeds_note
+    assert "means over the tuning seeds 0, 1 and 4" in note
+
+
 def test_other_runs_are_not_seen(scores, context):
     lookup = ScoreLookup(scores.assign(run="another"), context)
     assert lookup.find("world_places", zero_shot("clip")) is None

@@ -29,10 +29,11 @@ def test_models_differ_in_their_seed_or_in_their_corpus_alone(values: dict[str, 
     assert len(tasks) == 9
     for task in tasks:
         member, _, kind = task.foundation.member.partition(".")
-        own = {"foundation", "out", "history"}
+        own = {"foundation", "out", "history", "checkpoint"}
         own |= {"corpus", "list", "images", "class_names"} if kind == "unbiased" else {"seed"}
         assert task.model_dump(exclude=own) == base[member].model_dump(exclude=own)
         assert task.out not in {other.out for other in base.values()}
+        assert task.checkpoint not in {other.checkpoint for other in base.values()}
         if kind == "unbiased":
             assert task.corpus == f"{member}_unbiased"
             assert task.list == Path(f"data/world/corpora/{member}_unbiased/list.txt")
@@ -47,7 +48,7 @@ def test_they_are_tuned_like_the_members(values: dict[str, Any]) -> None:
     for task in tasks:
         member = task.foundation.member.partition(".")[0]
         (like,) = plan.tuning.tune_job([(task.dataset, member, "adaptformer-la-0")]).tasks
-        own = {"foundation", "dumps", "adapter", "record", "history"}
+        own = {"foundation", "dumps", "adapter", "record", "history", "checkpoint"}
         assert task.model_dump(exclude=own) == like.model_dump(exclude=own)
 
 

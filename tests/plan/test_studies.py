@@ -53,6 +53,15 @@ def test_interventions_cover_zero_shot_and_fused_models(values: dict[str, Any]) 
     assert first.corpora == {m: m for m in ("clip", "openclip", "metaclip")}
 
 
+def test_samples_of_table_13_are_tuned_with_the_first_seed(values: dict[str, Any]) -> None:
+    values["study"]["seeds"] = [3, 4]
+    plan = plan_of(values)
+    reordered = [t for d, _, t in plan.scope.variants if d in plan.scope.reordered]
+    assert len(reordered) == 9
+    assert {t.seed for t in reordered} == {3}
+    assert {t.seed for t in plan.scope.tunings} == {3, 4}
+
+
 def test_a_single_model_of_ones_own_makes_none(values: dict[str, Any]) -> None:
     values["world"] = values["confounder"] = None
     values["study"]["members"] = ["clip"]

@@ -44,24 +44,31 @@ def colored(n: int, side: int = 8) -> tuple[np.ndarray, np.ndarray]:
 def run(
     model: ScratchModel, images: Images, labels: np.ndarray, seed: int = 0, **values
 ) -> list[Epoch]:
+    history: list[Epoch] = []
+
+    def keep(row: Epoch) -> dict[str, float | int | str]:
+        history.append(row)
+        return {"epoch": row.epoch, "loss": row.loss}
+
     settings = ScratchTraining.model_validate(
         {"augmentation": STILL, "architecture": "resnet20"} | values
     )
     side = images.pixels.shape[1]
-    return list(
-        train(
-            model,
-            images,
-            labels,
-            nn.CrossEntropyLoss(),
-            settings,
-            size=(side, side),
-            seed=seed,
-            mean=MEAN,
-            std=STD,
-            label="toy",
-        )
+    rows = train(
+        model,
+        images,
+        labels,
+        nn.CrossEntropyLoss(),
+        settings,
+        size=(side, side),
+        seed=seed,
+        mean=MEAN,
+        std=STD,
+        label="toy",
+        on_epoch=keep,
     )
+    assert rows == [{"epoch": row.epoch, "loss": row.loss} for row in history]
+    return history
 
 
 def small() -> ScratchModel:
@@ -151,5 +158,5 @@ def test_too_few_images_and_a_diverging_loss() -> None:
     ):
         run(small(), Images(pixels[:1]), labels[:1], epochs=1)
     model = ScratchModel(nn.Flatten(), 192, 3, "float32")
-    with pytest.raises(UserError, match=r"toy: the loss is .* in epoch .*lower training\.lr"):
+    with pytest.raises(UserError, match=r"toy: .* images .*; lower training\.lr"):
         run(model, Images(pixels), labels, epochs=40, batch_size=2, lr=1e30)

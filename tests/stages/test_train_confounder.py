@@ -43,6 +43,7 @@ def task(images: Path, out: Path, train_set: str, **changes) -> ConfounderTask:
         "folder": images,
         "dumps": {name: out / f"{train_set}-{name}.safetensors" for name in SETS},
         "history": out / f"{train_set}.csv",
+        "checkpoint": out / f"{train_set}.state.safetensors",
     }
     return ConfounderTask.model_validate(values | changes)
 

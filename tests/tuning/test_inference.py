@@ -127,3 +127,31 @@ def test_what_half_precision_cannot_hold_is_an_error(array_source):
         predict(LateNan(48), array_source(images), **options)
     with pytest.raises(UserError, match="no images"):
         predict(model, array_source(images[:0]), **options)
+
+
+class Hungry(Flatten):
+    """Runs out of memory with more than `most` images."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(48)
+        self.most = most
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = super().forward(images)
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return found
+
+
+def test_too_little_memory_halves_the_batch(array_source, capsys):
+    images = torch.randint(0, 256, (21, 3, 4, 4), dtype=torch.uint8)
+    options = {"views": Views("center", (4, 4)), "mean": MEAN, "std": STD, "batch_size": 16}
+    expected = predict(Flatten(48), array_source(images), **options)
+    hungry = Hungry(4)
+    found = predict(hungry, array_source(images), **options)
+    assert hungry.batches == [16, 8, 4, 4, 4, 4, 4, 1]
+    np.testing.assert_array_equal(found.features, expected.features)
+    np.testing.assert_allclose(found.logits, expected.logits, rtol=2e-3, atol=2e-2)
+    assert "out of memory with 8 images at a time: going on with 4" in capsys.readouterr().err
+    with pytest.raises(UserError, match="out of memory with a single image"):
+        predict(Hungry(0), array_source(images), **options)

@@ -20,7 +20,7 @@ rule prior:
     benchmark:
         PATHS.benchmark("prior", "{dataset}", "{member}")
     resources:
-        mem_mb=4000,
+        mem_mb=at_least(4000),
         runtime=30,
     params:
         settings=lambda wildcards: PLAN.bias.prior_flags(
@@ -63,7 +63,7 @@ for KIND in PLAN.scope.split_kinds:
         wildcard_constraints:
             dataset=KIND.pattern,
         resources:
-            mem_mb=2000,
+            mem_mb=at_least(2000),
             runtime=60,
         params:
             settings=lambda wildcards: as_json(PLAN.bias.combine_job(wildcards.dataset)),

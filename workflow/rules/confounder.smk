@@ -11,7 +11,7 @@ if PLAN.confounder.settings:
             PATHS.benchmark("draw_confounder")
         resources:
             gpu=1 if PLAN.confounder.settings.stable_diffusion else 0,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=as_json(PLAN.confounder.draw_job()),
@@ -34,7 +34,7 @@ if PLAN.confounder.settings:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=as_json(PLAN.confounder.train_job()),
@@ -42,7 +42,8 @@ if PLAN.confounder.settings:
         message:
             "Training on both mixtures of two semantic factors"
         shell:
-            "dualtail train-confounder --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
+            "dualtail train-confounder --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
 
     rule score_confounder:
         input:
@@ -57,7 +58,7 @@ if PLAN.confounder.settings:
         wildcard_constraints:
             test_set="|".join(PLAN.confounder.sets),
         resources:
-            mem_mb=1000,
+            mem_mb=at_least(1000),
             runtime=10,
         params:
             settings=PLAN.confounder.score_flags(),

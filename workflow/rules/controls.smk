@@ -17,7 +17,7 @@ if PLAN.controls.settings:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=as_json(
@@ -27,7 +27,8 @@ if PLAN.controls.settings:
         message:
             "Pre-training models of other seeds and of corpora without bias"
         shell:
-            "dualtail pretrain --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
+            "dualtail pretrain --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
 
     rule controls_tune:
         input:
@@ -41,7 +42,7 @@ if PLAN.controls.settings:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=as_json(PLAN.controls.tuning.tune_job(PLAN.controls.cells)),
@@ -49,7 +50,8 @@ if PLAN.controls.settings:
         message:
             "Tuning them"
         shell:
-            "dualtail tune --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
+            "dualtail tune --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
 
     rule controls_combine:
         input:
@@ -61,7 +63,7 @@ if PLAN.controls.settings:
         benchmark:
             PATHS.benchmark("controls_combine")
         resources:
-            mem_mb=2000,
+            mem_mb=at_least(2000),
             runtime=60,
         params:
             settings=as_json(PLAN.controls.combine_job()),
@@ -87,7 +89,7 @@ if PLAN.controls.settings:
         benchmark:
             PATHS.benchmark("study_controls")
         resources:
-            mem_mb=1000,
+            mem_mb=at_least(1000),
             runtime=10,
         params:
             settings=as_json(PLAN.controls.study_job()),

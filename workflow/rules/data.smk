@@ -14,7 +14,7 @@ for DATASET in PLAN.data.made_datasets:
         benchmark:
             PATHS.benchmark("make_lists", DATASET)
         resources:
-            mem_mb=1500,
+            mem_mb=at_least(1500),
             runtime=30,
         params:
             settings=as_json(PLAN.data.lists_job(DATASET)),
@@ -45,7 +45,7 @@ for CORPUS in PLAN.data.drawn_corpora:
         benchmark:
             PATHS.benchmark("draw_corpus", CORPUS)
         resources:
-            mem_mb=500,
+            mem_mb=at_least(500),
             runtime=5,
         params:
             settings=as_json(PLAN.data.draw_corpus_job(CORPUS)),
@@ -70,7 +70,7 @@ if PLAN.data.given_datasets:
         # The first job of a run: what is missing is said before anything else.
         priority: 1
         resources:
-            mem_mb=2000,
+            mem_mb=at_least(2000),
             runtime=60,
         params:
             settings=as_json(PLAN.data.check_job(PLAN.data.given_datasets)),
@@ -103,7 +103,7 @@ for KIND in PLAN.scope.split_kinds:
             dataset=KIND.pattern,
         threads: 2
         resources:
-            mem_mb=1000,
+            mem_mb=at_least(1000),
             runtime=240,
         params:
             settings=lambda wildcards: as_json(PLAN.data.pack_job(wildcards.dataset)),

@@ -15,7 +15,7 @@ rule explain_models:
     threads: JOBS.threads
     resources:
         gpu=1,
-        mem_mb=JOBS.mem_mb,
+        mem_mb=at_least(JOBS.mem_mb),
         runtime=JOBS.runtime,
     params:
         settings=lambda wildcards: as_json(
@@ -45,7 +45,7 @@ rule score_explanations:
     benchmark:
         PATHS.benchmark("score_explanations")
     resources:
-        mem_mb=2000,
+        mem_mb=at_least(2000),
         runtime=30,
     params:
         settings=as_json(PLAN.explain.score_job()),

@@ -10,6 +10,8 @@ if PLAN.foundation.fetched_here:
             PATHS.log("fetch_weights", "{member}"),
         wildcard_constraints:
             member="|".join(PLAN.foundation.fetched_here),
+        # On a cluster too where Snakemake runs: compute nodes are often without a network.
+        localrule: True
         params:
             settings=lambda wildcards: as_json(
                 PLAN.foundation.fetch_weights_job(wildcards.member)
@@ -41,7 +43,7 @@ if PLAN.scope.pretrained_here:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=lambda wildcards: as_json(
@@ -53,7 +55,8 @@ if PLAN.scope.pretrained_here:
         message:
             "Pre-training the foundation models on their corpora"
         shell:
-            "dualtail pretrain --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
+            "dualtail pretrain --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
 
 
 rule zero_shot:
@@ -75,7 +78,7 @@ rule zero_shot:
     threads: JOBS.threads
     resources:
         gpu=1,
-        mem_mb=JOBS.mem_mb,
+        mem_mb=at_least(JOBS.mem_mb),
         runtime=JOBS.runtime,
     params:
         settings=lambda wildcards: as_json(

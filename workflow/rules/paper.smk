@@ -21,7 +21,7 @@ rule tables:
     benchmark:
         PATHS.benchmark("tables")
     resources:
-        mem_mb=1000,
+        mem_mb=at_least(1000),
         runtime=10,
     params:
         numbers=PLAN.paper.tables,
@@ -55,7 +55,7 @@ if PLAN.paper.figures:
         benchmark:
             PATHS.benchmark("figures")
         resources:
-            mem_mb=1000,
+            mem_mb=at_least(1000),
             runtime=10,
         params:
             numbers=PLAN.paper.figures,
@@ -82,7 +82,7 @@ rule summary:
     benchmark:
         PATHS.benchmark("summary")
     resources:
-        mem_mb=1000,
+        mem_mb=at_least(1000),
         runtime=10,
     params:
         settings=as_json(PLAN.paper.paper_job()),
@@ -114,7 +114,7 @@ rule compare:
     benchmark:
         PATHS.benchmark("compare")
     resources:
-        mem_mb=1000,
+        mem_mb=at_least(1000),
         runtime=10,
     params:
         settings=as_json(PLAN.paper.paper_job()),

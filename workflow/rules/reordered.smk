@@ -12,7 +12,7 @@ if PLAN.scope.reordered:
         benchmark:
             PATHS.benchmark("reorder")
         resources:
-            mem_mb=1000,
+            mem_mb=at_least(1000),
             runtime=10,
         params:
             settings=as_json(PLAN.reordered.reorder_job()),
@@ -36,7 +36,7 @@ if PLAN.scope.reordered:
             dataset="|".join(PLAN.scope.reordered),
         threads: 2
         resources:
-            mem_mb=1000,
+            mem_mb=at_least(1000),
             runtime=240,
         params:
             settings=lambda wildcards: as_json(

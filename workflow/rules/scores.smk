@@ -18,7 +18,7 @@ for DATASET in PLAN.scope.datasets:
                 PATHS.benchmark("knn", DATASET)
             threads: 2
             resources:
-                mem_mb=2000,
+                mem_mb=at_least(2000),
                 runtime=60,
             params:
                 settings=PLAN.scores.knn_flags(DATASET),
@@ -46,7 +46,7 @@ rule score:
     benchmark:
         PATHS.benchmark("score", "{dataset}")
     resources:
-        mem_mb=4000,
+        mem_mb=at_least(4000),
         runtime=60,
     params:
         validation=lambda wildcards, input: [
@@ -91,7 +91,7 @@ rule collect:
     benchmark:
         PATHS.benchmark("collect")
     resources:
-        mem_mb=2000,
+        mem_mb=at_least(2000),
         runtime=10,
     params:
         settings=as_json(PLAN.scores.collect_job()),

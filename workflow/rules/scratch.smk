@@ -14,7 +14,7 @@ if PLAN.scratch.settings:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=lambda wildcards: as_json(
@@ -24,4 +24,5 @@ if PLAN.scratch.settings:
         message:
             "Training from scratch"
         shell:
-            "dualtail train-scratch --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
+            "dualtail train-scratch --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"

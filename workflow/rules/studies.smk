@@ -41,7 +41,7 @@ for STUDY in PLAN.studies.names:
         benchmark:
             PATHS.benchmark(VERB.replace("-", "_"))
         resources:
-            mem_mb=1000,
+            mem_mb=at_least(1000),
             runtime=10,
         params:
             verb=VERB,

@@ -23,7 +23,7 @@ for KIND in PLAN.tuning.tune_kinds:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=lambda wildcards: as_json(
@@ -37,7 +37,8 @@ for KIND in PLAN.tuning.tune_kinds:
         message:
             "Tuning"
         shell:
-            "dualtail tune --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
+            "dualtail tune --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
 
 
 if PLAN.tuning.variants:
@@ -54,7 +55,7 @@ if PLAN.tuning.variants:
         threads: JOBS.threads
         resources:
             gpu=1,
-            mem_mb=JOBS.mem_mb,
+            mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
             settings=as_json(PLAN.tuning.tune_job(PLAN.tuning.variants)),
@@ -62,4 +63,5 @@ if PLAN.tuning.variants:
         message:
             "Tuning the variants"
         shell:
-            "dualtail tune --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
+            "dualtail tune --settings {params.settings:q} --lanes {threads}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"

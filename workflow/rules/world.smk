@@ -14,7 +14,7 @@ if PLAN.world.world_corpora:
         benchmark:
             PATHS.benchmark("generate_corpus", "{corpus}")
         resources:
-            mem_mb=1500,
+            mem_mb=at_least(1500),
             runtime=10,
         params:
             settings=lambda wildcards: as_json(PLAN.world.corpus_job(wildcards.corpus)),
@@ -38,7 +38,7 @@ if PLAN.world.world_datasets:
         benchmark:
             PATHS.benchmark("generate_dataset", "{dataset}")
         resources:
-            mem_mb=1500,
+            mem_mb=at_least(1500),
             runtime=10,
         params:
             settings=lambda wildcards: as_json(
@@ -59,7 +59,7 @@ if PLAN.world.world_datasets:
         benchmark:
             PATHS.benchmark("generate_pool", "{dataset}")
         resources:
-            mem_mb=1500,
+            mem_mb=at_least(1500),
             runtime=10,
         params:
             settings=lambda wildcards: as_json(
@@ -84,7 +84,7 @@ if PLAN.world.world_datasets:
         benchmark:
             PATHS.benchmark("draw_world")
         resources:
-            mem_mb=500,
+            mem_mb=at_least(500),
             runtime=5,
         params:
             settings=as_json(PLAN.world.world_picture_job()),

@@ -73,10 +73,11 @@ def inspect(file: Path) -> None:
 @click.argument("dump", type=INPUT)
 @click.option(
     "--estimator",
-    type=click.Choice(["exact", "early-stopped"]),
+    type=click.Choice(["exact", "cross-fitted", "early-stopped"]),
     default="exact",
     show_default=True,
-    help="exact: the optimum, with a certificate; early-stopped: the reference's 1000 SGD steps.",
+    help="exact: the optimum, with a certificate; cross-fitted: the mean of one estimate a fold, for a "
+    "split that is trained on; early-stopped: the reference's 1000 SGD steps.",
 )
 @click.option(
     "--ridge",
@@ -90,7 +91,7 @@ def inspect(file: Path) -> None:
     default=200,
     show_default=True,
     type=click.IntRange(2),
-    help="Replicates for the 95 % intervals (exact only).",
+    help="Replicates for the 95 % intervals (not early-stopped).",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of folds and bootstrap.")
 @click.option("--true-list", type=INPUT, help="Image list of the pre-training corpus, if known.")

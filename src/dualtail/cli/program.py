@@ -1,5 +1,6 @@
 """The `dualtail` program: help in sections, mistakes as one line, exit codes."""
 
+import signal
 import sys
 from typing import Any
 
@@ -9,6 +10,8 @@ from dualtail import __version__
 from dualtail.cli import dumps, images, provenance, settings, stages
 from dualtail.errors import UserError
 from dualtail.provenance.record import recorded
+from dualtail.training.interruption import Interrupted
+from dualtail.workflow_lock import job_of_run
 
 SECTIONS = {
     "Your own dumps (no model, no images)": dumps.VERBS,
@@ -43,6 +46,9 @@ class Program(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            # click would make it exit code 1.
+            raise Interrupted(signal.SIGINT) from None
 
 
 @click.group(
@@ -51,12 +57,14 @@ class Program(click.Group):
     epilog="The whole pipeline: snakemake --cores 2 --resources gpu=1",
 )
 @click.version_option(__version__, prog_name="dualtail")
-def program() -> None:
+@click.pass_context
+def program(ctx: click.Context) -> None:
     """Measure and repair the bias of foundation models under long-tailed distributions.
 
     Which classes does a model under-serve? Estimate its pre-training prior from cached logits, adjust
     them, fuse several models, score the result by groups.
     """
+    ctx.with_resource(job_of_run(ctx.invoked_subcommand or ""))
 
 
 CALLED_BY_RULES = {"prior", "knn", "score", "check-data", *(v.name for v in stages.VERBS)}
@@ -71,5 +79,6 @@ def main() -> None:
     """Entry point of the `dualtail` script."""
     try:
         program(standalone_mode=True)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except Interrupted as stop:
+        click.echo(f"Stopped by {stop.signal.name}; the same command goes on from there.", err=True)
+        sys.exit(stop.exit_code)

@@ -2,6 +2,8 @@
 
 import click
 
+from dualtail.devices import claim_devices
+
 SETTINGS = click.option(
     "--settings",
     required=True,
@@ -14,6 +16,13 @@ LANES = click.option(
     show_default=True,
     type=click.IntRange(1),
     help="Models trained or run side by side on the CPU, a core each; a GPU takes one at a time.",
+)
+CHECKPOINT_SECONDS = click.option(
+    "--checkpoint-seconds",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Time between two saves of a training's state, from which a killed one goes on; 0: never.",
 )
 
 
@@ -111,12 +120,14 @@ def fetch_weights(settings: str) -> None:
 @click.command("pretrain")
 @SETTINGS
 @LANES
-def pretrain(settings: str, lanes: int) -> None:
+@CHECKPOINT_SECONDS
+def pretrain(settings: str, lanes: int, checkpoint_seconds: float) -> None:
     """Pre-train small CLIPs on long-tailed corpora."""
+    claim_devices()
     from dualtail.jobs import PretrainJob, read_job
     from dualtail.stages.pretrain import run
 
-    run(read_job(PretrainJob, settings), lanes)
+    run(read_job(PretrainJob, settings), lanes, checkpoint_seconds)
 
 
 @click.command("zero-shot")
@@ -124,6 +135,7 @@ def pretrain(settings: str, lanes: int) -> None:
 @LANES
 def zero_shot(settings: str, lanes: int) -> None:
     """Write zero-shot outputs of foundation models."""
+    claim_devices()
     from dualtail.jobs import ZeroShotJob, read_job
     from dualtail.stages.zero_shot import run
 
@@ -133,29 +145,34 @@ def zero_shot(settings: str, lanes: int) -> None:
 @click.command("tune")
 @SETTINGS
 @LANES
-def tune(settings: str, lanes: int) -> None:
+@CHECKPOINT_SECONDS
+def tune(settings: str, lanes: int, checkpoint_seconds: float) -> None:
     """Tune foundation models and write their outputs."""
+    claim_devices()
     from dualtail.jobs import TuneJob, read_job
     from dualtail.stages.tune import run
 
-    run(read_job(TuneJob, settings), lanes)
+    run(read_job(TuneJob, settings), lanes, checkpoint_seconds)
 
 
 @click.command("train-scratch")
 @SETTINGS
 @LANES
-def train_scratch(settings: str, lanes: int) -> None:
+@CHECKPOINT_SECONDS
+def train_scratch(settings: str, lanes: int, checkpoint_seconds: float) -> None:
     """Train networks from scratch and write their outputs."""
+    claim_devices()
     from dualtail.jobs import ScratchJob, read_job
     from dualtail.stages.train_scratch import run
 
-    run(read_job(ScratchJob, settings), lanes)
+    run(read_job(ScratchJob, settings), lanes, checkpoint_seconds)
 
 
 @click.command("draw-confounder")
 @SETTINGS
 def draw_confounder(settings: str) -> None:
     """Make the images of the six-class study (D.7)."""
+    claim_devices()
     from dualtail.jobs import DrawConfounderJob, read_job
     from dualtail.stages.draw_confounder import run
 
@@ -165,12 +182,14 @@ def draw_confounder(settings: str) -> None:
 @click.command("train-confounder")
 @SETTINGS
 @LANES
-def train_confounder(settings: str, lanes: int) -> None:
+@CHECKPOINT_SECONDS
+def train_confounder(settings: str, lanes: int, checkpoint_seconds: float) -> None:
     """Train the networks of the six-class study (D.7) and write their outputs."""
+    claim_devices()
     from dualtail.jobs import ConfounderJob, read_job
     from dualtail.stages.train_confounder import run
 
-    run(read_job(ConfounderJob, settings), lanes)
+    run(read_job(ConfounderJob, settings), lanes, checkpoint_seconds)
 
 
 @click.command("combine")
@@ -188,6 +207,7 @@ def combine(settings: str) -> None:
 @LANES
 def explain_models(settings: str, lanes: int) -> None:
     """Write outputs on images with hidden parts, and Grad-CAM maps."""
+    claim_devices()
     from dualtail.jobs import ExplainJob, read_job
     from dualtail.stages.explain_models import run
 

@@ -1,8 +1,6 @@
 """What tables and figures read of the six-class study."""
 
 import csv
-import io
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,18 +64,14 @@ def read_sample_images(path: Path, samples: list[Sample]) -> list[NDArray[np.uin
     Raises:
         UserError: an image that is missing or cannot be read.
     """
-    from PIL import Image
+    from dualtail.datasets.images import ImageStore, open_image
 
     archive = path.with_suffix(".zip")
-    images = []
-    try:
-        with zipfile.ZipFile(archive) as stream:
-            for sample in samples:
-                data = io.BytesIO(stream.read(sample.path))
-                images.append(np.asarray(Image.open(data).convert("RGB")))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{archive}: not the images of {path.name} ({error})") from error
-    return images
+    with ImageStore(archive) as store:
+        try:
+            return [np.asarray(open_image(store.read(s.path)).convert("RGB")) for s in samples]
+        except Exception as error:  # Pillow raises nearly every type there is at damaged files
+            raise UserError(f"{archive}: not the images of {path.name} ({error})") from error
 
 
 def read_histories(paths: list[Path]) -> "pd.DataFrame":

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.settings import NamesFormat, NamesVersion
-from dualtail.datasets.text_file import read_text_file
+from dualtail.datasets.text_file import read_lines, read_text_file
 from dualtail.errors import UserError
 
 
@@ -141,7 +141,7 @@ def _folder_lines(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _stripped_lines(path: Path) -> list[str]:
-    lines = [line.strip() for line in read_text_file(path).splitlines()]
+    lines = [line.strip() for line in read_lines(path)]
     if not lines:
         raise UserError(f"{path}: no class names")
     for row, line in enumerate(lines):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dualtail.datasets.text_file import read_text_file
+from dualtail.datasets.text_file import read_lines
 from dualtail.errors import UserError
 from dualtail.files import write_text
 from dualtail.outputs import split_hash
@@ -60,9 +60,10 @@ def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
     """Read a list of `relative/path.jpg label` lines, plain or gzip'ed; a path may hold spaces.
 
     Raises:
-        UserError: unreadable, empty, or a line without a label or with one outside 0..C-1.
+        UserError: unreadable, empty, a line without a label or with one outside 0..C-1, or a path that
+            leads out of the folder of images.
     """
-    lines = read_text_file(path).splitlines()
+    lines = read_lines(path)
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -75,8 +76,12 @@ def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
             raise UserError(
                 f"{path} line {row + 1}: {line[:80]!r} is not `relative/path.jpg label`"
             )
-        paths.append(name.strip())
+        paths.append(name.rstrip())
         labels[row] = int(label)
+        if leads_outside(paths[-1]):
+            raise UserError(
+                f"{path} line {row + 1}: {name[:80]!r} must be a path inside the images"
+            )
     images = ImageList(path, paths, labels)
     if n_classes is not None:
         images.check_labels(n_classes)
@@ -87,7 +92,27 @@ def write_image_list(path: Path, paths: list[str], labels: np.ndarray) -> None:
     """Write a list that `read_image_list` reads.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: a path that a list cannot hold, or the file cannot be written.
     """
+    for name in paths:
+        if name != name.rstrip() or not name or "\n" in name or "\r" in name or not _is_utf8(name):
+            raise UserError(
+                f"{path}: not written: the name {name!a} cannot be in a list (a line break, "
+                "a space at its end, or not UTF-8): rename the image"
+            )
     rows = zip(paths, labels.tolist(), strict=True)
     write_text(path, "".join(f"{name} {label}\n" for name, label in rows))
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a relative path would leave its folder."""
+    return name.startswith("/") or (".." in name and ".." in name.split("/"))
+
+
+def _is_utf8(name: str) -> bool:
+    """File names are bytes; those that are not UTF-8 have surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -4,6 +4,7 @@ import io
 import os
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,24 +21,30 @@ from dualtail.errors import UserError
 MAX_PIXELS = 100_000_000
 """Larger images are refused: a decompression bomb, or a mistake."""
 
+MAX_BYTES = 1 << 30
+"""Larger image files are refused, also when an archive has them compressed: 100 million pixels of 16 bits
+without compression are 0.6 GB."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Formats of photographs. Pillow has more, and for some (EPS) it starts other programs."""
+
+ADVICE = "replace the file, or leave it out"
+
 READ_AHEAD = 64
 """Images decoded ahead of the consumer, a thread."""
-
-_DECODING_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-)
-"""What Pillow and zipfile raise at damaged or absurd files."""
 
 Decoded = TypeVar("Decoded")
 
 
 class ImageStore:
-    """The files of one split: a folder, or a zip archive by its `.zip` ending."""
+    """The files of one split: a folder, or a zip archive by its `.zip` ending.
+
+    An archive is never extracted: names in it are keys, links are files like any other, and nothing
+    outside it is read.
+
+    Raises:
+        UserError: neither, not readable, or an archive with a name that comes twice.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,7 +56,11 @@ class ImageStore:
                 raise UserError(f"{path}: no such archive of images") from None
             except (OSError, zipfile.BadZipFile) as error:
                 raise UserError(f"{path}: not a readable zip archive ({error})") from error
-            self._names = set(self._archive.namelist())
+            names = self._archive.namelist()
+            self._names = set(names)
+            if len(self._names) < len(names):
+                twice = next(name for name, n in Counter(names).items() if n > 1)
+                raise UserError(f"{path}: holds {twice!r} twice; which one is meant?")
         elif not path.is_dir():
             raise UserError(f"{path}: no such folder of images")
 
@@ -81,10 +92,24 @@ class ImageStore:
         return sorted(name for name in found if name.lower().endswith(endings))
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file."""
-        if self._archive is not None:
-            return self._archive.read(name)
-        return (self.path / name).read_bytes()
+        """The bytes of one file.
+
+        Raises:
+            ValueError: a file of more than `MAX_BYTES`, or compressed by an unusual method.
+        """
+        if self._archive is None:
+            _check_bytes((self.path / name).stat().st_size)
+            return (self.path / name).read_bytes()
+        member = self._archive.getinfo(name)
+        _check_bytes(member.file_size)
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # bzip2 and LZMA are decompressed without a limit.
+            raise ValueError(
+                "in the archive it is not stored or deflated, but compressed otherwise"
+            )
+        with self._archive.open(member) as stream:
+            # With a size, no more is decompressed, whatever the archive says; without it is.
+            return stream.read(member.file_size)
 
 
 def check_files(images: ImageList, store: ImageStore) -> None:
@@ -174,15 +199,21 @@ def _named(images: ImageList, row: int) -> Iterator[None]:
     """Turn what decoders raise into a message with the image and its line."""
     try:
         yield
-    except _DECODING_ERRORS as error:
-        raise UserError(f"{images.where(row)}: corrupt image ({error})") from error
+    except OSError as error:
+        # Without a number it is Pillow's own, of the content.
+        what = f"cannot be read: {error.strerror}" if error.errno else f"corrupt image ({error})"
+        raise UserError(f"{images.where(row)}: {what}; {ADVICE}") from error
+    except Exception as error:
+        # At damaged files Pillow, zlib and zipfile raise nearly every type there is.
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{images.where(row)}: corrupt image ({reason}); {ADVICE}") from error
 
 
 def open_image(data: bytes) -> Image.Image:
     """Open an image without decoding it.
 
     Raises:
-        ValueError: not an image, or one of more than `MAX_PIXELS`.
+        ValueError: not an image of one of `FORMATS`, or one of more than `MAX_PIXELS`.
     """
     if not data:
         raise ValueError("empty file")
@@ -190,9 +221,9 @@ def open_image(data: bytes) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow's own limits: a warning below ours, an error above it.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
-        raise ValueError("no image format that Pillow knows") from None
+        raise ValueError(f"not an image; formats: {', '.join(FORMATS)}") from None
     _check_pixels(*image.size)
     return image
 
@@ -237,6 +268,11 @@ def _resized(rgb: Image.Image, side: int) -> Image.Image:
     size = shrunk_size(*rgb.size, side)
     _check_pixels(*size)
     return rgb.resize(size, Image.Resampling.BILINEAR)
+
+
+def _check_bytes(size: int) -> None:
+    if size > MAX_BYTES:
+        raise ValueError(f"{size:,} bytes; at most {MAX_BYTES:,} are read")
 
 
 def _check_pixels(width: int, height: int) -> None:

@@ -18,7 +18,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from dualtail.datasets.image_list import ImageList
-from dualtail.datasets.images import ImageStore, decode_all, decode_whole, shape_of, shrunk_size
+from dualtail.datasets.images import (
+    ImageStore,
+    decode_all,
+    decode_whole,
+    open_image,
+    shape_of,
+    shrunk_size,
+)
 from dualtail.datasets.pack import Pack, PackedLabels
 from dualtail.datasets.pack_file import Entries, PackHeader, header_bytes, open_pack, write_padded
 from dualtail.datasets.settings import PackSettings
@@ -42,24 +49,44 @@ class WholePack(PackedLabels):
         data: (T,) uint8, memory-mapped.
         offsets: (N + 1,) int64.
         sizes: (N, 2) int64: height and width.
+        source: The file.
     """
 
     data: "torch.Tensor"
     offsets: np.ndarray
     sizes: np.ndarray
+    source: Path
 
     def image(self, row: int) -> "torch.Tensor":
-        """Return one image, (H, W, 3) uint8."""
+        """Return one image, (H, W, 3) uint8.
+
+        Raises:
+            UserError: its bytes are damaged, or of another size than the pack says.
+        """
         part = self.data[self.offsets[row] : self.offsets[row + 1]]
         height, width = self.sizes[row].tolist()
-        if self.header.form == "raw":
-            return part.view(height, width, 3)
-        # A third less time than Pillow, and no GIL. Deprecated since torchvision 0.29 in favor of
-        # TorchCodec, which is not a dependency.
-        from torchvision.io import ImageReadMode, decode_jpeg
+        try:
+            if self.header.form == "raw":
+                return part.view(height, width, 3)
+            # The header first: nothing larger than a pack may hold is decoded.
+            found = open_image(part.numpy().tobytes()).size
+            if found != (width, height):
+                raise ValueError(f"{found[0]} x {found[1]} pixels, not {width} x {height}")
+            return _decoded_jpeg(part)
+        except Exception as error:  # decoders raise nearly every type there is
+            reason = str(error).removeprefix("decode_jpeg, ")
+            raise UserError(
+                f"{self.source}: image {row} is damaged ({reason}); delete the pack and re-run"
+            ) from error
 
-        pixels = decode_jpeg(part, mode=ImageReadMode.RGB)
-        return cast("torch.Tensor", pixels).permute(1, 2, 0)
+
+def _decoded_jpeg(part: "torch.Tensor") -> "torch.Tensor":
+    # A third less time than Pillow, and no GIL. Deprecated since torchvision 0.29 in favor of
+    # TorchCodec, which is not a dependency.
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    pixels = decode_jpeg(part, mode=ImageReadMode.RGB)
+    return cast("torch.Tensor", pixels).permute(1, 2, 0)
 
 
 def write_whole_pack(
@@ -142,7 +169,8 @@ def read_training_pack(path: Path) -> Pack | WholePack:
         # memory: systems refuse it if it is larger than theirs.)
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         data = torch.from_numpy(file.memory_map("bytes"))
-    return WholePack(file.header, labels, data, file.integers("offsets"), file.integers("sizes"))
+    offsets, sizes = file.integers("offsets"), file.integers("sizes")
+    return WholePack(file.header, labels, data, offsets, sizes, path)
 
 
 def raw_size(images: ImageList, store: ImageStore, side: int) -> int:

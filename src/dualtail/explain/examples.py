@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
@@ -145,7 +145,7 @@ def read_examples(path: Path) -> Examples:
             header = ExamplesHeader.model_validate(fields)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return Examples(header, **tensors)
-    except (OSError, SafetensorError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a file of examples ({error})".split("\n")[0]) from error
 
 

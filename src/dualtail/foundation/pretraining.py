@@ -21,6 +21,11 @@ from tqdm import tqdm
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.foundation.towers import CaptionEncoder, check_towers, image_features, patches, sides
+from dualtail.training import interruption
+from dualtail.training.checkpoints import Checkpoints
+from dualtail.training.memory import is_out_of_memory
+from dualtail.training.progress import Progress
+from dualtail.training.state import Trained
 from dualtail.tuning.augmentation import Augment
 
 _LARGEST_LOG_SCALE = math.log(100.0)  # as in CLIP
@@ -97,11 +102,13 @@ def pretrain(
     seed: int,
     description: str = "pre-training",
     bar_position: int = 0,
+    checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Train a small CLIP from scratch on images and their captions.
 
-    Bit for bit reproducible on one kind of machine: one thread, and all randomness from `seed`.
+    Bit for bit reproducible on one kind of machine, also if training goes on from a saved state: one
+    thread, and all randomness from `seed`.
     (Run several models as several processes: at this size that is faster than several threads.) The
     token embedding stays as initialized; 60 made-up names do not need 49,408 trained vectors.
 
@@ -116,6 +123,7 @@ def pretrain(
         seed: of initialization and order.
         description: title of the progress bar.
         bar_position: line of the progress bar, for processes side by side.
+        checkpoints: where the state is saved and found; None: nowhere.
         on_epoch: called with each epoch's row of the history as it is done.
 
     Returns:
@@ -123,7 +131,9 @@ def pretrain(
         image_to_text, text_to_image, accuracy (image to text, in training) and logit_scale.
 
     Raises:
-        UserError: images, labels, captions and architecture do not fit together.
+        UserError: images, labels, captions and architecture do not fit together, the loss is no longer
+            finite, or there is too little memory for a batch.
+        Interrupted: the process was asked to stop; the state is saved.
     """
     _check_inputs(images, labels, class_names, architecture)
     captions = [prompt_template.replace("{}", name) for name in class_names]
@@ -132,7 +142,16 @@ def pretrain(
         model = build_model(architecture, seed)
         check_towers(model, tokens)
         history = _train(
-            model, tokens, images, labels, settings, seed, description, bar_position, on_epoch
+            model,
+            tokens,
+            images,
+            labels,
+            settings,
+            seed,
+            description,
+            bar_position,
+            checkpoints,
+            on_epoch,
         )
     return {key: value.detach().clone() for key, value in model.state_dict().items()}, history
 
@@ -206,6 +225,7 @@ def _train(
     seed: int,
     description: str,
     bar_position: int,
+    checkpoints: Checkpoints | None,
     on_epoch: Callable[[dict[str, float]], None] | None,
 ) -> list[dict[str, float]]:
     """Train the model in place; return the history."""
@@ -215,42 +235,70 @@ def _train(
     encode_captions = CaptionEncoder(model, tokens)
     optimizer = _optimizer(model, settings)
     n_steps = settings.epochs * math.ceil(len(images) / settings.batch_size)
-    step, history = 0, []
-    with tqdm(
-        total=n_steps, desc=description, unit="step", position=bar_position, disable=None
-    ) as progress:
-        for epoch in range(settings.epochs):
-            sums = torch.zeros(3)
-            for rows in torch.randperm(len(images), generator=order).split(settings.batch_size):
+    progress = Progress(
+        Trained({"model": model}, optimizer),
+        checkpoints,
+        n=len(images),
+        order=order,
+        cut=lambda permutation: permutation.split(settings.batch_size),
+        sums=lambda: {"row": torch.zeros(3)},
+        epochs=settings.epochs,
+        device=torch.device("cpu"),
+        label=description,
+        advice=lambda: f"lower pretraining.lr (now {settings.lr:g})",
+        augmentation=batches.generator,
+    )
+    with (
+        tqdm(
+            total=n_steps,
+            initial=progress.epoch.number * (n_steps // settings.epochs) + progress.epoch.done,
+            desc=description,
+            unit="step",
+            position=bar_position,
+            disable=None,
+        ) as bar,
+        interruption.deferred(),
+    ):
+        while (epoch := progress.epoch).number < settings.epochs:
+            for rows in epoch.remaining:
+                step = epoch.number * len(epoch.batches) + epoch.done
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(step, n_steps, settings)
-                batch, batch_labels = batches(rows), targets[rows]
-                cosines = (
-                    F.normalize(image_features(model, batch), dim=-1)
-                    @ F.normalize(encode_captions(), dim=-1).T
-                )
-                logits = model.logit_scale.exp() * cosines
-                image_to_text, text_to_image = contrastive_loss(logits, batch_labels)
-                optimizer.zero_grad()
-                (0.5 * (image_to_text + text_to_image)).backward()
+                batch_labels = targets[rows]
+                try:
+                    cosines = (
+                        F.normalize(image_features(model, batches(rows)), dim=-1)
+                        @ F.normalize(encode_captions(), dim=-1).T
+                    )
+                    logits = model.logit_scale.exp() * cosines
+                    image_to_text, text_to_image = contrastive_loss(logits, batch_labels)
+                    loss = 0.5 * (image_to_text + text_to_image)
+                    optimizer.zero_grad()
+                    loss.backward()
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    # The loss compares the images of a batch: pieces would be another training.
+                    raise UserError(
+                        f"{description}: out of memory in epoch {epoch.number + 1}, step "
+                        f"{epoch.done + 1} with {len(rows)} images at a time: lower "
+                        "pretraining.batch_size, or jobs.threads (models side by side)"
+                    ) from None
                 optimizer.step()
                 with torch.no_grad():
                     model.logit_scale.clamp_(0.0, _LARGEST_LOG_SCALE)
                     hits = (logits.argmax(dim=1) == batch_labels).float().mean()
                     row = torch.stack([image_to_text, text_to_image, hits])
-                    sums += row.detach() * (len(rows) / len(images))
-                step += 1
-                progress.update()
-            history.append(_history_row(epoch + 1, sums, model))
-            progress.set_postfix(loss=f"{history[-1]['loss']:.3f}")
-            if not math.isfinite(history[-1]["loss"]):
-                raise UserError(
-                    f"{description}: the loss is not finite after epoch {epoch + 1}: "
-                    f"lower the learning rate (lr: {settings.lr})"
-                )
+                    epoch.sums["row"] += row.detach() * (len(rows) / len(images))
+                bar.update()
+                progress.step_done(loss.detach())
+            progress.check_losses()
+            found = _history_row(epoch.number + 1, epoch.sums["row"], model)
+            bar.set_postfix(loss=f"{found['loss']:.3f}")
             if on_epoch is not None:
-                on_epoch(history[-1])
-    return history
+                on_epoch(found)
+            progress.epoch_done(found)
+    return progress.history
 
 
 class _Batches:
@@ -266,11 +314,12 @@ class _Batches:
         side, self._patch = sides(model)
         self._images = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         self._augment: Augment | None = None
+        self.generator: torch.Generator | None = None
         if settings.augmentation.flip or settings.augmentation.crop_scale is not None:
             # A stream of its own: augmentation leaves the order of the images as it is.
             own = int(np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0])
-            generator = torch.Generator().manual_seed(own)
-            self._augment = Augment(settings.augmentation, (side, side), generator)
+            self.generator = torch.Generator().manual_seed(own)
+            self._augment = Augment(settings.augmentation, (side, side), self.generator)
         else:
             self._images = patches(self._images, self._patch)
         mean, std = (

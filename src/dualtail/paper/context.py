@@ -150,6 +150,22 @@ class PaperContext:
         """Whether a dataset is the very one of the paper whose place it takes."""
         return bool(self.roles.get(dataset)) and self.official.get(dataset) == self.roles[dataset]
 
+    def seeds_of(self, dataset: str) -> tuple[int, ...]:
+        """Tuning seeds of a dataset; the samples of Table 13 are its replicates, with one seed each."""
+        sets = self.reordered.datasets.values() if self.reordered else ()
+        return self.seeds[:1] if any(dataset in names for names in sets) else self.seeds
+
+    @property
+    def seeds_note(self) -> list[str]:
+        """A sentence for tables and figures whose numbers of tuned models are means over seeds."""
+        if len(self.seeds) == 1:
+            return []
+        *first, last = map(str, self.seeds)
+        return [
+            f"Tuned models: means over the tuning seeds {', '.join(first)} and {last}; intervals do not "
+            "hold what further seeds would change."
+        ]
+
     @property
     def occluded(self) -> list[str]:
         """Datasets with images of which parts are hidden."""

@@ -1,6 +1,7 @@
 """A table, and how it becomes CSV, Markdown and LaTeX."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,10 +137,10 @@ def to_markdown(table: Table) -> str:
             number = f"**{number}**" if best[i][j] else number
             line.append(_escape_markdown(f"{number} ±{spread}" if spread else number))
         body.append(line)
-    lines = [f"**{table.heading}.** {table.caption}", ""]
+    lines = [f"**{_escape_markdown(table.heading)}.** {_escape_markdown(table.caption)}", ""]
     lines += markdown_table(header, body, n_left=cells.index.nlevels)
     notes = _notes(table)
-    lines += ["", *(f"- {note}" for note in notes)] if notes else []
+    lines += ["", *(f"- {_escape_markdown(note)}" for note in notes)] if notes else []
     return "\n".join(lines) + "\n"
 
 
@@ -243,12 +244,18 @@ def escape_latex(text: str) -> str:
         "±": r"$\pm$",
         "×": r"$\times$",
         "–": "--",
+        "\n": " ",
+        "\r": " ",
     }
     return "".join(special.get(character, character) for character in text)
 
 
 def _escape_markdown(text: str) -> str:
-    return text.replace("|", r"\|")
+    """Keep labels from becoming cells, lines or HTML of their own."""
+    return _TAG.sub("&lt;", re.sub(r"[\r\n]+", " ", text.replace("|", r"\|")))
+
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def _latex_header(table: Table) -> list[str]:

@@ -119,9 +119,10 @@ class ScoreLookup:
         by_seed = self._cells.get(tuple(columns[name] for name in _FIELDS), {})
         if None in by_seed:
             return by_seed[None]
-        if not all(seed in by_seed for seed in self._context.seeds):
+        seeds = self._context.seeds_of(dataset)
+        if not all(seed in by_seed for seed in seeds):
             return None
-        chosen = [by_seed[seed] for seed in self._context.seeds]
+        chosen = [by_seed[seed] for seed in seeds]
         return Cell(*(sum(column) / len(chosen) for column in zip(*chosen, strict=True)))
 
     def get(
@@ -140,7 +141,7 @@ class ScoreLookup:
         cell = self.find(dataset, predictor, metric, group, split)
         if cell is None:
             split = self._context.split if split is None else split
-            seeds = ", ".join(str(seed) for seed in self._context.seeds)
+            seeds = ", ".join(str(seed) for seed in self._context.seeds_of(dataset))
             raise UserError(
                 f"the scores of run {self._context.run!r} lack the {metric} ({group}) of "
                 f"{predictor.describe()!r} on {dataset}{'/' + split if split else ''} "

@@ -1,6 +1,7 @@
 """Claims on other ways of training, and on the features without their head; as in `claims`."""
 
 from dualtail.bias.groups import D_GROUPS
+from dualtail.errors import UserError
 from dualtail.paper.evidence import Claim, Evidence, Verdict, percent, points
 from dualtail.paper.lookup import Cell, Predictor, over
 from dualtail.paper.tables.table_04 import knn
@@ -62,6 +63,8 @@ def features_do_not_change(at: Evidence) -> Claim:
     holds if the head's change is below 0 by its whole interval and that of kNN lies above it; does
     not hold if the interval of kNN's change lies below 0 and reaches the head's; else not resolved.
     """
+    if at.dataset in at.context.without_val:
+        raise UserError("there is no validation split to take kNN's neighbors from")
     ce, la = (knn(at.single, at.context.first_peft, loss) for loss in ("ce", "la"))
     head = at.get(over(at.tuned("la"), at.tuned("ce")), "spread_gain", D_SPREAD)
     features = at.get(over(la, ce), "spread_gain", D_SPREAD)

@@ -4,6 +4,7 @@ One module a file of rules, with the same name; `scope` and `dumps` are what the
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
@@ -159,5 +160,13 @@ STAGES: Mapping[str, str] = {
 
 
 def as_json(job: Section) -> str:
-    """A job as it stands in params and on the command line."""
-    return json.dumps(job.model_dump(mode="json"), separators=(",", ":"))
+    """A job as it stands in params and on the command line.
+
+    Braces in texts are escaped: Snakemake would fill in wildcards in a label such as "{dataset}".
+    """
+    text = json.dumps(job.model_dump(mode="json"), separators=(",", ":"))
+    return _STRING.sub(lambda m: m[0].replace("{", r"\u007b").replace("}", r"\u007d"), text)
+
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+"""A string of JSON text."""

@@ -30,7 +30,10 @@ class BiasPlan:
 
     def prior_flags(self, dataset: str, member: str) -> str:
         settings = self.scope.config.prior
-        flags = [f"--estimator {settings.estimator} --ridge {settings.ridge}"]
+        estimator = settings.estimator
+        if estimator == "exact" and self.scope.prior_split(dataset) == "train":
+            estimator = "cross-fitted"
+        flags = [f"--estimator {estimator} --ridge {settings.ridge}"]
         flags.append(f"--bootstrap {settings.bootstrap}")
         flags.append(f"--seed {self.scope.config.seed}")
         truth = self.true_prior_inputs(dataset, member)

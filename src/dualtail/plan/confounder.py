@@ -80,6 +80,9 @@ class ConfounderPlan:
                     folder=self.draw_job().out,
                     dumps={name: Path(self.dump(train_set, seed, name)) for name in SETS},
                     history=Path(self.scope.paths.confounder_history(train_set, seed)),
+                    checkpoint=Path(
+                        self.scope.paths.checkpoint("confounder", f"{train_set}_train-{seed}")
+                    ),
                 )
                 for train_set, seed in self.trainings
             ]

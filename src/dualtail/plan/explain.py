@@ -29,8 +29,10 @@ class ExplainPlan:
 
     @cached_property
     def tunings(self) -> list[Tuning]:
-        """The tunings that are explained."""
-        return [t for t in self.scope.tunings if t.peft == self.scope.config.study.pefts[0]]
+        """The tunings that are explained: of the first PEFT entry and seed."""
+        study = self.scope.config.study
+        first = (study.pefts[0], study.seeds[0])
+        return [t for t in self.scope.tunings if (t.peft, t.seed) == first]
 
     @cached_property
     def occluded(self) -> list[str]:

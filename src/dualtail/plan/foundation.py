@@ -98,6 +98,7 @@ class FoundationPlan:
             seed=self.scope.config.seed if seed is None else seed,
             out=Path(self.scope.paths.weights(member)),
             history=Path(self.scope.paths.pretraining_history(member)),
+            checkpoint=Path(self.scope.paths.checkpoint("pretrain", member)),
         )
 
     def fetch_weights_job(self, member: str) -> jobs.FetchWeightsJob:

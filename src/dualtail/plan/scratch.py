@@ -85,6 +85,7 @@ class ScratchPlan:
                     dumps=self.dumps.scratch_files(name),
                     weights=Path(scope.paths.scratch_weights(self.dataset, name)),
                     history=Path(scope.paths.scratch_history(self.dataset, name)),
+                    checkpoint=Path(scope.paths.checkpoint("scratch", self.dataset, name)),
                 )
                 for name, seed in zip(scope.scratch_variants, settings.seeds, strict=True)
                 if name in names

@@ -127,4 +127,5 @@ class TuningPlan:
             adapter=Path(self.scope.paths.adapter(*names)),
             record=Path(self.scope.paths.adapter_record(*names)),
             history=Path(self.scope.paths.tuning_history(*names)),
+            checkpoint=Path(self.scope.paths.checkpoint("tune", *names)),
         )

@@ -1,8 +1,7 @@
 """Training from scratch: SGD on all parameters, cosine annealing."""
 
 import math
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,11 @@ from tqdm import tqdm
 from dualtail.errors import UserError
 from dualtail.scratch.resnet import ScratchModel
 from dualtail.scratch.settings import ScratchTraining
+from dualtail.training import interruption
+from dualtail.training.checkpoints import Checkpoints
+from dualtail.training.memory import is_out_of_memory
+from dualtail.training.progress import Progress
+from dualtail.training.state import Trained
 from dualtail.tuning.crop_batches import WholeImages
 from dualtail.tuning.pixels import ImageSource, Normalize
 from dualtail.tuning.training_batches import training_batches
@@ -34,6 +38,10 @@ class Epoch:
     images_per_second: float
 
 
+Row = dict[str, float | int | str]
+"""What is kept of an epoch: a row of the history file."""
+
+
 def train(
     model: ScratchModel,
     images: ImageSource | WholeImages,
@@ -46,12 +54,15 @@ def train(
     mean: Sequence[float],
     std: Sequence[float],
     label: str,
+    on_epoch: Callable[[Epoch], Row],
     bar_position: int = 0,
-) -> Iterator[Epoch]:
-    """Train a network in place, epoch by epoch; between two epochs the caller may use it.
+    checkpoints: Checkpoints | None = None,
+) -> list[Row]:
+    """Train a network in place.
 
     Images are drawn without replacement in a new order every epoch. The seed fixes order and
-    augmentation: with one thread on the CPU, the same seed gives the same bits.
+    augmentation: with one thread on the CPU, the same seed gives the same bits, also if training goes
+    on from a saved state.
 
     Args:
         model: On the device to train on.
@@ -63,26 +74,26 @@ def train(
         seed: Of order and augmentation.
         mean, std: Normalization of each channel.
         label: Text of the progress bar and of messages.
+        on_epoch: Called as an epoch is done; returns its row of the history, and may use the model.
         bar_position: Line of the progress bar, for processes side by side.
+        checkpoints: Where the state is saved and found; None: nowhere.
 
-    Yields:
-        One `Epoch` after each; the model is then in training mode still.
+    Returns:
+        The rows of all epochs, with those from before a saved state. The model is not in evaluation
+        mode.
 
     Raises:
-        UserError: fewer than two images, labels that do not fit, or a loss that is not finite.
+        UserError: fewer than two images, labels that do not fit, a loss that is not finite, or too
+            little memory for a batch.
+        Interrupted: the process was asked to stop; the state is saved.
     """
     targets = _checked(labels, len(images), model.n_classes, label)
     device = next(model.parameters()).device
     targets = targets.to(device)
     order_seed, augment_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64).tolist()
     order = torch.Generator().manual_seed(order_seed)
-    augmented = training_batches(
-        images,
-        settings.augmentation,
-        size,
-        torch.Generator().manual_seed(augment_seed),
-        device,
-    )
+    augmentation = torch.Generator().manual_seed(augment_seed)
+    augmented = training_batches(images, settings.augmentation, size, augmentation, device)
     normalize = Normalize(mean, std, device)
     loss = loss.to(device)
     n = len(images)
@@ -94,45 +105,71 @@ def train(
         weight_decay=settings.weight_decay,
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps * settings.epochs)
-    with tqdm(
-        total=settings.epochs * n,
-        unit="img",
-        unit_scale=True,
-        desc=label,
-        position=bar_position,
-        disable=None,
-    ) as bar:
-        for epoch in range(1, settings.epochs + 1):
-            started = time.perf_counter()
+    progress = Progress(
+        Trained({"model": model, "loss": loss}, optimizer, schedule=schedule),
+        checkpoints,
+        n=n,
+        order=order,
+        # Nearly equal steps: batch norm needs more than one image in the last one.
+        cut=lambda permutation: permutation.tensor_split(steps),
+        sums=lambda: {
+            "loss": torch.zeros((), device=device),
+            "correct": torch.zeros((), dtype=torch.int64, device=device),
+        },
+        epochs=settings.epochs,
+        device=device,
+        label=label,
+        advice=lambda: f"lower training.lr (now {settings.lr:g})",
+        augmentation=augmentation,
+        drawn=lambda: augmented.generator_state,
+    )
+    with (
+        tqdm(
+            total=settings.epochs * n,
+            initial=progress.images_done,
+            unit="img",
+            unit_scale=True,
+            desc=label,
+            position=bar_position,
+            disable=None,
+        ) as bar,
+        interruption.deferred(),
+    ):
+        while (epoch := progress.epoch).number < settings.epochs:
             model.train()
-            total = torch.zeros((), device=device)
-            correct = torch.zeros((), dtype=torch.int64, device=device)
-            # Nearly equal steps: batch norm needs more than one image in the last one.
-            batches = torch.randperm(n, generator=order).tensor_split(steps)
-            for index, pixels in zip(batches, augmented(batches), strict=True):
+            remaining = epoch.remaining
+            for index, pixels in zip(remaining, augmented(remaining), strict=True):
                 y = targets[index.to(device, non_blocking=True)]
-                logits, _ = model(normalize(pixels))
-                value = loss(logits, y)
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()
+                try:
+                    logits, _ = model(normalize(pixels))
+                    value = loss(logits, y)
+                    optimizer.zero_grad(set_to_none=True)
+                    value.backward()
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    # Batch norm sees the whole batch: pieces would be another training.
+                    raise UserError(
+                        f"{label}: out of memory in epoch {epoch.number + 1}, step {epoch.done + 1} "
+                        f"with {len(index)} images at a time: lower training.batch_size, or "
+                        "jobs.threads (models side by side on a CPU)"
+                    ) from None
                 optimizer.step()
                 schedule.step()
-                total += value.detach() * len(index)
-                correct += (logits.detach().argmax(dim=1) == y).sum()
+                epoch.sums["loss"] += value.detach() * len(index)
+                epoch.sums["correct"] += (logits.detach().argmax(dim=1) == y).sum()
                 bar.update(len(index))
+                progress.step_done(value.detach())
+            progress.check_losses()
             row = Epoch(
-                epoch=epoch,
-                loss=total.item() / n,
-                train_accuracy=correct.item() / n,
-                images_per_second=n / (time.perf_counter() - started),
+                epoch=epoch.number + 1,
+                loss=epoch.sums["loss"].item() / n,
+                train_accuracy=epoch.sums["correct"].item() / n,
+                images_per_second=n / epoch.seconds,
             )
-            if not math.isfinite(row.loss):
-                raise UserError(
-                    f"{label}: the loss is {row.loss} in epoch {epoch}; "
-                    f"lower training.lr (now {settings.lr:g})"
-                )
             bar.set_postfix(loss=f"{row.loss:.3f}", acc=f"{row.train_accuracy:.3f}")
-            yield row
+            progress.epoch_done(on_epoch(row))
+    return progress.history
 
 
 def _checked(labels: np.ndarray, n: int, n_classes: int, label: str) -> torch.Tensor:

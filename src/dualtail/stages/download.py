@@ -1,7 +1,6 @@
 """Verb download: named sources, or everything free that a study lacks."""
 
 import json
-import tarfile
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dualtail.datasets.how_to_get import class_names_source, get_images
 from dualtail.downloads.sources import Source, find_sources, source_named
 from dualtail.downloads.transfer import Fetched, Missing, fetch_first
+from dualtail.downloads.unpack import unpack
 from dualtail.errors import UserError
 from dualtail.foundation.hub import (
     CONFIG_FILE,
@@ -187,7 +187,7 @@ def _get(item: Wanted, mirror_first: bool, say: Callable[[str], None]) -> Path |
         raise
     say(_line(source, done))
     if source.name in UNPACKED:
-        say(f"  unpacked to {_unpack(done.path, UNPACKED[source.name])}")
+        say(f"  unpacked to {unpack(done.path, UNPACKED[source.name])}")
     return done.path
 
 
@@ -199,13 +199,3 @@ def _line(source: Source, done: Fetched) -> str:
     }.get(done.verified, f"verified by its {done.verified}")
     state = "fetched" if done.fresh else "was there"
     return f"{source.name}: {done.path} ({done.bytes:,} bytes, {state}, {how})"
-
-
-def _unpack(archive: Path, name: str) -> Path:
-    """Unpack a verified archive beside it; links, devices and paths that lead outside are refused."""
-    try:
-        with tarfile.open(archive) as opened:
-            opened.extractall(archive.parent, filter="data")
-    except (OSError, tarfile.TarError) as error:
-        raise UserError(f"{archive}: cannot be unpacked: {error}") from error
-    return archive.parent / name

@@ -1,6 +1,7 @@
 """Stage import-outputs: a dump from a user's own arrays."""
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def _load(path: Path) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise UserError(f"{path}: not a .npy array of numbers ({error})") from error
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path}: an archive of arrays; give a single .npy")

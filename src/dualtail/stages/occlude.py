@@ -1,15 +1,14 @@
 """Stage occlude: hide parts of images, for `datasets.NAME.occlusion`."""
 
-import io
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from dualtail.datasets.image_list import ImageList
-from dualtail.datasets.images import MAX_PIXELS, ImageStore
+from dualtail.datasets.image_list import ImageList, leads_outside
+from dualtail.datasets.images import ImageStore, open_image
 from dualtail.errors import UserError
 from dualtail.explain.conditions import write_conditions
 from dualtail.explain.occlude import Region, box_mask, hide, read_parts
@@ -34,10 +33,9 @@ def run(images: Path, parts_list: Path, out: Path) -> str:
     names: dict[str, list[str]] = {VISIBLE: [], **{c: [] for c in parts.conditions}}
     with ImageStore(images) as store:
         for path in tqdm(parts.labels, desc="hiding parts", unit="img", disable=None):
-            pixels = np.asarray(_open(store, path, parts_list).convert("RGB"))
-            inside = PurePosixPath(path)
-            if inside.is_absolute() or ".." in inside.parts:
+            if leads_outside(path):
                 raise UserError(f"{parts_list}: {path}: must be a path inside {images}")
+            pixels = np.asarray(_open(store, path, parts_list).convert("RGB"))
             for condition, written in names.items():
                 shown = pixels
                 if condition != VISIBLE:
@@ -76,10 +74,8 @@ def _open(store: ImageStore, name: str, where: Path) -> Image.Image:
     if not store.has(name):
         raise UserError(f"{where}: {name} is not in {store.path}")
     try:
-        image = Image.open(io.BytesIO(store.read(name)))
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"more than {MAX_PIXELS} pixels")
+        image = open_image(store.read(name))
         image.load()
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # Pillow raises nearly every type there is at damaged files
         raise UserError(f"{where}: {name}: corrupt image ({error})") from error
     return image

@@ -1,6 +1,7 @@
 """Stage pretrain: small CLIPs on long-tailed corpora."""
 
 import csv
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +11,27 @@ from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore, decode_squares
 from dualtail.errors import UserError
-from dualtail.files import atomic_path
+from dualtail.files import atomic_path, sha256_text
 from dualtail.foundation.pretraining import pretrain
 from dualtail.jobs import PretrainJob, PretrainTask
 from dualtail.lanes import run_lanes
+from dualtail.stages.checkpointing import array_identity, checkpoints_of, described
 from dualtail.stages.progress import log_line
+from dualtail.training.checkpoints import remove_states
 
 
-def run(job: PretrainJob, lanes: int) -> None:
+def run(job: PretrainJob, lanes: int, checkpoint_seconds: float = 0) -> None:
     """Pre-train every model and write its checkpoint, which open_clip loads, and its history.
 
     Raises:
         UserError: a corpus that cannot be read, or images that do not fit the architecture.
+        Interrupted: the process was asked to stop; states are saved.
     """
-    run_lanes(_pretrain_one, job.tasks, lanes)
+    run_lanes(functools.partial(_pretrain_one, checkpoint_seconds), job.tasks, lanes)
+    remove_states([task.checkpoint for task in job.tasks])
 
 
-def _pretrain_one(task: PretrainTask, lane: int) -> None:
+def _pretrain_one(checkpoint_seconds: float, task: PretrainTask, lane: int) -> None:
     spec = task.foundation
     if spec.architecture_config is None:
         raise UserError(
@@ -40,6 +45,7 @@ def _pretrain_one(task: PretrainTask, lane: int) -> None:
     with ImageStore(task.images) as store:
         for row, image in enumerate(decode_squares(corpus, store, side)):
             images[row] = image
+    label = f"pre-training {spec.member}"
     state, history = pretrain(
         images,
         corpus.labels,
@@ -48,10 +54,22 @@ def _pretrain_one(task: PretrainTask, lane: int) -> None:
         spec.architecture_config,
         task.settings,
         task.seed,
-        description=f"pre-training {spec.member}",
+        description=label,
         bar_position=lane,
+        checkpoints=checkpoints_of(
+            task.checkpoint,
+            checkpoint_seconds,
+            label,
+            stage=__name__,
+            settings=described(task, "list", "images", "class_names", "out", "history"),
+            data={
+                "corpus": array_identity(images, corpus.labels),
+                "class names": sha256_text(*names),
+            },
+            threads=1,
+        ),
         on_epoch=lambda row: log_line(
-            f"pre-training {spec.member}: epoch {row['epoch']:.0f}/{task.settings.epochs}, "
+            f"{label}: epoch {row['epoch']:.0f}/{task.settings.epochs}, "
             f"loss {row['loss']:.4f}, accuracy in training {row['accuracy']:.1%}"
         ),
     )

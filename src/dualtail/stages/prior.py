@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dualtail.bias.prior import PRIOR_ESTIMATORS
-from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
+from dualtail.bias.prior.bootstrap import RESAMPLED, PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.table import write_prior_csv
 from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_list import read_image_list
@@ -29,7 +29,7 @@ def run(
     Args:
         dump: Zero-shot outputs on a balanced split.
         estimator: A key of `PRIOR_ESTIMATORS`.
-        ridge: A number, or "auto"; for the exact estimator only.
+        ridge: A number, or "auto"; not for the early-stopped estimator.
         bootstrap: Replicates of the intervals.
         seed: Of folds and bootstrap.
         truth: Image list and class names of the pre-training corpus, where it is known.
@@ -43,7 +43,7 @@ def run(
     q_true = None if truth is None else true_prior(*truth, names)
     data = (outputs.logits, outputs.labels)
     intervals: PriorIntervals | None = None
-    if estimator == "exact":
+    if estimator in RESAMPLED:
         estimate = PRIOR_ESTIMATORS[estimator](*data, ridge, class_names=names, seed=seed)
         intervals = bootstrap_prior(*data, estimate, replicates=bootstrap, seed=seed)
     else:

@@ -1,5 +1,6 @@
 """Stage train-confounder: networks trained on A or B of the six-class study, tested on both."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +14,35 @@ from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore, decode_squares
 from dualtail.datasets.pack import Pack, PackHeader
 from dualtail.datasets.packed_images import PackedImages
-from dualtail.datasets.text_file import read_text_file
+from dualtail.datasets.text_file import read_lines
 from dualtail.jobs import ConfounderJob, ConfounderTask
 from dualtail.lanes import run_lanes
 from dualtail.outputs import ModelRecord, OutputsHeader
 from dualtail.scratch.history import write_history
-from dualtail.scratch.loop import train
+from dualtail.scratch.loop import Epoch, Row, train
 from dualtail.scratch.resnet import build_model
+from dualtail.stages.checkpointing import array_identity, checkpoints_of, described
 from dualtail.stages.dumping import best_device, write_dump
 from dualtail.stages.progress import log_line
+from dualtail.training.checkpoints import remove_states
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
 
 
-def run(job: ConfounderJob, lanes: int) -> None:
+def run(job: ConfounderJob, lanes: int, checkpoint_seconds: float = 0) -> None:
     """Train every network; write its history and its outputs on both test sets.
 
     Raises:
         UserError: images or lists that cannot be read, or a loss that diverges.
+        Interrupted: the process was asked to stop; states are saved.
     """
-    run_lanes(_train_one, job.tasks, lanes)
+    run_lanes(functools.partial(_train_one, checkpoint_seconds), job.tasks, lanes)
+    remove_states([task.checkpoint for task in job.tasks])
 
 
-def _train_one(task: ConfounderTask, lane: int) -> None:
+def _train_one(checkpoint_seconds: float, task: ConfounderTask, lane: int) -> None:
     settings = task.settings
-    names = read_text_file(task.folder / "classnames.txt").splitlines()
+    names = read_lines(task.folder / "classnames.txt")
     transform = Transform(resize=task.image_size, crop=task.image_size)
     images = read_set(task.folder, task.dataset, f"{task.train_set}_train", names, task.image_size)
     tests = {
@@ -46,8 +51,23 @@ def _train_one(task: ConfounderTask, lane: int) -> None:
     }
     model = build_model(settings, len(names), task.seed).to(best_device())
     label = f"{settings.label} on {task.train_set}_train, seed {task.seed}"
-    history = []
-    for row in train(
+
+    def on_epoch(row: Epoch) -> Row:
+        accuracies = {
+            f"{name}_test": _accuracy(model, test, transform) for name, test in tests.items()
+        }
+        shown = ", ".join(f"{name} {value:.1f} %" for name, value in accuracies.items())
+        log_line(f"{label}: epoch {row.epoch}/{settings.epochs}, loss {row.loss:.4f}, {shown}")
+        return {
+            "train_set": task.train_set,
+            "seed": task.seed,
+            "epoch": row.epoch,
+            "loss": row.loss,
+            "train_accuracy": 100 * row.train_accuracy,
+            **accuracies,
+        }
+
+    history = train(
         model,
         PackedImages(images),
         images.labels,
@@ -58,23 +78,20 @@ def _train_one(task: ConfounderTask, lane: int) -> None:
         mean=transform.mean,
         std=transform.std,
         label=label,
+        on_epoch=on_epoch,
         bar_position=lane,
-    ):
-        accuracies = {
-            f"{name}_test": _accuracy(model, test, transform) for name, test in tests.items()
-        }
-        history.append(
-            {
-                "train_set": task.train_set,
-                "seed": task.seed,
-                "epoch": row.epoch,
-                "loss": row.loss,
-                "train_accuracy": 100 * row.train_accuracy,
-            }
-            | accuracies
-        )
-        shown = ", ".join(f"{name} {value:.1f} %" for name, value in accuracies.items())
-        log_line(f"{label}: epoch {row.epoch}/{settings.epochs}, loss {row.loss:.4f}, {shown}")
+        checkpoints=checkpoints_of(
+            task.checkpoint,
+            checkpoint_seconds,
+            label,
+            stage=__name__,
+            settings=described(task, "folder", "dumps", "history"),
+            data={
+                f"set {split.header.split}": array_identity(split.images, split.labels)
+                for split in (images, *tests.values())
+            },
+        ),
+    )
     write_history(task.history, history)
     member = f"{settings.architecture}.{task.train_set}"
     record = ModelRecord(

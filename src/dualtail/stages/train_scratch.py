@@ -1,5 +1,7 @@
 """Stage train-scratch: a network without pre-training on a long-tailed split, and its outputs."""
 
+import functools
+
 from safetensors.torch import save_file
 
 from dualtail.datasets.pack import Pack, read_pack
@@ -10,31 +12,42 @@ from dualtail.jobs import ScratchJob, ScratchTask
 from dualtail.lanes import run_lanes
 from dualtail.outputs import ModelRecord, OutputsHeader
 from dualtail.scratch.history import write_history
-from dualtail.scratch.loop import train
+from dualtail.scratch.loop import Epoch, Row, train
 from dualtail.scratch.resnet import build_model
+from dualtail.stages.checkpointing import checkpoints_of, described, pack_identity
 from dualtail.stages.dumping import best_device, write_dump
 from dualtail.stages.progress import log_line
-from dualtail.tuning.losses import make_loss
+from dualtail.training.checkpoints import remove_states
+from dualtail.tuning.losses import LOSSES, make_loss
 from dualtail.tuning.pixels import ImageSource
 
 
-def run(job: ScratchJob, lanes: int) -> None:
+def run(job: ScratchJob, lanes: int, checkpoint_seconds: float = 0) -> None:
     """Train every network; write weights, history and dumps of each.
 
     Raises:
         UserError: packs that cannot be read, a class without training images, a loss that diverges.
+        Interrupted: the process was asked to stop; states are saved.
     """
-    run_lanes(_train_one, job.tasks, lanes)
+    run_lanes(functools.partial(_train_one, checkpoint_seconds), job.tasks, lanes)
+    remove_states([task.checkpoint for task in job.tasks])
 
 
-def _train_one(task: ScratchTask, lane: int) -> None:
+def _train_one(checkpoint_seconds: float, task: ScratchTask, lane: int) -> None:
     settings, transform = task.settings, task.transform
     pack = read_training_pack(task.train_pack)
     names = pack.header.class_names
     model = build_model(settings, len(names), task.seed).to(best_device())
     label = f"{settings.label} from scratch, {task.loss}-{task.seed} on {task.dataset}"
-    history = []
-    for row in train(
+
+    def on_epoch(row: Epoch) -> Row:
+        log_line(
+            f"{label}: epoch {row.epoch}/{settings.epochs}, loss {row.loss:.4f}, "
+            f"training accuracy {row.train_accuracy:.1%}, {row.images_per_second:,.0f} img/s"
+        )
+        return {"epoch": row.epoch, "loss": row.loss, "train_accuracy": 100 * row.train_accuracy}
+
+    history = train(
         model,
         _training_images(task, pack),
         pack.labels,
@@ -45,15 +58,18 @@ def _train_one(task: ScratchTask, lane: int) -> None:
         mean=transform.mean,
         std=transform.std,
         label=label,
+        on_epoch=on_epoch,
         bar_position=lane,
-    ):
-        history.append(
-            {"epoch": row.epoch, "loss": row.loss, "train_accuracy": 100 * row.train_accuracy}
-        )
-        log_line(
-            f"{label}: epoch {row.epoch}/{settings.epochs}, loss {row.loss:.4f}, "
-            f"training accuracy {row.train_accuracy:.1%}, {row.images_per_second:,.0f} img/s"
-        )
+        checkpoints=checkpoints_of(
+            task.checkpoint,
+            checkpoint_seconds,
+            label,
+            stage=__name__,
+            settings=described(task, "train_pack", "dumps", "weights", "history"),
+            data={"training pack": pack_identity(task.train_pack, pack)},
+            parts=[(LOSSES, task.loss_method)],
+        ),
+    )
     write_history(task.history, history)
     with atomic_path(task.weights) as temporary:
         save_file(model.state_dict(), temporary)

@@ -1,6 +1,7 @@
 """Stage tune: PEFT and head on a long-tailed training split, then the tuned model's outputs."""
 
 import csv
+import functools
 import json
 import resource
 import sys
@@ -22,9 +23,16 @@ from dualtail.foundation.loading import load_foundation
 from dualtail.jobs import TuneJob, TuneTask
 from dualtail.lanes import run_lanes
 from dualtail.outputs import OutputsHeader
+from dualtail.stages.checkpointing import (
+    checkpoints_of,
+    described,
+    pack_identity,
+    prompts_identity,
+)
 from dualtail.stages.dumping import best_device, write_dump
 from dualtail.stages.progress import log_line
 from dualtail.stages.zero_shot import class_features, model_record
+from dualtail.training.checkpoints import Checkpoints, remove_states
 from dualtail.tuning.adapter_file import load_adapter, save_adapter
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.cost import forward_gflops, training_gflops
@@ -37,12 +45,12 @@ from dualtail.tuning.head_start import (
 )
 from dualtail.tuning.heads import HEADS, Head, build_head
 from dualtail.tuning.loop import EpochMetrics, tune
-from dualtail.tuning.losses import make_loss
-from dualtail.tuning.peft import parse_peft_options
+from dualtail.tuning.losses import LOSSES, make_loss
+from dualtail.tuning.peft import PEFTS, parse_peft_options
 from dualtail.tuning.tuned_model import build_tuned_model, trained_parameters
 
 
-def run(job: TuneJob, lanes: int) -> None:
+def run(job: TuneJob, lanes: int, checkpoint_seconds: float = 0) -> None:
     """Tune every model; write adapter, record, history and dumps of each.
 
     A head that is re-trained follows its base in the same worker, if this job tunes that too.
@@ -50,20 +58,23 @@ def run(job: TuneJob, lanes: int) -> None:
     Raises:
         UserError: weights or packs that cannot be read, a class without training images, a loss that
             diverges.
+        Interrupted: the process was asked to stop; states are saved.
     """
     chains = {task.adapter: [task] for task in job.tasks if task.base is None}
     for task in job.tasks:
         if task.base is not None:
             chains.setdefault(task.base, []).append(task)
-    run_lanes(_tune_chain, list(chains.values()), lanes)
+    tune_chain = functools.partial(_tune_chain, checkpoint_seconds)
+    run_lanes(tune_chain, list(chains.values()), lanes)
+    remove_states([task.checkpoint for task in job.tasks])
 
 
-def _tune_chain(tasks: list[TuneTask], lane: int) -> None:
+def _tune_chain(checkpoint_seconds: float, tasks: list[TuneTask], lane: int) -> None:
     for task in tasks:
-        _tune_one(task, lane)
+        _tune_one(task, lane, checkpoint_seconds)
 
 
-def _tune_one(task: TuneTask, lane: int) -> None:
+def _tune_one(task: TuneTask, lane: int, checkpoint_seconds: float) -> None:
     spec, settings = task.foundation, task.settings
     foundation, weights_hash = load_foundation(spec)
     foundation = foundation.to(best_device())
@@ -87,7 +98,6 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         model.head = head.to(model.device)
     del foundation
     name = f"{task.peft}-{task.loss}-{task.seed} {spec.member} on {task.dataset}"
-    started = time.perf_counter()
     history = tune(
         model,
         _training_images(task, train),
@@ -105,13 +115,15 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         std=spec.transform.std,
         label=name,
         bar_position=lane,
+        checkpoints=_checkpoints(task, train, weights_hash, checkpoint_seconds, name),
         on_epoch=lambda row: log_line(
             f"{name}: epoch {row.epoch}/{settings.epochs}, loss {row.loss:.4f}, "
             f"training accuracy {row.train_accuracy:.1%}, lr {row.lr:.3g}, "
             f"{row.images_per_second:,.0f} img/s"
         ),
     )
-    seconds = time.perf_counter() - started
+    # Not by a clock here: an interrupted training takes several processes.
+    seconds = sum(row.seconds for row in history)
     identity: dict[str, Any] = {
         "dataset": task.dataset,
         "member": spec.member,
@@ -161,6 +173,28 @@ def _tune_one(task: TuneTask, lane: int) -> None:
         "peak_memory": _peak_memory_gib(),
     }
     write_text(task.record, json.dumps(provenance | {"costs": costs}, indent=1) + "\n")
+
+
+def _checkpoints(
+    task: TuneTask, train: Pack | WholePack, weights_hash: str, seconds: float, label: str
+) -> Checkpoints:
+    read = {
+        "foundation model": weights_hash,
+        "training pack": pack_identity(task.train_pack, train),
+        "prompt set": prompts_identity(task.foundation),
+        "prior": "" if task.prior is None else sha256_file(task.prior),
+        "base": "" if task.base is None else sha256_file(task.base),
+    }
+    paths = ("prior", "base", "train_pack", "dumps", "adapter", "record", "history")
+    return checkpoints_of(
+        task.checkpoint,
+        seconds,
+        label,
+        stage=__name__,
+        settings=described(task, *paths),
+        data=read,
+        parts=[(PEFTS, task.method), (LOSSES, task.loss_method)],
+    )
 
 
 def _training_images(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import nn
 
 from dualtail import __version__
@@ -90,10 +90,7 @@ def save_adapter(
     )
     text = json.dumps(header.model_dump(mode="json"), sort_keys=True)
     with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata={HEADER_KEY: text})
-        except Exception as error:  # safetensors raises its own type for a full disk
-            raise UserError(f"{path}: cannot be written: {error}") from error
+        save_file(tensors, temporary, metadata={HEADER_KEY: text})
 
 
 def read_adapter_header(path: str | Path) -> AdapterHeader:
@@ -220,6 +217,6 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[AdapterHeader, dict[str, t
                 "update dualtail"
             )
         return AdapterHeader.model_validate(fields), tensors
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: damaged adapter header ({reason}): tune again") from error

@@ -9,6 +9,8 @@ from torch import nn
 from tqdm import tqdm
 
 from dualtail.errors import UserError
+from dualtail.training.checkpoints import notice
+from dualtail.training.memory import free_cached_memory, is_out_of_memory
 from dualtail.tuning.pixels import ImageSource, Normalize, load_batch
 from dualtail.tuning.views import Views
 
@@ -36,6 +38,8 @@ def predict(
 ) -> Predictions:
     """Run a model over a split, in order; results stream into half-precision arrays.
 
+    A batch that needs more memory than there is is done again in halves, and so are all later ones.
+
     Args:
         model: Maps normalized images (B, 3, H, W) to logits (B, C) and features (B, D); is put
             in evaluation mode.
@@ -47,7 +51,7 @@ def predict(
 
     Raises:
         UserError: no images, images smaller than a view, or logits or features that half precision
-            cannot hold (not finite, or above 65,504).
+            cannot hold (not finite, or above 65,504), or too little memory for a single image.
     """
     n = len(images)
     if n == 0:
@@ -58,10 +62,21 @@ def predict(
     results: Predictions | None = None
     waiting: tuple[slice, torch.Tensor, torch.Tensor] | None = None
     with tqdm(total=n, unit="img", unit_scale=True, desc=label, disable=None) as bar:
-        for start in range(0, n, batch_size):
-            rows = slice(start, min(start + batch_size, n))
-            pixels = load_batch(images, torch.arange(rows.start, rows.stop), device)
-            logits, features = _mean_over_views(model, normalize, views, pixels)
+        done = 0
+        while done < n:
+            rows = slice(done, min(done + batch_size, n))
+            try:
+                pixels = load_batch(images, torch.arange(rows.start, rows.stop), device)
+                logits, features = _mean_over_views(model, normalize, views, pixels)
+                done = rows.stop
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            if done != rows.stop:
+                # Only here the error is gone, and with it the tensors that it held.
+                batch_size = _half(rows.stop - rows.start, label)
+                free_cached_memory()
+                continue
             if results is None:
                 results = Predictions(
                     np.empty((n, logits.shape[1]), np.float16),
@@ -86,6 +101,22 @@ def _mean_over_views(
         return found[0]
     logits, features = (torch.stack(values).mean(dim=0) for values in zip(*found, strict=True))
     return logits, features
+
+
+def _half(size: int, label: str) -> int:
+    """The next smaller batch, said aloud.
+
+    Raises:
+        UserError: it was a single image already.
+    """
+    if size == 1:
+        raise UserError(
+            f"{label}: out of memory with a single image: set tuning.precision to bfloat16, use fewer "
+            "views, or lower jobs.threads (models side by side on a CPU)"
+        )
+    half = (size + 1) // 2
+    notice(f"{label}: out of memory with {size} images at a time: going on with {half}")
+    return half
 
 
 def _store(

@@ -1,9 +1,8 @@
 """The training loop: SGD on PEFT and head, the backbone frozen (Table 10; LIFT)."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -11,6 +10,11 @@ from torch import nn
 from tqdm import tqdm
 
 from dualtail.errors import UserError
+from dualtail.training import interruption
+from dualtail.training.checkpoints import Checkpoints, notice
+from dualtail.training.memory import free_cached_memory, is_out_of_memory
+from dualtail.training.progress import EpochUnderWay, Progress
+from dualtail.training.state import Trained
 from dualtail.tuning.crop_batches import WholeImages
 from dualtail.tuning.pixels import ImageSource, Normalize
 from dualtail.tuning.settings import TuningSettings
@@ -58,13 +62,17 @@ def tune(
     std: Sequence[float],
     label: str = "tuning",
     bar_position: int = 0,
+    checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
 ) -> list[EpochMetrics]:
     """Train PEFT and head in place.
 
     Images are drawn without replacement in a new order every epoch; the last batch of an epoch may
     be smaller and is used (as in LIFT). The seed fixes order and augmentation: with one thread on
-    the CPU, the same seed gives the same bits.
+    the CPU, the same seed gives the same bits, also if training goes on from a saved state.
+
+    If a step needs more memory than there is, it is done again in pieces of half the size, and so are
+    all later ones; the gradient is the same within rounding.
 
     Args:
         model: On the device to train on. Its `precision` is what counts, not the settings'.
@@ -76,30 +84,29 @@ def tune(
         mean, std: Normalization of each channel.
         label: Text of the progress bar and of messages.
         bar_position: Line of the progress bar, for processes side by side.
+        checkpoints: Where the state is saved and found; None: nowhere.
         on_epoch: Called with each epoch's row as it is done.
 
     Returns:
-        One row an epoch.
+        One row an epoch, with those from before a saved state.
 
     Raises:
-        UserError: no images, labels that do not fit, or a loss that is no longer finite.
+        UserError: no images, labels that do not fit, a loss that is no longer finite, or too little
+            memory for a single image.
+        Interrupted: the process was asked to stop; the state is saved.
     """
     targets = _check_labels(labels, len(images), model.head.n_classes, label).to(model.device)
     device = model.device
     order_seed, augment_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64).tolist()
     order = torch.Generator().manual_seed(order_seed)
+    augmentation = torch.Generator().manual_seed(augment_seed)
     augmented = training_batches(
-        images,
-        settings.augmentation,
-        model.shape.image_size,
-        torch.Generator().manual_seed(augment_seed),
-        device,
+        images, settings.augmentation, model.shape.image_size, augmentation, device
     )
     normalize = Normalize(mean, std, device)
     loss = loss.to(device)
-    trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(
-        trained,
+        [p for p in model.parameters() if p.requires_grad],
         lr=settings.lr,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
@@ -109,59 +116,85 @@ def tune(
     )
     scaler = torch.amp.GradScaler(device.type, enabled=model.precision == "float16")
     n = len(images)
-    history: list[EpochMetrics] = []
+
+    def lr() -> float:
+        return cosine_lr(settings.lr, progress.epoch.number, settings.epochs)
+
+    progress = Progress(
+        Trained({"model": model, "loss": loss}, optimizer, scaler),
+        checkpoints,
+        n=n,
+        order=order,
+        cut=lambda permutation: permutation.split(settings.batch_size),
+        sums=lambda: {"correct": torch.zeros((), dtype=torch.int64, device=device)},
+        epochs=settings.epochs,
+        device=device,
+        label=label,
+        advice=lambda: f"lower tuning.lr (now {lr():g}) or set tuning.precision to float32",
+        augmentation=augmentation,
+        drawn=lambda: augmented.generator_state,
+        extra={"micro_batch": settings.micro_batch},
+    )
     model.train()
-    with tqdm(
-        total=settings.epochs * n,
-        unit="img",
-        unit_scale=True,
-        desc=label,
-        position=bar_position,
-        disable=None,
-    ) as bar:
-        for epoch in range(settings.epochs):
-            started = time.perf_counter()
-            lr = cosine_lr(settings.lr, epoch, settings.epochs)
+    with (
+        tqdm(
+            total=settings.epochs * n,
+            initial=progress.images_done,
+            unit="img",
+            unit_scale=True,
+            desc=label,
+            position=bar_position,
+            disable=None,
+        ) as bar,
+        interruption.deferred(),
+    ):
+        while (epoch := progress.epoch).number < settings.epochs:
             for group in optimizer.param_groups:
-                group["lr"] = lr
-            batches = torch.randperm(n, generator=order).split(settings.batch_size)
-            losses = torch.empty(len(batches), device=device)
-            correct = torch.zeros((), dtype=torch.int64, device=device)
-            for step, (index, pixels) in enumerate(zip(batches, augmented(batches), strict=True)):
+                group["lr"] = lr()
+            remaining = epoch.remaining
+            for index, pixels in zip(remaining, augmented(remaining), strict=True):
                 y = targets[index.to(device, non_blocking=True)]
-                optimizer.zero_grad(set_to_none=True)
-                logits, value = _backward(
-                    model, loss, normalize(pixels), y, settings.micro_batch, scaler
-                )
+                x = normalize(pixels)
+                while True:
+                    optimizer.zero_grad(set_to_none=True)
+                    try:
+                        micro_batch = progress.extra["micro_batch"]
+                        logits, value = _backward(model, loss, x, y, micro_batch, scaler)
+                        break
+                    except (RuntimeError, MemoryError) as error:
+                        if not is_out_of_memory(error):
+                            raise
+                    # Only here the error is gone, and with it the tensors that it held.
+                    progress.extra["micro_batch"] = _half(micro_batch, len(x), epoch, label)
+                    free_cached_memory()
                 scaler.step(optimizer)
                 scaler.update()
-                losses[step] = value
-                correct += (logits.argmax(dim=1) == y).sum()
+                epoch.sums["correct"] += (logits.argmax(dim=1) == y).sum()
                 bar.update(len(index))
-                if (step + 1) % READ_EVERY == 0:
-                    _check_finite(losses[: step + 1], epoch, lr, label)
-                    bar.set_postfix(loss=f"{losses[step].item():.3f}", lr=f"{lr:.2g}")
-            _check_finite(losses, epoch, lr, label)
-            sizes = np.array([len(index) for index in batches])
-            seconds = time.perf_counter() - started
+                progress.step_done(value)
+                if epoch.done % READ_EVERY == 0:
+                    progress.check_losses()
+                    bar.set_postfix(loss=f"{value.item():.3f}", lr=f"{lr():.2g}")
+            progress.check_losses()
+            sizes = np.array([len(index) for index in epoch.batches])
+            mean_loss = np.average(epoch.losses.double().cpu().numpy(), weights=sizes)
+            seconds = epoch.seconds
             row = EpochMetrics(
-                epoch=epoch + 1,
-                lr=lr,
-                loss=float(np.average(losses.double().cpu().numpy(), weights=sizes)),
-                train_accuracy=correct.item() / n,
+                epoch=epoch.number + 1,
+                lr=lr(),
+                loss=float(mean_loss),
+                train_accuracy=epoch.sums["correct"].item() / n,
                 images_per_second=n / seconds,
                 seconds=seconds,
             )
-            history.append(row)
-            bar.set_postfix(loss=f"{row.loss:.3f}", acc=f"{row.train_accuracy:.3f}", lr=f"{lr:.2g}")
+            bar.set_postfix(
+                loss=f"{row.loss:.3f}", acc=f"{row.train_accuracy:.3f}", lr=f"{row.lr:.2g}"
+            )
             if on_epoch is not None:
                 on_epoch(row)
+            progress.epoch_done(asdict(row))
     model.eval()
-    if not all(torch.isfinite(p).all() for p in trained):
-        raise UserError(
-            f"{label}: the last step left parameters that are not finite; {_advice(lr)}"
-        )
-    return history
+    return [EpochMetrics(**row) for row in progress.history]
 
 
 def _backward(
@@ -227,16 +260,22 @@ def _check_labels(
     return targets
 
 
-def _check_finite(losses: torch.Tensor, epoch: int, lr: float, label: str) -> None:
-    """Stop at a loss that is not a number, naming its step; waits for the device."""
-    bad = (~torch.isfinite(losses)).nonzero()
-    if len(bad):
-        step = int(bad[0])
+def _half(micro_batch: int | None, n: int, epoch: EpochUnderWay, label: str) -> int:
+    """The next smaller size of pieces, said aloud.
+
+    Raises:
+        UserError: a piece was a single image already.
+    """
+    size = n if micro_batch is None else min(micro_batch, n)
+    where = f"{label}: out of memory in epoch {epoch.number + 1}, step {epoch.done + 1}"
+    if size == 1:
         raise UserError(
-            f"{label}: the loss is {losses[step].item()} at epoch {epoch + 1}, step {step + 1}; "
-            + _advice(lr)
+            f"{where} with a single image: set tuning.precision to bfloat16, take a smaller model, or "
+            "lower jobs.threads (models side by side on a CPU)"
         )
-
-
-def _advice(lr: float) -> str:
-    return f"lower tuning.lr (now {lr:g}) or set tuning.precision to float32"
+    half = (size + 1) // 2
+    notice(
+        f"{where} with {size} images at a time: going on with {half} "
+        f"(tuning.micro_batch: {half} starts so)"
+    )
+    return half

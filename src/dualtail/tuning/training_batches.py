@@ -1,6 +1,7 @@
 """What the training loop iterates over: augmented batches, whatever the images are."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 
@@ -10,17 +11,64 @@ from dualtail.tuning.pixels import ImageSource, load_batch
 from dualtail.tuning.settings import Augmentation
 
 
+class TrainingBatches(Protocol):
+    """The batches of a training run."""
+
+    def __call__(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Yield, for every batch of indices (B,), augmented images (B, 3, *size) on the device."""
+        ...
+
+    @property
+    def generator_state(self) -> torch.Tensor:
+        """State of the generator after the batch yielded last: from there the next one is drawn."""
+        ...
+
+
+class SquareBatches:
+    """The batches of a training run whose images are all of one size.
+
+    Args:
+        images: What is augmented.
+        settings: What is random.
+        size: Height and width the model sees.
+        generator: On the CPU, the only source of randomness.
+        device: Where batches are needed.
+    """
+
+    def __init__(
+        self,
+        images: ImageSource,
+        settings: Augmentation,
+        size: tuple[int, int],
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        self._images = images
+        self._augment = Augment(settings, size, generator)
+        self._generator = generator
+        self._device = device
+
+    def __call__(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        for index in batches:
+            yield self._augment(load_batch(self._images, index, self._device))
+
+    @property
+    def generator_state(self) -> torch.Tensor:
+        """State of the generator after the batch yielded last."""
+        return self._generator.get_state()
+
+
 def training_batches(
     images: ImageSource | WholeImages,
     settings: Augmentation,
     size: tuple[int, int],
     generator: torch.Generator,
     device: torch.device,
-) -> Callable[[Sequence[torch.Tensor]], Iterator[torch.Tensor]]:
-    """Return a function from batches of indices (B,) to augmented images (B, 3, *size) on `device`.
+) -> TrainingBatches:
+    """Return what makes augmented images (B, 3, *size) on `device` of batches of indices (B,).
 
     Args:
-        images: Of one size (`Augment`), or whole (`CropBatches`).
+        images: Of one size (`SquareBatches`), or whole (`CropBatches`).
         settings: What is random.
         size: Height and width the model sees.
         generator: On the CPU, the only source of randomness.
@@ -33,5 +81,4 @@ def training_batches(
         if settings.crop_scale is None:
             raise ValueError("whole images have many sizes: without random crops give squares")
         return CropBatches(images, settings.crop_scale, settings.flip, size, generator, device)
-    augment = Augment(settings, size, generator)
-    return lambda batches: (augment(load_batch(images, index, device)) for index in batches)
+    return SquareBatches(images, settings, size, generator, device)

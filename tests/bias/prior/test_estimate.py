@@ -275,7 +275,7 @@ def test_memory_mapped_logits_of_any_precision(
 ) -> None:
     data = make_gaussian(n_classes=9, per_class=20)
     np.save(tmp_path / "logits.npy", data.logits.astype(dtype))
-    mapped = np.load(tmp_path / "logits.npy", mmap_mode="r")
+    mapped = np.load(tmp_path / "logits.npy", mmap_mode="r", allow_pickle=False)
     estimate = estimate_prior(mapped, data.labels.astype(np.int32), 0)
     expected = newton_reference(data.logits.astype(dtype).astype(float), data.labels, 0)
     np.testing.assert_allclose(estimate.log_q, expected, atol=1e-3)

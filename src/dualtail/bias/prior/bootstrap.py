@@ -14,6 +14,9 @@ from dualtail.errors import UserError
 COLUMNS_AT_ONCE = 50
 """Replicates solved together: more share each pass over the logits, at 8 N bytes apiece."""
 
+RESAMPLED = ("exact", "cross-fitted")
+"""Estimators that have intervals."""
+
 
 @dataclass(frozen=True, eq=False)
 class PriorIntervals:
@@ -54,12 +57,13 @@ def bootstrap_prior(
     seed: int = 0,
     level: float = 0.95,
 ) -> PriorIntervals:
-    """Return percentile intervals of an exact estimate by resampling images within classes.
+    """Return percentile intervals of an estimate by resampling images within classes.
 
     Every replicate is the full optimum of Eq. 3 on its resample, at the ridge of `estimate` (which
     is not chosen anew), started from `estimate`; replicates are weighted problems that share each
-    pass over the logits. The imbalance factor is a ratio of extremes: its replicates, hence its
-    interval, lie above the estimate when classes have few images.
+    pass over the logits. So it is for a cross-fitted estimate too: folds of a resample would share
+    images. The imbalance factor is a ratio of extremes: its replicates, hence its interval, lie
+    above the estimate when classes have few images.
 
     Args:
         logits, labels: as given to `estimate_prior`.
@@ -74,10 +78,10 @@ def bootstrap_prior(
         raise UserError(f"bootstrap: {replicates} replicate(s); at least 2 are needed")
     if not 0 < level < 1:
         raise UserError(f"level: {level}; allowed are numbers between 0 and 1")
-    if estimate.estimator != "exact":
+    if estimate.estimator not in RESAMPLED:
         raise UserError(
-            f"bootstrap: the prior was estimated by {estimate.estimator!r}; only the exact one is "
-            "resampled"
+            f"bootstrap: the prior was estimated by {estimate.estimator!r}; only {RESAMPLED[0]} and "
+            f"{RESAMPLED[1]} ones are resampled"
         )
     regression = BiasRegression(np.asanyarray(logits), np.asanyarray(labels))
     if estimate.log_q.shape != (regression.n_classes,):

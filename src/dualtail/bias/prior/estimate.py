@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dualtail.bias.prior.regression import BiasRegression
-from dualtail.bias.prior.ridge import RidgePoint, choose_ridge
+from dualtail.bias.prior.ridge import RidgePoint, strength_of
 from dualtail.bias.softmax import (
     FloatArray,
     IntArray,
@@ -170,20 +170,11 @@ def estimate_prior(
     regression = BiasRegression(np.asanyarray(logits), np.asanyarray(labels))
     check_class_names(class_names, regression.n_classes)
     target = gradient_target(regression.n_classes, tolerance)
-    start = np.zeros((regression.n_classes, 1))
-    path: tuple[RidgePoint, ...] = ()
-    if isinstance(ridge, str):
-        if ridge != "auto":
-            raise UserError(f'ridge: {ridge!r}; allowed are "auto" and numbers from 0')
-        strength, path, start[:, 0] = choose_ridge(regression, seed=seed)
-    else:
-        strength = float(ridge)
-        if not (np.isfinite(strength) and strength >= 0):
-            raise UserError(f'ridge: {ridge}; allowed are "auto" and numbers from 0')
+    strength, path, start = strength_of(ridge, regression, seed=seed)
     solution = regression.solve(
         weights=np.ones((regression.n_images, 1)),
         penalty=np.array([strength / regression.n_images]),
-        start=start,
+        start=start[:, None],
         target=target,
     )
     counts = np.bincount(regression.labels, minlength=regression.n_classes)
@@ -214,13 +205,18 @@ def assemble(
     iterations: int,
     tolerance: float,
     class_names: Sequence[str] | None,
+    converged: bool | None = None,
     notes: Sequence[str] = (),
 ) -> PriorEstimate:
-    """Certify `log_q` and say in words what deserves attention."""
+    """Certify `log_q` and say in words what deserves attention.
+
+    `converged` is for an estimate that is not meant to be the optimum on the whole split.
+    """
     counts = np.bincount(labels, minlength=logits.shape[1])
     present = counts > 0
     certificate = certify(logits, labels, log_q, ridge)
-    converged = certificate.gradient <= tolerance
+    if converged is None:
+        converged = certificate.gradient <= tolerance
     absent = np.flatnonzero(~present).tolist()
     never_predicted = np.flatnonzero(predictions == 0).tolist()
     log_factor = float(log_q[present].max() - log_q[present].min())

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualtail.bias.prior.regression import BiasRegression
 from dualtail.bias.softmax import FloatArray, IntArray
@@ -32,6 +33,37 @@ def stratified_folds(labels: IntArray, n_folds: int, rng: np.random.Generator) -
     return folds
 
 
+def held_out_folds(labels: IntArray, *, seed: int) -> NDArray[np.bool_]:
+    """Return (N, K) which images each fold holds out: `FOLDS` folds, fewer for fewer images.
+
+    Raises:
+        UserError: fewer than two images.
+    """
+    if labels.size < 2:
+        raise UserError("folds of the prior's split need at least two images")
+    n_folds = min(FOLDS, labels.size)
+    folds = stratified_folds(labels, n_folds, np.random.default_rng(seed))
+    return folds[:, None] == np.arange(n_folds)
+
+
+def strength_of(
+    ridge: float | str, regression: BiasRegression, *, seed: int
+) -> tuple[float, tuple[RidgePoint, ...], FloatArray]:
+    """Return a ridge given as a number or "auto" as `choose_ridge` does.
+
+    Raises:
+        UserError: neither "auto" nor a number from 0.
+    """
+    if isinstance(ridge, str):
+        if ridge != "auto":
+            raise UserError(f'ridge: {ridge!r}; allowed are "auto" and numbers from 0')
+        return choose_ridge(regression, seed=seed)
+    strength = float(ridge)
+    if not (np.isfinite(strength) and strength >= 0):
+        raise UserError(f'ridge: {ridge}; allowed are "auto" and numbers from 0')
+    return strength, (), np.zeros(regression.n_classes)
+
+
 def choose_ridge(
     regression: BiasRegression, *, seed: int
 ) -> tuple[float, tuple[RidgePoint, ...], FloatArray]:
@@ -43,14 +75,11 @@ def choose_ridge(
     Returns:
         The ridge, the curve as far as it was followed, and a start: the folds' mean beta (C,).
     """
-    n_images, labels = regression.n_images, regression.labels
-    if n_images < 2:
+    if regression.n_images < 2:
         raise UserError('ridge: "auto" needs at least two images; give a number')
-    n_folds = min(FOLDS, n_images)
-    folds = stratified_folds(labels, n_folds, np.random.default_rng(seed))
-    held_out = folds[:, None] == np.arange(n_folds)
+    held_out = held_out_folds(regression.labels, seed=seed)
     training = np.where(held_out, 0.0, 1.0)
-    beta = np.zeros((regression.n_classes, n_folds))
+    beta = np.zeros((regression.n_classes, held_out.shape[1]))
     path: list[RidgePoint] = []
     best, best_beta = np.inf, beta
     for ridge in RIDGES:

@@ -50,7 +50,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             f"{context.members[member]} zero-shot and tuned with {context.pefts[peft]}, sorted by "
             "(a) training images and (b) the estimated pre-training prior. Lines: Gaussian moving "
             f"average over the rank with a standard deviation of {smoothing_width(n_classes):g} classes, "
-            "its weights renormalized at the ends."
+            + " ".join(["its weights renormalized at the ends.", *context.seeds_note])
         ),
         figure=figure,
         data=data,

@@ -1,0 +1,109 @@
+"""What the stages that train share: what decides a training, and the state of it on disk."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dualtail.code_hash import code_hash
+from dualtail.config import Descriptors
+from dualtail.datasets.pack import Pack
+from dualtail.datasets.whole_pack import WholePack
+from dualtail.files import sha256_file, sha256_text
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.registry import Registry, is_own, own_file
+from dualtail.section import Section
+from dualtail.training.checkpoints import Checkpoints
+
+LIBRARIES = ("numpy", "open-clip-torch", "pillow", "torch", "torchvision")
+"""Whose versions may change the bits of a training."""
+
+
+def checkpoints_of(
+    path: Path,
+    seconds: float,
+    label: str,
+    *,
+    stage: str,
+    settings: Mapping[str, Any],
+    data: Mapping[str, str],
+    parts: Iterable[tuple[Registry, str]] = (),
+    threads: int | None = None,
+) -> Checkpoints:
+    """The saved state of a training, with a key that covers everything that decides its result.
+
+    Args:
+        path: Where the state is.
+        seconds: Time between two saves; 0: nothing is saved.
+        label: The training, for messages.
+        stage: Module of the stage, e.g. `dualtail.stages.tune`.
+        settings: The task as JSON, without paths: what they hold is in `data`.
+        data: Name -> hash of everything that is read.
+        parts: What the stage looks up by name.
+        threads: Threads that compute, if the training sets that itself.
+    """
+    if seconds <= 0:
+        return Checkpoints(label=label)
+    modules, files = [stage], []
+    for registry, name in parts:
+        if is_own(name):
+            files.append(own_file(name))
+        else:
+            modules.append(registry.module(name))
+    key = {
+        "setting": sha256_text(json.dumps(settings, sort_keys=True)),
+        "code": code_hash(modules, files),
+        "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
+        "device": _device(torch.get_num_threads() if threads is None else threads),
+    }
+    return Checkpoints(path, key | dict(data), seconds, label)
+
+
+def pack_identity(path: Path, pack: Pack | WholePack) -> str:
+    """What a pack holds: its header with the hash of its list, its size and when it was written.
+
+    Packs have tens of gigabytes at full size; to hash the pixels would take longer than many a
+    training, and whoever packs again writes a new file.
+    """
+    about = path.stat()
+    return sha256_text(pack.header.model_dump_json(), f"{about.st_size} {about.st_mtime_ns}")
+
+
+def array_identity(*arrays: np.ndarray) -> str:
+    """What arrays in memory hold."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def prompts_identity(spec: FoundationSpec) -> str:
+    """What a file of descriptors holds; other prompt sets stand in the settings."""
+    if isinstance(spec.templates, Descriptors):
+        return sha256_file(spec.templates.descriptors)
+    return ""
+
+
+def described(task: Section, *paths: str) -> dict[str, Any]:
+    """A task as JSON without the fields that are paths, and without those of its foundation model."""
+    values = task.model_dump(mode="json", exclude={"checkpoint", *paths})
+    if "foundation" in values:
+        values["foundation"] = {
+            name: value
+            for name, value in values["foundation"].items()
+            if name not in ("weights", "record")
+        }
+    return values
+
+
+def _device(threads: int) -> str:
+    """What computes: other processors, and other numbers of threads, add in another order."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU with {torch.backends.cpu.get_cpu_capability()}, threads: {threads}"

@@ -1,0 +1,160 @@
+"""Texts of a config cannot become commands: through Snakemake's own quoting and a real shell."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field
+from snakemake.utils import format as snakemake_format
+
+from dualtail.config_document import read_config
+from dualtail.errors import UserError
+from dualtail.plan import as_json
+from dualtail.section import Section
+
+EVIL = "a'b\"c $(touch M1) `touch M2` ; touch M3; \u00e4 \u2603 & | * ? ~ # ! \\ %s $HOME"
+"""What a path may hold."""
+
+TEXT = EVIL + " ${IFS}\n touch M4 \n{x} {dataset} {} {{}} <config> \t -- --out"
+"""What a label may hold."""
+
+
+class Job(Section):
+    texts: list[str] = Field(default_factory=list)
+
+
+texts = st.text(
+    st.one_of(
+        st.sampled_from("'\"\\$`(){}<>;&|*?~#!- \n\t"), st.characters(exclude_categories=["Cs"])
+    ),
+    max_size=30,
+)
+
+
+def through_a_shell(command: str, folder: Path | None = None) -> list[str]:
+    """The arguments that a program gets, by bash."""
+    shown = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail; {command}"], capture_output=True, check=True, cwd=folder
+    ).stdout
+    return shown.decode().split("\0")[:-1]
+
+
+@given(st.lists(texts, max_size=4))
+@settings(max_examples=60)
+def test_a_job_s_settings_reach_the_verb_intact(found: list[str]) -> None:
+    text = as_json(Job(texts=found))
+    assert not re.search(r"\{\s*\w+[^{}]*\}", text.replace('{"texts":', "")), "a wildcard is left"
+    params = type("Params", (), {"settings": text})
+    command = snakemake_format("printf '%s\\0' --settings {params.settings:q}", params=params)
+    option, received = through_a_shell(command)
+    assert option == "--settings"
+    assert received == text
+    assert json.loads(received) == {"texts": found}
+
+
+@given(st.lists(texts.filter(lambda t: t and "\0" not in t), min_size=1, max_size=4))
+@settings(max_examples=60)
+def test_lists_of_paths_reach_the_verb_intact(found: list[str]) -> None:
+    command = snakemake_format("printf '%s\\0' {input:q}", input=found)
+    assert through_a_shell(command) == found
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("run", "../x", "run"),
+        ("run", "a b", "run"),
+        ("run", "x/../../y", "run"),
+        ("run", "$(touch M1)", "run"),
+        ("run", "-rf", "run"),
+        ("run", "a\nb", "run"),
+        ("results", "a{dataset}", "mean something to Snakemake"),
+        ("results", "<config>", "mean something to Snakemake"),
+        ("results", "a\nb", "mean something to Snakemake"),
+        ("results", "a\0b", "mean something to Snakemake"),
+        ("results", "-rf", "begins with a dash"),
+        ("results", "--help", "begins with a dash"),
+    ],
+)
+def test_names_and_paths_that_mean_something_elsewhere_are_refused(
+    root: Path, tmp_path: Path, key: str, value: str, reason: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({key: value}))
+    with pytest.raises(UserError) as caught:
+        read_config([root / "config.yaml", tmp_path / "mine.yaml"])
+    assert f"mine.yaml: {key}: " in str(caught.value)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.workflow
+@pytest.mark.xdist_group("workflow")
+def test_every_command_of_a_run_with_hostile_values(root: Path, tmp_path: Path) -> None:
+    """What `snakemake -n -p` prints, given to bash with a `dualtail` that says what it was given."""
+    for name in ("Snakefile", "workflow", "config", "config.yaml"):
+        (tmp_path / name).symlink_to(root / name)
+    world = f"data {EVIL}"
+    (tmp_path / "hostile.yaml").write_text(yaml.safe_dump(hostile(world)))
+    environment = os.environ | {"PYTHONPATH": str(root / "src")}
+    command = [sys.executable, "-m", "snakemake", "-n", "-p", "--cores", "1", "--configfile"]
+    planned = subprocess.run(
+        [*command, "config/smoke.yaml", "hostile.yaml"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    text = planned.stdout + planned.stderr
+    assert planned.returncode == 0, text[-3000:]
+    commands = re.findall(r"^Shell command: (dualtail .*)$", text, re.M)
+    assert len(commands) > 25
+    received = [run_with_a_stand_in(one, tmp_path) for one in commands]
+    assert not [p.name for p in tmp_path.rglob("M?")], "a value was run"
+
+    results = f"results {EVIL}/hostile/"
+    jobs = [json.loads(a[a.index("--settings") + 1]) for a in received if "--settings" in a]
+    assert len(jobs) > 20
+    found = {text for job in jobs for text in all_texts(job)}
+    assert TEXT in found
+    assert f"clip {TEXT}" in found
+    assert any(text.startswith(results) for text in found)
+    assert any(text.startswith(f"{world}/world_places") for text in found)
+    flags = [a for arguments in received for a in arguments if a.startswith(results)]
+    assert len(flags) > 5, "verbs that get paths as arguments"
+
+
+def hostile(world: str) -> dict[str, Any]:
+    return {
+        "run": "hostile",
+        "results": f"results {EVIL}",
+        "datasets": {"world_places": {"label": TEXT, "root": f"{world}/world_places"}},
+        "corpora": {m: {"root": f"{world}/corpora/{m}"} for m in ("clip", "openclip")},
+        "foundation": {m: {"label": f"{m} {TEXT}"} for m in ("clip", "openclip")},
+        "pefts": {"adaptformer": {"label": TEXT}},
+    }
+
+
+def run_with_a_stand_in(command: str, folder: Path) -> list[str]:
+    """Let bash run a rule's command; returns what `dualtail` was given, redirections done."""
+    for word, file in zip(shlex.split(command), shlex.split(command)[1:], strict=False):
+        if word in (">", "2>"):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    stand_in = "dualtail() { printf '%s\\0' \"$@\" >&3; }"
+    return through_a_shell(f"{stand_in}; exec 3>&1; {command}", folder)
+
+
+def all_texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [t for k, v in value.items() for t in (k, *all_texts(v))]
+    if isinstance(value, list):
+        return [t for v in value for t in all_texts(v)]
+    return [value] if isinstance(value, str) else []
