@@ -29,6 +29,8 @@ def test_everything_that_can_be_wrong(folder: Path) -> None:
     (folder / "two.txt").write_text("source3")
     (folder / "notes.txt").write_text("")
     (folder / "logs/more.log").write_text("")
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints/a.safetensors").write_text("")
     (folder / ".half").write_text("")
     n_files, problems = verify(folder)
     assert n_files == 3

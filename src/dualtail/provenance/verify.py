@@ -13,7 +13,7 @@ from dualtail.files import sha256_file
 from dualtail.provenance.manifest import FILE, FileEntry, Manifest, read_manifest
 from dualtail.provenance.portable import Portable
 
-NO_RESULTS = ("logs", "benchmarks")
+NO_RESULTS = ("logs", "benchmarks", "checkpoints")
 """Folders of a run whose files the manifest does not list."""
 
 
@@ -65,7 +65,7 @@ def _check(path: str, entry: FileEntry) -> Literal["missing", "changed"] | None:
 
 
 def files_of(folder: Path) -> Iterator[str]:
-    """Results in a run's folder: not its manifest, logs, benchmarks or hidden files."""
+    """Results in a run's folder: not its manifest, logs, benchmarks, saved states or hidden files."""
     for place, inner, files in os.walk(folder):
         top = Path(place) == folder
         inner[:] = [n for n in inner if not n.startswith(".") and not (top and n in NO_RESULTS)]
