@@ -231,7 +231,9 @@ class Trial:
         run = self.cell.start(*self.stage.targets)
         find = self.cell.jobs if what == "jobs" else self.cell.workers
         self.cell.wait_for(find, run)
-        time.sleep(self.chance.random() * self.seconds)
+        # A small job imports for most of its time, and works for a little.
+        span = self.seconds if what == "jobs" else self.seconds / 8
+        time.sleep(self.chance.random() * span)
         found = find()
         if run.poll() is not None or not found:
             self.cell.end(run)

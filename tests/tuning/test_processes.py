@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from open_clip.model import CLIP
 from safetensors.torch import load_file, save_file
 
+from dualtail.errors import UserError
 from dualtail.training.checkpoints import Checkpoints
 from dualtail.tuning.crop_batches import CropBatches
 from dualtail.tuning.head_start import text_weight
@@ -130,6 +131,9 @@ def main() -> None:
     folder, ways = Path(sys.argv[1]), sys.argv[2:]
     with processes_of_torchrun() as processes:
         assert processes.size > 1
+        processes.check_same(3, 7)
+        with pytest.raises(UserError, match="found different states"):
+            processes.check_same(3, processes.rank)
         (folder / f"{processes.rank}.pid").write_text(str(os.getpid()))
         run_together(lambda way, _: train(folder, way, processes), ways, 2, processes)
 

@@ -26,12 +26,10 @@ Checkout = Any
 Make = Callable[..., Checkout]
 
 
-@pytest.fixture(scope="module")
-def finished(make_checkout: Make, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+@pytest.fixture
+def finished(smoke_run: Checkout) -> Checkout:
     """A checkout with a whole run in it."""
-    checkout = make_checkout(tmp_path_factory.mktemp("finished") / "a checkout")
-    checkout.run()
-    return checkout
+    return smoke_run
 
 
 def test_every_result_is_there_and_readable(finished: Checkout) -> None:
@@ -78,7 +76,7 @@ AFTER_COMBINING = {"combine", "score"} | AFTER_SCORING
 KNN = "knn_world_places"
 AFTER_TUNING = {KNN} | AFTER_COMBINING
 REORDERED = {"reorder", "pack_reordered"}
-EXPLANATIONS = {"explain", "score_explanations", "study_interventions"}
+EXPLANATIONS = {"explain_models", "score_explanations", "study_interventions"}
 
 
 @pytest.mark.parametrize(

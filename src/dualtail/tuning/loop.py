@@ -142,6 +142,7 @@ def tune(
         drawn=lambda: augmented.generator_state,
         extra={"micro_batch": settings.micro_batch},
     )
+    processes.check_same(progress.epoch.number, progress.epoch.done)
     model.train()
     with (
         tqdm(

@@ -95,6 +95,22 @@ class Processes:
         """The number of the signal that asked to stop, as all know it; 0 if none did."""
         return interruption.asked() if self.size == 1 else self._agreed
 
+    def check_same(self, *numbers: int) -> None:
+        """Make sure that all start from the same place.
+
+        Raises:
+            UserError: numbers differ between processes.
+        """
+        if self.size > 1:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            both = torch.tensor([*numbers, *(-number for number in numbers)], device=device)
+            torch.distributed.all_reduce(both, torch.distributed.ReduceOp.MAX)
+            largest, smallest = both[: len(numbers)], -both[len(numbers) :]
+            if not torch.equal(largest, smallest):
+                raise UserError(
+                    "the processes of a tuning found different states: remove its checkpoint, and run again"
+                )
+
     def wait(self) -> None:
         """Until all are here."""
         if self.size > 1:
