@@ -321,9 +321,13 @@ def clock_backwards(trial: Trial) -> None:
 
 
 def read_only_caches(trial: Trial) -> None:
-    """No home and no cache can be written (below /proc nobody may, root included)."""
-    names = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TORCH_HOME", "HF_HOME")
+    """No home and no cache can be written (below /proc nobody may, root included).
+
+    Snakemake itself does not start without a cache of its own, before it reads the Snakefile.
+    """
+    names = ("HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TORCH_HOME", "HF_HOME")
     trial.cell.environment |= dict.fromkeys(names, "/proc/nowhere")
+    trial.cell.environment["XDG_CACHE_HOME"] = str(trial.cell.folder / "cache")
     trial.cell.run(*trial.stage.targets)
 
 
