@@ -12,7 +12,7 @@ from dualtail.orphan import end_with_parent
 from dualtail.plan import Plan, as_json
 from dualtail.plan.studies import VERBS as STUDY_VERBS
 from dualtail.provenance.workflow import Provenance
-from dualtail.workflow_lock import one_run_a_folder
+from dualtail.workflow_lock import FOLDER, folder_to_itself, one_run_a_folder
 
 min_version("9.0")
 one_run_a_folder(workflow)
@@ -146,7 +146,10 @@ if workflow.is_main_process:
         logger.info,
     )
     try:
-        PROVENANCE.before_planning()
+        # Not beside a run that is alive: it has done so, and its files change.
+        with folder_to_itself(FOLDER.absolute(), logger.info) as alone:
+            if alone:
+                PROVENANCE.before_planning()
     except UserError as error:
         raise WorkflowError(str(error))
 

@@ -321,14 +321,21 @@ def clock_backwards(trial: Trial) -> None:
 
 
 def read_only_caches(trial: Trial) -> None:
-    """No home and no cache can be written (below /proc nobody may, root included)."""
-    names = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TORCH_HOME", "HF_HOME")
+    """No home and no cache can be written (below /proc nobody may, root included).
+
+    Snakemake itself does not start without a cache of its own, before it reads the Snakefile.
+    """
+    names = ("HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TORCH_HOME", "HF_HOME")
     trial.cell.environment |= dict.fromkeys(names, "/proc/nowhere")
+    trial.cell.environment["XDG_CACHE_HOME"] = str(trial.cell.folder / "cache")
     trial.cell.run(*trial.stage.targets)
 
 
 def corrupt_image(trial: Trial) -> None:
-    """A picture in the archive is overwritten; after the message it is put back."""
+    """A picture in an archive that the run drew is overwritten: it draws the archive again.
+
+    If it does not, its message must name the picture, and the archive is put back.
+    """
     splits = ("train", "val", "test")
     archive = trial.cell.folder / WORLD / f"world_places/{trial.chance.choice(splits)}.zip"
     whole, times = archive.read_bytes(), archive.stat()
@@ -337,7 +344,9 @@ def corrupt_image(trial: Trial) -> None:
     data[at : at + 60] = bytes(60)
     archive.write_bytes(data)
     if trial.cell.end(trial.cell.start(*trial.stage.targets)) == 0:
-        raise Lost("a corrupt image was packed")
+        if archive.read_bytes() != whole:
+            raise Lost("a corrupt image was packed")
+        return
     if "corrupt image" not in trial.cell.log or ".txt line " not in trial.cell.log:
         raise Lost(f"the message does not name the image: {_last_line(trial.cell.log)}")
     archive.write_bytes(whole)
@@ -387,7 +396,7 @@ FAULTS: dict[str, tuple[str, Fault, tuple[str, ...]]] = {
     "term": ("SIGTERM to Snakemake", terminate, tuple(STAGES)),
     "int": ("SIGINT to all (Ctrl-C)", interrupt, tuple(STAGES)),
     "disk": ("disk full (small tmpfs), then room made", full_disk, tuple(STAGES)),
-    "image": ("a corrupt image, then put back", corrupt_image, ("pack",)),
+    "image": ("a corrupt image in an archive that the run made", corrupt_image, ("pack",)),
     "caches": ("home and caches cannot be written", read_only_caches, tuple(STAGES)),
     "two": ("two runs in one folder", two_runs, tuple(STAGES)),
     "moved": ("kill -9 of all, then the folder moved", moved_folder, tuple(STAGES)),

@@ -14,7 +14,7 @@ import pytest
 
 from dualtail import workflow_lock
 from dualtail.errors import UserError
-from dualtail.workflow_lock import FOLDER, VARIABLE, job_of_run, owner_of
+from dualtail.workflow_lock import FOLDER, VARIABLE, folder_to_itself, job_of_run, owner_of
 
 OWNER = """
 import subprocess, sys, time
@@ -187,6 +187,22 @@ def test_a_job_that_starts_after_its_owner_died_does_nothing(
             job_of_run("verb").__enter__()
         # as the owner sets it
         monkeypatch.setenv(VARIABLE, str(next((folder / "runs").iterdir())))
+
+
+def test_a_call_that_only_looks_is_told_whether_it_is_alone(folder: Path) -> None:
+    owner, job = start(folder)
+    with folder_to_itself(folder, print) as alone:
+        assert not alone
+    assert alive(job)
+    kill(owner)
+    with folder_to_itself(folder, print) as alone:
+        assert alone
+        assert not alive(job)
+        assert list((folder / "runs").iterdir()) == []
+        with pytest.raises(UserError, match="another run is alive"):
+            owner_of(folder, print).__enter__()
+    with owner_of(folder, print), folder_to_itself(folder, print) as alone:
+        assert not alone
 
 
 def test_locks_without_a_dead_owner_are_left_alone(folder: Path) -> None:

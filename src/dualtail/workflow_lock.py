@@ -113,6 +113,22 @@ def owner_of(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
+def folder_to_itself(folder: Path, say: Callable[[str], None]) -> Iterator[bool]:
+    """Yield whether no run is alive in a working directory; in the block none can begin then.
+
+    For what any call of Snakemake may do, also one that only looks: nobody is refused here.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(_folder_lock(folder))
+            _clear_dead_runs(folder, say)
+            free = True
+        except UserError:
+            free = False
+        yield free
+
+
+@contextmanager
 def job_of_run(verb: str) -> Iterator[None]:
     """Be a job of the run that `VARIABLE` names, if it names one: stop when its owner is gone.
 

@@ -62,7 +62,8 @@ def unsafe_call(name: str, keywords: dict[str | None, ast.expr]) -> str:
         return name
     if last in ("read_pickle", "to_pickle"):
         return name
-    if "shell" in keywords and not says("shell", False):
+    starts = ("run", "Popen", "call", "check_call", "check_output", "create_subprocess_shell")
+    if last in starts and "shell" in keywords and not says("shell", False):
         return f"{name} with shell"
     if last == "extractall":
         return f"{name}: use downloads.unpack"
