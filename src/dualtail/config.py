@@ -486,6 +486,11 @@ class Jobs(Section):
     threads: PositiveInt = 4
     """cores of a model job, at most those of `--cores`; on the CPU so many models run side by side"""
 
+    gpus_per_tuning: PositiveInt = 1
+    """GPUs of a job of tunings; with more than one, a process each takes its part of every batch.
+    Give Snakemake at least so many: `--resources gpu=N`. Changes the last bits of a result, and
+    re-runs nothing"""
+
     checkpoint_seconds: NonNegativeFloat = 60
     """seconds between two saves of a training's state, from which a killed one goes on; 0: never.
     Changes no result, and re-runs nothing"""

@@ -70,6 +70,12 @@ def claim_devices(
     return chosen
 
 
+def keep_claim_in_next_program() -> None:
+    """Let the program that this process becomes (exec) hold the locks on."""
+    for descriptor in _held:
+        os.set_inheritable(descriptor, True)
+
+
 _held: list[int] = []
 """Open until the process ends: closing one gives its GPU back."""
 

@@ -11,7 +11,7 @@ from dualtail.config_document import read_config, validate_config
 from dualtail.datasets.image_list import write_image_list
 from dualtail.errors import UserError
 from dualtail.estimate.rates import given_rates, measured_rates
-from dualtail.estimate.study import StageEstimate, _Estimator, estimate_study
+from dualtail.estimate.study import Estimator, StageEstimate, estimate_study
 from dualtail.outputs import Outputs, write_outputs
 from dualtail.plan import Plan
 
@@ -57,7 +57,7 @@ def test_dumps_have_the_size_that_is_estimated(
         write_outputs(tmp_path / "dump.safetensors", outputs)
         header = 3_000 + sum(len(name) for name in outputs.header.class_names) * 2
         size = (tmp_path / "dump.safetensors").stat().st_size
-        estimated = 500 * _Estimator.row_bytes(365, width or 0)
+        estimated = 500 * Estimator.row_bytes(365, width or 0)
         assert 0 <= size - estimated < header + 365 * 8
 
 

@@ -22,7 +22,7 @@ for KIND in PLAN.tuning.tune_kinds:
             dataset=KIND.pattern,
         threads: JOBS.threads
         resources:
-            gpu=1,
+            gpu=JOBS.gpus_per_tuning,
             mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
@@ -38,7 +38,8 @@ for KIND in PLAN.tuning.tune_kinds:
             "Tuning"
         shell:
             "dualtail tune --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --gpus {resources.gpu}"
+            " --record {log:q}.json 2> {log:q}"
 
 
 if PLAN.tuning.variants:
@@ -54,7 +55,7 @@ if PLAN.tuning.variants:
             PATHS.benchmark("tune_variants", "all")
         threads: JOBS.threads
         resources:
-            gpu=1,
+            gpu=JOBS.gpus_per_tuning,
             mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
@@ -64,4 +65,5 @@ if PLAN.tuning.variants:
             "Tuning the variants"
         shell:
             "dualtail tune --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --gpus {resources.gpu}"
+            " --record {log:q}.json 2> {log:q}"

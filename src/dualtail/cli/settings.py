@@ -94,6 +94,12 @@ def check_data(
     help="Speeds that you know, e.g. train=500,infer=2000; other rates of these are left aside.",
 )
 @click.option(
+    "--gpus",
+    multiple=True,
+    type=click.IntRange(1),
+    help="Say, below the table, how long all takes on so many devices; may be given several times.",
+)
+@click.option(
     "--format",
     "kind",
     default="text",
@@ -102,7 +108,11 @@ def check_data(
     help="text: a table for people.",
 )
 def plan_verb(
-    files: tuple[Path, ...], costs: tuple[Path, ...], given: str | None, kind: str
+    files: tuple[Path, ...],
+    costs: tuple[Path, ...],
+    given: str | None,
+    gpus: tuple[int, ...],
+    kind: str,
 ) -> None:
     """Estimate jobs, image passes, hours, disk and memory of the study in config FILES.
 
@@ -112,10 +122,11 @@ def plan_verb(
     \b
     Examples:
       dualtail plan config.yaml config/paper.yaml
-      dualtail plan config.yaml config/paper.yaml --costs results/short/costs.csv
+      dualtail plan config.yaml config/paper.yaml --costs results/short/costs.csv --gpus 8 --gpus 64
     """
     from dualtail.config_document import read_config
     from dualtail.estimate.document import as_csv, as_json, as_text
+    from dualtail.estimate.makespan import jobs_of, schedule
     from dualtail.estimate.rates import choose_rates, describe
     from dualtail.estimate.study import estimate_study
     from dualtail.plan import Plan
@@ -132,6 +143,15 @@ def plan_verb(
     click.echo("Hours: one job after the other; packing and passes through models only. Rates:")
     for line in describe(rates):
         click.echo(f"  {line}")
+    if gpus:
+        jobs = jobs_of(plan, rates)
+        click.echo("\nIf every device is as fast as those:")
+        for n in gpus:
+            found = schedule(jobs, n)
+            click.echo(
+                f"  on {n}: {found.hours:,.1f} hours, devices busy {found.busy:.0%}; "
+                f"the longest chain of jobs takes {found.chain:,.1f}"
+            )
 
 
 @click.command("download")

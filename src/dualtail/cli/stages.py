@@ -3,6 +3,7 @@
 import click
 
 from dualtail.devices import claim_devices
+from dualtail.torchrun import become_torchrun, is_started
 
 SETTINGS = click.option(
     "--settings",
@@ -146,9 +147,18 @@ def zero_shot(settings: str, lanes: int) -> None:
 @SETTINGS
 @LANES
 @CHECKPOINT_SECONDS
-def tune(settings: str, lanes: int, checkpoint_seconds: float) -> None:
+@click.option(
+    "--gpus",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="With more than one, a process each (torchrun) takes its part of every batch.",
+)
+def tune(settings: str, lanes: int, checkpoint_seconds: float, gpus: int) -> None:
     """Tune foundation models and write their outputs."""
-    claim_devices()
+    claim_devices(max(1, gpus))
+    if gpus > 1 and not is_started():
+        become_torchrun(gpus)
     from dualtail.jobs import TuneJob, read_job
     from dualtail.stages.tune import run
 

@@ -63,10 +63,12 @@ def estimate_study(plan: Plan, rates: Sequence[Rate]) -> list[StageEstimate]:
     Raises:
         UserError: unknown architecture or method; a list that cannot be read.
     """
-    return _Estimator(plan, rates).stages()
+    return Estimator(plan, rates).stages()
 
 
-class _Estimator:
+class Estimator:
+    """Estimates of the stages of one run; `estimate_study` puts them together."""
+
     def __init__(self, plan: Plan, rates: Sequence[Rate]) -> None:
         self.plan, self.rates = plan, rates
         self.scope, self.config = plan.scope, plan.config
@@ -169,14 +171,15 @@ class _Estimator:
         sample = self.config.corpora[corpus].sample
         return sample.size if sample else None
 
-    def zero_shot(self) -> StageEstimate:
+    def zero_shot(self, members: Sequence[str] | None = None) -> StageEstimate:
+        """Of these members, or of all."""
         jobs = 1 if self.config.jobs.zero_shot == "all" else len(self.scope.members)
-        work = _Work()
+        work = Work()
         for dataset in self.scope.datasets:
             size = self.sizes[dataset]
             if size is None:
                 return _unknown("zero-shot", "all", jobs)
-            for member in self.scope.members:
+            for member in members or self.scope.members:
                 spec = self.plan.foundation.foundation_spec(member)
                 cost = _cost(
                     lambda spec=spec, size=size: zero_shot_cost(spec, size.n_classes),
@@ -215,7 +218,7 @@ class _Estimator:
     def tuning(
         self, stage: str, label: str, cells: Sequence[tuple[str, str, Tuning]], jobs: int
     ) -> StageEstimate:
-        work = _Work()
+        work = Work()
         for dataset, member, way in cells:
             size = self.sizes[dataset]
             if size is None:
@@ -224,7 +227,7 @@ class _Estimator:
         return work.stage(stage, label, jobs)
 
     def add_tuning(
-        self, work: "_Work", dataset: str, size: DatasetSize, member: str, way: Tuning
+        self, work: "Work", dataset: str, size: DatasetSize, member: str, way: Tuning
     ) -> None:
         spec = self.plan.foundation.foundation_spec(member)
         peft, settings = self.config.pefts[way.peft], self.tuning_of(dataset)
@@ -293,7 +296,7 @@ def _cost(count: Callable[[], ModelCost], spec: FoundationSpec, *what: Any) -> M
     return _counted[key]
 
 
-class _Work:
+class Work:
     """Passes and bytes of one stage, summed up."""
 
     def __init__(self) -> None:

@@ -19,6 +19,7 @@ from dualtail.foundation.spec import FoundationSpec
 from dualtail.registry import Registry, is_own, own_file
 from dualtail.section import Section
 from dualtail.training.checkpoints import Checkpoints
+from dualtail.tuning.processes import ALONE, Processes
 
 LIBRARIES = ("numpy", "open-clip-torch", "pillow", "torch", "torchvision")
 """Whose versions may change the bits of a training."""
@@ -34,6 +35,7 @@ def checkpoints_of(
     data: Mapping[str, str],
     parts: Iterable[tuple[Registry, str]] = (),
     threads: int | None = None,
+    processes: Processes = ALONE,
 ) -> Checkpoints:
     """The saved state of a training, with a key that covers everything that decides its result.
 
@@ -46,9 +48,10 @@ def checkpoints_of(
         data: Name -> hash of everything that is read.
         parts: What the stage looks up by name.
         threads: Threads that compute, if the training sets that itself.
+        processes: Those that train together; the first one saves.
     """
     if seconds <= 0:
-        return Checkpoints(label=label)
+        return Checkpoints(label=label, asked=processes.asked)
     modules, files = [stage], []
     for registry, name in parts:
         if is_own(name):
@@ -60,8 +63,16 @@ def checkpoints_of(
         "code": code_hash(modules, files),
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
         "device": _device(torch.get_num_threads() if threads is None else threads),
+        "processes": str(processes.size),
     }
-    return Checkpoints(path, key | dict(data), seconds, label)
+    return Checkpoints(
+        path,
+        key | dict(data),
+        seconds,
+        label,
+        writes=processes.first,
+        asked=processes.asked,
+    )
 
 
 def pack_identity(path: Path, pack: Pack | WholePack) -> str:

@@ -47,6 +47,7 @@ from dualtail.tuning.heads import HEADS, Head, build_head
 from dualtail.tuning.loop import EpochMetrics, tune
 from dualtail.tuning.losses import LOSSES, make_loss
 from dualtail.tuning.peft import PEFTS, parse_peft_options
+from dualtail.tuning.processes import Processes, processes_of_torchrun, run_together
 from dualtail.tuning.tuned_model import build_tuned_model, trained_parameters
 
 
@@ -64,17 +65,25 @@ def run(job: TuneJob, lanes: int, checkpoint_seconds: float = 0) -> None:
     for task in job.tasks:
         if task.base is not None:
             chains.setdefault(task.base, []).append(task)
-    tune_chain = functools.partial(_tune_chain, checkpoint_seconds)
-    run_lanes(tune_chain, list(chains.values()), lanes)
-    remove_states([task.checkpoint for task in job.tasks])
+    with processes_of_torchrun() as processes:
+        tune_chain = functools.partial(_tune_chain, checkpoint_seconds, processes)
+        if processes.size > 1:
+            run_together(tune_chain, list(chains.values()), lanes, processes)
+        else:
+            run_lanes(tune_chain, list(chains.values()), lanes)
+        if processes.first:
+            remove_states([task.checkpoint for task in job.tasks])
 
 
-def _tune_chain(checkpoint_seconds: float, tasks: list[TuneTask], lane: int) -> None:
+def _tune_chain(
+    checkpoint_seconds: float, processes: Processes, tasks: list[TuneTask], lane: int
+) -> None:
     for task in tasks:
-        _tune_one(task, lane, checkpoint_seconds)
+        _tune_one(task, lane, checkpoint_seconds, processes)
+        processes.wait()  # for the adapter that the next one may start from
 
 
-def _tune_one(task: TuneTask, lane: int, checkpoint_seconds: float) -> None:
+def _tune_one(task: TuneTask, lane: int, checkpoint_seconds: float, processes: Processes) -> None:
     spec, settings = task.foundation, task.settings
     foundation, weights_hash = load_foundation(spec)
     foundation = foundation.to(best_device())
@@ -115,13 +124,12 @@ def _tune_one(task: TuneTask, lane: int, checkpoint_seconds: float) -> None:
         std=spec.transform.std,
         label=name,
         bar_position=lane,
-        checkpoints=_checkpoints(task, train, weights_hash, checkpoint_seconds, name),
-        on_epoch=lambda row: log_line(
-            f"{name}: epoch {row.epoch}/{settings.epochs}, loss {row.loss:.4f}, "
-            f"training accuracy {row.train_accuracy:.1%}, lr {row.lr:.3g}, "
-            f"{row.images_per_second:,.0f} img/s"
-        ),
+        checkpoints=_checkpoints(task, train, weights_hash, checkpoint_seconds, name, processes),
+        on_epoch=(lambda row: _log_epoch(name, settings.epochs, row)) if processes.first else None,
+        processes=processes,
     )
+    if not processes.first:
+        return
     # Not by a clock here: an interrupted training takes several processes.
     seconds = sum(row.seconds for row in history)
     identity: dict[str, Any] = {
@@ -175,8 +183,21 @@ def _tune_one(task: TuneTask, lane: int, checkpoint_seconds: float) -> None:
     write_text(task.record, json.dumps(provenance | {"costs": costs}, indent=1) + "\n")
 
 
+def _log_epoch(name: str, epochs: int, row: EpochMetrics) -> None:
+    log_line(
+        f"{name}: epoch {row.epoch}/{epochs}, loss {row.loss:.4f}, "
+        f"training accuracy {row.train_accuracy:.1%}, lr {row.lr:.3g}, "
+        f"{row.images_per_second:,.0f} img/s"
+    )
+
+
 def _checkpoints(
-    task: TuneTask, train: Pack | WholePack, weights_hash: str, seconds: float, label: str
+    task: TuneTask,
+    train: Pack | WholePack,
+    weights_hash: str,
+    seconds: float,
+    label: str,
+    processes: Processes,
 ) -> Checkpoints:
     read = {
         "foundation model": weights_hash,
@@ -194,6 +215,7 @@ def _checkpoints(
         settings=described(task, *paths),
         data=read,
         parts=[(PEFTS, task.method), (LOSSES, task.loss_method)],
+        processes=processes,
     )
 
 

@@ -23,6 +23,8 @@ class Checkpoints:
         seconds: Time between two saves, by a clock that nobody can set; 0: nothing is saved. A state
             that takes long to write is saved less often: see `largest_share`.
         label: The training, for messages.
+        writes: False: a state is only read, another process of this training saves it.
+        asked: Returns the number of the signal that asked to stop, 0 if none did.
     """
 
     largest_share = 0.02
@@ -34,11 +36,16 @@ class Checkpoints:
         key: Mapping[str, str] | None = None,
         seconds: float = 0.0,
         label: str = "training",
+        *,
+        writes: bool = True,
+        asked: Callable[[], int] = interruption.asked,
     ) -> None:
         self.path = path if seconds > 0 else None
         self._key = dict(key or {})
         self._seconds = seconds
         self._label = label
+        self._writes = writes
+        self._asked = asked
         self._next = time.monotonic() + seconds
 
     def load(self, trained: Trained) -> TrainingState | None:
@@ -66,8 +73,9 @@ class Checkpoints:
         Raises:
             Interrupted: the process was asked to stop.
         """
-        number = interruption.asked()
-        if self.path is not None and (number or time.monotonic() >= self._next):
+        number = self._asked()
+        due = time.monotonic() >= self._next
+        if self.path is not None and self._writes and (number or due):
             saved = self._save(capture)
             if number and saved:
                 notice(f"{self._label}: stopped after {where()}; its state is {self.path}")
@@ -76,7 +84,7 @@ class Checkpoints:
 
     def finish(self, capture: Callable[[], TrainingState]) -> None:
         """Keep the finished training: what comes after it in the same job may be interrupted too."""
-        if self.path is not None:
+        if self.path is not None and self._writes:
             self._save(capture)
 
     def advice(self) -> str:

@@ -29,7 +29,11 @@ CONFIG = {
         "datasets": ["world_objects", "world_places"],
         "members": ["clip"],
         "pefts": ["adaptformer"],
-        "losses": ["la"],
+        "losses": [
+            "ce",
+            "la",
+        ],  # two tunings a job: one thread each, so that bits do not depend on cores
+        "seeds": [0],
         "variants": [],
     },
     "tuning": {"epochs": 1},

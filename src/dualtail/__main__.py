@@ -1,0 +1,5 @@
+"""`python -m dualtail`, as torchrun starts it."""
+
+from dualtail.cli.program import main
+
+main()
