@@ -142,6 +142,13 @@ def test_a_fresh_clone_with_pulled_results_has_nothing_to_do(pulled: Repository)
     assert "unknown" not in result.output
 
 
+def test_touch_is_refused(pulled: Repository) -> None:
+    times = {f: f.stat().st_mtime_ns for f in pulled.results.rglob("*.md")}
+    output = pulled.call("snakemake", "--cores", "2", "--touch", "--forceall", code=1)
+    assert "--touch would pass old results off as new ones" in output
+    assert {f: f.stat().st_mtime_ns for f in times} == times
+
+
 AFTER = {"collect", "tables", "figures", "summary", "compare", "study_fusion"}
 
 
