@@ -187,6 +187,8 @@ def test_every_file_says_what_made_it(pulled: Repository, monkeypatch) -> None:
         assert job.record is not None, job.rule
         assert (job.record["verb"], job.record["outcome"]) == (job.verb, "finished")
         assert job.code is not None
+        assert ("{settings}" in job.command) == ("{params.settings:q}" in job.shell), job.rule
+        assert (job.settings is not None) == ("{settings}" in job.command), job.rule
         assert job.benchmark is None or float(job.benchmark["s"]) > 0
     sources = {n for job in manifest.jobs.values() for n in job.inputs} - manifest.files.keys()
     assert sources == set(), "the world draws everything itself"
