@@ -1,5 +1,6 @@
 """A run of three jobs in a folder of its own, as Snakemake would have left it."""
 
+import ast
 import json
 import os
 import shlex
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dualtail.json_text import json_text
 from dualtail.provenance.adoption import Adoption, Findings, State
 from dualtail.provenance.known_files import signature
 from dualtail.provenance.manifest import Manifest
@@ -50,9 +52,8 @@ class Run:
 
     def job(self, verb: str, inputs: list[str], files: dict[str, str], seed: int) -> None:
         self.now += 10
-        settings = json.dumps(
-            {"seed": seed, "tasks": [{"out": file} for file in files]}, separators=(",", ":")
-        )
+        tasks = [{"out": file} for file in files]
+        settings = json_text({"seed": seed, "prompt": "a {}.", "tasks": tasks})
         log = self.path(f"logs/{verb}.log")
         for file in [*files, log]:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ class Run:
         """The seed that Snakemake believes a file was made with; None if it does not trust it."""
         for param in self.params(name) or []:
             if '"seed"' in param:
-                return json.loads(param.strip("'"))["seed"]
+                return json.loads(ast.literal_eval(param))["seed"]
         return None
 
     def snapshot(self) -> None:

@@ -153,6 +153,15 @@ def test_a_run_killed_before_the_manifest_was_written(run) -> None:
     assert run.seed("one.txt") == 2
 
 
+def test_a_file_swapped_after_a_run_that_was_killed(run) -> None:
+    run.make(seed=2)
+    Path(run.path("one.txt")).write_text("source1 9")
+    assert run.path("one.txt") in run.adopt().distrusted
+    run.extend()
+    assert run.seed("one.txt") is None
+    assert run.seed("two.txt") == 2
+
+
 def test_an_input_swapped_during_a_run_that_was_killed(run) -> None:
     run.snapshot()
     run.make(seed=2)

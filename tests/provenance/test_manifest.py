@@ -25,6 +25,7 @@ def test_it_says_what_made_a_file(run) -> None:
     assert (job.rule, job.verb, job.code) == ("split", "split", "0123456789abcdef")
     assert job.settings == {
         "seed": 0,
+        "prompt": "a {}.",
         "tasks": [{"out": "{run}/one.txt"}, {"out": "{run}/two.txt"}],
     }
     assert job.inputs.keys() == {"source.txt"}

@@ -6,7 +6,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from dualtail.provenance.portable import Portable
+from dualtail.json_text import json_text
+from dualtail.provenance.portable import RUN, Portable
 
 roots = st.sampled_from(["results/world", "/a b/ü/run", 'r\'s/"x"', "world"])
 texts = st.text() | st.sampled_from(
@@ -21,21 +22,29 @@ values = st.recursive(
 
 @given(roots, values, st.booleans())
 def test_params_come_back_to_the_character(root, value, as_text) -> None:
-    stored = repr(json.dumps(value, separators=(",", ":")) if as_text else value)
+    stored = repr(json_text(value) if as_text else value)
     portable = Portable(root)
     entry = json.loads(json.dumps(portable.param(stored)))
     assert portable.param_here(entry) == stored
+    if as_text and isinstance(value, dict) and RUN not in json.dumps(value):
+        assert "settings" in entry
 
 
 @pytest.mark.parametrize("new", ["elsewhere/world", "/abs/olute", "with 'quote/é"])
 def test_params_are_those_that_the_workflow_gives_at_another_place(new: str) -> None:
     def stored(root: str) -> list[str]:
-        job = {"out": f"{root}/a.csv", "lists": [f"{root}/b/c.txt", "data/world/x"], "n": 1.5}
-        return [repr(json.dumps(job, separators=(",", ":"))), repr([f"--out={root}/d"])]
+        job = {
+            "out": f"{root}/a.csv",
+            "lists": [f"{root}/b/c.txt", "data/world/x"],
+            "n": 1.5,
+            "t": ["a {}."],
+        }
+        return [repr(json_text(job)), repr([f"--out={root}/d"])]
 
     there, here = Portable("results/world"), Portable(new)
     entries = [there.param(p) for p in stored("results/world")]
     assert "results/world" not in json.dumps(entries)
+    assert entries[0]["settings"]["t"] == ["a {}."]
     assert [here.param_here(e) for e in entries] == stored(new)
 
 

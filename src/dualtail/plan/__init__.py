@@ -3,14 +3,13 @@
 One module a file of rules, with the same name; `scope` and `dumps` are what they share.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from dualtail.bias.fusion_rules import FUSION_RULES
 from dualtail.code_hash import code_hash
 from dualtail.config import Config
+from dualtail.json_text import json_text
 from dualtail.paths import RunPaths
 from dualtail.plan.bias import BiasPlan
 from dualtail.plan.confounder import ConfounderPlan
@@ -160,13 +159,5 @@ STAGES: Mapping[str, str] = {
 
 
 def as_json(job: Section) -> str:
-    """A job as it stands in params and on the command line.
-
-    Braces in texts are escaped: Snakemake would fill in wildcards in a label such as "{dataset}".
-    """
-    text = json.dumps(job.model_dump(mode="json"), separators=(",", ":"))
-    return _STRING.sub(lambda m: m[0].replace("{", r"\u007b").replace("}", r"\u007d"), text)
-
-
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-"""A string of JSON text."""
+    """A job as it stands in params and on the command line."""
+    return json_text(job.model_dump(mode="json"))

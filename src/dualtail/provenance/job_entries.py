@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dualtail.json_text import json_text
 from dualtail.provenance.manifest import JobEntry
-from dualtail.provenance.portable import Portable
+from dualtail.provenance.portable import Portable, map_strings
 from dualtail.provenance.snakemake_records import RECORD_FORMAT_VERSION, Record
 
 SETTINGS = "{settings}"
@@ -23,16 +24,15 @@ def job_entry(record: Record, inputs: Mapping[str, str], portable: Portable) -> 
         inputs: Path of every input -> SHA-256 of what was read.
     """
     params = [portable.param(p) for p in record["params"]]
-    command = portable.text(record["shellcmd"] or "")
+    command = record["shellcmd"] or ""
     for param in params:
         if "settings" in param:
-            text = json.dumps(param["settings"], separators=(",", ":"))
-            command = command.replace(shlex.quote(text), SETTINGS)
+            command = command.replace(_quoted(param["settings"], portable), SETTINGS)
     log = record["log"] or []
     return JobEntry(
         rule=record["rule"],
         shell=record["code"],
-        command=command,
+        command=portable.text(command),
         params=params,
         inputs={portable.name(path): digest for path, digest in sorted(inputs.items())},
         log=[portable.name(path) for path in log],
@@ -70,11 +70,15 @@ def _first_row(table: Path) -> dict[str, str] | None:
 
 def command_of(job: JobEntry, portable: Portable) -> str:
     """The command of a job, to be run in the project's folder."""
-    command = job.command
+    command = portable.text_here(job.command)
     if job.settings is not None:
-        text = json.dumps(job.settings, separators=(",", ":"))
-        command = command.replace(SETTINGS, shlex.quote(text))
-    return portable.text_here(command)
+        command = command.replace(SETTINGS, _quoted(job.settings, portable))
+    return command
+
+
+def _quoted(settings: dict[str, Any], portable: Portable) -> str:
+    """Settings as they stand on a command line here."""
+    return shlex.quote(json_text(map_strings(settings, portable.text_here)))
 
 
 def record_of(job: JobEntry, portable: Portable) -> Record:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from dualtail.json_text import json_text
+
 RUN = "{run}"
 
 
@@ -72,7 +74,7 @@ class Portable:
         """What Snakemake would keep of this param if the run's folder is here."""
         if "settings" in entry:
             settings = map_strings(entry["settings"], self.text_here)
-            return repr(json.dumps(settings, separators=(",", ":")))
+            return repr(json_text(settings))
         if "value" in entry:
             return repr(map_strings(entry["value"], self.text_here))
         return entry["repr"]
