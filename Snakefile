@@ -1,13 +1,17 @@
 # One command runs everything:  snakemake --cores 2 --resources gpu=1
 # Another run:                  snakemake --configfile config/smoke.yaml --cores 2 --resources gpu=1
 # One stage by hand:            dualtail --help
+import os
+
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version, validate
 
 from dualtail.config_document import validate_config
 from dualtail.errors import UserError
+from dualtail.orphan import end_with_parent
 from dualtail.plan import Plan, as_json
 from dualtail.plan.studies import VERBS as STUDY_VERBS
+from dualtail.provenance.workflow import Provenance
 from dualtail.workflow_lock import one_run_a_folder
 
 min_version("9.0")
@@ -79,6 +83,33 @@ rule all:
         ],
 
 
+# The phases of dvc.yaml, in the order of making; `all` is the last.
+rule world:
+    input:
+        PLAN.world.drawn_files(),
+
+
+rule foundation:
+    input:
+        [PATHS.weights(m) for m in PLAN.scope.pretrained_here],
+
+
+rule predictions:
+    input:
+        rules.collect.input.records,
+        rules.score_explanations.output.dumps,
+        [
+            dump
+            for dataset in PLAN.scope.scored
+            for dump in [
+                *PLAN.dumps.scored_dumps(dataset),
+                *PLAN.dumps.validation_dumps(dataset),
+            ]
+        ],
+        rules.collect.input.priors,
+        PLAN.confounder.scores(),
+
+
 # What needs further pre-training: minutes more.
 rule studies:
     input:
@@ -101,3 +132,39 @@ rule quick:
             for s in PLAN.scope.evaluated_of(d)
         ],
         [PATHS.prior(d, m) for d in PLAN.scope.datasets for m in PLAN.scope.members],
+
+
+# Files are trusted by what the manifest says of their content, not by their times; docs/artifacts.md.
+if workflow.is_main_process:
+    if "DVC_STAGE" in os.environ:
+        end_with_parent()
+    PROVENANCE = Provenance(
+        PATHS.root,
+        workflow.rules,
+        PLAN.config.model_dump(mode="json"),
+        workflow.configfiles,
+        logger.info,
+    )
+    try:
+        PROVENANCE.before_planning()
+    except UserError as error:
+        raise WorkflowError(str(error))
+
+
+onstart:
+    if workflow.touch:
+        raise WorkflowError(
+            "--touch would pass old results off as new ones. Files that were pulled, copied or moved"
+            " are recognized by their hashes without it."
+        )
+    PROVENANCE.jobs_begin(
+        str(file) for job in workflow.dag.jobs for file in job.input
+    )
+
+
+onsuccess:
+    PROVENANCE.jobs_ended()
+
+
+onerror:
+    PROVENANCE.jobs_ended()

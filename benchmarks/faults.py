@@ -45,13 +45,13 @@ class Stage:
     Attributes:
         rule: Its name, as folders of logs and benchmarks have it.
         made: Files and folders that it makes, as patterns.
-        target: One of its outputs.
+        targets: Outputs that all of it is made for.
         workers: Whether its job forks workers.
     """
 
     rule: str
     made: tuple[str, ...]
-    target: str
+    targets: tuple[str, ...]
     workers: bool = False
 
 
@@ -59,27 +59,31 @@ STAGES = {
     "generate_dataset": Stage(
         "generate_dataset",
         (f"{WORLD}/world_places",),
-        f"{WORLD}/world_places/train.txt",
+        (f"{WORLD}/world_places/train.txt",),
     ),
-    "pack": Stage("pack", (f"{RUN}/packs",), f"{RUN}/packs/world_places/train_counts.csv"),
+    "pack": Stage("pack", (f"{RUN}/packs",), (f"{RUN}/packs/world_places/train_counts.csv",)),
     "pretrain": Stage(
-        "pretrain", (f"{RUN}/foundation",), f"{RUN}/foundation/clip.safetensors", True
+        "pretrain", (f"{RUN}/foundation",), (f"{RUN}/foundation/clip.safetensors",), True
     ),
     "zero_shot": Stage(
         "zero_shot",
         (f"{RUN}/outputs/*/*/zero-shot",),
-        f"{RUN}/outputs/world_places/clip/zero-shot/val.safetensors",
+        (f"{RUN}/outputs/world_places/clip/zero-shot/val.safetensors",),
         True,
     ),
-    "prior": Stage("prior", (f"{RUN}/priors",), f"{RUN}/priors/world_places/clip.csv"),
+    "prior": Stage(
+        "prior",
+        (f"{RUN}/priors",),
+        tuple(f"{RUN}/priors/world_places/{member}.csv" for member in ("clip", "openclip")),
+    ),
     "tune": Stage(
         "tune",
         (f"{RUN}/adapters", f"{RUN}/outputs/*/*/adaptformer-*"),
-        f"{RUN}/outputs/world_places/clip/adaptformer-la-0/test.safetensors",
+        (f"{RUN}/outputs/world_places/clip/adaptformer-la-0/test.safetensors",),
         True,
     ),
 }
-ALL = [f"{RUN}/priors/world_places/openclip.csv", *(stage.target for stage in STAGES.values())]
+ALL = [target for stage in STAGES.values() for target in stage.targets]
 
 
 class Lost(Exception):
@@ -96,11 +100,13 @@ class Cell:
 
     Attributes:
         folder: Where.
+        name: Stands in the environment of all its processes.
         environment: Added to the environment.
         log: What all commands said.
     """
 
     folder: Path
+    name: str
     environment: dict[str, str] = field(default_factory=dict)
     log: str = ""
 
@@ -110,7 +116,7 @@ class Cell:
         environment = os.environ | {
             "PYTHONPATH": str(self.folder / "src"),
             "PATH": scripts,
-            TAG: self.folder.name,
+            TAG: self.name,
         }
         return subprocess.Popen(
             [*command, "--cores", "2", "--resources", "gpu=1"],
@@ -137,7 +143,7 @@ class Cell:
 
     def processes(self) -> dict[int, list[str]]:
         """Command lines of all living processes of this cell."""
-        tag = f"{TAG}={self.folder.name}".encode()
+        tag = f"{TAG}={self.name}".encode()
         found = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdecimal():
@@ -147,6 +153,12 @@ class Cell:
                     line = (entry / "cmdline").read_bytes().decode(errors="replace")
                     found[int(entry.name)] = line.split("\0")
         return found
+
+    def kill(self) -> None:
+        """End all that is left."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def jobs(self) -> list[int]:
         """The processes of `dualtail`, without the workers that they forked."""
@@ -216,10 +228,12 @@ class Trial:
 
     def start_and_wait(self, what: str = "jobs") -> tuple[subprocess.Popen[str], list[int]]:
         """Start the run and wait until a random moment of the stage's job."""
-        run = self.cell.start(self.stage.target)
+        run = self.cell.start(*self.stage.targets)
         find = self.cell.jobs if what == "jobs" else self.cell.workers
         self.cell.wait_for(find, run)
-        time.sleep(self.chance.random() * self.seconds)
+        # A small job imports for most of its time, and works for a little.
+        span = self.seconds if what == "jobs" else self.seconds / 8
+        time.sleep(self.chance.random() * span)
         found = find()
         if run.poll() is not None or not found:
             self.cell.end(run)
@@ -280,7 +294,7 @@ def interrupt(trial: Trial) -> None:
 def two_runs(trial: Trial) -> None:
     """The same command a second time while it runs."""
     run, _ = trial.start_and_wait()
-    second = trial.cell.start(trial.stage.target)
+    second = trial.cell.start(*trial.stage.targets)
     status = trial.cell.end(second)
     alive = run.poll() is None
     if trial.cell.end(run):
@@ -303,14 +317,14 @@ def clock_backwards(trial: Trial) -> None:
     tomorrow = time.time() + 86_400
     for path in [*trial.cell.folder.glob("results/**/*"), *trial.cell.folder.glob("data/**/*")]:
         os.utime(path, (tomorrow, tomorrow))
-    trial.cell.run(trial.stage.target)
+    trial.cell.run(*trial.stage.targets)
 
 
 def read_only_caches(trial: Trial) -> None:
     """No home and no cache can be written (below /proc nobody may, root included)."""
     names = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TORCH_HOME", "HF_HOME")
     trial.cell.environment |= dict.fromkeys(names, "/proc/nowhere")
-    trial.cell.run(trial.stage.target)
+    trial.cell.run(*trial.stage.targets)
 
 
 def corrupt_image(trial: Trial) -> None:
@@ -322,7 +336,7 @@ def corrupt_image(trial: Trial) -> None:
     at = trial.chance.choice([match.start() for match in re.finditer(b"\x89PNG", data)])
     data[at : at + 60] = bytes(60)
     archive.write_bytes(data)
-    if trial.cell.end(trial.cell.start(trial.stage.target)) == 0:
+    if trial.cell.end(trial.cell.start(*trial.stage.targets)) == 0:
         raise Lost("a corrupt image was packed")
     if "corrupt image" not in trial.cell.log or ".txt line " not in trial.cell.log:
         raise Lost(f"the message does not name the image: {_last_line(trial.cell.log)}")
@@ -345,13 +359,13 @@ def full_disk(trial: Trial) -> None:
         if (keep / "kept").exists():
             shutil.copytree(keep / "kept", folder, symlinks=True, dirs_exist_ok=True)
         shutil.rmtree(keep)
-        if trial.cell.end(trial.cell.start(trial.stage.target)) == 0:
+        if trial.cell.end(trial.cell.start(*trial.stage.targets)) == 0:
             raise Missed
         if "disk full" not in trial.cell.log:
             raise Lost(f"the message does not say it: {_last_line(trial.cell.log)}")
         _check_no_half_files(trial.cell)
         subprocess.run(["mount", "-o", "remount,size=1g", folder], check=True)
-        trial.cell.run(trial.stage.target)
+        trial.cell.run(*trial.stage.targets)
         made = Path(tempfile.mkdtemp(dir=trial.cell.folder.parent))
         shutil.copytree(folder, made / "made", symlinks=True)
     finally:
@@ -399,13 +413,13 @@ def _check_no_half_files(cell: Cell) -> None:
                 raise Lost(f"a half file: {path.relative_to(cell.folder)}")
 
 
-def check(cell: Cell, target: str, expected: dict[str, str]) -> None:
+def check(cell: Cell, targets: tuple[str, ...], expected: dict[str, str]) -> None:
     """Run the same command, and compare everything.
 
     Raises:
         Lost: see the module.
     """
-    cell.run(target)
+    cell.run(*targets)
     cell.wait_for_silence()
     _check_no_half_files(cell)
     found = hashes(cell.folder)
@@ -425,7 +439,7 @@ def prepare(folder: Path) -> tuple[dict[str, str], dict[str, float]]:
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "profiles").symlink_to("workflow/profiles")
-    cell = Cell(folder)
+    cell = Cell(folder, str(folder))
     try:
         cell.run(*ALL)
     except Lost as error:
@@ -439,8 +453,8 @@ def prepare(folder: Path) -> tuple[dict[str, str], dict[str, float]]:
 
 def trial(
     work: Path, key: str, number: int, chance: random.Random, seconds: dict[str, float]
-) -> tuple[str, Cell, str]:
-    """Strike once; returns the stage, the cell and the target of the next command."""
+) -> tuple[str, Cell, tuple[str, ...]]:
+    """Strike once; returns the stage, the cell and the targets of the next command."""
     _, fault, stages = FAULTS[key]
     for attempt in range(5):
         name = chance.choice(stages)
@@ -450,16 +464,20 @@ def trial(
         for pattern in stage.made:
             for path in folder.glob(pattern):
                 shutil.rmtree(path)
-        cell = Cell(folder)
+        cell = Cell(folder, str(folder))
         try:
             fault(Trial(cell, stage, seconds[name], chance))
+        except (KeyboardInterrupt, SystemExit):
+            cell.kill()
+            raise
         except Missed:
             cell.wait_for_silence()
             shutil.rmtree(cell.folder)
             continue
         except Lost as error:
+            cell.kill()
             raise Lost(f"{name}: {error}") from error
-        return name, cell, stage.target
+        return name, cell, stage.targets
     raise Missed
 
 
@@ -487,30 +505,48 @@ def main() -> None:
         print("disk: left out, only root can mount a small disk", file=sys.stderr)
         keys.remove("disk")
     chance = random.Random(arguments.seed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     begin = time.monotonic()
-    results: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {key: [] for key in keys}
     with tempfile.TemporaryDirectory(dir=arguments.work, ignore_cleanup_errors=True) as name:
         work = Path(name)
         expected, seconds = prepare(work / "undisturbed")
-        for key in keys:
+        try:
             for number in range(arguments.times):
-                started = time.monotonic()
-                where, lost = "", ""
-                try:
-                    where, cell, target = trial(work, key, number, chance, seconds)
-                    check(cell, target, expected)
-                    shutil.rmtree(cell.folder)
-                except Missed:
-                    print(f"{key}: no trial in five", file=sys.stderr, flush=True)
-                    continue
-                except Lost as error:
-                    lost = str(error)
-                results.setdefault(key, []).append(lost)
-                took = f"{time.monotonic() - started:.0f} s"
-                text = f"{key} {number + 1}, {where}: {lost or 'nothing lost'} ({took})"
-                print(text, file=sys.stderr, flush=True)
-    print("\n".join(table(results)))
-    print(f"\n{len(expected)} files compared each time; {time.monotonic() - begin:.0f} s in all.")
+                for key in keys:
+                    results[key] += strike(work, key, number, chance, seconds, expected)
+        finally:
+            print("\n".join(table(results)))
+            print(f"\n{len(expected)} files compared; {time.monotonic() - begin:.0f} s in all.")
+
+
+def strike(
+    work: Path,
+    key: str,
+    number: int,
+    chance: random.Random,
+    seconds: dict[str, float],
+    expected: dict[str, str],
+) -> list[str]:
+    """One trial with all checks: [what was lost, "" for nothing], or [] if there was none."""
+    started = time.monotonic()
+    where, lost = "", ""
+    try:
+        where, cell, targets = trial(work, key, number, chance, seconds)
+        try:
+            check(cell, targets, expected)
+        finally:
+            cell.kill()
+        shutil.rmtree(cell.folder)
+    except Missed:
+        print(f"{key}: no trial in five", file=sys.stderr, flush=True)
+        return []
+    except Lost as error:
+        lost = str(error)
+    took = time.monotonic() - started
+    text = f"{key} {number + 1}, {where}: {lost or 'nothing lost'} ({took:.0f} s)"
+    print(text, file=sys.stderr, flush=True)
+    return [lost]
 
 
 if __name__ == "__main__":

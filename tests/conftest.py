@@ -1,6 +1,7 @@
 """Shared by all tests: small dumps, the reference data where it is, a file server that misbehaves."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -174,3 +175,11 @@ def server() -> Iterator[FileServer]:
         yield files
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture(autouse=True)
+def subnormal_numbers() -> Iterator[None]:
+    """Lanes flush subnormal numbers to zero in their process; the next test has them again."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)

@@ -186,7 +186,7 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     names = [str(tmp_path / name) for name in ("a", "b")]
     process, pids = started(SCRIPT.format(paths=names, lanes=2, slow=60), names)
     process.terminate()
-    time.sleep(0.3)
+    time.sleep(interruption.TOGETHER + 0.1)
     process.terminate()
     assert process.wait(10) == 143
     for _ in range(100):

@@ -150,6 +150,13 @@ def test_a_job_that_ignores_the_signal_is_ended(folder: Path) -> None:
     wait_until_dead(job)
 
 
+def test_a_job_stops_although_its_log_cannot_be_written(folder: Path) -> None:
+    """/dev/full is a disk that is always full."""
+    owner, job = start(folder, "import sys; sys.stderr = open('/dev/full', 'w')")
+    kill(owner)
+    wait_until_dead(job)
+
+
 def test_a_worker_that_outlives_its_job_is_waited_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

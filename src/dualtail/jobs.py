@@ -425,6 +425,8 @@ class CollectJob(Section):
     out_scores: list[Path]
     out_class_scores: Path
     out_costs: Path
+    out_metrics: Path
+    """headline numbers, JSON"""
 
 
 class PriorFile(Section):

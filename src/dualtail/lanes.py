@@ -96,22 +96,23 @@ def _hand_out(workers: list[_Worker], n_tasks: int) -> None:
     busy: dict[Connection, _Worker] = {}
     idle, given = list(workers), 0
     while True:
-        while idle and given < n_tasks and not interruption.asked():
-            worker = idle.pop()
-            worker.pipe.send(given)
-            busy[worker.pipe] = worker
-            given += 1
-        if not busy:
-            return
-        for pipe in wait(list(busy)):
-            assert isinstance(pipe, Connection)
-            try:
-                error = pipe.recv()
-            except EOFError:
-                raise UserError(
-                    "a worker process was killed (out of memory?); the same command goes on from the "
-                    "states of the others (fewer jobs.threads need less memory)"
-                ) from None
+        try:
+            while idle and given < n_tasks and not interruption.asked():
+                worker = idle.pop()
+                worker.pipe.send(given)
+                busy[worker.pipe] = worker
+                given += 1
+            if not busy:
+                return
+            answers = {
+                pipe: pipe.recv() for pipe in wait(list(busy)) if isinstance(pipe, Connection)
+            }
+        except (EOFError, ConnectionError):
+            raise UserError(
+                "a worker process was killed (out of memory?); the same command goes on from the "
+                "states of the others (fewer jobs.threads need less memory)"
+            ) from None
+        for pipe, error in answers.items():
             idle.append(busy.pop(pipe))
             if isinstance(error, interruption.Interrupted) and interruption.asked():
                 continue  # until all have saved their states

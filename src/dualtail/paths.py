@@ -107,6 +107,10 @@ class RunPaths:
         return f"{self.root}/scores.csv"
 
     @property
+    def metrics(self) -> str:
+        return f"{self.root}/metrics.json"
+
+    @property
     def costs(self) -> str:
         return f"{self.root}/costs.csv"
 

@@ -21,11 +21,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from dualtail.errors import UserError
+from dualtail.training import interruption
 
 VARIABLE = "DUALTAIL_RUN"
 """Environment variable of jobs: the folder of the run that they belong to."""
@@ -36,7 +37,7 @@ SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 PATIENCE = 120.0
 """Seconds to wait for the jobs of a killed run."""
 
-GRACE = 30.0
+GRACE = 90.0
 """Seconds between asking a job to stop and ending it."""
 
 
@@ -96,8 +97,12 @@ def owner_of(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
             "host": socket.gethostname(),
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
-        run.mkdir(parents=True)
-        with _locked(run / "owner.json", json.dumps(record)):
+        with ExitStack() as held:
+            try:
+                run.mkdir(parents=True)
+                held.enter_context(_locked(run / "owner.json", json.dumps(record)))
+            except OSError as error:
+                raise UserError(f"{run}: cannot be written: {error.strerror}") from error
             os.environ[VARIABLE] = str(run)
             try:
                 yield
@@ -148,8 +153,10 @@ def job_of_run(verb: str) -> Iterator[None]:
 def _stop_with(owner: IO[bytes]) -> None:
     """Wait until the owner's lock is free, then end this process."""
     fcntl.flock(owner, fcntl.LOCK_SH)
-    print("the Snakemake that started this job is gone: stopping", file=sys.stderr, flush=True)
-    os.kill(os.getpid(), signal.SIGTERM)
+    with suppress(OSError, ValueError):  # the log may be closed, or on a disk that is full
+        print("the Snakemake that started this job is gone: stopping", file=sys.stderr, flush=True)
+    if not interruption.asked():
+        os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     os.kill(os.getpid(), signal.SIGKILL)
 

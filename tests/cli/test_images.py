@@ -202,3 +202,23 @@ def test_a_lift_checkpoint_of_inaturalist(run: Run, photos: Path, weights: list[
     torch.save({"tuner": tuner, "head": {"weight": torch.ones(8142, 96)}}, "whole.pth.tar")
     message = run("import-lift", "whole.pth.tar", *model, "--out", "x", fails=True).output
     assert "give its categories.json with --categories" in message
+
+
+def test_a_corrupt_image_is_named_with_what_to_do(
+    run: Run, photos: Path, weights: list[str]
+) -> None:
+    """Met in the middle: of the folder and, with a list, its line."""
+    broken = photos / "dog" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    audit = ["audit", "--model", weights[0], "--bootstrap", "5", "--out", "page.html"]
+    message = run(*audit, "--images", "photos", fails=True).output.strip()
+    assert message.splitlines()[-1].startswith("Error: photos/dog/3.png: corrupt image (")
+    assert message.endswith("; replace the file, or leave it out")
+    names = ["barn owl", "cat", "dog", "elk"]
+    lines = [f"{name}/{i}.png {c}" for c, name in enumerate(names) for i in range(6)]
+    Path("list.txt").write_text("\n".join(lines))
+    Path("names.txt").write_text("\n".join(names))
+    listed = ["--images", "photos", "--list", "list.txt", "--class-names", "names.txt"]
+    message = run(*audit, *listed, fails=True).output.strip()
+    assert "Error: list.txt line 16: dog/3.png: corrupt image (" in message
+    assert not Path("page.html").exists()

@@ -1,5 +1,8 @@
 """Image lists, class names and training counts: what is read, and what is refused with file and line."""
 
+import gzip
+import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dualtail.datasets import text_file
 from dualtail.datasets.class_names import read_class_names
-from dualtail.datasets.image_list import read_image_list
+from dualtail.datasets.image_list import read_image_list, write_image_list
 from dualtail.datasets.train_counts import read_counts_csv, write_counts_csv
 from dualtail.errors import UserError
 
@@ -105,3 +109,62 @@ def test_the_real_lists_have_the_published_sizes(shared: Path) -> None:
             images = read_image_list(Path(plain.name), n_classes)
         assert len(images) == n_images
         assert (images.counts(n_classes) > 0).all()
+
+
+path_parts = st.text(
+    st.one_of(
+        st.sampled_from(" '\"$`\\#%\u2028\x85\x0b\u00e4\u2603"), st.characters(codec="utf-8")
+    ),
+    min_size=1,
+    max_size=12,
+).filter(lambda t: "/" not in t and "\n" not in t and "\r" not in t and t not in (".", ".."))
+
+
+@given(st.lists(st.tuples(path_parts, path_parts), min_size=1, max_size=5))
+def test_every_name_that_a_list_can_hold_comes_back(parts: list[tuple[str, str]]) -> None:
+    """Only line breaks end a line, whatever else Unicode calls a separator."""
+    paths = [f"{folder}/{name}" for folder, name in parts]
+    labels = np.arange(len(paths))
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "list.txt"
+        if any(p != p.rstrip() for p in paths):
+            with pytest.raises(UserError, match="a space at its end"):
+                write_image_list(path, paths, labels)
+            return
+        write_image_list(path, paths, labels)
+        found = read_image_list(path)
+    assert found.paths == paths
+    assert found.labels.tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize("name", ["line\nbreak.png", "cr\rx.png", "a.png ", "\udcff.png", ""])
+def test_a_name_that_a_list_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="rename the image") as caught:
+        write_image_list(tmp_path / "list.txt", [name], np.zeros(1, np.int64))
+    assert "\n" not in str(caught.value)
+    str(caught.value).encode()
+    assert not (tmp_path / "list.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x.png", "a/../../x.png", "..", "a/.."])
+def test_a_path_that_leads_out_of_the_images_is_refused(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "a.txt", f"fine.png 0\n{name} 1\n")
+    with pytest.raises(UserError, match=r"a\.txt line 2: .* must be a path inside the images"):
+        read_image_list(path)
+    assert read_image_list(write(tmp_path / "b.txt", "..a/b...png 0\n")).paths == ["..a/b...png"]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
+def test_a_text_that_is_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """A gigabyte of zeros is a megabyte when compressed."""
+    monkeypatch.setattr(text_file, "MAX_BYTES", 3_000_000)
+    data = b"a.png 0\n" * 1_000_000
+    path = tmp_path / f"list{suffix}"
+    path.write_bytes(gzip.compress(data) if suffix == ".txt.gz" else data)
+    tracemalloc.start()
+    with pytest.raises(UserError, match="at most that is read"):
+        read_image_list(path)
+    assert tracemalloc.get_traced_memory()[1] < 7_000_000
+    tracemalloc.stop()

@@ -1,5 +1,6 @@
 """Downloads from a real server on loopback that truncates, corrupts, drops and lies."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -401,3 +402,23 @@ def test_a_place_that_is_no_folder_or_file(server: Any, tmp_path: Path) -> None:
     (tmp_path / "x.bin").mkdir()
     with pytest.raises(UserError, match="is not a file"):
         get(make_source(server), tmp_path / "x.bin")
+
+
+def test_a_file_of_unknown_size_does_not_fill_the_disk(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that says no size, and never ends."""
+
+    def endless(handler: Any) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(bytes(1 << 20))
+
+    server.acts = [endless]
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: usage(0, 0, transfer.SPARE - 1))
+    with pytest.raises(UserError, match="a file of unknown size fills the disk"):
+        get(make_source(server, bytes=None, sha256=""), tmp_path / "x.bin")
+    assert (tmp_path / "x.bin.part").stat().st_size < 3 << 20

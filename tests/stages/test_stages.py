@@ -175,6 +175,7 @@ def test_collect_says_which_file_is_wrong(tmp_path: Path) -> None:
         out_scores=[],
         out_class_scores=tmp_path / "c.parquet",
         out_costs=tmp_path / "k.csv",
+        out_metrics=tmp_path / "m.json",
     )
     with pytest.raises(UserError, match=r"r\.json: not a readable JSON file"):
         collect.run(job)

@@ -100,6 +100,9 @@ def test_the_second_one_ends_the_process_at_once(start: Start) -> None:
     process.terminate()
     assert process.stdout is not None
     assert process.stdout.readline() == "slow\n"
+    process.send_signal(signal.SIGINT)
+    time.sleep(interruption.TOGETHER + 0.1)
+    assert process.poll() is None, "so soon it is the same request, sent twice"
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert rest(process) == ""

@@ -13,8 +13,8 @@ import pytest
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 GPU = ["--resources", "gpu=1"]
-MEASURED = {".history.csv", ".json", "costs.csv", "table_09.csv", "table_09.md", "table_09.tex"}
-"""Endings of files under adapters/ and of tables that hold measured times."""
+MEASURED = {"manifest.json", "costs.csv", "table_09.csv", "table_09.md", "table_09.tex"}
+"""Files that hold measured times, beside those under adapters/."""
 
 
 class Checkout:
@@ -91,6 +91,16 @@ def make_checkout(root: Path) -> Callable[..., Checkout]:
         return Checkout(root, folder, config, run)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def smoke_run(
+    make_checkout: Callable[..., Checkout], tmp_path_factory: pytest.TempPathFactory
+) -> Checkout:
+    """A checkout with a whole run of config/smoke.yaml in it."""
+    checkout = make_checkout(tmp_path_factory.mktemp("finished") / "a checkout")
+    checkout.run()
+    return checkout
 
 
 @pytest.fixture(scope="session")

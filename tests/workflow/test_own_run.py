@@ -133,7 +133,7 @@ AFTER = {
     "summary",
     "compare",
 } | STUDIES
-FROM_MODELS = {"explain", "knn_world_objects"}
+FROM_MODELS = {"explain_models", "knn_world_objects"}
 
 
 @pytest.fixture(scope="module")

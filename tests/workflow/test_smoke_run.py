@@ -26,12 +26,10 @@ Checkout = Any
 Make = Callable[..., Checkout]
 
 
-@pytest.fixture(scope="module")
-def finished(make_checkout: Make, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+@pytest.fixture
+def finished(smoke_run: Checkout) -> Checkout:
     """A checkout with a whole run in it."""
-    checkout = make_checkout(tmp_path_factory.mktemp("finished") / "a checkout")
-    checkout.run()
-    return checkout
+    return smoke_run
 
 
 def test_every_result_is_there_and_readable(finished: Checkout) -> None:
@@ -78,7 +76,7 @@ AFTER_COMBINING = {"combine", "score"} | AFTER_SCORING
 KNN = "knn_world_places"
 AFTER_TUNING = {KNN} | AFTER_COMBINING
 REORDERED = {"reorder", "pack_reordered"}
-EXPLANATIONS = {"explain", "score_explanations", "study_interventions"}
+EXPLANATIONS = {"explain_models", "score_explanations", "study_interventions"}
 
 
 @pytest.mark.parametrize(
@@ -151,13 +149,23 @@ def test_a_change_re_runs_its_dependants_and_nothing_else(
     assert finished.planned() == set()
 
 
-SHORT, LONG = (1.0, 9.0, 8), (18.0, 30.0, 12)
+SHORT, LONG = (1.0, 9.0, 8), (18.0, 30.0, 7)
 """Processor seconds that attempts get, at least and at most, and how many attempts get so much.
 
 Of all processes together: on a busy machine a clock on the wall would end every attempt in its imports.
 Snakemake takes 6 to plan, the longest job that cannot be resumed (the figures) 13.
 """
+IN_TRAINING = 5
+"""Attempts that end at a random moment after a training has saved its state; they get no more than LONG."""
 TRAININGS = {"pretrain", "tune", "tune_variants", "train_scratch", "train_confounder"}
+
+
+def modified(path: Path) -> float:
+    """When a file was written; 0 if it has just been removed."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def processor_seconds(group: int) -> float:
@@ -182,26 +190,36 @@ def test_killed_twenty_times_it_gives_the_same_files(
     checkout.edit("config/smoke.yaml", "prior:\n", "jobs: {checkpoint_seconds: 0.1}\nprior:\n")
     logs = checkout.results / "logs"
     rng = random.Random(5)
-    spans = [rng.uniform(*bounds) for *bounds, n in (SHORT, LONG) for _ in range(n)]
-    rng.shuffle(spans)
+    kills = [(rng.uniform(*bounds), False) for *bounds, n in (SHORT, LONG) for _ in range(n)]
+    kills += [(LONG[1], True)] * IN_TRAINING
+    rng.shuffle(kills)
     resumed: set[str] = set()
-    for seconds in spans:
+    killed = 0
+    for seconds, in_training in kills:
+        started = time.time()
         process = checkout.start()
-        while processor_seconds(process.pid) < seconds:
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.05)
+        while processor_seconds(process.pid) < seconds and process.poll() is None:
+            states = (checkout.results / "checkpoints").rglob("*.safetensors")
+            if in_training and any(modified(state) > started for state in states):
+                time.sleep(rng.uniform(0, 0.5))
+                break
+            time.sleep(0.02)
+        if process.poll() is not None:
+            break  # on a fast machine
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        killed += 1
         for log in logs.rglob("*.log"):
             text = log.read_text()
             assert "is not used" not in text, text
             if "going on after" in text or "finished before" in text:
                 resumed.add(log.relative_to(logs).parts[0].removesuffix(".log"))
     checkout.run()
-    assert len(resumed & TRAININGS) >= 2, f"the kills hit no trainings: {resumed}"
+    assert killed > len(kills) // 2
+    assert resumed & TRAININGS, "the kills hit no training"
     assert checkout.hashes() == finished.hashes()
     assert len(checkout.hashes()) > 40
-    assert not list((checkout.results / "checkpoints").rglob("*.*")), "states are left"
+    assert not list((checkout.results / "checkpoints").rglob("*.safetensors")), "states are left"
     assert not list(checkout.folder.rglob(".*.unfinished")), "rubbish is left"
 
 

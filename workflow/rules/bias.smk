@@ -31,7 +31,7 @@ rule prior:
         "Estimating the pre-training prior of {wildcards.member} on {wildcards.dataset}"
     shell:
         "dualtail prior {input.outputs:q} {params.settings} --out {output.prior:q}"
-        " 2> {log:q}"
+        " --record {log:q}.json 2> {log:q}"
 
 
 for KIND in PLAN.scope.split_kinds:
@@ -71,4 +71,4 @@ for KIND in PLAN.scope.split_kinds:
         message:
             "Adjusting and fusing the outputs on {wildcards.dataset}"
         shell:
-            "dualtail combine --settings {params.settings:q} 2> {log:q}"
+            "dualtail combine --settings {params.settings:q} --record {log:q}.json 2> {log:q}"

@@ -19,7 +19,7 @@ if PLAN.confounder.settings:
         message:
             "Images of two semantic factors"
         shell:
-            "dualtail draw-confounder --settings {params.settings:q} 2> {log:q}"
+            "dualtail draw-confounder --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
     rule train_confounder:
         input:
@@ -43,7 +43,7 @@ if PLAN.confounder.settings:
             "Training on both mixtures of two semantic factors"
         shell:
             "dualtail train-confounder --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
 
     rule score_confounder:
         input:
@@ -67,4 +67,4 @@ if PLAN.confounder.settings:
             "Scoring on {wildcards.test_set}_test"
         shell:
             "dualtail score {input:q} {params.settings}"
-            " --class-scores {output.class_scores:q} --out {output.scores:q} > {log:q} 2>&1"
+            " --class-scores {output.class_scores:q} --out {output.scores:q} --record {log:q}.json > {log:q} 2>&1"

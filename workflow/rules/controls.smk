@@ -28,7 +28,7 @@ if PLAN.controls.settings:
             "Pre-training models of other seeds and of corpora without bias"
         shell:
             "dualtail pretrain --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
 
     rule controls_tune:
         input:
@@ -51,7 +51,7 @@ if PLAN.controls.settings:
             "Tuning them"
         shell:
             "dualtail tune --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
 
     rule controls_combine:
         input:
@@ -71,7 +71,7 @@ if PLAN.controls.settings:
         message:
             "Fusing seeds, and corpora without bias"
         shell:
-            "dualtail combine --settings {params.settings:q} 2> {log:q}"
+            "dualtail combine --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
     rule study_controls:
         input:
@@ -97,4 +97,4 @@ if PLAN.controls.settings:
         message:
             "Study: several corpora against several seeds"
         shell:
-            "dualtail study-controls --settings {params.settings:q} 2> {log:q}"
+            "dualtail study-controls --settings {params.settings:q} --record {log:q}.json 2> {log:q}"

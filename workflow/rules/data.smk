@@ -22,7 +22,7 @@ for DATASET in PLAN.data.made_datasets:
         message:
             "Making image lists"
         shell:
-            "dualtail make-lists --settings {params.settings:q} 2> {log:q}"
+            "dualtail make-lists --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
 
 for CORPUS in PLAN.data.drawn_corpora:
@@ -53,7 +53,7 @@ for CORPUS in PLAN.data.drawn_corpora:
         message:
             "Drawing a corpus"
         shell:
-            "dualtail draw-corpus --settings {params.settings:q} 2> {log:q}"
+            "dualtail draw-corpus --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
 
 if PLAN.data.given_datasets:
@@ -78,7 +78,7 @@ if PLAN.data.given_datasets:
         message:
             "Checking that lists, class names and images are there"
         shell:
-            "dualtail check-data --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"
+            "dualtail check-data --settings {params.settings:q} --out {output:q} --record {log:q}.json > {log:q} 2>&1"
 
 
 for KIND in PLAN.scope.split_kinds:
@@ -111,4 +111,4 @@ for KIND in PLAN.scope.split_kinds:
         message:
             "Checking and packing the images of {wildcards.dataset}"
         shell:
-            "dualtail pack --settings {params.settings:q} --threads {threads} 2> {log:q}"
+            "dualtail pack --settings {params.settings:q} --threads {threads} --record {log:q}.json 2> {log:q}"

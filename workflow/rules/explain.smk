@@ -1,7 +1,7 @@
 # What models look at: outputs on images with a part hidden, Grad-CAM maps; then, without torch, scores.
 
 
-rule explain:
+rule explain_models:
     input:
         lambda wildcards: PLAN.explain.inputs(
             PLAN.scope.bundled(wildcards, "explain").members
@@ -9,9 +9,9 @@ rule explain:
     output:
         **PLAN.explain.outputs(PLAN.scope.bundle("explain").members),
     log:
-        PATHS.log("explain", *PLAN.scope.bundle("explain").label),
+        PATHS.log("explain_models", *PLAN.scope.bundle("explain").label),
     benchmark:
-        PATHS.benchmark("explain", *PLAN.scope.bundle("explain").label)
+        PATHS.benchmark("explain_models", *PLAN.scope.bundle("explain").label)
     threads: JOBS.threads
     resources:
         gpu=1,
@@ -21,11 +21,11 @@ rule explain:
         settings=lambda wildcards: as_json(
             PLAN.explain.job(PLAN.scope.bundled(wildcards, "explain").members)
         ),
-        code=PLAN.code("explain"),
+        code=PLAN.code("explain-models"),
     message:
         "Explaining models"
     shell:
-        "dualtail explain --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+        "dualtail explain-models --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
 
 
 rule score_explanations:
@@ -53,4 +53,4 @@ rule score_explanations:
     message:
         "Scoring explanations"
     shell:
-        "dualtail score-explanations --settings {params.settings:q} 2> {log:q}"
+        "dualtail score-explanations --settings {params.settings:q} --record {log:q}.json 2> {log:q}"

@@ -20,7 +20,7 @@ if PLAN.foundation.fetched_here:
         message:
             "Finding the weights of {wildcards.member}"
         shell:
-            "dualtail fetch-weights --settings {params.settings:q} 2> {log:q}"
+            "dualtail fetch-weights --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
 
 if PLAN.scope.pretrained_here:
@@ -56,7 +56,7 @@ if PLAN.scope.pretrained_here:
             "Pre-training the foundation models on their corpora"
         shell:
             "dualtail pretrain --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
 
 
 rule zero_shot:
@@ -90,4 +90,4 @@ rule zero_shot:
     message:
         "Zero-shot outputs"
     shell:
-        "dualtail zero-shot --settings {params.settings:q} --lanes {threads} 2> {log:q}"
+        "dualtail zero-shot --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"

@@ -30,7 +30,7 @@ rule tables:
     message:
         "Tables of the paper"
     shell:
-        "dualtail tables {params.numbers} --settings {params.settings:q} 2> {log:q}"
+        "dualtail tables {params.numbers} --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
 
 if PLAN.paper.figures:
@@ -64,7 +64,7 @@ if PLAN.paper.figures:
         message:
             "Figures of the paper"
         shell:
-            "dualtail figures {params.numbers} --settings {params.settings:q} 2> {log:q}"
+            "dualtail figures {params.numbers} --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
 
 rule summary:
@@ -90,7 +90,7 @@ rule summary:
     message:
         "Summary of the run"
     shell:
-        "dualtail summary --settings {params.settings:q} 2> {log:q}"
+        "dualtail summary --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
 
 rule compare:
@@ -122,4 +122,4 @@ rule compare:
     message:
         "Comparison with the paper"
     shell:
-        "dualtail compare --settings {params.settings:q} 2> {log:q}"
+        "dualtail compare --settings {params.settings:q} --record {log:q}.json 2> {log:q}"

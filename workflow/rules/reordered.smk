@@ -20,7 +20,7 @@ if PLAN.scope.reordered:
         message:
             "Drawing training sets in the order of the pre-training prior"
         shell:
-            "dualtail reorder --settings {params.settings:q} 2> {log:q}"
+            "dualtail reorder --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
     rule pack_reordered:
         input:
@@ -46,4 +46,4 @@ if PLAN.scope.reordered:
         message:
             "Packing the training set {wildcards.dataset}"
         shell:
-            "dualtail pack --settings {params.settings:q} --threads {threads} 2> {log:q}"
+            "dualtail pack --settings {params.settings:q} --threads {threads} --record {log:q}.json 2> {log:q}"

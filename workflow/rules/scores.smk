@@ -26,7 +26,7 @@ for DATASET in PLAN.scope.datasets:
             message:
                 "Nearest neighbors of features"
             shell:
-                "dualtail knn {input.queries:q} {params.settings} 2> {log:q}"
+                "dualtail knn {input.queries:q} {params.settings} --record {log:q}.json 2> {log:q}"
 
 
 rule score:
@@ -62,7 +62,7 @@ rule score:
     shell:
         "dualtail score {input.dumps:q} {params.validation:q} --train-counts {input.train_counts:q}"
         " {params.group_counts:q} --prior {input.prior:q} {params.settings} --class-scores {output.class_scores:q}"
-        " --out {output.scores:q} > {log:q} 2>&1"
+        " --out {output.scores:q} --record {log:q}.json > {log:q} 2>&1"
 
 
 rule collect:
@@ -85,6 +85,7 @@ rule collect:
         score_table=PATHS.score_table,
         class_scores=PATHS.class_score_table,
         costs=PATHS.costs,
+        metrics=PATHS.metrics,
     log:
         PATHS.log("collect"),
     benchmark:
@@ -98,4 +99,4 @@ rule collect:
     message:
         "Collecting the score table"
     shell:
-        "dualtail collect --settings {params.settings:q} 2> {log:q}"
+        "dualtail collect --settings {params.settings:q} --record {log:q}.json 2> {log:q}"

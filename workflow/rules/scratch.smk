@@ -25,4 +25,4 @@ if PLAN.scratch.settings:
             "Training from scratch"
         shell:
             "dualtail train-scratch --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} 2> {log:q}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"

@@ -50,4 +50,4 @@ for STUDY in PLAN.studies.names:
         message:
             "Making {params.verb}"
         shell:
-            "dualtail {params.verb} --settings {params.settings:q} 2> {log:q}"
+            "dualtail {params.verb} --settings {params.settings:q} --record {log:q}.json 2> {log:q}"

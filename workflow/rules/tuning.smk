@@ -39,7 +39,8 @@ for KIND in PLAN.tuning.tune_kinds:
             "Tuning"
         shell:
             "dualtail tune --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} --gpus {resources.gpu} 2> {log:q}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --gpus {resources.gpu}"
+            " --record {log:q}.json 2> {log:q}"
 
 
 if PLAN.tuning.variants:
@@ -66,4 +67,5 @@ if PLAN.tuning.variants:
             "Tuning the variants"
         shell:
             "dualtail tune --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} --gpus {resources.gpu} 2> {log:q}"
+            " --checkpoint-seconds {JOBS.checkpoint_seconds} --gpus {resources.gpu}"
+            " --record {log:q}.json 2> {log:q}"

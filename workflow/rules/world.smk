@@ -22,7 +22,7 @@ if PLAN.world.world_corpora:
         message:
             "Drawing the corpus {wildcards.corpus}"
         shell:
-            "dualtail generate-corpus --settings {params.settings:q} 2> {log:q}"
+            "dualtail generate-corpus --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
 
 if PLAN.world.world_datasets:
@@ -48,7 +48,7 @@ if PLAN.world.world_datasets:
         message:
             "Drawing the dataset {wildcards.dataset}"
         shell:
-            "dualtail generate-dataset --settings {params.settings:q} 2> {log:q}"
+            "dualtail generate-dataset --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
     rule generate_pool:
         output:
@@ -69,7 +69,7 @@ if PLAN.world.world_datasets:
         message:
             "Drawing the pool of {wildcards.dataset}"
         shell:
-            "dualtail generate-pool --settings {params.settings:q} 2> {log:q}"
+            "dualtail generate-pool --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
 
     rule draw_world:
         output:
@@ -92,4 +92,4 @@ if PLAN.world.world_datasets:
         message:
             "Drawing some creatures for people"
         shell:
-            "dualtail draw-world --settings {params.settings:q} 2> {log:q}"
+            "dualtail draw-world --settings {params.settings:q} --record {log:q}.json 2> {log:q}"

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from dualtail import __version__
-from dualtail.cli import dumps, images, settings, stages
+from dualtail.cli import dumps, images, provenance, settings, stages
 from dualtail.errors import UserError
+from dualtail.provenance.record import recorded
 from dualtail.training.interruption import Interrupted
 from dualtail.workflow_lock import job_of_run
 
@@ -16,6 +17,7 @@ SECTIONS = {
     "Your own dumps (no model, no images)": dumps.VERBS,
     "Your own images and models (no config)": images.VERBS,
     "Configuration": settings.VERBS,
+    "What made a file": provenance.VERBS,
     "Stages of the workflow (what Snakemake calls)": stages.VERBS,
 }
 
@@ -65,9 +67,12 @@ def program(ctx: click.Context) -> None:
     ctx.with_resource(job_of_run(ctx.invoked_subcommand or ""))
 
 
+CALLED_BY_RULES = {"prior", "knn", "score", "check-data", *(v.name for v in stages.VERBS)}
+"""Verbs that say of themselves what made their files."""
+
 for _verbs in SECTIONS.values():
     for _verb in _verbs:
-        program.add_command(_verb)
+        program.add_command(recorded(_verb) if _verb.name in CALLED_BY_RULES else _verb)
 
 
 def main() -> None:

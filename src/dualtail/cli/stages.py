@@ -212,14 +212,14 @@ def combine(settings: str) -> None:
     run(read_job(CombineJob, settings))
 
 
-@click.command("explain")
+@click.command("explain-models")
 @SETTINGS
 @LANES
-def explain(settings: str, lanes: int) -> None:
+def explain_models(settings: str, lanes: int) -> None:
     """Write outputs on images with hidden parts, and Grad-CAM maps."""
     claim_devices()
     from dualtail.jobs import ExplainJob, read_job
-    from dualtail.stages.explain import run
+    from dualtail.stages.explain_models import run
 
     run(read_job(ExplainJob, settings), lanes)
 
@@ -227,7 +227,7 @@ def explain(settings: str, lanes: int) -> None:
 @click.command("score-explanations")
 @SETTINGS
 def score_explanations(settings: str) -> None:
-    """Fuse and score what `explain` wrote; choose the images that figures show."""
+    """Fuse and score what `explain-models` wrote; choose the images that figures show."""
     from dualtail.jobs import ScoreExplanationsJob, read_job
     from dualtail.stages.score_explanations import run
 
@@ -346,7 +346,7 @@ VERBS: list[click.Command] = [
     draw_confounder,
     train_confounder,
     combine,
-    explain,
+    explain_models,
     score_explanations,
     collect,
     tables,

@@ -325,6 +325,11 @@ def _receive(source: Source, answer: Answer, part: Path) -> None:
             bar.update(len(chunk))
             if limit is not None and size > limit:
                 raise Corrupt(f"expected {limit:,} bytes, got more")
+            if limit is None and shutil.disk_usage(part.parent).free < SPARE:
+                raise UserError(
+                    f"{part.parent}: a file of unknown size fills the disk; make room, or choose "
+                    "another folder with --to"
+                )
         os.fsync(stream.fileno())
     if limit is not None and size < limit:
         raise Dropped(f"connection closed after {size:,} of {limit:,} bytes")

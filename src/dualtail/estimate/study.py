@@ -105,7 +105,7 @@ class Estimator:
         return {
             **{f"knn-{d.replace('_', '-')}": 1 for d in with_bank},
             "reorder": int(bool(scope.reordered)),
-            "explain": len(scope.members) if self.config.jobs.explain == "model" else 1,
+            "explain-models": len(scope.members) if self.config.jobs.explain == "model" else 1,
             "score-explanations": 1,
             "train-scratch": scratch if self.config.jobs.scratch == "seed" else min(scratch, 1),
             "draw-confounder": int(six_classes),

@@ -154,4 +154,6 @@ def _position(known: Sequence[Shown], wanted: Mapping[str, Any], what: str) -> i
         if entry == Shown(**wanted):
             return index
     title = " ".join(str(value) for value in wanted.values() if value not in ("", None))
-    raise UserError(f"the examples lack the {what} of {title!r}: run `dualtail explain` again")
+    raise UserError(
+        f"the examples lack the {what} of {title!r}: run `dualtail explain-models` again"
+    )

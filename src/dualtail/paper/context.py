@@ -178,7 +178,9 @@ class PaperContext:
             UserError: there are none.
         """
         if dataset not in self.examples:
-            raise UserError(f"no explained images of {dataset}: run `dualtail explain` first")
+            raise UserError(
+                f"no explained images of {dataset}: run `dualtail explain-models` first"
+            )
         return self.examples[dataset]
 
     @property

@@ -111,7 +111,7 @@ class Plan:
             return self._parts("combine", None)
         if verb == "train-scratch" and config.scratch is not None:
             return [(LOSSES, config.losses[config.scratch.loss].method)]
-        if verb not in ("tune", "explain"):
+        if verb not in ("tune", "explain-models"):
             return []
         used = [t for t in self.scope.all_tunings if tunings is None or t.name in tunings]
         parts = [(PEFTS, config.pefts[t.peft].method) for t in used]
@@ -142,7 +142,7 @@ STAGES: Mapping[str, str] = {
         "train-confounder",
         "combine",
         "knn",
-        "explain",
+        "explain-models",
         "score-explanations",
         "score",
         "collect",

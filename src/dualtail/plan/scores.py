@@ -76,4 +76,5 @@ class ScorePlan:
             out_scores=[Path(self.scope.paths.score_table), Path(self.scope.paths.score_csv)],
             out_class_scores=Path(self.scope.paths.class_score_table),
             out_costs=Path(self.scope.paths.costs),
+            out_metrics=Path(self.scope.paths.metrics),
         )

@@ -62,6 +62,18 @@ class WorldPlan:
         names = ("classnames.txt", "truth.json", "truth.csv", "pairs.zip", "pairs.csv")
         return files | {name.replace(".", "_"): name for name in names}
 
+    def drawn_files(self) -> list[str]:
+        """An archive of everything that is drawn for this run; its other files come with it."""
+        config = self.scope.config
+        if config.world is None:
+            return []
+        corpora = [config.corpora[c] for c in self.scope.corpora if c in config.world.corpora]
+        datasets = [config.datasets[d] for d in self.scope.datasets if d in config.world.datasets]
+        files = [entry.root / "images.zip" for entry in corpora]
+        files += [entry.root / "train.zip" for entry in datasets]
+        files += [entry.root / "pool.zip" for entry in datasets if entry.reordered is not None]
+        return [file.as_posix() for file in files]
+
     def _world(self) -> WorldSettings:
         if self.scope.config.world is None:
             raise UserError("world: is null, but a corpus or dataset of the world is asked for")

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from dualtail.errors import UserError
+from dualtail.files import write_text
 from dualtail.jobs import CollectJob, PriorRecordFile
+from dualtail.scores.headline import headline
 from dualtail.scores.schema import PER_CLASS, SCORES, as_frame, concatenate, read_frame, write_frame
 
 
 def run(job: CollectJob) -> None:
-    """Concatenate the scores of the datasets, add the priors; write costs apart.
+    """Concatenate the scores of the datasets, add the priors; write costs and headline numbers apart.
 
     Costs hold measured times: they differ from run to run, the other tables do not.
 
@@ -25,6 +27,7 @@ def run(job: CollectJob) -> None:
     write_frame(job.out_class_scores, classes, PER_CLASS)
     costs = [row for path in job.records for row in _cost_rows(job.run, _read(path))]
     write_frame(job.out_costs, as_frame(costs, SCORES), SCORES)
+    write_text(job.out_metrics, json.dumps(headline(scores), indent=2, sort_keys=True) + "\n")
 
 
 def _prior_row(run: str, entry: PriorRecordFile) -> dict[str, Any]:

@@ -2,18 +2,23 @@
 
 The first signal raises `Interrupted` where the program is, except inside `deferred()`: there it is only
 noted, and the loop that asked for that looks at `asked()` between two steps. A second signal to the
-process that leads kills it and its workers at once. Workers are told by their leader; more signals (a
-terminal and Slurm send theirs to a whole group) change nothing for them.
+process that leads, at least `TOGETHER` later, kills it and its workers at once: one request often comes
+as several signals, from Slurm, Snakemake and the system. Workers are told by their leader; more signals
+(a terminal sends them to a whole group) change nothing for them.
 """
 
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+TOGETHER = 1.0
+"""Seconds in which signals are one request."""
 
 
 class Interrupted(BaseException):
@@ -38,6 +43,7 @@ def _nobody(number: int) -> None:
 
 
 _asked = 0
+_asked_at = 0.0
 _deferring = False
 _leader: int | None = None
 _tell: Callable[[int], None] = _nobody
@@ -125,14 +131,14 @@ def become_worker() -> None:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    global _asked
+    global _asked, _asked_at
     leads = os.getpid() == _leader
     if _asked:
-        if leads:
+        if leads and time.monotonic() - _asked_at >= TOGETHER:
             _tell(signal.SIGKILL)
             os._exit(128 + number)
         return
-    _asked = number
+    _asked, _asked_at = number, time.monotonic()
     if leads:
         _tell(number)
     leave_if_asked()

@@ -72,7 +72,7 @@ def cross_fit_prior(
     return assemble(
         regression.logits,
         regression.labels,
-        normalized_log_prior(beta, seen.any(axis=1)),
+        normalized_log_prior(beta, np.asarray(seen.any(axis=1))),
         predictions=regression.predictions,
         estimator="cross-fitted",
         ridge=strength,

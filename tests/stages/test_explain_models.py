@@ -31,7 +31,7 @@ from dualtail.jobs import (
 )
 from dualtail.outputs import OutputsHeader, read_outputs, write_outputs
 from dualtail.scores.schema import SCORES, read_frame
-from dualtail.stages import explain, score_explanations
+from dualtail.stages import explain_models, score_explanations
 from dualtail.stages.predict import find_images, predict_images
 from dualtail.tuning.adapter_file import save_adapter
 from dualtail.tuning.heads import build_head
@@ -190,7 +190,7 @@ def world_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Explaine
         m: study.references(m, folder / "test.zip", folder / "test.txt", folder / "classnames.txt")
         for m in MEMBERS
     }
-    explain.run(study.job(images, references), lanes=1)
+    explain_models.run(study.job(images, references), lanes=1)
     score_explanations.run(study.score_job(images, WORLD))
     return study, images
 
@@ -289,7 +289,7 @@ def test_a_users_own_images(tmp_path: Path) -> None:
         m: study.references(m, tmp_path, tmp_path / "test.txt", tmp_path / "classnames.txt")
         for m in MEMBERS
     }
-    explain.run(study.job(images, references), lanes=1)
+    explain_models.run(study.job(images, references), lanes=1)
     score_explanations.run(study.score_job(images, None))
     found = read_outputs(study.dump("clip", "la", "visible"))
     reference = read_outputs(references["clip"]["la"])
@@ -315,16 +315,20 @@ def test_what_does_not_belong_together(
     swapped = job.tasks[0].models[0].model_copy(update={"adapter": study.adapter("openclip")})
     task = job.tasks[0].model_copy(update={"models": [swapped]})
     with pytest.raises(UserError, match=r"tuned on weights .* tune again"):
-        explain.run(ExplainJob(tasks=[task]), lanes=1)
+        explain_models.run(ExplainJob(tasks=[task]), lanes=1)
     lost = images.model_copy(update={"table": tmp_path / "none.csv"})
     with pytest.raises(UserError, match=r"none\.csv: cannot be read"):
-        explain.run(ExplainJob(tasks=[job.tasks[0].model_copy(update={"images": lost})]), lanes=1)
+        explain_models.run(
+            ExplainJob(tasks=[job.tasks[0].model_copy(update={"images": lost})]), lanes=1
+        )
     (tmp_path / "pairs.csv").write_text(
         "path_both,path_body_hidden,path_head_hidden,label\nx,x,x,0\n"
     )
     gone = images.model_copy(update={"table": tmp_path / "pairs.csv"})
     with pytest.raises(UserError, match="x: not in"):
-        explain.run(ExplainJob(tasks=[job.tasks[0].model_copy(update={"images": gone})]), lanes=1)
+        explain_models.run(
+            ExplainJob(tasks=[job.tasks[0].model_copy(update={"images": gone})]), lanes=1
+        )
 
 
 def test_headers_name_the_condition(world_run: tuple[Study, ExplainedImages]) -> None:

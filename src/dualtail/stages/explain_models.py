@@ -1,4 +1,4 @@
-"""Stage explain: outputs on images with and without hidden parts, and Grad-CAM maps."""
+"""Stage explain-models: outputs on images with and without hidden parts, and Grad-CAM maps."""
 
 from pathlib import Path
 
