@@ -15,6 +15,11 @@ def is_started() -> bool:
     return STARTED in os.environ
 
 
+def is_first() -> bool:
+    """Whether this process writes what only one may write."""
+    return not is_started() or os.environ["RANK"] == "0"
+
+
 def become_torchrun(processes: int) -> NoReturn:
     """Run this command line in so many processes of this machine, under this process's id.
 

@@ -23,6 +23,7 @@ for KIND in PLAN.tuning.tune_kinds:
         threads: JOBS.threads
         resources:
             gpu=JOBS.gpus_per_tuning,
+            nodes=1,
             mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:
@@ -56,6 +57,7 @@ if PLAN.tuning.variants:
         threads: JOBS.threads
         resources:
             gpu=JOBS.gpus_per_tuning,
+            nodes=1,
             mem_mb=at_least(JOBS.mem_mb),
             runtime=JOBS.runtime,
         params:

@@ -18,6 +18,7 @@ import click
 
 from dualtail.errors import UserError
 from dualtail.files import write_text
+from dualtail.torchrun import is_first
 
 PACKAGES = (
     "dualtail",
@@ -47,7 +48,7 @@ def recorded(verb: click.Command) -> click.Command:
 
     @functools.wraps(inner)
     def callback(*args: Any, record: Path | None, **kwargs: Any) -> Any:
-        if record is None:
+        if record is None or not is_first():
             return inner(*args, **kwargs)
         with recording(name, record):
             return inner(*args, **kwargs)
