@@ -41,6 +41,7 @@ def test_samples_of_table_13_have_the_first_seed_only(scores, context):
     sample = two.reordered_sets().datasets["balance"][0]
     assert two.seeds_of(sample) == (0,)
     assert two.seeds_of("world_places") == (0, 1)
+    assert two.seeds_of("world_places", "occlusion-both") == (0,), "images that are explained"
     found = ScoreLookup(scores, two).get(sample, tuned("clip", "adaptformer", "la"))
     assert found == ScoreLookup(scores, context).get(sample, tuned("clip", "adaptformer", "la"))
 

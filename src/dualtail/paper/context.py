@@ -150,10 +150,12 @@ class PaperContext:
         """Whether a dataset is the very one of the paper whose place it takes."""
         return bool(self.roles.get(dataset)) and self.official.get(dataset) == self.roles[dataset]
 
-    def seeds_of(self, dataset: str) -> tuple[int, ...]:
-        """Tuning seeds of a dataset; the samples of Table 13 are its replicates, with one seed each."""
+    def seeds_of(self, dataset: str, split: str = "") -> tuple[int, ...]:
+        """Tuning seeds of a dataset: the first for the samples of Table 13, which are its replicates, and
+        for images that are explained."""
         sets = self.reordered.datasets.values() if self.reordered else ()
-        return self.seeds[:1] if any(dataset in names for names in sets) else self.seeds
+        single = split.startswith("occlusion-") or any(dataset in names for names in sets)
+        return self.seeds[:1] if single else self.seeds
 
     @property
     def seeds_note(self) -> list[str]:

@@ -119,7 +119,7 @@ class ScoreLookup:
         by_seed = self._cells.get(tuple(columns[name] for name in _FIELDS), {})
         if None in by_seed:
             return by_seed[None]
-        seeds = self._context.seeds_of(dataset)
+        seeds = self._context.seeds_of(dataset, split or "")
         if not all(seed in by_seed for seed in seeds):
             return None
         chosen = [by_seed[seed] for seed in seeds]
@@ -141,7 +141,7 @@ class ScoreLookup:
         cell = self.find(dataset, predictor, metric, group, split)
         if cell is None:
             split = self._context.split if split is None else split
-            seeds = ", ".join(str(seed) for seed in self._context.seeds_of(dataset))
+            seeds = ", ".join(str(seed) for seed in self._context.seeds_of(dataset, split or ""))
             raise UserError(
                 f"the scores of run {self._context.run!r} lack the {metric} ({group}) of "
                 f"{predictor.describe()!r} on {dataset}{'/' + split if split else ''} "
