@@ -81,6 +81,7 @@ CONFIG = {
         "members": ["clip", "openclip"],
         "pefts": ["shift"],
         "losses": ["ce", "la", "brier"],
+        "seeds": [0],
         "variants": [],
     },
     "datasets": {
