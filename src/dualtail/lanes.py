@@ -7,10 +7,8 @@ Signals: see `training.interruption`. No worker outlives its parent, and no pare
 that is dead.
 """
 
-import ctypes
 import os
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -21,10 +19,10 @@ from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from dualtail.errors import UserError
+from dualtail.orphan import end_with_parent
 from dualtail.training import interruption
 
 Task = TypeVar("Task")
-PR_SET_PDEATHSIG = 1
 GRACE = 60.0
 """Seconds that workers have to save their states when the job cannot go on."""
 
@@ -133,14 +131,6 @@ def _end(workers: list[_Worker], tell: Callable[[int], None]) -> None:
             worker.process.join()
 
 
-def die_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies; a worker must not outlive it (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-
 def _serve(
     work: Callable[[Task, int], None],
     tasks: Sequence[Task],
@@ -153,7 +143,7 @@ def _serve(
     interruption.become_worker()
     for end in inherited:
         end.close()
-    die_with_parent(parent)
+    end_with_parent(signal.SIGKILL, parent)
     while True:
         try:
             number = pipe.recv()

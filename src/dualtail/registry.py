@@ -8,7 +8,7 @@ an entry with its options in the `settings` module beside the package. A user's 
 import ast
 import importlib
 import importlib.util
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,3 +145,14 @@ class Registry:
                 f"{attribute!r}; it has: {', '.join(classes) or 'none'}"
             )
         return found
+
+
+def sources(parts: Iterable[tuple[Registry, str]]) -> tuple[list[str], list[Path]]:
+    """Where the code of parts stands: the modules of ours, and the users' own files."""
+    modules, files = [], []
+    for registry, name in parts:
+        if is_own(name):
+            files.append(own_file(name))
+        else:
+            modules.append(registry.module(name))
+    return modules, files

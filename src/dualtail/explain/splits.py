@@ -4,6 +4,14 @@ VISIBLE = "visible"
 """The one condition of images that come as a plain list."""
 
 
+_PREFIX = "occlusion-"
+
+
 def explained_split(condition: str) -> str:
     """Return the name that dumps and scores carry for a condition: `occlusion-head_hidden`."""
-    return f"occlusion-{condition}"
+    return _PREFIX + condition
+
+
+def is_explained(split: str) -> bool:
+    """Whether a split is of explained images."""
+    return split.startswith(_PREFIX)

@@ -16,14 +16,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from open_clip.model import CLIP
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.foundation.towers import CaptionEncoder, check_towers, image_features, patches, sides
-from dualtail.training import interruption
 from dualtail.training.checkpoints import Checkpoints
-from dualtail.training.memory import is_out_of_memory
 from dualtail.training.progress import Progress
 from dualtail.training.state import Trained
 from dualtail.tuning.augmentation import Augment
@@ -248,24 +245,14 @@ def _train(
         advice=lambda: f"lower pretraining.lr (now {settings.lr:g})",
         augmentation=batches.generator,
     )
-    with (
-        tqdm(
-            total=n_steps,
-            initial=progress.epoch.number * (n_steps // settings.epochs) + progress.epoch.done,
-            desc=description,
-            unit="step",
-            position=bar_position,
-            disable=None,
-        ) as bar,
-        interruption.deferred(),
-    ):
+    with progress.shown(bar_position) as bar:
         while (epoch := progress.epoch).number < settings.epochs:
             for rows in epoch.remaining:
                 step = epoch.number * len(epoch.batches) + epoch.done
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(step, n_steps, settings)
                 batch_labels = targets[rows]
-                try:
+                with progress.whole_batch(len(rows), "pretraining"):  # the contrastive loss
                     cosines = (
                         F.normalize(image_features(model, batches(rows)), dim=-1)
                         @ F.normalize(encode_captions(), dim=-1).T
@@ -275,22 +262,13 @@ def _train(
                     loss = 0.5 * (image_to_text + text_to_image)
                     optimizer.zero_grad()
                     loss.backward()
-                except (RuntimeError, MemoryError) as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    # The loss compares the images of a batch: pieces would be another training.
-                    raise UserError(
-                        f"{description}: out of memory in epoch {epoch.number + 1}, step "
-                        f"{epoch.done + 1} with {len(rows)} images at a time: lower "
-                        "pretraining.batch_size, or jobs.threads (models side by side)"
-                    ) from None
                 optimizer.step()
                 with torch.no_grad():
                     model.logit_scale.clamp_(0.0, _LARGEST_LOG_SCALE)
                     hits = (logits.argmax(dim=1) == batch_labels).float().mean()
                     row = torch.stack([image_to_text, text_to_image, hits])
                     epoch.sums["row"] += row.detach() * (len(rows) / len(images))
-                bar.update()
+                bar.update(len(rows))
                 progress.step_done(loss.detach())
             progress.check_losses()
             found = _history_row(epoch.number + 1, epoch.sums["row"], model)

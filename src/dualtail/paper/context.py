@@ -8,6 +8,7 @@ from dualtail.bias.member_sets import member_sets
 from dualtail.confounder.files import ConfounderFiles
 from dualtail.datasets.settings import ORDERS
 from dualtail.errors import UserError
+from dualtail.explain.splits import is_explained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +155,7 @@ class PaperContext:
         """Tuning seeds of a dataset: the first for the samples of Table 13, which are its replicates, and
         for images that are explained."""
         sets = self.reordered.datasets.values() if self.reordered else ()
-        single = split.startswith("occlusion-") or any(dataset in names for names in sets)
+        single = is_explained(split) or any(dataset in names for names in sets)
         return self.seeds[:1] if single else self.seeds
 
     @property

@@ -26,7 +26,7 @@ from dualtail.plan.scratch import ScratchPlan
 from dualtail.plan.studies import StudiesPlan
 from dualtail.plan.tuning import TuningPlan
 from dualtail.plan.world import WorldPlan
-from dualtail.registry import Registry, is_own, own_file
+from dualtail.registry import Registry, sources
 from dualtail.section import Section
 from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS
@@ -87,19 +87,15 @@ class Plan:
             verb: A key of `STAGES`.
             tunings: `tune` only: the tunings of the job; all of the run if not given.
         """
-        modules, files = [STAGES[verb]], []
+        modules = [STAGES[verb]]
         if verb == "tables":
             modules += [f"dualtail.paper.tables.table_{number:02d}" for number in self.paper.tables]
         if verb == "figures":
             modules += [
                 f"dualtail.paper.figures.figure_{number:02d}" for number in self.paper.figures
             ]
-        for registry, method in self._parts(verb, tunings):
-            if is_own(method):
-                files.append(own_file(method))
-            else:
-                modules.append(registry.module(method))
-        return code_hash(modules, files)
+        parts, files = sources(self._parts(verb, tunings))
+        return code_hash(modules + parts, files)
 
     def _parts(self, verb: str, tunings: Sequence[str] | None) -> list[tuple[Registry, str]]:
         """PEFT methods, losses and fusion rules that a verb looks up, in the order of the config."""

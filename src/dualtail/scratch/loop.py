@@ -7,14 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from dualtail.errors import UserError
 from dualtail.scratch.resnet import ScratchModel
 from dualtail.scratch.settings import ScratchTraining
-from dualtail.training import interruption
 from dualtail.training.checkpoints import Checkpoints
-from dualtail.training.memory import is_out_of_memory
 from dualtail.training.progress import Progress
 from dualtail.training.state import Trained
 from dualtail.tuning.crop_batches import WholeImages
@@ -123,37 +120,17 @@ def train(
         augmentation=augmentation,
         drawn=lambda: augmented.generator_state,
     )
-    with (
-        tqdm(
-            total=settings.epochs * n,
-            initial=progress.images_done,
-            unit="img",
-            unit_scale=True,
-            desc=label,
-            position=bar_position,
-            disable=None,
-        ) as bar,
-        interruption.deferred(),
-    ):
+    with progress.shown(bar_position) as bar:
         while (epoch := progress.epoch).number < settings.epochs:
             model.train()
             remaining = epoch.remaining
             for index, pixels in zip(remaining, augmented(remaining), strict=True):
                 y = targets[index.to(device, non_blocking=True)]
-                try:
+                with progress.whole_batch(len(index), "training"):  # batch norm
                     logits, _ = model(normalize(pixels))
                     value = loss(logits, y)
                     optimizer.zero_grad(set_to_none=True)
                     value.backward()
-                except (RuntimeError, MemoryError) as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    # Batch norm sees the whole batch: pieces would be another training.
-                    raise UserError(
-                        f"{label}: out of memory in epoch {epoch.number + 1}, step {epoch.done + 1} "
-                        f"with {len(index)} images at a time: lower training.batch_size, or "
-                        "jobs.threads (models side by side on a CPU)"
-                    ) from None
                 optimizer.step()
                 schedule.step()
                 epoch.sums["loss"] += value.detach() * len(index)

@@ -16,7 +16,7 @@ from dualtail.datasets.pack import Pack
 from dualtail.datasets.whole_pack import WholePack
 from dualtail.files import sha256_file, sha256_text
 from dualtail.foundation.spec import FoundationSpec
-from dualtail.registry import Registry, is_own, own_file
+from dualtail.registry import Registry, sources
 from dualtail.section import Section
 from dualtail.training.checkpoints import Checkpoints
 from dualtail.tuning.processes import ALONE, Processes
@@ -52,15 +52,10 @@ def checkpoints_of(
     """
     if seconds <= 0:
         return Checkpoints(label=label, asked=processes.asked)
-    modules, files = [stage], []
-    for registry, name in parts:
-        if is_own(name):
-            files.append(own_file(name))
-        else:
-            modules.append(registry.module(name))
+    modules, files = sources(parts)
     key = {
         "setting": sha256_text(json.dumps(settings, sort_keys=True)),
-        "code": code_hash(modules, files),
+        "code": code_hash([stage, *modules], files),
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
         "device": _device(torch.get_num_threads() if threads is None else threads),
         "processes": str(processes.size),

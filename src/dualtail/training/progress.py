@@ -1,23 +1,29 @@
 """Where a training is: the outline that all loops share.
 
 progress = Progress(...)                    # goes on from a saved state, if there is one
-while (epoch := progress.epoch).number < epochs:
-    for index in epoch.remaining:
-        ...                                 # one step; adds to epoch.sums
-        progress.step_done(loss)            # saves the state if it is time to
-    progress.epoch_done(row)
+with progress.shown() as bar:
+    while (epoch := progress.epoch).number < epochs:
+        for index in epoch.remaining:
+            ...                             # one step; adds to epoch.sums
+            bar.update(len(index))
+            progress.step_done(loss)        # saves the state if it is time to
+        progress.epoch_done(row)
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from dualtail.errors import UserError
+from dualtail.training import interruption
 from dualtail.training.checkpoints import Checkpoints, notice
+from dualtail.training.memory import is_out_of_memory
 from dualtail.training.state import Trained, TrainingState
 
 MOST_ROWS = 32
@@ -133,6 +139,56 @@ class Progress:
         """Over all epochs."""
         in_epoch = sum(len(index) for index in self.epoch.batches[: self.epoch.done])
         return self.epoch.number * self._n + in_epoch
+
+    @contextmanager
+    def shown(self, position: int = 0, hidden: bool = False) -> Iterator[tqdm]:
+        """Show the training's progress bar, in images; within, signals wait for the end of a step.
+
+        Args:
+            position: Line of the bar, for trainings side by side.
+            hidden: No bar; there is none either if the log is not a terminal.
+        """
+        with (
+            tqdm(
+                total=self._epochs * self._n,
+                initial=self.images_done,
+                unit="img",
+                unit_scale=True,
+                desc=self._label,
+                position=position,
+                disable=True if hidden else None,
+            ) as bar,
+            interruption.deferred(),
+        ):
+            yield bar
+
+    @contextmanager
+    def whole_batch(self, n: int, section: str) -> Iterator[None]:
+        """A step whose loss or network compares the images of a batch: pieces would be another training.
+
+        Args:
+            n: Images of the batch.
+            section: Of the config, with `batch_size`.
+
+        Raises:
+            UserError: there is too little memory for it.
+        """
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"{self.out_of_memory(n)}: lower {section}.batch_size, or jobs.threads (models side by "
+                "side on a CPU)"
+            ) from None
+
+    def out_of_memory(self, n: int) -> str:
+        """The beginning of a message: the step under way does not fit with n images at a time."""
+        at_a_time = "a single image" if n == 1 else f"{n} images at a time"
+        epoch = self.epoch
+        where = f"epoch {epoch.number + 1}, step {epoch.done + 1}"
+        return f"{self._label}: out of memory in {where} with {at_a_time}"
 
     def where(self) -> str:
         """The last step, for messages."""

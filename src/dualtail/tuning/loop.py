@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from dualtail.errors import UserError
-from dualtail.training import interruption
 from dualtail.training.checkpoints import Checkpoints, notice
 from dualtail.training.memory import free_cached_memory, is_out_of_memory
-from dualtail.training.progress import EpochUnderWay, Progress
+from dualtail.training.progress import Progress
 from dualtail.training.state import Trained
 from dualtail.tuning.crop_batches import WholeImages
 from dualtail.tuning.pixels import ImageSource, Normalize
@@ -144,18 +142,7 @@ def tune(
     )
     processes.check_same(progress.epoch.number, progress.epoch.done)
     model.train()
-    with (
-        tqdm(
-            total=settings.epochs * n,
-            initial=progress.images_done,
-            unit="img",
-            unit_scale=True,
-            desc=label,
-            position=bar_position,
-            disable=None if processes.first else True,
-        ) as bar,
-        interruption.deferred(),
-    ):
+    with progress.shown(bar_position, hidden=not processes.first) as bar:
         while (epoch := progress.epoch).number < settings.epochs:
             for group in optimizer.param_groups:
                 group["lr"] = lr()
@@ -174,9 +161,9 @@ def tune(
                             raise
                         if processes.size > 1:
                             # The others wait for this one somewhere in the same step.
-                            raise UserError(_too_large(len(x), epoch, label)) from error
+                            raise UserError(_too_large(len(x), progress)) from error
                     # Only here the error is gone, and with it the tensors that it held.
-                    progress.extra["micro_batch"] = _half(micro_batch, len(x), epoch, label)
+                    progress.extra["micro_batch"] = _half(micro_batch, len(x), progress)
                     free_cached_memory()
                 own = processes.share(len(y))
                 correct = (logits.argmax(dim=1) == y[processes.rows(len(y))])[:own].sum()
@@ -290,29 +277,28 @@ def _check_labels(
     return targets
 
 
-def _half(micro_batch: int | None, n: int, epoch: EpochUnderWay, label: str) -> int:
+def _half(micro_batch: int | None, n: int, progress: Progress) -> int:
     """The next smaller size of pieces, said aloud.
 
     Raises:
         UserError: a piece was a single image already.
     """
     size = n if micro_batch is None else min(micro_batch, n)
-    where = f"{label}: out of memory in epoch {epoch.number + 1}, step {epoch.done + 1}"
     if size == 1:
         raise UserError(
-            f"{where} with a single image: set tuning.precision to bfloat16, take a smaller model, or "
+            f"{progress.out_of_memory(size)}: set tuning.precision to bfloat16, take a smaller model, or "
             "lower jobs.threads (models side by side on a CPU)"
         )
     half = (size + 1) // 2
     notice(
-        f"{where} with {size} images at a time: going on with {half} "
+        f"{progress.out_of_memory(size)}: going on with {half} "
         f"(tuning.micro_batch: {half} starts so)"
     )
     return half
 
 
-def _too_large(n: int, epoch: EpochUnderWay, label: str) -> str:
+def _too_large(n: int, progress: Progress) -> str:
     return (
-        f"{label}: out of memory in epoch {epoch.number + 1}, step {epoch.done + 1} with {n} images at a "
-        f"time: set tuning.micro_batch to {max(1, n // 2)} or less (the same command then goes on)"
+        f"{progress.out_of_memory(n)}: set tuning.micro_batch to {max(1, n // 2)} or less (the same "
+        "command then goes on)"
     )

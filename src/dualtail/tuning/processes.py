@@ -6,6 +6,7 @@ writes files.
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dualtail.errors import UserError
-from dualtail.lanes import die_with_parent
+from dualtail.orphan import end_with_parent
 from dualtail.torchrun import is_started
 from dualtail.training import interruption
 
@@ -86,10 +87,7 @@ class Processes:
     def agree(self) -> None:
         """Let all know whether one was asked to stop: they must stop after the same step."""
         if self.size > 1:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            number = torch.tensor(interruption.asked(), device=device)
-            torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-            self._agreed = int(number)
+            (self._agreed,) = _largest(interruption.asked())
 
     def asked(self) -> int:
         """The number of the signal that asked to stop, as all know it; 0 if none did."""
@@ -102,11 +100,8 @@ class Processes:
             UserError: numbers differ between processes.
         """
         if self.size > 1:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            both = torch.tensor([*numbers, *(-number for number in numbers)], device=device)
-            torch.distributed.all_reduce(both, torch.distributed.ReduceOp.MAX)
-            largest, smallest = both[: len(numbers)], -both[len(numbers) :]
-            if not torch.equal(largest, smallest):
+            largest, negated = _largest(*numbers), _largest(*(-number for number in numbers))
+            if any(a + b for a, b in zip(largest, negated, strict=True)):
                 raise UserError(
                     "the processes of a tuning found different states: remove its checkpoint, and run again"
                 )
@@ -115,6 +110,14 @@ class Processes:
         """Until all are here."""
         if self.size > 1:
             torch.distributed.barrier()
+
+
+def _largest(*numbers: int) -> list[int]:
+    """The largest of each number over all processes."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = torch.tensor(numbers, device=device)
+    torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+    return found.tolist()
 
 
 ALONE = Processes()
@@ -130,7 +133,7 @@ def processes_of_torchrun() -> Iterator[Processes]:
     if not is_started():
         yield ALONE
         return
-    die_with_parent(os.getppid())
+    end_with_parent(signal.SIGKILL)
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         wanted, there = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
