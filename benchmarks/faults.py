@@ -5,16 +5,19 @@
 
 A cell starts from a copy of an undisturbed run from which the outputs of one random stage are deleted. The
 fault strikes at a random moment of the stage's job; then the same command runs again. Lost is: a file that
-differs from the undisturbed run's, a file half written, a process left alive, or a second run that does
-not end well. Full disks need root (a small tmpfs is mounted), and are left out without.
+differs from the undisturbed run's, a file half written, a process left alive, a message that does not say
+what is wrong, or a second run that does not end well. Full disks need root (a small tmpfs is mounted), and
+are left out without.
 """
 
 import argparse
 import contextlib
 import hashlib
+import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,6 +27,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
 
 ROOT = Path(__file__).parents[1]
 CONFIG = "config/faults.yaml"
@@ -36,6 +42,12 @@ MEASURED = (".history.csv", ".json", ".tsv", ".log")
 """Endings of files that hold times."""
 
 PATIENCE = 600.0
+
+TOLERANCE = 0.05
+"""Of parameters and logits after a step that was done in halves: its gradient has other rounding."""
+
+HALVED = "images at a time: going on with"
+"""What a training says then."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,9 @@ class Cell:
 
     def start(self, *targets: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "snakemake", *targets, "--configfile", CONFIG]
+        return self.start_command(*command, "--cores", "2", "--resources", "gpu=1")
+
+    def start_command(self, *command: str) -> subprocess.Popen[str]:
         scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = os.environ | {
             "PYTHONPATH": str(self.folder / "src"),
@@ -119,7 +134,7 @@ class Cell:
             TAG: self.name,
         }
         return subprocess.Popen(
-            [*command, "--cores", "2", "--resources", "gpu=1"],
+            command,
             cwd=self.folder,
             env=environment | self.environment,
             stdout=subprocess.PIPE,
@@ -168,6 +183,12 @@ class Cell:
     def workers(self) -> list[int]:
         jobs = self.jobs()
         return [p for p in self.processes() if _parent(p) in jobs]
+
+    def edit_config(self, old: str, new: str) -> None:
+        path = self.folder / CONFIG
+        text = path.read_text()
+        assert old in text, old
+        path.write_text(text.replace(old, new, 1))
 
     def wait_for(self, what: Callable[[], list[int]], run: subprocess.Popen[str]) -> list[int]:
         """Wait until there are such processes.
@@ -226,9 +247,12 @@ class Trial:
     seconds: float
     chance: random.Random
 
-    def start_and_wait(self, what: str = "jobs") -> tuple[subprocess.Popen[str], list[int]]:
-        """Start the run and wait until a random moment of the stage's job."""
-        run = self.cell.start(*self.stage.targets)
+    def start_and_wait(
+        self, what: str = "jobs", command: tuple[str, ...] = ()
+    ) -> tuple[subprocess.Popen[str], list[int]]:
+        """Start the run, or another command, and wait until a random moment of the stage's job."""
+        start = self.cell.start_command if command else self.cell.start
+        run = start(*(command or self.stage.targets))
         find = self.cell.jobs if what == "jobs" else self.cell.workers
         self.cell.wait_for(find, run)
         # A small job imports for most of its time, and works for a little.
@@ -289,6 +313,49 @@ def interrupt(trial: Trial) -> None:
     run, _ = trial.start_and_wait()
     os.killpg(run.pid, signal.SIGINT)
     trial.cell.end(run)
+
+
+def kill_dvc(trial: Trial) -> None:
+    """`kill -9` of DVC alone, whose stage is the run; then the same command."""
+    cell = trial.cell
+    dvc = (sys.executable, "-m", "dvc")
+    command = f"exec snakemake {' '.join(trial.stage.targets)} --configfile {CONFIG} --cores 2"
+    stage = {"cmd": command, "deps": [CONFIG], "outs": [{str(RUN): {"persist": True}}]}
+    (cell.folder / "dvc.yaml").write_text(json.dumps({"stages": {"run": stage}}))
+    if cell.end(cell.start_command(*dvc, "init", "-q", "--no-scm")):
+        raise Lost(f"dvc init failed: {_last_line(cell.log)}")
+    run, _ = trial.start_and_wait(command=(*dvc, "repro"))
+    run.kill()
+    run.wait()
+    if cell.end(cell.start_command(*dvc, "repro")):
+        raise Lost(f"dvc repro does not go on: {_last_line(cell.log)}")
+
+
+def not_finite(trial: Trial) -> None:
+    """A learning rate at which the loss is no number; then the right one again."""
+    cell, section = trial.cell, {"tune": "tuning", "pretrain": "pretraining"}[trial.stage.rule]
+    right, wrong = f"{section}:\n", f"{section}:\n  lr: 1.0e+30\n"
+    cell.edit_config(right, wrong)
+    if cell.end(cell.start(*trial.stage.targets)) == 0:
+        raise Lost("it went on")
+    if not re.search(r"epoch \d+, step \d+, images \d+.*; lower", cell.log):
+        raise Lost(f"the message does not name the batch: {_last_line(cell.log)}")
+    cell.edit_config(wrong, right)
+
+
+def no_memory(trial: Trial) -> None:
+    """From a random moment the workers get no more memory; then the same command without that limit."""
+    run, workers = trial.start_and_wait("workers")
+    for pid in workers:
+        with contextlib.suppress(OSError, IndexError):
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+            limit = pages * os.sysconf("SC_PAGESIZE") + trial.chance.randrange(1 << 22)
+            resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
+    status = trial.cell.end(run)
+    if status == 0 and HALVED not in trial.cell.log:
+        raise Missed
+    if "memory" not in trial.cell.log:
+        raise Lost(f"the message does not say it: {_last_line(trial.cell.log)}")
 
 
 def two_runs(trial: Trial) -> None:
@@ -396,6 +463,9 @@ FAULTS: dict[str, tuple[str, Fault, tuple[str, ...]]] = {
     "term": ("SIGTERM to Snakemake", terminate, tuple(STAGES)),
     "int": ("SIGINT to all (Ctrl-C)", interrupt, tuple(STAGES)),
     "disk": ("disk full (small tmpfs), then room made", full_disk, tuple(STAGES)),
+    "memory": ("no more memory for the workers of a job", no_memory, FORKING),
+    "loss": ("a loss that is not finite, then a better setting", not_finite, ("pretrain", "tune")),
+    "dvc": ("kill -9 of DVC, same command", kill_dvc, tuple(STAGES)),
     "image": ("a corrupt image in an archive that the run made", corrupt_image, ("pack",)),
     "caches": ("home and caches cannot be written", read_only_caches, tuple(STAGES)),
     "two": ("two runs in one folder", two_runs, tuple(STAGES)),
@@ -422,7 +492,9 @@ def _check_no_half_files(cell: Cell) -> None:
                 raise Lost(f"a half file: {path.relative_to(cell.folder)}")
 
 
-def check(cell: Cell, targets: tuple[str, ...], expected: dict[str, str]) -> None:
+def check(
+    cell: Cell, targets: tuple[str, ...], expected: dict[str, str], undisturbed: Path
+) -> None:
     """Run the same command, and compare everything.
 
     Raises:
@@ -435,8 +507,20 @@ def check(cell: Cell, targets: tuple[str, ...], expected: dict[str, str]) -> Non
     differ = sorted(
         name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
     )
+    if HALVED in cell.log:
+        differ = [n for n in differ if not _are_close(cell.folder / n, undisturbed / n)]
     if differ:
         raise Lost(f"{len(differ)} files differ: {', '.join(differ[:3])}")
+
+
+def _are_close(one: Path, other: Path) -> bool:
+    """Whether two files hold the same tensors within rounding."""
+    if not (one.is_file() and other.is_file() and one.suffix == ".safetensors"):
+        return False
+    a, b = load_file(one), load_file(other)
+    return a.keys() == b.keys() and all(
+        np.allclose(a[k].astype(float), b[k].astype(float), rtol=0, atol=TOLERANCE) for k in a
+    )
 
 
 def prepare(folder: Path) -> tuple[dict[str, str], dict[str, float]]:
@@ -543,7 +627,7 @@ def strike(
     try:
         where, cell, targets = trial(work, key, number, chance, seconds)
         try:
-            check(cell, targets, expected)
+            check(cell, targets, expected, work / "undisturbed")
         finally:
             cell.kill()
         shutil.rmtree(cell.folder)

@@ -36,8 +36,8 @@ CONFIG = {
         "seeds": [0],
         "variants": [],
     },
-    "tuning": {"epochs": 1},
-    "jobs": {"tune": "dataset", "threads": 2},
+    "tuning": {"epochs": 80},  # seconds, so that one can be canceled half-way
+    "jobs": {"tune": "dataset", "threads": 2, "checkpoint_seconds": 0.2},
     "prior": {"bootstrap": 5},
     "world": {
         "n_classes": 12,
@@ -100,20 +100,21 @@ def jobs() -> list[Job]:
     return found
 
 
-def cancel_first(rule: str, canceled: list[str]) -> None:
-    """Cancel the first job of a rule once it runs."""
+def cancel_first(rule: str, states: Path, canceled: list[str]) -> None:
+    """Cancel the first job of a rule once it has saved a state of its trainings."""
     for _ in range(3000):
+        if not any(states.rglob("*.safetensors")):
+            time.sleep(0.1)
+            continue
         lines = subprocess.check_output(
             ["squeue", "--noheader", "--states=RUNNING", "--format=%A %k"], text=True
         ).splitlines()
         for line in lines:
             number, comment = line.split(maxsplit=1)
             if comment.startswith(rule):
-                time.sleep(2)
                 subprocess.run(["scancel", number], check=True)
                 canceled.append(number)
                 return
-        time.sleep(0.2)
 
 
 def processes_of(job: str) -> list[str]:
@@ -161,7 +162,10 @@ class Finished:
 def finished(slurm: None, make: Callable[[str], Checkout]) -> Finished:
     checkout = make("cluster")
     canceled: list[str] = []
-    canceling = threading.Thread(target=cancel_first, args=(CANCELED, canceled), daemon=True)
+    states = checkout.results / "checkpoints"
+    canceling = threading.Thread(
+        target=cancel_first, args=(CANCELED, states, canceled), daemon=True
+    )
     canceling.start()
     output = checkout.run(*TARGETS, *PROFILE)
     return Finished(checkout, output, jobs(), canceled)
@@ -204,6 +208,11 @@ def test_a_canceled_job_is_retried(finished: Finished) -> None:
     assert "Trying to restart job" in finished.output
     assert {job.state for job in finished.jobs if job.rule != "tune"} == {"COMPLETED"}
     assert not processes_of(finished.canceled[0])
+
+
+def test_its_trainings_go_on_where_they_were(finished: Finished) -> None:
+    logs = [path.read_text() for path in (finished.checkout.results / "logs/tune").glob("*.log")]
+    assert re.search(r"going on after epoch \d+, step \d+", "".join(logs))
 
 
 def test_short_jobs_are_one_job(finished: Finished) -> None:
