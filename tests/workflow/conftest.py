@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -40,12 +41,12 @@ class Checkout:
         scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = os.environ | {"PYTHONPATH": str(folder / "src"), "PATH": scripts}
 
-    def start(self, *more: str) -> subprocess.Popen:
+    def start(self, *more: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.Popen:
         return subprocess.Popen(
             [*self.command, *more, *GPU],
             cwd=self.folder,
             env=self.environment,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,

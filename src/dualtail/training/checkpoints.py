@@ -118,5 +118,6 @@ def remove_states(paths: list[Path]) -> None:
 
 def notice(text: str) -> None:
     """Say something important: in the log file, and beside the bar in a terminal."""
-    tqdm.write(text, file=sys.stderr)
+    # In one piece: workers side by side write lines to the same file.
+    tqdm.write(f"{text}\n", file=sys.stderr, end="")
     sys.stderr.flush()
