@@ -12,7 +12,12 @@ from dualtail.orphan import end_with_parent
 from dualtail.plan import Plan, as_json
 from dualtail.plan.studies import VERBS as STUDY_VERBS
 from dualtail.provenance.workflow import Provenance
-from dualtail.workflow_lock import FOLDER, folder_to_itself, one_run_a_folder
+from dualtail.workflow_lock import (
+    FOLDER,
+    folder_to_itself,
+    one_run_a_folder,
+    stop_jobs_at_sigterm,
+)
 
 min_version("9.0")
 one_run_a_folder(workflow)
@@ -160,6 +165,7 @@ onstart:
             "--touch would pass old results off as new ones. Files that were pulled, copied or moved"
             " are recognized by their hashes without it."
         )
+    stop_jobs_at_sigterm()
     PROVENANCE.jobs_begin(
         str(file) for job in workflow.dag.jobs for file in job.input
     )

@@ -17,15 +17,18 @@ from dualtail.errors import UserError
 from dualtail.workflow_lock import FOLDER, VARIABLE, folder_to_itself, job_of_run, owner_of
 
 OWNER = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from pathlib import Path
-from dualtail.workflow_lock import owner_of
+from dualtail.workflow_lock import owner_of, stop_jobs_at_sigterm
+signal.signal(signal.SIGTERM, lambda *_: print("no more jobs", flush=True))
 with owner_of(Path(sys.argv[1]), print):
+    stop_jobs_at_sigterm()
     job = subprocess.Popen([sys.executable, "-c", sys.argv[2]], stdout=subprocess.PIPE, text=True)
     print(job.pid, job.stdout.readline().strip(), flush=True)
-    time.sleep(60)
+    job.wait()
+    time.sleep(1)
 """
-"""A Snakemake: owns a folder, starts a job, says its pid when the job says something."""
+"""A Snakemake: owns a folder, starts a job, says its pid when the job says something; it lets jobs end."""
 
 JOB = """
 import os, signal, time
@@ -100,6 +103,33 @@ def test_a_killed_owner_s_locks_are_removed_and_its_jobs_stop(folder: Path) -> N
     assert list((folder / "runs").iterdir()) == []
     assert f"pid {owner.pid} " in lines[-1]
     assert "killed" in lines[-1]
+
+
+def test_sigterm_stops_the_jobs_and_the_next_run_waits(folder: Path) -> None:
+    owner, job = start(folder)
+    owner.terminate()
+    wait_until_dead(job)
+    with folder_to_itself(folder, print) as alone:
+        assert not alone
+    lines: list[str] = []
+    with owner_of(folder, lines.append):
+        assert len(list((folder / "runs").iterdir())) == 1
+    assert re.fullmatch(rf"Waiting for a run to stop: pid {owner.pid} on .*, since .*", lines[0])
+    assert owner.communicate()[0] == "no more jobs\n", "Snakemake's own handler is called as well"
+    assert owner.returncode == 0
+
+
+def test_a_run_that_does_not_stop_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflow_lock, "PATIENCE", 0.3)
+    owner, job = start(folder, "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    owner.terminate()
+    time.sleep(0.5)
+    try:
+        with pytest.raises(UserError, match=rf"alive here: pid {owner.pid} on .*, stopping\. One"):
+            owner_of(folder, print).__enter__()
+    finally:
+        os.kill(job, signal.SIGKILL)
+        owner.wait()
 
 
 def test_jobs_stop_although_nobody_starts_another_run(folder: Path) -> None:

@@ -4,11 +4,12 @@ After `kill -9`, Snakemake's own lock files stay, and its jobs live on. Here eve
 `.snakemake/dualtail/runs/<id>` with locks of the kernel (flock), which are free when their holders are dead:
 
     .snakemake/dualtail/lock    held by the Snakemake that owns the folder
-    runs/<id>/owner.json        who it is; held by it too, and waited for by its jobs
+    runs/<id>/owner.json        who it is; held by it while its jobs shall run
     runs/<id>/<host>-<pid>-<time>.job  which verb; held by a job and the workers that it forks
 
-A job stops when its owner's lock becomes free. The next run starts when no job of an earlier one is left:
-two writers of one file are impossible. No process inherits the owner's locks: descriptors are closed on exec.
+A job stops when the lock on owner.json becomes free: its owner is dead, or got SIGTERM. The next run starts
+when no job of an earlier one is left: two writers of one file are impossible. No process inherits the owner's
+locks: descriptors are closed on exec.
 """
 
 import fcntl
@@ -22,7 +23,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from dualtail.errors import UserError
@@ -39,6 +42,29 @@ PATIENCE = 120.0
 
 GRACE = 90.0
 """Seconds between asking a job to stop and ending it."""
+
+
+def _nothing() -> None:
+    """There are no jobs to stop."""
+
+
+_stop_jobs: Callable[[], None] = _nothing
+
+
+def stop_jobs_at_sigterm() -> None:
+    """Let SIGTERM stop this run's jobs too; to be called from `onstart`.
+
+    Snakemake by itself, whose handler is there by then, starts no more jobs and waits for those that
+    run: for days, if they train.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        _stop_jobs()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, handle)
 
 
 def one_run_a_folder(workflow: Any) -> None:
@@ -83,13 +109,15 @@ def owner_of(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
 
     Args:
         folder: `FOLDER` in the working directory, absolute.
-        say: Gets a line when locks of a dead owner are removed, or its jobs waited for.
+        say: Gets a line when locks of a dead owner are removed, or when a run that is stopping, or jobs
+            of one that was killed, are waited for.
 
     Raises:
         UserError: another run is alive (pid, host, folder), may be on another host, a killed run's jobs
             do not stop, or the folder cannot be written.
     """
-    with _folder_lock(folder):
+    global _stop_jobs
+    with _folder_lock(folder, say):
         _clear_dead_runs(folder, say)
         run = folder / "runs" / f"{os.getpid()}-{time.time_ns():x}"
         record = {
@@ -100,13 +128,15 @@ def owner_of(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         with ExitStack() as held:
             try:
                 run.mkdir(parents=True)
-                held.enter_context(_locked(run / "owner.json", json.dumps(record)))
+                owner = held.enter_context(_locked(run / "owner.json", json.dumps(record)))
             except OSError as error:
                 raise UserError(f"{run}: cannot be written: {error.strerror}") from error
             os.environ[VARIABLE] = str(run)
+            _stop_jobs = partial(fcntl.flock, owner, fcntl.LOCK_UN)
             try:
                 yield
             finally:
+                _stop_jobs = _nothing
                 del os.environ[VARIABLE]
                 if not any(_is_held(job) for job in run.glob("*.job")):
                     shutil.rmtree(run, ignore_errors=True)
@@ -170,7 +200,8 @@ def _stop_with(owner: IO[bytes]) -> None:
     """Wait until the owner's lock is free, then end this process."""
     fcntl.flock(owner, fcntl.LOCK_SH)
     with suppress(OSError, ValueError):  # the log may be closed, or on a disk that is full
-        print("the Snakemake that started this job is gone: stopping", file=sys.stderr, flush=True)
+        line = "the Snakemake that started this job is gone, or was asked to stop: stopping"
+        print(line, file=sys.stderr, flush=True)
     if not interruption.asked():
         os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
@@ -178,19 +209,38 @@ def _stop_with(owner: IO[bytes]) -> None:
 
 
 @contextmanager
-def _folder_lock(folder: Path) -> Iterator[None]:
+def _folder_lock(folder: Path, say: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold a working directory.
+
+    Args:
+        folder: See `owner_of`.
+        say: Gets a line if a run that is stopping is waited for; None: nobody is waited for.
+
+    Raises:
+        UserError: another run is alive, or the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stream = (folder / "lock").open("ab")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from error
     with stream:
-        if not _try_lock(stream, fcntl.LOCK_EX):
-            who = [_describe(path) for path in _owners(folder) if _is_held(path)]
-            raise UserError(
-                f"{folder.parent.parent}: another run is alive here: {', '.join(who) or 'starting'}. "
-                "One run at a time in a folder: wait for it, stop it, or use another checkout"
-            )
+        deadline = time.monotonic() + PATIENCE
+        said = False
+        while not _try_lock(stream, fcntl.LOCK_EX):
+            owners = _owners(folder)
+            alive = [_describe(path) for path in owners if _is_held(path)]
+            stopping = [_describe(path) for path in owners if path.exists() and not alive]
+            if not stopping or say is None or time.monotonic() > deadline:
+                who = ", ".join(alive or [f"{one}, stopping" for one in stopping])
+                raise UserError(
+                    f"{folder.parent.parent}: another run is alive here: {who or 'starting'}. "
+                    "One run at a time in a folder: wait for it, stop it, or use another checkout"
+                )
+            if not said:
+                say(f"Waiting for a run to stop: {', '.join(stopping)}")
+                said = True
+            time.sleep(0.1)
         yield
 
 
@@ -250,14 +300,14 @@ def _describe(owner: Path) -> str:
 
 
 @contextmanager
-def _locked(path: Path, content: str) -> Iterator[None]:
+def _locked(path: Path, content: str) -> Iterator[IO[str]]:
     """Hold a file with this content. Processes forked in the block hold it too."""
     with path.open("w", encoding="utf-8") as stream:
         # Waits at most for another process that looks whether it is held.
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.write(content)
         stream.flush()
-        yield
+        yield stream
 
 
 def _is_held(path: Path) -> bool:

@@ -12,8 +12,11 @@ import pytest
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 SNAKEFILE = """
-from dualtail.workflow_lock import one_run_a_folder
+from dualtail.workflow_lock import one_run_a_folder, stop_jobs_at_sigterm
 one_run_a_folder(workflow)
+
+onstart:
+    stop_jobs_at_sigterm()
 
 rule all:
     input: "a.txt"
@@ -75,6 +78,25 @@ def test_one_run_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_text() == "made"
     assert not list((tmp_path / ".snakemake/dualtail/runs").iterdir())
     assert "Nothing to be done" in run(tmp_path).stderr
+
+
+def test_sigterm_reaches_the_jobs(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    (tmp_path / "job.py").write_text(JOB)
+    first = subprocess.Popen(command(), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    job = _pid_of_job(tmp_path)
+    first.terminate()
+    again = run(tmp_path, "-n")
+    assert again.returncode == 0, "looking is allowed"
+    _, said = first.communicate(timeout=60)
+    (tmp_path / "go").touch()
+    again = run(tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert first.returncode != 0
+    assert "was asked to stop: stopping" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(job, 0)
+    assert (tmp_path / "a.txt").read_text() == "made"
 
 
 def _pid_of_job(folder: Path) -> int:
