@@ -33,7 +33,7 @@ class Column:
 
 def columns_of(context: PaperContext, examples: Examples) -> list[Column]:
     """Return CE and LA of every member, then the fused LA models if there are maps of them."""
-    tuning = {"peft": context.first_peft, "seed": context.seeds[0]}
+    tuning = context.first_tuning
     found = [
         Column(label, loss.upper(), {"members": member, "loss": loss} | tuning)
         for member, label in context.members.items()
@@ -93,10 +93,11 @@ def share_data(context: PaperContext, dataset: str) -> "pd.DataFrame":
     """Return the shares of the maps' regions on one dataset, those of the columns drawn."""
     assert context.grad_cam is not None
     rows = context.grad_cam
+    tuning = context.first_tuning
     return rows[
         (rows["dataset"] == dataset)
-        & (rows["peft"] == context.first_peft)
-        & (rows["seed"] == context.seeds[0])
+        & (rows["peft"] == tuning["peft"])
+        & (rows["seed"] == tuning["seed"])
         & rows["loss"].isin(LOSSES)
     ]
 

@@ -261,7 +261,7 @@ def _hidden_part(run: _Numbers, cell: Published, dataset: str) -> Cell | None:
     number = int(cell.column.removeprefix("Image")[0])
     if number > len(shown):
         return None
-    identity = {"peft": context.first_peft, "loss": "la", "seed": context.seeds[0]}
+    identity = context.first_tuning | {"loss": "la"}
     if cell.row == "P(Y|do(X))":
         identity |= {"members": "+".join(context.members), "fusion": "logits"}
     else:

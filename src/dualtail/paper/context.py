@@ -139,6 +139,11 @@ class PaperContext:
         return next(iter(self.pefts))
 
     @property
+    def first_tuning(self) -> dict[str, str | int]:
+        """PEFT entry and seed of the models that are explained: Table 15, Figures 4, 8 and 10."""
+        return {"peft": self.first_peft, "seed": self.seeds[0]}
+
+    @property
     def places(self) -> str:
         """The dataset in Places365-LT's role, else the first: Table 2, 14, Figures 2, 3, 6."""
         return self.in_role("places365_lt") or next(iter(self.datasets))

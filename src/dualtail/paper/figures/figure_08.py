@@ -28,7 +28,7 @@ def hidden_parts(examples: Examples) -> list[tuple[int, int]]:
 
 def predictors(context: PaperContext) -> dict[str, dict[str, Any]]:
     """Label -> identity of the LA models and of their two fusions."""
-    tuning = {"peft": context.first_peft, "loss": "la", "seed": context.seeds[0]}
+    tuning = context.first_tuning | {"loss": "la"}
     members = "+".join(context.members)
     found = {label: {"members": m} | tuning for m, label in context.members.items()}
     return found | {"Fused": {"members": members, "fusion": "logits"} | tuning}

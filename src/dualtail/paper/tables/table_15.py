@@ -87,4 +87,4 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
 def _identity(model: Predictor, context: PaperContext) -> dict[str, Any]:
     fields = model._asdict()
     known = {name: fields[name] for name in ("members", "peft", "loss", "fusion")}
-    return known | {"seed": context.seeds[0]}
+    return known | {"seed": context.first_tuning["seed"]}
