@@ -1,6 +1,7 @@
 """The six-class study end to end, tiny: the world's images, two networks, both test sets."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from dualtail.jobs import ConfounderJob, ConfounderTask, DrawConfounderJob
 from dualtail.outputs import read_outputs
 from dualtail.scratch.settings import ScratchTraining
 from dualtail.stages import draw_confounder, train_confounder
+from dualtail.training.checkpoints import Checkpoints
 from dualtail.tuning.settings import Augmentation
 
 STUDY = ConfounderSettings(
@@ -31,6 +33,10 @@ STUDY = ConfounderSettings(
     ),
 )
 WORLD = WorldSettings(n_classes=12)
+
+
+class Killed(BaseException):
+    pass
 
 
 def task(images: Path, out: Path, train_set: str, **changes) -> ConfounderTask:
@@ -71,6 +77,37 @@ def test_both_sets_are_trained_on_and_tested_on(images: Path, tmp_path: Path) ->
             assert found.n_images == 60
             accuracy = 100 * (found.logits.argmax(axis=1) == found.labels).mean()
             assert history[f"{test_set}_test"].iloc[-1] == pytest.approx(accuracy, abs=1e-5)
+
+
+@pytest.mark.parametrize("steps", [5, 16])
+def test_a_killed_job_goes_on_to_the_same_files(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """In the second epoch, and when all is trained: files and their columns are the same."""
+    alone, killed = (task(images, tmp_path / name, "A") for name in ("alone", "killed"))
+    train_confounder.run(ConfounderJob(tasks=[alone]), 1)
+    done: list[str] = []
+    after_step = Checkpoints.after_step
+
+    def dying(self: Checkpoints, where: Any, capture: Any) -> None:
+        after_step(self, where, capture)
+        done.append(where())
+        if len(done) == steps:
+            raise Killed
+
+    def no_files(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoints, "after_step", dying)
+        patch.setattr(Checkpoints, "largest_share", 1e9)
+        patch.setattr(train_confounder, "write_history", no_files)
+        train_confounder.run(ConfounderJob(tasks=[killed]), 1, 1e-9)
+    assert (done[-1] == "epoch 2, step 1") == (steps == 5)
+    train_confounder.run(ConfounderJob(tasks=[killed]), 1, 1e-9)
+    assert killed.history.read_bytes() == alone.history.read_bytes()
+    for name, dump in alone.dumps.items():
+        assert killed.dumps[name].read_bytes() == dump.read_bytes()
 
 
 def test_sets_in_memory_are_what_was_drawn(images: Path) -> None:

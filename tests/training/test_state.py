@@ -86,6 +86,16 @@ def test_numbers_come_back_as_they_were(
     assert found.tensors["b"].shape == ()
 
 
+def test_rows_keep_the_order_of_their_columns(tmp_path: Path) -> None:
+    rows = [
+        {"epoch": 1, "loss": 0.5, "accuracy": 0.25},
+        {"epoch": 2, "loss": 0.25, "accuracy": 0.5},
+    ]
+    write_state(tmp_path / "state", KEY, TrainingState({}, {"history": rows}))
+    found = read_state(tmp_path / "state", KEY).values["history"]
+    assert [list(row.items()) for row in found] == [list(row.items()) for row in rows]
+
+
 def test_equal_states_are_equal_files(tmp_path: Path) -> None:
     for name in "ab":
         write_state(tmp_path / name, KEY, trained("adamw").capture())

@@ -147,9 +147,8 @@ def write_state(path: Path, key: Mapping[str, str], state: TrainingState) -> Non
     from safetensors.torch import save_file
 
     tensors = {name: t.detach().cpu().contiguous() for name, t in sorted(state.tensors.items())}
-    text = json.dumps(
-        {"schema_version": SCHEMA_VERSION, "key": dict(key), "values": state.values}, sort_keys=True
-    )
+    # Not sorted: columns of a history stand in the order in which its rows name them.
+    text = json.dumps({"schema_version": SCHEMA_VERSION, "key": dict(key), "values": state.values})
     # One entry: safetensors writes several in no fixed order.
     metadata = {HEADER_KEY: f"{_digest(text, tensors)} {text}"}
     with atomic_path(path) as temporary:
