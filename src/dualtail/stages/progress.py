@@ -6,4 +6,5 @@ import sys
 def log_line(text: str) -> None:
     """Write a line to standard error unless that is a terminal, which shows a bar instead."""
     if not sys.stderr.isatty():
-        print(text, file=sys.stderr, flush=True)
+        # In one piece, also where Python is told not to buffer: workers share the file.
+        print(f"{text}\n", end="", file=sys.stderr, flush=True)
