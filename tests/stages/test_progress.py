@@ -30,7 +30,9 @@ def test_lines_of_processes_side_by_side_stay_whole(
     program = WRITER.format(module=module, name=name)
     with log.open("a") as stream:
         writers = [
-            subprocess.Popen([sys.executable, "-c", program, letter], stderr=stream, env=environment)
+            subprocess.Popen(
+                [sys.executable, "-c", program, letter], stderr=stream, env=environment
+            )
             for letter in "ab"
         ]
         assert [writer.wait(60) for writer in writers] == [0, 0]

@@ -1,4 +1,4 @@
-"""A real Slurm of one node with a fake GPU, for the time of the tests."""
+"""A real Slurm of one node with a fake GPU, for the time of a file of tests."""
 
 import os
 import shutil
@@ -13,10 +13,10 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Slurm's commands work, and jobs run on this machine.
+def one_node() -> Path:
+    """The script, where it can run.
 
-    Without root or the programs tests are skipped; they fail if DUALTAIL_REQUIRE names slurm.
+    Without root or Slurm's programs tests are skipped; they fail if DUALTAIL_REQUIRE names slurm.
     """
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
@@ -24,11 +24,18 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if "slurm" in os.environ.get("DUALTAIL_REQUIRE", "").split(","):
             pytest.fail(f"Slurm is required, but {reason}")
         pytest.skip(f"{reason} (apt-get install slurm-wlm munge)")
+    return ONE_NODE
+
+
+@pytest.fixture(scope="module")
+def slurm(one_node: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Slurm's commands work, and jobs run on this machine."""
     folder = tmp_path_factory.mktemp("slurm")
-    started = subprocess.run([ONE_NODE, "start", folder], capture_output=True, text=True)
-    # `start` leaves a cluster that is not ours alone; so must what follows.
+    command = [one_node, "start", folder, str(os.getpid())]
+    started = subprocess.run(command, capture_output=True, text=True)
+    # `start` leaves a cluster that is in use alone; so must what follows.
     assert started.returncode == 0, started.stdout + started.stderr
     yield
     # Jobs that a failed test left behind would outlive the daemons.
     subprocess.run(["scancel", "--user=root"], check=True)
-    subprocess.run([ONE_NODE, "stop", folder], check=True)
+    subprocess.run([one_node, "stop", folder], check=True)

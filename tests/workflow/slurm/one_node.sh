@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # A Slurm cluster of one node, this machine, with a fake GPU and the partitions main and gpu: for tests, and to
 # try the profile by hand.
-#   one_node.sh start FOLDER    keys, state and logs go to FOLDER; prints the seconds that it took
-#   one_node.sh stop FOLDER     ends the daemons that `start` started, and no others
+#   one_node.sh start FOLDER [OWNER]   keys, state and logs go to FOLDER; prints the seconds that it took
+#   one_node.sh stop FOLDER            ends the daemons that `start` started, and no others
 # Needs root and the Debian packages slurm-wlm and munge. Loopback only, no systemd. Slurm's programs find the
 # cluster through links in /etc/slurm, made by `start` and taken away by `stop`; a machine with a slurm.conf of its
-# own is left alone.
+# own is left alone. What is left of a cluster of this script is stopped first: its daemons are gone, or the process
+# OWNER (a number; a test that was killed) is.
 set -euo pipefail
 
 CPUS=${CPUS:-4} # more than the machine may have: jobs are placed by this number
 HOST=$(hostname -s)
 VERB=${1:-} FOLDER=${2:-}
-if [[ $VERB != start && $VERB != stop ]] || [[ -z $FOLDER ]]; then
-  echo "usage: one_node.sh start|stop FOLDER" >&2
+OWNER=${3:-}
+if [[ $VERB != start && $VERB != stop ]] || [[ -z $FOLDER ]] || [[ $OWNER && ! -d /proc/$OWNER ]]; then
+  echo "usage: one_node.sh start FOLDER [OWNER] | stop FOLDER" >&2
   exit 2
 fi
 mkdir -p "$FOLDER"
@@ -55,9 +57,40 @@ END
   echo "Name=gpu File=/dev/null" >"$FOLDER"/gres.conf
 }
 
+# The process number of a daemon of this cluster, nothing if it is gone.
+alive() {
+  local pid
+  pid=$(cat "$FOLDER/$1.pid" 2>/dev/null) || return 0
+  # After a crash the number may be another process's by now, or a dead one's that nobody has waited for.
+  if grep -q "($1) [^Z]" "/proc/$pid/stat" 2>/dev/null; then echo "$pid"; fi
+}
+
+# Which process a number stands for: numbers are used again.
+identity() { echo "$1 $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20)"; }
+
+is_left_over() {
+  local daemon owner
+  if owner=$(cat "$FOLDER/owner" 2>/dev/null) && [[ $(identity "${owner% *}") != "$owner" ]]; then return 0; fi
+  for daemon in "${DAEMONS[@]}"; do
+    if [[ $(alive "$daemon") ]]; then return 1; fi
+  done
+}
+
+stop_what_is_left() {
+  local settings
+  settings=$(readlink "$ETC/slurm.conf") || return 0
+  grep -qx ClusterName=one-node "$settings" 2>/dev/null || return 0
+  FOLDER=$(dirname "$settings")
+  if is_left_over; then
+    [[ -z $(alive slurmctld) ]] || timeout 10 scancel --user=root || true
+    stop
+  fi
+}
+
 start() {
+  (stop_what_is_left)
   for file in "${FILES[@]}"; do
-    # A link to a folder that is gone is left by a killed test.
+    # A link to a folder that is gone is left by a killed test, too.
     [[ -L $ETC/$file && ! -e $ETC/$file ]] && rm "$ETC/$file"
     if [[ -e $ETC/$file ]]; then
       echo "$(readlink -f "$ETC/$file") is in use: this machine is part of a cluster, or has one of ours" \
@@ -66,6 +99,7 @@ start() {
     fi
   done
   write_settings
+  [[ -z $OWNER ]] || identity "$OWNER" >"$FOLDER"/owner
   # munged wants a path that only its owner can change; its socket must be open to all.
   chmod 755 "$FOLDER"
   (umask 077 && head -c 128 /dev/urandom >"$FOLDER"/munge.key)
@@ -90,10 +124,8 @@ start() {
 
 stop() {
   for daemon in "${DAEMONS[@]}"; do
-    [[ -s $FOLDER/$daemon.pid ]] || continue
-    pid=$(<"$FOLDER/$daemon.pid")
-    # After a crash the number may be another process's by now.
-    [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "$daemon" ]] || continue
+    pid=$(alive "$daemon")
+    [[ $pid ]] || continue
     kill "$pid"
     for _ in $(seq 50); do
       kill -0 "$pid" 2>/dev/null || break
