@@ -88,7 +88,7 @@ rule all:
         ],
 
 
-# The phases of dvc.yaml, in the order of making; `all` is the last.
+# The phases of dvc.yaml, in the order of making; `collect` and `all` are the last.
 rule world:
     input:
         PLAN.world.drawn_files(),
@@ -99,19 +99,60 @@ rule foundation:
         [PATHS.weights(m) for m in PLAN.scope.pretrained_here],
 
 
-rule predictions:
+rule packs:
     input:
-        rules.collect.input.records,
-        rules.score_explanations.output.dumps,
+        [PATHS.train_counts(d) for d in PLAN.scope.datasets],
+
+
+rule zero_shot_outputs:
+    input:
+        [
+            PATHS.zero_shot_outputs(d, m, s)
+            for d in PLAN.scope.datasets
+            for m in PLAN.scope.members
+            for s in PLAN.scope.zero_shot_splits_of(d)
+        ],
+
+
+rule priors:
+    input:
+        [PATHS.prior(d, m) for d in PLAN.scope.datasets for m in PLAN.scope.members],
+
+
+rule tuning:
+    input:
         [
             dump
-            for dataset in PLAN.scope.scored
-            for dump in [
-                *PLAN.dumps.scored_dumps(dataset),
-                *PLAN.dumps.validation_dumps(dataset),
-            ]
+            for d in PLAN.scope.scored
+            for s in PLAN.scope.evaluated_of(d)
+            for dump in PLAN.dumps.tuned_dumps(d, s)
         ],
-        rules.collect.input.priors,
+
+
+rule combined_outputs:
+    input:
+        [
+            dump
+            for d in PLAN.scope.datasets
+            for s in PLAN.scope.evaluated_of(d)
+            for dump in PLAN.dumps.combined_dumps(d, s)
+        ],
+        [dump for d in PLAN.scope.datasets for dump in PLAN.dumps.knn_dumps(d)],
+
+
+rule explanations:
+    input:
+        rules.score_explanations.output,
+
+
+rule from_scratch:
+    input:
+        [
+            dump
+            for d in PLAN.scope.datasets
+            for s in PLAN.scope.evaluated_of(d)
+            for dump in PLAN.dumps.scratch_dumps(d, s)
+        ],
         PLAN.confounder.scores(),
 
 
@@ -131,12 +172,8 @@ rule studies:
 # No tuning: zero-shot outputs and the estimated pre-training prior of every model.
 rule quick:
     input:
-        [
-            PLAN.dumps.zero_shot_dumps(d, s)
-            for d in PLAN.scope.datasets
-            for s in PLAN.scope.evaluated_of(d)
-        ],
-        [PATHS.prior(d, m) for d in PLAN.scope.datasets for m in PLAN.scope.members],
+        rules.zero_shot_outputs.input,
+        rules.priors.input,
 
 
 # Files are trusted by what the manifest says of their content, not by their times; docs/artifacts.md.

@@ -79,8 +79,8 @@ STAGES = {
     ),
     "zero_shot": Stage(
         "zero_shot",
-        (f"{RUN}/outputs/*/*/zero-shot",),
-        (f"{RUN}/outputs/world_places/clip/zero-shot/val.safetensors",),
+        (f"{RUN}/outputs/zero_shot",),
+        (f"{RUN}/outputs/zero_shot/world_places/clip/val.safetensors",),
         True,
     ),
     "prior": Stage(
@@ -90,8 +90,8 @@ STAGES = {
     ),
     "tune": Stage(
         "tune",
-        (f"{RUN}/adapters", f"{RUN}/outputs/*/*/adaptformer-*"),
-        (f"{RUN}/outputs/world_places/clip/adaptformer-la-0/test.safetensors",),
+        (f"{RUN}/adapters", f"{RUN}/outputs/tuned"),
+        (f"{RUN}/outputs/tuned/world_places/clip/adaptformer-la-0/test.safetensors",),
         True,
     ),
 }

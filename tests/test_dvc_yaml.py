@@ -1,13 +1,17 @@
 """dvc.yaml against the config and the files of a run."""
 
+import copy
 import re
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from dualtail.plan import Plan
+from dualtail.config_document import validate_config
+from dualtail.errors import UserError
+from dualtail.plan import Plan, as_json
 from dualtail.provenance.verify import NO_RESULTS
 
 PLACE = "${results}/${run}"
@@ -45,18 +49,117 @@ def test_outs_are_disjoint_and_made_before_they_are_read(stages) -> None:
 
 
 def test_every_file_of_a_run_is_an_out(root: Path, stages) -> None:
-    """As far as paths.py knows, by its top folder."""
+    """As far as paths.py knows, by the fixed beginning of each name."""
     from dualtail.paths import RunPaths
 
     covered = {name.removeprefix(f"{PLACE}/") for s in stages.values() for name in outs(s)}
     text = (root / "src/dualtail/paths.py").read_text()
-    tops = {PurePosixPath(p).parts[0] for p in re.findall(r'f"\{self\.root\}/([\w./]+)', text)}
+    names = set(re.findall(r'f"\{self\.root\}/([\w./]+)', text))
     assert RunPaths("x").metrics == "x/metrics.json"
-    suffixed = {"comparison": {"comparison.md", "comparison.csv"}, "comparison.": set()}
-    for top in tops - {"checkpoints"}:
-        wanted = suffixed.get(top.rstrip("."), {top})
-        assert wanted <= covered, top
+    assert "outputs/tuned/" in names
+    names |= {"comparison.md", "comparison.csv"} if "comparison." in names else set()
+    for name in names - {"checkpoints/", "comparison."}:
+        assert any(name == out or name.startswith(f"{out}/") for out in covered), name
     assert set(NO_RESULTS) - {"checkpoints"} <= covered
+
+
+def phase_jobs(plan: Plan) -> dict[str, list[str]]:
+    """What the jobs of every phase are told, as the rules ask for it."""
+    scope, scored = plan.scope, plan.scope.scored
+    members, datasets = scope.members, scope.datasets
+    cells = [(d, m, t.name) for d in scored for m, t in scope.cells(d)]
+    jobs: dict[str, list[Any]] = {
+        "world": [
+            *(plan.world.corpus_job(corpus) for corpus in scope.corpora),
+            *(plan.world.dataset_job(dataset) for dataset in datasets),
+        ],
+        "foundation": [plan.foundation.pretrain_job(scope.pretrained_here)],
+        "packs": [plan.data.pack_job(dataset) for dataset in datasets],
+        "zero_shot_outputs": [plan.foundation.zero_shot_job(members)],
+        "priors": [plan.bias.prior_flags(d, m) for d in datasets for m in members],
+        "tuning": [plan.tuning.tune_job(cells), plan.reordered.reorder_job()]
+        + [plan.reordered.pack_job(dataset) for dataset in scope.reordered],
+        "combined_outputs": [
+            *(plan.bias.combine_job(dataset) for dataset in datasets),
+            *(plan.scores.knn_flags(d) for d in datasets if plan.dumps.knn_dumps(d)),
+        ],
+        "explanations": [plan.explain.job(members), plan.explain.score_job()],
+        "from_scratch": [
+            plan.scratch.job(scope.scratch_variants),
+            plan.confounder.draw_job(),
+            plan.confounder.train_job(),
+            plan.confounder.score_flags(),
+        ],
+        "scores": [
+            plan.scores.collect_job(),
+            plan.scores.score_flags(),
+            *(plan.scores.group_counts(dataset) for dataset in scored),
+        ],
+        "paper": [
+            plan.paper.paper_job(),
+            plan.studies.prior_job(),
+            plan.studies.interventions_job(),
+            plan.world.world_picture_job(),
+        ],
+    }
+    return {
+        phase: [job if isinstance(job, (str, list)) else as_json(job) for job in told]
+        for phase, told in jobs.items()
+    }
+
+
+def places(values: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    entries = enumerate(values) if isinstance(values, list) else values.items()
+    for key, value in entries:
+        if isinstance(value, (list, dict)):
+            yield from places(value, (*place, key))
+        if not isinstance(value, dict):
+            yield (*place, key)
+
+
+def changed(values: dict[str, Any], place: tuple[Any, ...]) -> dict[str, Any]:
+    """The config with another value at one place."""
+    values = copy.deepcopy(values)
+    parent: Any = values
+    for key in place[:-1]:
+        parent = parent[key]
+    old = parent[place[-1]]
+    match old:
+        case bool():
+            new: Any = not old
+        case int():
+            new = old + 1
+        case float():
+            new = old / 2
+        case list():
+            new = old[:-1]
+        case _:
+            new = f"{old}x"
+    parent[place[-1]] = new
+    return values
+
+
+def test_what_a_phase_is_told_is_in_its_parameters(root: Path, stages) -> None:
+    """Every value of the config, changed where that leaves a valid one."""
+    config = validate_config(yaml.safe_load((root / "config.yaml").read_text()))
+    values = config.model_dump(mode="json")
+    keys = {phase: set(stage["params"][0]["config.yaml"]) for phase, stage in stages.items()}
+    before = phase_jobs(Plan(config))
+    assert before.keys() == stages.keys()
+    needed: dict[str, set[str]] = {phase: set() for phase in stages}
+    for place in places(values):
+        try:
+            plan = Plan(validate_config(changed(values, place)))
+            plan.check()
+            after = phase_jobs(plan)
+        except UserError:
+            continue
+        for phase in stages:
+            if after[phase] != before[phase]:
+                needed[phase].add(place[0])
+    lacking = {phase: needed[phase] - keys[phase] for phase in stages}
+    assert not any(lacking.values()), lacking
+    assert all(needed.values())
 
 
 def test_targets_are_rules_of_the_snakefile(root: Path, stages) -> None:

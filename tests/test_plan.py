@@ -363,8 +363,8 @@ def test_a_dataset_without_val_has_rules_of_its_own(values: dict[str, Any]) -> N
         plan.bias.combine_job("world_places"),
         plan.foundation.zero_shot_job(plan.scope.members),
     ):
-        assert "places/clip/zero-shot/val" not in as_json(job)
-        assert "places/clip/zero-shot/test" in as_json(job)
+        assert "zero_shot/world_places/clip/val" not in as_json(job)
+        assert "zero_shot/world_places/clip/test" in as_json(job)
 
 
 def test_the_prior_of_a_dataset_without_val_needs_test(values: dict[str, Any]) -> None:
@@ -601,8 +601,9 @@ def test_re_ordered_training_sets_have_their_parents_test_split_and_prior(root: 
     (task,) = plan.tuning.tune_job([(name, "clip", "adaptformer-la-0")]).tasks
     assert (
         task.train_pack.as_posix()
-        == "results/world/packs/world_places.reverse.2/train_32px.safetensors"
+        == "results/world/reordered/world_places.reverse.2/train_32px.safetensors"
     )
+    assert plan.scope.train_counts(name).startswith("results/world/reordered/")
     assert [d.pack.as_posix() for d in task.dumps] == [
         "results/world/packs/world_places/test_32px.safetensors"
     ]

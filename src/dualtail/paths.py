@@ -11,7 +11,8 @@ class RunPaths:
 
     A `variant` names predictions of the same members: `zero-shot`, a tuning (`adaptformer-la-0`: peft,
     loss, seed), an adjusted one (`adaptformer-gla-0`) or a fused one (`adaptformer-la-0-logits`). A
-    `split` is val or test, or `occlusion-<condition>` for explained images.
+    `split` is val or test, or `occlusion-<condition>` for explained images. No two phases of a run
+    (the targets of the Snakefile, the stages of dvc.yaml) write into the same folder.
     """
 
     root: str
@@ -27,11 +28,17 @@ class RunPaths:
     def pack(self, dataset: str, split: str, side: int | str) -> str:
         return f"{self.root}/packs/{dataset}/{split}_{side}px.safetensors"
 
-    def reordered_list(self, dataset: str) -> str:
-        return f"{self.root}/reordered/{dataset}.txt"
-
     def train_counts(self, dataset: str) -> str:
         return f"{self.root}/packs/{dataset}/train_counts.csv"
+
+    def reordered_list(self, dataset: str) -> str:
+        return f"{self.root}/reordered/{dataset}/train.txt"
+
+    def reordered_pack(self, dataset: str, side: int | str) -> str:
+        return f"{self.root}/reordered/{dataset}/train_{side}px.safetensors"
+
+    def reordered_counts(self, dataset: str) -> str:
+        return f"{self.root}/reordered/{dataset}/train_counts.csv"
 
     def weights(self, member: str) -> str:
         return f"{self.root}/foundation/{member}.safetensors"
@@ -42,8 +49,33 @@ class RunPaths:
     def pretraining_history(self, member: str) -> str:
         return f"{self.root}/foundation/{member}.history.csv"
 
-    def outputs(self, dataset: str, members: str, variant: str, split: str) -> str:
-        return f"{self.root}/outputs/{dataset}/{members}/{variant}/{split}.safetensors"
+    def zero_shot_outputs(self, dataset: str, member: str, split: str) -> str:
+        return f"{self.root}/outputs/zero_shot/{dataset}/{member}/{split}.safetensors"
+
+    def tuned_outputs(self, dataset: str, member: str, tuning: str, split: str) -> str:
+        return f"{self.root}/outputs/tuned/{dataset}/{member}/{tuning}/{split}.safetensors"
+
+    def member_outputs(self, dataset: str, member: str, variant: str, split: str) -> str:
+        """Of a zero-shot or a tuned model."""
+        if variant == "zero-shot":
+            return self.zero_shot_outputs(dataset, member, split)
+        return self.tuned_outputs(dataset, member, variant, split)
+
+    def combined_outputs(self, dataset: str, members: str, variant: str, split: str) -> str:
+        """Adjusted or fused ones."""
+        return f"{self.root}/outputs/combined/{dataset}/{members}/{variant}/{split}.safetensors"
+
+    def knn_outputs(self, dataset: str, member: str, variant: str) -> str:
+        return f"{self.root}/outputs/knn/{dataset}/{member}/{variant}/test.safetensors"
+
+    def explained_outputs(self, dataset: str, members: str, variant: str, split: str) -> str:
+        return f"{self.root}/outputs/explained/{dataset}/{members}/{variant}/{split}.safetensors"
+
+    def scratch_outputs(self, dataset: str, network: str, variant: str, split: str) -> str:
+        return f"{self.root}/outputs/scratch/{dataset}/{network}/{variant}/{split}.safetensors"
+
+    def confounder_outputs(self, network: str, variant: str, split: str) -> str:
+        return f"{self.root}/outputs/confounder/{network}/{variant}/{split}.safetensors"
 
     def adapter(self, dataset: str, member: str, tuning: str) -> str:
         return f"{self.root}/adapters/{dataset}/{member}/{tuning}.safetensors"
@@ -84,7 +116,7 @@ class RunPaths:
 
     @property
     def explanation_scores(self) -> str:
-        return f"{self.root}/scores/explanations.parquet"
+        return f"{self.root}/explain/scores.parquet"
 
     def scores(self, dataset: str) -> str:
         return f"{self.root}/scores/{dataset}.parquet"

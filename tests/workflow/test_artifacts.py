@@ -142,6 +142,33 @@ def test_a_fresh_clone_with_pulled_results_has_nothing_to_do(pulled: Repository)
     assert "unknown" not in result.output
 
 
+def test_phases_of_dvc_are_cut_where_jobs_are(origin: Repository) -> None:
+    """A job's files are of one phase, which depends on the phases of all that the job read."""
+    places = yaml.safe_load((origin.folder / "dvc.yaml").read_text())["stages"]
+    phases: dict[str, str] = {}
+    reads: dict[str, set[str]] = {}
+    for phase, stage in places.items():
+        entries = [*stage["outs"], *stage.get("metrics", [])]
+        phases |= {name: phase for entry in entries for name in entry}
+        reads[phase] = set(stage["deps"])
+
+    def place(file: str) -> str:
+        name = file.replace("{run}", "${results}/${run}")
+        (found,) = [p for p in phases if name == p or name.startswith(f"{p}/")]
+        return found
+
+    manifest = read_manifest(origin.results / "manifest.json")
+    made: dict[str, set[str]] = {}
+    for file, entry in manifest.files.items():
+        made.setdefault(entry.job, set()).add(phases[place(file)])
+    assert {len(found) for found in made.values()} == {1}
+    assert set().union(*made.values()) == set(places), "no phase is empty in this run"
+    for key, (phase,) in made.items():
+        job = manifest.jobs[key]
+        foreign = {place(name) for name in job.inputs if phases[place(name)] != phase}
+        assert foreign <= reads[phase], job.rule
+
+
 def test_touch_is_refused(pulled: Repository) -> None:
     times = {f: f.stat().st_mtime_ns for f in pulled.results.rglob("*.md")}
     output = pulled.call("snakemake", "--cores", "2", "--touch", "--forceall", code=1)
@@ -234,7 +261,7 @@ def test_repro_after_a_run_is_cheap(pulled: Repository) -> None:
     pulled.edit("src/dualtail/paper/sorted_curves.py", '"""', '"""More words. ')
     files = {f: f.stat().st_mtime_ns for f in pulled.results.rglob("*.safetensors")}
     output = pulled.dvc("repro")
-    assert output.count("Nothing to be done") == 5, "every phase asks Snakemake"
+    assert output.count("Nothing to be done") == 11, "every phase asks Snakemake"
     assert {f: f.stat().st_mtime_ns for f in files} == files
     pulled.git("checkout", "-q", ".")
 

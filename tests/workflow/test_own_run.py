@@ -189,25 +189,28 @@ def test_all_three_were_used(finished: Checkout) -> None:
 
 def test_a_dataset_without_val_stands_beside_one_with_it(finished: Checkout) -> None:
     folder = finished.results / "outputs"
-    dumps = [path.relative_to(folder).parts for path in folder.rglob("*.safetensors")]
-    dumps = [d for d in dumps if d[3] in ("val.safetensors", "test.safetensors")]  # none explained
-    splits = {
-        dataset: {(members, variant, split) for d, members, variant, split in dumps if d == dataset}
+    dumps = {path.relative_to(folder) for path in folder.rglob("*.safetensors")}
+    found = {
+        (kind, dataset): {
+            d.relative_to(f"{kind}/{dataset}") for d in dumps if d.parts[:2] == (kind, dataset)
+        }
+        for kind in ("zero_shot", "tuned", "combined", "knn")
         for dataset in ("world_objects", "world_places")
     }
-    on_test = {entry for entry in splits["world_objects"] if entry[2] == "test.safetensors"}
-    with_bank = {entry for entry in on_test if entry[1].endswith("-knn")}
-    assert {variant for _, variant, _ in with_bank} == {
+    # Per member: zero-shot, three tunings, three adjustments; fused: 3 kinds of singles, 3 modes.
+    expected = {"zero_shot": 2, "tuned": 2 * 3, "combined": 2 * 3 + 3 * 3}
+    for kind, number in expected.items():
+        on_test = {dump for dump in found[kind, "world_objects"] if dump.stem == "test"}
+        assert len(on_test) == number
+        on_val = {dump.with_stem("val") for dump in on_test}
+        assert found[kind, "world_objects"] == on_test | on_val
+        assert found[kind, "world_places"] == on_test
+    assert {dump.parent.name for dump in found["knn", "world_objects"]} == {
         "zero-shot-knn",
         "shift-ce-0-knn",
         "shift-la-0-knn",
     }
-    on_test -= with_bank
-    on_val = {(m, v, "val.safetensors") for m, v, _ in on_test}
-    # Per member: zero-shot, three tunings, three adjustments; fused: 3 kinds of singles, 3 modes.
-    assert len(on_test) == 2 * (1 + 3 + 3) + 3 * 3
-    assert splits["world_objects"] == on_test | on_val | with_bank
-    assert splits["world_places"] == on_test
+    assert not found["knn", "world_places"]
 
     scores = pd.read_csv(finished.results / "scores.csv", keep_default_na=False)
     metrics = {d: set(part["metric"]) for d, part in scores.groupby("dataset")}

@@ -33,7 +33,7 @@ CONFIG = {
         "min_classes_per_cell": 0,
     },
 }
-TARGET = "results/pair/outputs/world_places/clip/adaptformer-la-0/test.safetensors"
+TARGET = "results/pair/outputs/tuned/world_places/clip/adaptformer-la-0/test.safetensors"
 
 
 def test_two_processes_take_the_place_of_one(

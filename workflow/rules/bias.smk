@@ -3,10 +3,9 @@
 
 rule prior:
     input:
-        outputs=lambda wildcards: PATHS.outputs(
+        outputs=lambda wildcards: PATHS.zero_shot_outputs(
             wildcards.dataset,
             wildcards.member,
-            "zero-shot",
             PLAN.scope.prior_split(wildcards.dataset),
         ),
         true_counts=lambda wildcards: PLAN.bias.true_prior_inputs(

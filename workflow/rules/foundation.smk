@@ -66,7 +66,7 @@ rule zero_shot:
         ),
     output:
         [
-            PATHS.outputs(d, m, "zero-shot", s)
+            PATHS.zero_shot_outputs(d, m, s)
             for m in PLAN.scope.bundle("zero_shot").members
             for d in PLAN.scope.datasets
             for s in PLAN.scope.zero_shot_splits_of(d)

@@ -27,7 +27,7 @@ if PLAN.scope.reordered:
             lambda wildcards: PLAN.reordered.pack_inputs(wildcards.dataset),
         output:
             packs=PLAN.reordered.pack_outputs("{dataset}"),
-            train_counts=PATHS.train_counts("{dataset}"),
+            train_counts=PATHS.reordered_counts("{dataset}"),
         log:
             PATHS.log("pack", "{dataset}"),
         benchmark:

@@ -33,7 +33,7 @@ rule score:
     input:
         dumps=lambda wildcards: PLAN.dumps.scored_dumps(wildcards.dataset),
         validation=lambda wildcards: PLAN.dumps.validation_dumps(wildcards.dataset),
-        train_counts=PATHS.train_counts("{dataset}"),
+        train_counts=lambda wildcards: PLAN.scope.train_counts(wildcards.dataset),
         prior=lambda wildcards: PATHS.prior(
             PLAN.scope.parent(wildcards.dataset), PLAN.config.scores.p_groups_from
         ),

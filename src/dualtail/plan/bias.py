@@ -49,18 +49,23 @@ class BiasPlan:
         return {"mode": mode, "method": entry.method, "options": entry.options, "weights": weights}
 
     def combine_job(self, dataset: str) -> jobs.CombineJob:
-        def dump(members: str, variant: str, split: str) -> Path:
-            return Path(self.scope.paths.outputs(dataset, members, variant, split))
+        paths = self.scope.paths
+
+        def of_member(member: str, variant: str, split: str) -> Path:
+            return Path(paths.member_outputs(dataset, member, variant, split))
+
+        def combined(members: str, variant: str, split: str) -> Path:
+            return Path(paths.combined_outputs(dataset, members, variant, split))
 
         return jobs.CombineJob(
-            train_counts=Path(self.scope.paths.train_counts(dataset)),
+            train_counts=Path(paths.train_counts(dataset)),
             adjusted=[
                 jobs.CombineMember(
-                    zero_shot=dump(member, "zero-shot", split),
-                    tuned=dump(member, tuning.name, split),
-                    prior=Path(self.scope.paths.prior(dataset, member)),
+                    zero_shot=of_member(member, "zero-shot", split),
+                    tuned=of_member(member, tuning.name, split),
+                    prior=Path(paths.prior(dataset, member)),
                     outs={
-                        a: dump(member, f"{tuning.peft}-{a}-{tuning.seed}", split)
+                        a: combined(member, f"{tuning.peft}-{a}-{tuning.seed}", split)
                         for a in ADJUSTMENTS
                     },
                 )
@@ -70,9 +75,9 @@ class BiasPlan:
             ],
             fused=[
                 jobs.CombineFusion(
-                    dumps=[dump(member, variant, split) for member in subset],
+                    dumps=[of_member(member, variant, split) for member in subset],
                     **self.fusion_rule(mode, subset),
-                    out=dump("+".join(subset), f"{variant}-{mode}", split),
+                    out=combined("+".join(subset), f"{variant}-{mode}", split),
                 )
                 for subset in self.scope.fused_sets()
                 for variant, mode in self.scope.fused_variants()

@@ -62,7 +62,7 @@ class ConfounderPlan:
     def dump(self, train_set: str, seed: int, test_set: str) -> str:
         member = f"{self._settings.training.architecture}.{train_set}"
         variant, split = f"scratch-ce-{seed}", f"{test_set}_test"
-        return self.scope.paths.outputs(DATASET, member, variant, split)
+        return self.scope.paths.confounder_outputs(member, variant, split)
 
     def dumps(self, test_set: str) -> list[str]:
         """Outputs of all networks on one test set."""

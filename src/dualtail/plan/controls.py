@@ -200,8 +200,10 @@ class ControlsPlan:
         return [list(self.unbiased.values())] if self.unbiased else []
 
     def _dump(self, dataset: str, models: str, mode: str = "") -> Path:
-        variant = f"{self.variant.name}-{mode}" if mode else self.variant.name
-        return Path(self.run.paths.outputs(dataset, models, variant, "test"))
+        paths, tuning = self.run.paths, self.variant.name
+        if mode:
+            return Path(paths.combined_outputs(dataset, models, f"{tuning}-{mode}", "test"))
+        return Path(paths.tuned_outputs(dataset, models, tuning, "test"))
 
     def _unbiased_corpus(self, member: str) -> str | None:
         config = self.run.config

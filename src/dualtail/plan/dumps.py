@@ -21,11 +21,11 @@ class Dumps:
 
     def zero_shot_dumps(self, dataset: str, split: str) -> list[str]:
         members = self.scope.members if dataset not in self.scope.reordered else []
-        return [self.scope.paths.outputs(dataset, m, "zero-shot", split) for m in members]
+        return [self.scope.paths.zero_shot_outputs(dataset, m, split) for m in members]
 
     def tuned_dumps(self, dataset: str, split: str) -> list[str]:
         return [
-            self.scope.paths.outputs(dataset, m, t.name, split)
+            self.scope.paths.tuned_outputs(dataset, m, t.name, split)
             for m, t in self.scope.cells(dataset)
         ]
 
@@ -33,13 +33,13 @@ class Dumps:
         if dataset in self.scope.reordered:
             return []
         adjusted = [
-            self.scope.paths.outputs(dataset, m, f"{t.peft}-{a}-{t.seed}", split)
+            self.scope.paths.combined_outputs(dataset, m, f"{t.peft}-{a}-{t.seed}", split)
             for m in self.scope.members
             for t in self.scope.adjusted_tunings()
             for a in ADJUSTMENTS
         ]
         fused = [
-            self.scope.paths.outputs(dataset, "+".join(s), f"{variant}-{mode}", split)
+            self.scope.paths.combined_outputs(dataset, "+".join(s), f"{variant}-{mode}", split)
             for s in self.scope.fused_sets()
             for variant, mode in self.scope.fused_variants()
         ]
@@ -67,18 +67,19 @@ class Dumps:
         """Dumps whose features are bank (val) or queries (test) of the kNN."""
         member = self.scope.config.scores.p_groups_from
         variants = self.knn_variants(dataset)
-        return [self.scope.paths.outputs(dataset, member, v, split) for v in variants]
+        return [self.scope.paths.member_outputs(dataset, member, v, split) for v in variants]
 
     def knn_dumps(self, dataset: str) -> list[str]:
-        """Test outputs of the kNN, in the order of `knn_sources`."""
+        """Test outputs of the kNN, in the order of `knn_sources`; without a val split there is no bank."""
+        if "val" not in self.scope.splits_of(dataset):
+            return []
         member = self.scope.config.scores.p_groups_from
         variants = [f"{variant}-knn" for variant in self.knn_variants(dataset)]
-        return [self.scope.paths.outputs(dataset, member, v, "test") for v in variants]
+        return [self.scope.paths.knn_outputs(dataset, member, v) for v in variants]
 
     def scored_dumps(self, dataset: str) -> list[str]:
-        """All dumps that are scored; without a val split there is no bank for kNN."""
-        with_bank = "val" in self.scope.splits_of(dataset)
-        return self.all_dumps(dataset, "test") + (self.knn_dumps(dataset) if with_bank else [])
+        """All dumps that are scored."""
+        return self.all_dumps(dataset, "test") + self.knn_dumps(dataset)
 
     def scratch_dumps(self, dataset: str, split: str) -> list[str]:
         """Outputs of the networks that are trained from scratch on a dataset, if on this."""
@@ -87,7 +88,7 @@ class Dumps:
             return []
         member = found.training.architecture
         names = self.scope.scratch_variants
-        return [self.scope.paths.outputs(dataset, member, name, split) for name in names]
+        return [self.scope.paths.scratch_outputs(dataset, member, name, split) for name in names]
 
     def scratch_files(self, name: str) -> list[jobs.DumpFiles]:
         """What one network that is trained from scratch predicts."""
@@ -99,7 +100,7 @@ class Dumps:
             jobs.DumpFiles(
                 split=split,
                 pack=Path(paths.pack(found.dataset, split, side)),
-                out=Path(paths.outputs(found.dataset, member, name, split)),
+                out=Path(paths.scratch_outputs(found.dataset, member, name, split)),
             )
             for split in self.scope.evaluated_of(found.dataset)
         ]
@@ -111,7 +112,7 @@ class Dumps:
             jobs.DumpFiles(
                 split=split,
                 pack=Path(self.scope.pack(dataset, split, self.scope.side(member))),
-                out=Path(self.scope.paths.outputs(dataset, member, variant, split)),
+                out=Path(self.scope.paths.member_outputs(dataset, member, variant, split)),
             )
             for split in splits
         ]

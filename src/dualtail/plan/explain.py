@@ -64,11 +64,11 @@ class ExplainPlan:
                 for tuning in self.tunings
                 for file in (
                     paths.adapter(dataset, member, tuning.name),
-                    paths.outputs(dataset, member, tuning.name, "test"),
+                    paths.tuned_outputs(dataset, member, tuning.name, "test"),
                 )
             ]
             + [
-                paths.outputs(dataset, member, "zero-shot", "test")
+                paths.zero_shot_outputs(dataset, member, "test")
                 for dataset in self.scope.datasets
                 for member in members
             ]
@@ -182,7 +182,7 @@ class ExplainPlan:
             variant=variant,
             adapter=None if tuning is None else Path(paths.adapter(dataset, member, variant)),
             method=None if tuning is None else self.scope.config.pefts[tuning.peft].method,
-            reference=Path(paths.outputs(dataset, member, variant, "test")),
+            reference=Path(paths.member_outputs(dataset, member, variant, "test")),
             outs={
                 condition: Path(self.dump(dataset, member, variant, condition))
                 for condition in self.conditions(dataset)
@@ -191,7 +191,9 @@ class ExplainPlan:
 
     def dump(self, dataset: str, members: str, variant: str, condition: str) -> str:
         """Outputs under one condition."""
-        return self.scope.paths.outputs(dataset, members, variant, explained_split(condition))
+        return self.scope.paths.explained_outputs(
+            dataset, members, variant, explained_split(condition)
+        )
 
     def _images(self, dataset: str) -> jobs.ExplainedImages:
         entry = self.scope.config.datasets[dataset]

@@ -62,7 +62,7 @@ class ReorderedPlan:
 
     def pack_outputs(self, dataset: str) -> list[str]:
         """The training pack for every size in use."""
-        return [self.scope.pack(dataset, "train", side) for side in self.scope.sides]
+        return [self.scope.paths.reordered_pack(dataset, side) for side in self.scope.sides]
 
     def pack_job(self, dataset: str) -> jobs.PackJob:
         """The training split of one set; its class names are checked as its parent's are."""
@@ -79,9 +79,9 @@ class ReorderedPlan:
                     images=entry.image_base / self.pool.images,
                     side=side,
                     whole=self.data.whole_packs(self.dataset),
-                    out=Path(self.scope.pack(dataset, "train", side)),
+                    out=Path(self.scope.paths.reordered_pack(dataset, side)),
                 )
                 for side in self.scope.sides
             ],
-            train_counts=Path(self.scope.paths.train_counts(dataset)),
+            train_counts=Path(self.scope.paths.reordered_counts(dataset)),
         )

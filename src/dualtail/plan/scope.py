@@ -96,8 +96,15 @@ class Scope:
 
     def pack(self, dataset: str, split: str, side: int) -> str:
         """The pack of a split; a re-ordered training set has its parent's test split."""
-        owner = dataset if split == "train" else self.parent(dataset)
-        return self.paths.pack(owner, split, side)
+        if split == "train" and dataset in self.reordered:
+            return self.paths.reordered_pack(dataset, side)
+        return self.paths.pack(self.parent(dataset), split, side)
+
+    def train_counts(self, dataset: str) -> str:
+        """The class counts of a training set."""
+        if dataset in self.reordered:
+            return self.paths.reordered_counts(dataset)
+        return self.paths.train_counts(dataset)
 
     def splits_of(self, dataset: str) -> tuple[str, ...]:
         """The splits of a dataset: train, val (if it has one), test."""

@@ -57,7 +57,7 @@ class ScratchPlan:
             "weights": [paths.scratch_weights(self.dataset, name) for name in self.bundle],
             "histories": [paths.scratch_history(self.dataset, name) for name in self.bundle],
             "dumps": [
-                paths.outputs(self.dataset, member, name, split)
+                paths.scratch_outputs(self.dataset, member, name, split)
                 for name in self.bundle
                 for split in self.scope.evaluated_of(self.dataset)
             ],

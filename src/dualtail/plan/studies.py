@@ -90,9 +90,7 @@ class StudiesPlan:
                     label=config.datasets[dataset].label,
                     member=config.foundation[member].label,
                     outputs=Path(
-                        scope.paths.outputs(
-                            dataset, member, "zero-shot", scope.prior_split(dataset)
-                        )
+                        scope.paths.zero_shot_outputs(dataset, member, scope.prior_split(dataset))
                     ),
                     true_list=Path(self.bias.true_prior_inputs(dataset, member)[0]),
                     true_names=Path(self.bias.true_prior_inputs(dataset, member)[1]),

@@ -88,7 +88,7 @@ class TuningPlan:
             "records": [self.scope.paths.adapter_record(*names) for names in grid],
             "histories": [self.scope.paths.tuning_history(*names) for names in grid],
             "dumps": [
-                self.scope.paths.outputs(*names, split)
+                self.scope.paths.tuned_outputs(*names, split)
                 for names in grid
                 for split in splits(names[0])
             ],

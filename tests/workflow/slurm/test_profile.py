@@ -49,7 +49,7 @@ CONFIG = {
     },
 }
 TARGETS = ["quick"] + [
-    f"results/small/outputs/{dataset}/clip/adaptformer-la-0/test.safetensors"
+    f"results/small/outputs/tuned/{dataset}/clip/adaptformer-la-0/test.safetensors"
     for dataset in ("world_objects", "world_places")
 ]
 PARTITIONS = {"partitions": {"main": {}, "gpu": {"max_gpu": 1}}}
