@@ -1,8 +1,6 @@
 """Stage pretrain: small CLIPs on long-tailed corpora."""
 
-import csv
 import functools
-from pathlib import Path
 
 import numpy as np
 from safetensors.torch import save_file
@@ -18,6 +16,7 @@ from dualtail.lanes import run_lanes
 from dualtail.stages.checkpointing import array_identity, checkpoints_of, described
 from dualtail.stages.progress import log_line
 from dualtail.training.checkpoints import remove_states
+from dualtail.training.history import write_history
 
 
 def run(job: PretrainJob, lanes: int, checkpoint_seconds: float = 0) -> None:
@@ -73,13 +72,6 @@ def _pretrain_one(checkpoint_seconds: float, task: PretrainTask, lane: int) -> N
             f"loss {row['loss']:.4f}, accuracy in training {row['accuracy']:.1%}"
         ),
     )
-    _write_history(task.history, history)
+    write_history(task.history, history)
     with atomic_path(task.out) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
-
-
-def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -18,13 +18,13 @@ from dualtail.datasets.text_file import read_lines
 from dualtail.jobs import ConfounderJob, ConfounderTask
 from dualtail.lanes import run_lanes
 from dualtail.outputs import ModelRecord, OutputsHeader
-from dualtail.scratch.history import write_history
 from dualtail.scratch.loop import Epoch, Row, train
 from dualtail.scratch.resnet import build_model
 from dualtail.stages.checkpointing import array_identity, checkpoints_of, described
 from dualtail.stages.dumping import best_device, write_dump
 from dualtail.stages.progress import log_line
 from dualtail.training.checkpoints import remove_states
+from dualtail.training.history import write_history
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
 

@@ -11,13 +11,13 @@ from dualtail.files import atomic_path, sha256_file
 from dualtail.jobs import ScratchJob, ScratchTask
 from dualtail.lanes import run_lanes
 from dualtail.outputs import ModelRecord, OutputsHeader
-from dualtail.scratch.history import write_history
 from dualtail.scratch.loop import Epoch, Row, train
 from dualtail.scratch.resnet import build_model
 from dualtail.stages.checkpointing import checkpoints_of, described, pack_identity
 from dualtail.stages.dumping import best_device, write_dump
 from dualtail.stages.progress import log_line
 from dualtail.training.checkpoints import remove_states
+from dualtail.training.history import write_history
 from dualtail.tuning.losses import LOSSES, make_loss
 from dualtail.tuning.pixels import ImageSource
 

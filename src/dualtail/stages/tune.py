@@ -1,13 +1,11 @@
 """Stage tune: PEFT and head on a long-tailed training split, then the tuned model's outputs."""
 
-import csv
 import functools
 import json
 import resource
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +16,7 @@ from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.pack import Pack, read_pack
 from dualtail.datasets.packed_images import CentralSquares, PackedImages, evaluation_images
 from dualtail.datasets.whole_pack import WholePack, read_training_pack
-from dualtail.files import atomic_path, sha256_file, write_text
+from dualtail.files import sha256_file, write_text
 from dualtail.foundation.loading import load_foundation
 from dualtail.jobs import TuneJob, TuneTask
 from dualtail.lanes import run_lanes
@@ -33,6 +31,7 @@ from dualtail.stages.dumping import best_device, write_dump
 from dualtail.stages.progress import log_line
 from dualtail.stages.zero_shot import class_features, model_record
 from dualtail.training.checkpoints import Checkpoints, remove_states
+from dualtail.training.history import write_history
 from dualtail.tuning.adapter_file import load_adapter, save_adapter
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.cost import forward_gflops, training_gflops
@@ -150,7 +149,7 @@ def _tune_one(task: TuneTask, lane: int, checkpoint_seconds: float, processes: P
         "train_split_hash": train.header.split_hash,
         "resolved": resolved,
     }
-    _write_history(task.history, history)
+    write_history(task.history, [asdict(row) for row in history])
     save_adapter(task.adapter, model, peft=task.method, peft_options=options, record=provenance)
     record = model_record(spec, weights_hash, settings.precision, sha256_file(task.adapter))
     predicting = time.perf_counter()
@@ -256,13 +255,6 @@ def _start_head(task: TuneTask, foundation: Any, train: Pack | WholePack) -> Hea
         start = class_mean_weight if settings.init == "class-mean" else linear_probe_weight
         weight = start(features, train.labels[index], n_classes)
     return build_head(settings.type, weight, settings.scale)
-
-
-def _write_history(path: Path, rows: list[EpochMetrics]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, asdict(rows[0]).keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
 
 
 def _peak_memory_gib() -> float:
