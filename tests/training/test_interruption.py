@@ -19,6 +19,9 @@ import signal, sys, time
 from dualtail.training import interruption
 from dualtail.training.interruption import Interrupted
 
+# What a shell starts in the background ignores it, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def ready():
     print("ready", flush=True)
 """
