@@ -132,7 +132,10 @@ def test_git_sees_no_results(origin: Repository) -> None:
     assert (origin.folder / ".gitignore").read_text().count("results") == 2, "DVC added nothing"
 
 
-def test_a_fresh_clone_with_pulled_results_has_nothing_to_do(pulled: Repository) -> None:
+def test_a_fresh_clone_with_pulled_results_has_nothing_to_do(
+    pulled: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the folder of the tests may have data of its own
     assert pulled.planned() == set()
     assert "up to date" in pulled.dvc("status")
     result = CliRunner().invoke(program, ["verify", str(pulled.results)])

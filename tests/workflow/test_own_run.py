@@ -159,7 +159,8 @@ def finished(
 
 
 def dump(checkout: Checkout, members: str, variant: str) -> Any:
-    folder = checkout.results / f"outputs/world_places/{members}/{variant}"
+    kind = "combined" if "+" in members else "tuned"
+    folder = checkout.results / f"outputs/{kind}/world_places/{members}/{variant}"
     return read_outputs(folder / "test.safetensors")
 
 
