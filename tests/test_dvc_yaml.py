@@ -1,6 +1,8 @@
 """dvc.yaml against the config and the files of a run."""
 
 import copy
+import functools
+import operator
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +35,9 @@ def test_parameters_are_keys_of_the_config_and_all_are_used(root: Path, stages) 
     used = set()
     for stage in stages.values():
         (entry,) = stage["params"]
-        assert set(entry["config.yaml"]) <= config.keys()
-        used |= set(entry["config.yaml"])
+        for key in entry["config.yaml"]:
+            functools.reduce(operator.getitem, key.split("."), config)
+            used.add(key.split(".")[0])
     assert used == config.keys()
 
 
@@ -117,49 +120,59 @@ def places(values: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
             yield (*place, key)
 
 
-def changed(values: dict[str, Any], place: tuple[Any, ...]) -> dict[str, Any]:
-    """The config with another value at one place."""
-    values = copy.deepcopy(values)
-    parent: Any = values
-    for key in place[:-1]:
-        parent = parent[key]
-    old = parent[place[-1]]
+def changes(values: dict[str, Any], place: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
+    """The config with other values at one place; not all are valid."""
+    old = functools.reduce(operator.getitem, place, values)
     match old:
         case bool():
-            new: Any = not old
+            others: list[Any] = [not old]
         case int():
-            new = old + 1
+            others = [old + 1]
         case float():
-            new = old / 2
+            others = [old / 2]
         case list():
-            new = old[:-1]
+            others = [old[:-1]]
         case _:
-            new = f"{old}x"
-    parent[place[-1]] = new
-    return values
+            names = [
+                section
+                for section in values.values()
+                if isinstance(section, dict) and old in section
+            ]
+            others = [
+                f"{old}x",
+                *(next((n for n in section if n != old), old) for section in names),
+            ]
+    for new in others:
+        copied = copy.deepcopy(values)
+        functools.reduce(operator.getitem, place[:-1], copied)[place[-1]] = new
+        yield copied
 
 
 def test_what_a_phase_is_told_is_in_its_parameters(root: Path, stages) -> None:
     """Every value of the config, changed where that leaves a valid one."""
     config = validate_config(yaml.safe_load((root / "config.yaml").read_text()))
     values = config.model_dump(mode="json")
-    keys = {phase: set(stage["params"][0]["config.yaml"]) for phase, stage in stages.items()}
     before = phase_jobs(Plan(config))
     assert before.keys() == stages.keys()
-    needed: dict[str, set[str]] = {phase: set() for phase in stages}
+    needed: dict[str, set[tuple[Any, ...]]] = {phase: set() for phase in stages}
     for place in places(values):
-        try:
-            plan = Plan(validate_config(changed(values, place)))
-            plan.check()
-            after = phase_jobs(plan)
-        except UserError:
-            continue
-        for phase in stages:
-            if after[phase] != before[phase]:
-                needed[phase].add(place[0])
-    lacking = {phase: needed[phase] - keys[phase] for phase in stages}
-    assert not any(lacking.values()), lacking
+        for other in changes(values, place):
+            try:
+                plan = Plan(validate_config(other))
+                plan.check()
+                after = phase_jobs(plan)
+            except UserError:
+                continue
+            for phase in stages:
+                if after[phase] != before[phase]:
+                    needed[phase].add(place)
     assert all(needed.values())
+    assert ("scores", "p_groups_from") in needed["tuning"], "names are changed to other names"
+    lacking = {}
+    for phase, stage in stages.items():
+        keys = [tuple(key.split(".")) for key in stage["params"][0]["config.yaml"]]
+        lacking[phase] = [p for p in needed[phase] if not any(p[: len(key)] == key for key in keys)]
+    assert not any(lacking.values()), lacking
 
 
 def test_targets_are_rules_of_the_snakefile(root: Path, stages) -> None:
