@@ -121,22 +121,12 @@ rule priors:
 
 rule tuning:
     input:
-        [
-            dump
-            for d in PLAN.scope.scored
-            for s in PLAN.scope.evaluated_of(d)
-            for dump in PLAN.dumps.tuned_dumps(d, s)
-        ],
+        PLAN.dumps.on_all_splits(PLAN.dumps.tuned_dumps),
 
 
 rule combined_outputs:
     input:
-        [
-            dump
-            for d in PLAN.scope.datasets
-            for s in PLAN.scope.evaluated_of(d)
-            for dump in PLAN.dumps.combined_dumps(d, s)
-        ],
+        PLAN.dumps.on_all_splits(PLAN.dumps.combined_dumps),
         [dump for d in PLAN.scope.datasets for dump in PLAN.dumps.knn_dumps(d)],
 
 
@@ -147,12 +137,7 @@ rule explanations:
 
 rule from_scratch:
     input:
-        [
-            dump
-            for d in PLAN.scope.datasets
-            for s in PLAN.scope.evaluated_of(d)
-            for dump in PLAN.dumps.scratch_dumps(d, s)
-        ],
+        PLAN.dumps.on_all_splits(PLAN.dumps.scratch_dumps),
         PLAN.confounder.scores(),
 
 

@@ -60,8 +60,9 @@ def test_every_file_of_a_run_is_an_out(root: Path, stages) -> None:
     names = set(re.findall(r'f"\{self\.root\}/([\w./]+)', text))
     assert RunPaths("x").metrics == "x/metrics.json"
     assert "outputs/tuned/" in names
-    names |= {"comparison.md", "comparison.csv"} if "comparison." in names else set()
-    for name in names - {"checkpoints/", "comparison."}:
+    assert "comparison." in names
+    names = (names - {"checkpoints/", "comparison."}) | {"comparison.md", "comparison.csv"}
+    for name in names:
         assert any(name == out or name.startswith(f"{out}/") for out in covered), name
     assert set(NO_RESULTS) - {"checkpoints"} <= covered
 
@@ -133,15 +134,8 @@ def changes(values: dict[str, Any], place: tuple[Any, ...]) -> Iterator[dict[str
         case list():
             others = [old[:-1]]
         case _:
-            names = [
-                section
-                for section in values.values()
-                if isinstance(section, dict) and old in section
-            ]
-            others = [
-                f"{old}x",
-                *(next((n for n in section if n != old), old) for section in names),
-            ]
+            sections = [s for s in values.values() if isinstance(s, dict) and old in s]
+            others = [f"{old}x", *(name for s in sections for name in [*s][:2] if name != old)]
     for new in others:
         copied = copy.deepcopy(values)
         functools.reduce(operator.getitem, place[:-1], copied)[place[-1]] = new

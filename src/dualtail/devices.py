@@ -61,8 +61,9 @@ def claim_devices(
     while not (chosen := _try_to_lock(devices, number, folder)):
         if not told:
             busy = f"{number} of {len(devices)}" if number > 1 else f"one of {len(devices)}"
-            line = f"waiting for {busy} GPUs: other jobs use them (locks in {folder})\n"
-            print(line, end="", file=sys.stderr)
+            print(
+                f"waiting for {busy} GPUs: other jobs use them (locks in {folder})", file=sys.stderr
+            )
             told = True
         time.sleep(SECONDS_BETWEEN_LOOKS)
     environment[VISIBLE] = environment[CLAIMED] = ",".join(chosen)

@@ -200,8 +200,9 @@ def _stop_with(owner: IO[bytes]) -> None:
     """Wait until the owner's lock is free, then end this process."""
     fcntl.flock(owner, fcntl.LOCK_SH)
     with suppress(OSError, ValueError):  # the log may be closed, or on a disk that is full
-        line = "the Snakemake that started this job is gone, or was asked to stop: stopping\n"
-        print(line, end="", file=sys.stderr, flush=True)
+        line = "the Snakemake that started this job is gone, or was asked to stop: stopping"
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
     if not interruption.asked():
         os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)

@@ -2,7 +2,7 @@
 
 
 for DATASET in PLAN.scope.datasets:
-    if "val" in PLAN.scope.splits_of(DATASET):
+    if PLAN.dumps.knn_dumps(DATASET):
 
         rule:
             name:

@@ -101,7 +101,7 @@ class Estimator:
         scope, plan = self.scope, self.plan
         scratch = len(scope.scratch_variants) if plan.scratch.settings else 0
         six_classes = plan.confounder.settings is not None
-        with_bank = [d for d in scope.datasets if "val" in scope.splits_of(d)]
+        with_bank = [d for d in scope.datasets if plan.dumps.knn_dumps(d)]
         return {
             **{f"knn-{d.replace('_', '-')}": 1 for d in with_bank},
             "reorder": int(bool(scope.reordered)),

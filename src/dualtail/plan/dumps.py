@@ -1,5 +1,6 @@
 """Which outputs a run has, and where."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,15 @@ class Dumps:
             for variant, mode in self.scope.fused_variants()
         ]
         return adjusted + fused
+
+    def on_all_splits(self, dumps: Callable[[str, str], list[str]]) -> list[str]:
+        """Dumps of one kind, of every dataset and every split that models predict."""
+        return [
+            dump
+            for dataset in self.scope.scored
+            for split in self.scope.evaluated_of(dataset)
+            for dump in dumps(dataset, split)
+        ]
 
     def validation_dumps(self, dataset: str) -> list[str]:
         """All dumps on the val split; none if there is no such split."""
