@@ -37,6 +37,20 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def alive() -> Callable[[int], bool]:
+    """Whether a process runs; one that is dead and that nobody has waited for does not."""
+
+    def is_alive(pid: int) -> bool:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state != "Z"
+
+    return is_alive
+
+
 @pytest.fixture
 def make_outputs() -> Callable[..., Outputs]:
     """Build a dump of noisy logits around the true class."""

@@ -101,7 +101,11 @@ def _wait(path: Path, lane: int) -> None:
     [(_die_or_wait, "dies", "a worker process was killed"), (_fail_or_wait, "fails", "no good")],
 )
 def test_when_one_fails_the_others_save_and_leave(
-    tmp_path: Path, work: Callable[[Path, int], None], first: str, message: str
+    tmp_path: Path,
+    work: Callable[[Path, int], None],
+    first: str,
+    message: str,
+    alive: Callable[[int], bool],
 ) -> None:
     started = time.monotonic()
     tasks = [tmp_path / first, tmp_path / "waits", tmp_path / "never"]
@@ -110,7 +114,7 @@ def test_when_one_fails_the_others_save_and_leave(
     assert (tmp_path / "waits.saved").exists()
     assert not (tmp_path / "never").exists()
     assert time.monotonic() - started < 20
-    assert not _alive(int((tmp_path / "waits").read_text()))
+    assert not alive(int((tmp_path / "waits").read_text()))
 
 
 def _raise_something(task: int, lane: int) -> None:
@@ -169,7 +173,7 @@ except interruption.Interrupted as stop:
     ids=["the job alone", "Slurm: all", "a terminal: all", "without workers"],
 )
 def test_all_save_at_a_signal_and_none_is_left(
-    tmp_path: Path, number: int, to_group: bool, lanes: int
+    tmp_path: Path, number: int, to_group: bool, lanes: int, alive: Callable[[int], bool]
 ) -> None:
     names = [str(tmp_path / name) for name in ("a", "b")]
     process, pids = started(SCRIPT.format(paths=names, lanes=lanes, slow=0.2), names[:lanes])
@@ -179,10 +183,10 @@ def test_all_save_at_a_signal_and_none_is_left(
         process.send_signal(number)
     assert process.wait(20) == 128 + number
     assert sorted(path.name for path in tmp_path.glob("*.saved")) == ["a.saved", "b.saved"][:lanes]
-    assert not any(_alive(pid) for pid in pids)
+    assert not any(alive(pid) for pid in pids)
 
 
-def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+def test_a_second_signal_ends_all_at_once(tmp_path: Path, alive: Callable[[int], bool]) -> None:
     names = [str(tmp_path / name) for name in ("a", "b")]
     process, pids = started(SCRIPT.format(paths=names, lanes=2, slow=60), names)
     process.terminate()
@@ -190,10 +194,10 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     process.terminate()
     assert process.wait(10) == 143
     for _ in range(100):
-        if not any(_alive(pid) for pid in pids):
+        if not any(alive(pid) for pid in pids):
             break
         time.sleep(0.05)
-    assert not any(_alive(pid) for pid in pids)
+    assert not any(alive(pid) for pid in pids)
     assert not list(tmp_path.glob("*.saved"))
 
 
@@ -209,7 +213,9 @@ def started(script: str, names: list[str]) -> tuple[subprocess.Popen, list[int]]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers follow their parent on Linux only")
-def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+def test_workers_do_not_outlive_a_killed_parent(
+    tmp_path: Path, alive: Callable[[int], bool]
+) -> None:
     script = (
         "import pathlib, sys, time, os\n"
         "from dualtail.lanes import run_lanes\n"
@@ -228,15 +234,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     for _ in range(100):
-        if not any(_alive(pid) for pid in workers):
+        if not any(alive(pid) for pid in workers):
             return
         time.sleep(0.1)
     pytest.fail("workers are still alive")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

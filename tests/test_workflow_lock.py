@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,22 +61,20 @@ def kill(owner: subprocess.Popen[str]) -> None:
     owner.communicate()
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs: one that nobody waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+@pytest.fixture
+def wait_until_dead(alive: Callable[[int], bool]) -> Callable[[int], None]:
+    def wait(pid: int) -> None:
+        deadline = time.monotonic() + 10
+        while alive(pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    return wait
 
 
-def wait_until_dead(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while alive(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_a_live_owner_is_respected_and_named(folder: Path) -> None:
+def test_a_live_owner_is_respected_and_named(
+    folder: Path, wait_until_dead: Callable[[int], None], alive: Callable[[int], bool]
+) -> None:
     owner, job = start(folder)
     try:
         with pytest.raises(UserError, match="another run is alive here") as caught:
@@ -89,7 +88,9 @@ def test_a_live_owner_is_respected_and_named(folder: Path) -> None:
     wait_until_dead(job)
 
 
-def test_a_killed_owner_s_locks_are_removed_and_its_jobs_stop(folder: Path) -> None:
+def test_a_killed_owner_s_locks_are_removed_and_its_jobs_stop(
+    folder: Path, alive: Callable[[int], bool]
+) -> None:
     locks = folder.parent / "locks"
     owner, job = start(folder)
     locks.mkdir()
@@ -105,7 +106,9 @@ def test_a_killed_owner_s_locks_are_removed_and_its_jobs_stop(folder: Path) -> N
     assert "killed" in lines[-1]
 
 
-def test_sigterm_stops_the_jobs_and_the_next_run_waits(folder: Path) -> None:
+def test_sigterm_stops_the_jobs_and_the_next_run_waits(
+    folder: Path, wait_until_dead: Callable[[int], None]
+) -> None:
     owner, job = start(folder)
     owner.terminate()
     wait_until_dead(job)
@@ -132,7 +135,9 @@ def test_a_run_that_does_not_stop_is_named(folder: Path, monkeypatch: pytest.Mon
         owner.wait()
 
 
-def test_jobs_stop_although_nobody_starts_another_run(folder: Path) -> None:
+def test_jobs_stop_although_nobody_starts_another_run(
+    folder: Path, wait_until_dead: Callable[[int], None]
+) -> None:
     owner, job = start(folder)
     kill(owner)
     wait_until_dead(job)
@@ -156,7 +161,9 @@ def test_a_job_may_finish_what_it_does_when_asked_to_stop(folder: Path, tmp_path
     )
 
 
-def test_a_job_that_does_not_stop_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_does_not_stop_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, wait_until_dead: Callable[[int], None]
+) -> None:
     monkeypatch.setattr(workflow_lock, "PATIENCE", 0.5)
     owner, job = start(folder, "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     kill(owner)
@@ -170,7 +177,9 @@ def test_a_job_that_does_not_stop_is_named(folder: Path, monkeypatch: pytest.Mon
         pass
 
 
-def test_a_job_that_ignores_the_signal_is_ended(folder: Path) -> None:
+def test_a_job_that_ignores_the_signal_is_ended(
+    folder: Path, wait_until_dead: Callable[[int], None]
+) -> None:
     before = (
         "import dualtail.workflow_lock as lock; lock.GRACE = 0.3; "
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
@@ -180,7 +189,9 @@ def test_a_job_that_ignores_the_signal_is_ended(folder: Path) -> None:
     wait_until_dead(job)
 
 
-def test_a_job_stops_although_its_log_cannot_be_written(folder: Path) -> None:
+def test_a_job_stops_although_its_log_cannot_be_written(
+    folder: Path, wait_until_dead: Callable[[int], None]
+) -> None:
     """/dev/full is a disk that is always full."""
     owner, job = start(folder, "import sys; sys.stderr = open('/dev/full', 'w')")
     kill(owner)
@@ -202,7 +213,7 @@ def test_a_worker_that_outlives_its_job_is_waited_for(
 
 
 def test_a_job_that_starts_after_its_owner_died_does_nothing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, wait_until_dead: Callable[[int], None]
 ) -> None:
     owner, job = start(folder)
     (run,) = (folder / "runs").iterdir()
@@ -219,7 +230,9 @@ def test_a_job_that_starts_after_its_owner_died_does_nothing(
         monkeypatch.setenv(VARIABLE, str(next((folder / "runs").iterdir())))
 
 
-def test_a_call_that_only_looks_is_told_whether_it_is_alone(folder: Path) -> None:
+def test_a_call_that_only_looks_is_told_whether_it_is_alone(
+    folder: Path, alive: Callable[[int], bool]
+) -> None:
     owner, job = start(folder)
     with folder_to_itself(folder, print) as alone:
         assert not alone

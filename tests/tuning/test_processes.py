@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -219,14 +220,9 @@ def test_processes_augment_as_one_does(whole: bool, augmentation: Augmentation) 
         assert torch.equal(torch.cat(own), batch)
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def test_stopped_processes_go_on_to_the_same_bits(together: Path, tmp_path: Path) -> None:
+def test_stopped_processes_go_on_to_the_same_bits(
+    together: Path, tmp_path: Path, alive: Callable[[int], bool]
+) -> None:
     state = tmp_path / "long.state"
     for number in (signal.SIGKILL, signal.SIGTERM):
         before = state.stat().st_mtime_ns if state.exists() else 0

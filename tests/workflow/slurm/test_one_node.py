@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.xdist_group("workflow"),
 ]
 
+Daemons = Callable[[Path], dict[str, int]]
 DAEMONS = ("slurmd", "slurmctld", "munged")
 LINKS = [Path("/etc/slurm", name) for name in ("slurm.conf", "gres.conf")]
 
@@ -33,23 +34,19 @@ def start(one_node: Path, folder: Path, owner: int) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def daemons(folder: Path) -> dict[str, int]:
-    """Process numbers of the daemons that are alive; one that ends well removes its file."""
-    numbers = {path.stem: int(path.read_text()) for path in folder.glob("*.pid")}
-    return {name: number for name, number in numbers.items() if is_alive(number)}
+@pytest.fixture
+def daemons(alive: Callable[[int], bool]) -> Daemons:
+    """Process numbers of a cluster's daemons that are alive; one that ends well removes its file."""
 
+    def of_cluster(folder: Path) -> dict[str, int]:
+        numbers = {path.stem: int(path.read_text()) for path in folder.glob("*.pid")}
+        return {name: number for name, number in numbers.items() if alive(number)}
 
-def is_alive(number: int) -> bool:
-    """Whether a process is there, and not dead and waits for somebody to notice."""
-    try:
-        state = Path(f"/proc/{number}/stat").read_text().rpartition(") ")[2][0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+    return of_cluster
 
 
 def test_a_cluster_is_left_alone_while_its_owner_lives(
-    one_node: Path, tmp_path: Path, owner: subprocess.Popen[bytes]
+    one_node: Path, tmp_path: Path, owner: subprocess.Popen[bytes], daemons: Daemons
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     started = start(one_node, first, owner.pid)
@@ -71,7 +68,9 @@ def test_a_cluster_is_left_alone_while_its_owner_lives(
     assert not any(link.is_symlink() for link in LINKS)
 
 
-def test_a_cluster_whose_daemons_are_gone_is_no_obstacle(one_node: Path, tmp_path: Path) -> None:
+def test_a_cluster_whose_daemons_are_gone_is_no_obstacle(
+    one_node: Path, tmp_path: Path, daemons: Daemons
+) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     started = start(one_node, first, os.getpid())
     assert started.returncode == 0, started.stderr
