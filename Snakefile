@@ -6,7 +6,7 @@ import os
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version, validate
 
-from dualtail.config_document import validate_config
+from dualtail.config.document import validate_config
 from dualtail.errors import UserError
 from dualtail.orphan import end_with_parent
 from dualtail.plan import Plan, as_json

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dualtail.config_document import validate_config
+from dualtail.config.document import validate_config
 from dualtail.errors import UserError
 from dualtail.plan import Plan, as_json
 from dualtail.provenance.verify import NO_RESULTS
@@ -179,7 +179,7 @@ def test_targets_are_rules_of_the_snakefile(root: Path, stages) -> None:
 
 
 def test_what_the_world_draws(root: Path) -> None:
-    from dualtail.config_document import read_config
+    from dualtail.config.document import read_config
 
     plan = Plan(read_config([root / "config.yaml", root / "config/smoke.yaml"]))
     assert plan.world.drawn_files() == [

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dualtail.config_document import validate_config
+from dualtail.config.document import validate_config
 from dualtail.errors import UserError
 from dualtail.jobs import (
     CombineJob,
@@ -397,7 +397,7 @@ def test_lists_that_are_made_are_outputs(values: dict[str, Any]) -> None:
 
 
 def test_corpora_are_drawn_from_lists(root: Path) -> None:
-    from dualtail.config_document import read_config
+    from dualtail.config.document import read_config
 
     plan = Plan(read_config([root / "config.yaml", root / "config/caltech101.yaml"]))
     plan.check()
@@ -616,7 +616,7 @@ def test_re_ordered_training_sets_have_their_parents_test_split_and_prior(root: 
 
 
 def test_cifar_at_three_ratios_has_the_groups_of_one(root: Path) -> None:
-    from dualtail.config_document import read_config
+    from dualtail.config.document import read_config
 
     plan = Plan(read_config([root / "config.yaml", root / "config/cifar100.yaml"]))
     plan.check()

@@ -6,7 +6,7 @@ import pytest
 from dualtail.bias.fusion_rules import FUSION_RULES, make_fusion_rule
 from dualtail.bias.fusion_rules.method import FusionRule
 from dualtail.bias.settings import FUSION_OPTIONS
-from dualtail.config_errors import NameProblem, known_name
+from dualtail.config.names import NameProblem, known_name
 from dualtail.errors import UserError
 from dualtail.tuning.peft import PEFTS, parse_peft_options, peft_class
 from dualtail.tuning.peft.method import PeftMethod
@@ -15,7 +15,7 @@ from dualtail.tuning.settings import PEFT_OPTIONS, AdaptFormerOptions, VptDeepOp
 OWN = """
 from torch import nn
 import torch
-from dualtail.section import Section
+from dualtail.config.section import Section
 from dualtail.tuning.peft.method import PeftMethod
 
 class ShiftOptions(Section):

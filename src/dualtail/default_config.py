@@ -2,27 +2,25 @@
 
 from pathlib import Path
 
-from dualtail.config import (
-    Config,
-    Controls,
+from dualtail.config.model import Config, Controls, Studies, Study, Variants
+from dualtail.confounder.settings import ConfounderSettings
+from dualtail.datasets.settings import (
     CorpusEntry,
     DatasetEntry,
-    FoundationEntry,
     ImageListFiles,
-    LossEntry,
     OcclusionImages,
-    PeftEntry,
     Reordered,
-    Studies,
-    Study,
-    Transform,
-    Variants,
-    Weights,
 )
-from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.world.settings import FineGrained, WorldSettings
+from dualtail.foundation.settings import FoundationEntry, Transform, Weights
 from dualtail.scratch.settings import ScratchSettings, ScratchTraining
-from dualtail.tuning.settings import LOSS_OPTIONS, Augmentation, TuningSettings
+from dualtail.tuning.settings import (
+    LOSS_OPTIONS,
+    Augmentation,
+    LossEntry,
+    PeftEntry,
+    TuningSettings,
+)
 
 WORLD_FOLDER = Path("data/world")
 WORLD_ARCHITECTURE = "world-vit-8"

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from dualtail.config import Transform
-from dualtail.config_errors import explain
+from dualtail.config.errors import explain
+from dualtail.config.section import Section
 from dualtail.confounder.files import ConfounderFiles
 from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.settings import (
@@ -26,9 +26,9 @@ from dualtail.datasets.settings import (
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
+from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.scratch.settings import ScratchTraining
-from dualtail.section import Section
 from dualtail.tuning.settings import TuningSettings
 
 Job = TypeVar("Job", bound=Section)

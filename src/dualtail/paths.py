@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dualtail.config import Config
+from dualtail.config.model import Config
 
 
 @dataclass(frozen=True)

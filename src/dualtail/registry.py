@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dualtail.config_errors import nearest, unknown_name
+from dualtail.config.names import nearest, unknown_name
+from dualtail.config.section import Section
 from dualtail.errors import UserError
-from dualtail.section import Section
 
 
 def is_own(name: str) -> bool:

@@ -275,7 +275,7 @@ def test_knn_from_arrays(run: Run, arrays: Path) -> None:
 OWN_RULE = """
 import numpy as np
 from dualtail.bias.fusion_rules.method import FusionRule
-from dualtail.section import Section
+from dualtail.config.section import Section
 
 
 class Power(FusionRule):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtail.config_document import read_config
+from dualtail.config.document import read_config
 from dualtail.errors import UserError
 from dualtail.estimate.makespan import Job, jobs_of, schedule
 from dualtail.estimate.rates import given_rates

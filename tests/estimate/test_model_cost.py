@@ -7,9 +7,9 @@ import open_clip
 import pytest
 import torch
 
-from dualtail.config import Transform
 from dualtail.errors import UserError
 from dualtail.estimate.model_cost import tuned_cost, zero_shot_cost
+from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.tuning.cost import forward_gflops
 from dualtail.tuning.heads import build_head

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dualtail.config_document import read_config, validate_config
+from dualtail.config.document import read_config, validate_config
 from dualtail.datasets.image_list import write_image_list
 from dualtail.errors import UserError
 from dualtail.estimate.rates import given_rates, measured_rates

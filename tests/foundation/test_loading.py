@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dualtail.config import Transform
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.prompts import class_texts
+from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.foundation.weights_record import WeightsRecord, write_record
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features

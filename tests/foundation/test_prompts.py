@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from dualtail.config import Descriptors
 from dualtail.errors import UserError
 from dualtail.foundation.prompts import class_texts, fill, prompt_summary
+from dualtail.foundation.settings import Descriptors
 
 
 def test_filling_replaces_the_slot_and_nothing_else() -> None:

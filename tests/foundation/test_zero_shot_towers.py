@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 
 from dualtail.cli.program import program
-from dualtail.config import Transform
 from dualtail.errors import UserError
 from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import read_outputs

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dualtail.config_document import validate_config
+from dualtail.config.document import validate_config
 from dualtail.errors import UserError
 from dualtail.plan import Plan
 

@@ -238,8 +238,8 @@ def test_adapters_packs_and_maps(hostile: dict[str, Path]) -> None:
 
 
 def test_weights_that_a_config_names(hostile: dict[str, Path]) -> None:
-    from dualtail.config import Transform
     from dualtail.foundation.loading import load_foundation
+    from dualtail.foundation.settings import Transform
     from dualtail.foundation.spec import FoundationSpec
 
     for name, file in hostile.items():

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pydantic import Field
 from snakemake.utils import format as snakemake_format
 
-from dualtail.config_document import read_config
+from dualtail.config.document import read_config
+from dualtail.config.section import Section
 from dualtail.errors import UserError
 from dualtail.plan import as_json
-from dualtail.section import Section
 
 EVIL = "a'b\"c $(touch M1) `touch M2` ; touch M3; \u00e4 \u2603 & | * ? ~ # ! \\ %s $HOME"
 """What a path may hold."""

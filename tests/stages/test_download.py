@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from safetensors.torch import save
 
 from dualtail.cli.program import program
-from dualtail.config_document import read_config
+from dualtail.config.document import read_config
 from dualtail.downloads import sources
 from dualtail.foundation.weights_record import read_record
 from dualtail.jobs import FetchWeightsJob
@@ -188,9 +188,9 @@ def test_a_tokenizer_of_the_hub_comes_with_the_weights_and_is_used(
     pytest.importorskip("transformers")
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from dualtail.config import Transform
     from dualtail.errors import UserError
     from dualtail.foundation.loading import tokenizer_of
+    from dualtail.foundation.settings import Transform
     from dualtail.foundation.spec import FoundationSpec
 
     spec = FoundationSpec(

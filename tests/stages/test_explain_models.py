@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from dualtail.config import Transform
 from dualtail.datasets.world.generate import generate_dataset, plan_pairs, render_plan
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
@@ -18,6 +17,7 @@ from dualtail.explain.examples import Shown, read_examples
 from dualtail.explain.maps import fuse_maps, heat, read_maps
 from dualtail.foundation.loading import load_foundation
 from dualtail.foundation.pretraining import build_model
+from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.jobs import (
     CombineFusion,

@@ -16,11 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dualtail.config import Transform
 from dualtail.datasets import pack as pack_module
 from dualtail.datasets.images import decode_squares
 from dualtail.errors import UserError
 from dualtail.files import atomic_path, sha256_file
+from dualtail.foundation.settings import Transform
 from dualtail.jobs import DumpFiles, PackJob, ScratchJob, ScratchTask
 from dualtail.outputs import read_outputs
 from dualtail.scratch.resnet import build_model

@@ -17,7 +17,7 @@ import yaml
 from click.testing import CliRunner
 
 from dualtail.cli.program import program
-from dualtail.config_document import commented_yaml, validate_config
+from dualtail.config.document import commented_yaml, validate_config
 from dualtail.provenance.manifest import read_manifest
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]

@@ -25,7 +25,7 @@ FILES = {
     "parts/shift.py": """
 import torch
 from torch import nn
-from dualtail.section import Section
+from dualtail.config.section import Section
 from dualtail.tuning.peft.method import PeftMethod
 
 
@@ -61,7 +61,7 @@ class Brier(Loss):
     "parts/loudest.py": """
 import numpy as np
 from dualtail.bias.fusion_rules.method import FusionRule
-from dualtail.section import Section
+from dualtail.config.section import Section
 
 
 class Loudest(FusionRule):

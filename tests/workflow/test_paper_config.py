@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtail.config_document import read_config
+from dualtail.config.document import read_config
 from dualtail.estimate.rates import measured_rates
 from dualtail.estimate.study import estimate_study
 from dualtail.plan import Plan

@@ -1,6 +1,71 @@
 """Options of the fusion rules; free of numpy, so that reading a config stays cheap."""
 
-from dualtail.section import Section
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+
+from dualtail.config.names import Name, fit_into_paths, without_repetition
+from dualtail.config.section import Section
 
 FUSION_OPTIONS: dict[str, type[Section]] = {"logits": Section, "probabilities": Section}
 """The rules of `bias/fusion_rules/` and what may be set for each: nothing."""
+
+
+class PriorSettings(Section):
+    """Estimation of the pre-training prior q (GLA, Eq. 3) from zero-shot outputs."""
+
+    split: Literal["val", "test"] = "val"
+    """balanced split it is estimated on"""
+
+    estimator: Literal["exact", "early-stopped"] = "exact"
+    """exact: the optimum, with a certificate (cross-fitted over folds where a dataset's prior_split is
+    train); early-stopped: as the reference implementation"""
+
+    ridge: NonNegativeFloat | Literal["auto"] = "auto"
+    """strength of the ridge on log q; auto: by held-out likelihood; 0: the plain optimum"""
+
+    bootstrap: PositiveInt = 200
+    """bootstrap replicates for the intervals of q (not early-stopped)"""
+
+
+class FusionRuleEntry(Section):
+    """A way to fuse: one rule with its options and the weights of the members."""
+
+    method: str
+    """logits: their mean, ranks like the sum in the authors' release; probabilities: their mean,
+    Eq. 7; or `path/to/file.py:Class` of your own"""
+
+    options: dict[str, Any] = {}
+    """options of the rule"""
+
+    weights: dict[Name, PositiveFloat] | None = None
+    """P(c) of every member, e.g. {clip: 2, openclip: 1}; made to sum to 1 over the members fused.
+    null: equal"""
+
+
+class FusionSettings(Section):
+    """Backdoor adjustment (Eq. 7): which fused outputs are written."""
+
+    rules: dict[Name, FusionRuleEntry] = {
+        name: FusionRuleEntry(method=name) for name in FUSION_OPTIONS
+    }
+    """ways to fuse; the paper's tables show logits and probabilities"""
+
+    modes: list[Name] = ["logits", "probabilities"]
+    """entries of `rules` that are run"""
+
+    losses: list[str] = ["la"]
+    """tuned models that are fused, by loss"""
+
+    zero_shot: bool = True
+    """also fuse the zero-shot outputs"""
+
+    @field_validator("modes")
+    @classmethod
+    def _no_repetition(cls, value: list[Any]) -> list[Any]:
+        return without_repetition(value)
+
+    @field_validator("rules")
+    @classmethod
+    def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return fit_into_paths(value)

@@ -33,7 +33,7 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from dualtail.config_errors import nearest
+        from dualtail.config.names import nearest
 
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):

@@ -12,7 +12,7 @@ def config_verb(schema: bool) -> None:
 
     config.yaml and workflow/schemas/config.schema.json are these outputs, kept equal by a test.
     """
-    from dualtail.config_document import commented_yaml, json_schema
+    from dualtail.config.document import commented_yaml, json_schema
     from dualtail.default_config import default_config
 
     click.echo(json_schema() if schema else commented_yaml(default_config()), nl=False)
@@ -25,7 +25,7 @@ def check_config(files: tuple[Path, ...]) -> None:
 
     Example: dualtail check-config config.yaml config/smoke.yaml
     """
-    from dualtail.config_document import read_config
+    from dualtail.config.document import read_config
     from dualtail.plan import Plan
 
     config = read_config(files)
@@ -54,7 +54,7 @@ def check_data(
 
     Example: dualtail check-data config.yaml config/caltech101.yaml
     """
-    from dualtail.config_document import read_config
+    from dualtail.config.document import read_config
     from dualtail.files import write_text
     from dualtail.jobs import CheckDataJob, read_job
     from dualtail.plan import Plan
@@ -124,7 +124,7 @@ def plan_verb(
       dualtail plan config.yaml config/paper.yaml
       dualtail plan config.yaml config/paper.yaml --costs results/short/costs.csv --gpus 8 --gpus 64
     """
-    from dualtail.config_document import read_config
+    from dualtail.config.document import read_config
     from dualtail.estimate.document import as_csv, as_json, as_text
     from dualtail.estimate.makespan import jobs_of, schedule
     from dualtail.estimate.rates import choose_rates, describe
@@ -190,7 +190,7 @@ def download(
               dualtail download places365_lt --to lists/Places_LT
               dualtail download --all-for config.yaml --all-for mine.yaml
     """
-    from dualtail.config_document import read_config
+    from dualtail.config.document import read_config
     from dualtail.downloads.sources import listing
     from dualtail.plan import Plan
     from dualtail.stages.download import run, wanted_by_name, wanted_by_study

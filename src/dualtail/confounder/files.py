@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dualtail.config.section import Section
 from dualtail.errors import UserError
-from dualtail.section import Section
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 
-from dualtail.config_paths import ConfigPath
+from dualtail.config.paths import ConfigPath
+from dualtail.config.section import Section
 from dualtail.scratch.settings import ScratchTraining, distinct
-from dualtail.section import Section
 
 TABLE_16 = {
     "airplane": ("head", "tail"),

@@ -1,6 +1,7 @@
 """Settings of image lists that are made here; free of torch and numpy, for quick reading of configs."""
 
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from pydantic import (
     Field,
@@ -8,11 +9,13 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
-from dualtail.config_paths import ConfigPath
-from dualtail.section import Section
+from dualtail.config.names import Name, fit_into_paths
+from dualtail.config.paths import ConfigPath
+from dualtail.config.section import Section
 
 NamesFormat = Literal["lines", "folders", "categories"]
 NamesVersion = Literal["corrected", "as_published"]
@@ -162,3 +165,140 @@ class PackSettings(Section):
 
     jpeg_quality: int = Field(default=95, ge=1, le=95)
     """quality of Pillow's JPEG encoder"""
+
+
+class ImageListFiles(Section):
+    """One split: which images, and where they are."""
+
+    list: ConfigPath
+    """text file with one `relative/path.jpg label` a line, under `root`; may be gzip'ed (.txt.gz)"""
+
+    images: ConfigPath = Path()
+    """folder or zip archive that the paths of the list are relative to, under `images_root`"""
+
+
+class OcclusionImages(Section):
+    """The same images with nothing and with one semantic factor hidden (Fig. 8, Table 15)."""
+
+    table: ConfigPath = Path("occlusion.csv")
+    """CSV under `root`, a line an image: `label`, and a column path_<condition> for every condition;
+    `dualtail occlude` makes one from boxes"""
+
+    images: ConfigPath = Path("occlusion.zip")
+    """folder or zip archive that these paths are relative to, under `images_root`"""
+
+    conditions: dict[Name, str] = Field(min_length=2)
+    """condition -> name in tables and figures; the first is the one with nothing hidden"""
+
+    @field_validator("conditions")
+    @classmethod
+    def _names_fit_into_paths(cls, value: dict[str, str]) -> dict[str, str]:
+        return fit_into_paths(value)
+
+
+class Reordered(Section):
+    """Training sets drawn from a pool, their counts in the order of the pre-training prior, in the
+    opposite order, and equal (Table 13); the model that single-model tables show is tuned on each."""
+
+    pool: ImageListFiles
+    """the full training split, under the dataset's root and images_root"""
+
+    samples: PositiveInt = 3
+    """training sets of each kind"""
+
+    loss: Name = "la"
+    """entry of `losses`"""
+
+
+class DatasetEntry(Section):
+    """A downstream dataset: image lists, images and class names."""
+
+    label: str
+    """name in tables and figures"""
+
+    role: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""
+    """dataset of the paper whose place it takes in tables and figures"""
+
+    root: ConfigPath
+    """folder of the files below"""
+
+    images_root: ConfigPath | None = None
+    """folder that images are under; null: `root`"""
+
+    class_names: ConfigPath = Path("classnames.txt")
+    """file of class names, under `root`"""
+
+    names_format: NamesFormat = "lines"
+    """lines: a name a line in label order; folders: `folder class name` a line (OLTR, LIFT);
+    categories: categories.json of iNaturalist"""
+
+    names: NamesVersion = "corrected"
+    """folders: corrected matches names to labels by the folders of the images; as_published goes by
+    line number, wrong for five classes of the public file of Places365-LT"""
+
+    official: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""
+    """dataset whose lists these must be: checked by hash, counts and groups (see `dualtail check-data`)"""
+
+    make_lists: ListSource | None = None
+    """make lists and class names from these; written to `root`. null: they are there"""
+
+    train: ImageListFiles = ImageListFiles(list=Path("train.txt"))
+    """long-tailed training split"""
+
+    val: ImageListFiles | None = ImageListFiles(list=Path("val.txt"))
+    """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test
+    or train"""
+
+    test: ImageListFiles = ImageListFiles(list=Path("test.txt"))
+    """balanced split on which everything is scored"""
+
+    prior_split: Literal["val", "test", "train"] | None = None
+    """split on which q is estimated, if not `prior.split`; train: its label frequencies are taken out
+    of q, which is cross-fitted: the mean of one estimate a fold, made without that fold"""
+
+    occlusion: OcclusionImages | None = None
+    """images with a semantic factor hidden; null: no Figure 8 and Table 15 of this dataset"""
+
+    reordered: Reordered | None = None
+    """training sets of Table 13 and Figure 7, with this dataset's training counts; null: none"""
+    group_counts: ConfigPath | None = None
+    """CSV with a column `count` a class, under `root`, that makes the D-groups in place of the
+    training counts; `make_lists: {cifar100: ...}` writes group_counts.csv: those of ratio 100, as LIFT"""
+
+    tuning: dict[str, Any] = {}
+    """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
+
+    @property
+    def image_base(self) -> Path:
+        """Folder that `images` of a split or list is under."""
+        return self.images_root or self.root
+
+
+class CorpusEntry(Section):
+    """Images with captions that a foundation model is pre-trained on here."""
+
+    root: ConfigPath
+    """folder of the files below"""
+
+    list: ConfigPath = Path("list.txt")
+    """text file with one `relative/path.jpg label` a line, under `root`"""
+
+    images: ConfigPath = Path("images.zip")
+    """folder or zip archive that the paths of the list are relative to, under `images_root`"""
+
+    images_root: ConfigPath | None = None
+    """folder that images are under; null: `root`"""
+
+    class_names: ConfigPath = Path("classnames.txt")
+    """one class name a line; the line number, from 0, is the label"""
+
+    sample: CorpusSample | None = None
+    """draw the list from another one; list and class names are written. null: they are there"""
+
+    caption: str = Field(default="a photo of a {}.", pattern=r"^[^{}]*\{\}[^{}]*$")
+    """caption of an image; {} stands for its class name"""
+
+    @property
+    def image_base(self) -> Path:
+        """Folder that `images` of a split or list is under."""
+        return self.images_root or self.root

@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualtail.config_errors import nearest
+from dualtail.config.names import nearest
 from dualtail.errors import UserError
 
 TABLE = Path(__file__).with_suffix(".csv")

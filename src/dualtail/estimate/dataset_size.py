@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualtail.config import DatasetEntry
 from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.known_lists import official_list
+from dualtail.datasets.settings import DatasetEntry
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.plan.scope import split_files
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from dualtail.config_errors import nearest
+from dualtail.config.names import nearest
 from dualtail.errors import UserError
 
 Operation = Literal["train", "infer", "decode"]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dualtail.config import Transform
 from dualtail.datasets.settings import PackSettings
 from dualtail.estimate.dataset_size import DatasetSize, dataset_size
 from dualtail.estimate.model_cost import ModelCost, tuned_cost, zero_shot_cost
 from dualtail.estimate.rates import Rate, Speed, speed_of
+from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.plan import Plan
 from dualtail.plan.scope import Tuning

@@ -8,16 +8,16 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dualtail.config_errors import nearest
+from dualtail.config.names import nearest
 from dualtail.downloads.sources import Source, sources
 from dualtail.errors import UserError
+from dualtail.foundation.settings import HUB_PATTERN
 
 HUB = "https://huggingface.co"
 """Where the hub is unless $HF_ENDPOINT says otherwise, as for the hub's own programs."""
 
 HUB_PREFIX = "hf-hub:"
-HUB_PATTERN = r"^hf-hub:[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?$"
-"""`hf-hub:ORGANIZATION/NAME`, or with `@REVISION`: a branch, a tag or a commit."""
+
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")

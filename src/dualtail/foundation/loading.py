@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from dualtail.config_errors import nearest
+from dualtail.config.names import nearest
 from dualtail.downloads.verify import read_lock
 from dualtail.errors import UserError
 from dualtail.files import sha256_file

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dualtail.config import Transform
-from dualtail.config_errors import nearest
+from dualtail.config.names import nearest
 from dualtail.errors import UserError
 from dualtail.foundation.hub import CONFIG_FILE, HUB_PREFIX, files_of_hub_id, find_here, hub_off
+from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.foundation.weights_record import not_here
 

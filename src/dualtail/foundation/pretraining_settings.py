@@ -2,7 +2,7 @@
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from dualtail.section import Section
+from dualtail.config.section import Section
 from dualtail.tuning.settings import Augmentation
 
 

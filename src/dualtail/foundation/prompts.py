@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from dualtail.config import Descriptors, PromptSet
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
+from dualtail.foundation.settings import Descriptors, PromptSet
 
 
 def fill(template: str, class_name: str) -> str:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from dualtail.config import PromptSet, Transform
-from dualtail.section import Section
+from dualtail.config.section import Section
+from dualtail.foundation.settings import PromptSet, Transform
 
 ARCHITECTURES = Path(__file__).parent / "architectures"
 """Model configs that come with dualtail, in open_clip's JSON form."""

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from dualtail.bias.fusion_rules import FUSION_RULES
 from dualtail.code_hash import code_hash
-from dualtail.config import Config
+from dualtail.config.model import Config
+from dualtail.config.section import Section
 from dualtail.json_text import json_text
 from dualtail.paths import RunPaths
 from dualtail.plan.bias import BiasPlan
@@ -27,7 +28,6 @@ from dualtail.plan.studies import StudiesPlan
 from dualtail.plan.tuning import TuningPlan
 from dualtail.plan.world import WorldPlan
 from dualtail.registry import Registry, sources
-from dualtail.section import Section
 from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS
 

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dualtail import jobs
-from dualtail.config import OcclusionImages
+from dualtail.datasets.settings import OcclusionImages
 from dualtail.explain.splits import VISIBLE, explained_split
 from dualtail.plan.bias import BiasPlan
 from dualtail.plan.data import DataPlan, archive

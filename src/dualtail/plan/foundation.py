@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dualtail import jobs
-from dualtail.config import Descriptors
 from dualtail.errors import UserError
+from dualtail.foundation.settings import Descriptors
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.plan.data import DataPlan
 from dualtail.plan.dumps import Dumps

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualtail import jobs
-from dualtail.config import ImageListFiles
+from dualtail.datasets.settings import ImageListFiles
 from dualtail.plan.data import DataPlan, archive
 from dualtail.plan.scope import Scope
 

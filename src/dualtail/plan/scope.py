@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from dualtail.bias.member_sets import member_sets
-from dualtail.config import Config, DatasetEntry, ImageListFiles
-from dualtail.datasets.settings import ORDERS, Order
+from dualtail.config.model import Config
+from dualtail.datasets.settings import ORDERS, DatasetEntry, ImageListFiles, Order
 from dualtail.paths import RunPaths
 from dualtail.scratch.settings import ScratchSettings
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dualtail import jobs
-from dualtail.config_errors import known_name
+from dualtail.config.names import known_name
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.plan.scope import SPLITS, Scope

@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-from dualtail.config_document import validate_config
+from dualtail.config.document import validate_config
 from dualtail.errors import UserError
 from dualtail.plan import STAGES, Plan
 from dualtail.provenance.manifest import Manifest

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from dualtail.section import Section
+from dualtail.config.section import Section
 from dualtail.tuning.settings import Augmentation
 
 SMALL_RESNETS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9}

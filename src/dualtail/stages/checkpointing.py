@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from dualtail.code_hash import code_hash
-from dualtail.config import Descriptors
+from dualtail.config.section import Section
 from dualtail.datasets.pack import Pack
 from dualtail.datasets.whole_pack import WholePack
 from dualtail.files import sha256_file, sha256_text
+from dualtail.foundation.settings import Descriptors
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.registry import Registry, sources
-from dualtail.section import Section
 from dualtail.training.checkpoints import Checkpoints
 from dualtail.tuning.processes import ALONE, Processes
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dualtail.config import Transform
 from dualtail.datasets.pack import Pack
 from dualtail.datasets.packed_images import evaluation_images
 from dualtail.datasets.whole_pack import WholePack
+from dualtail.foundation.settings import Transform
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from dualtail.config import Transform
 from dualtail.confounder.pool import list_name
 from dualtail.confounder.sets import SETS
 from dualtail.datasets.image_list import read_image_list
@@ -15,6 +14,7 @@ from dualtail.datasets.images import ImageStore, decode_squares
 from dualtail.datasets.pack import Pack, PackHeader
 from dualtail.datasets.packed_images import PackedImages
 from dualtail.datasets.text_file import read_lines
+from dualtail.foundation.settings import Transform
 from dualtail.jobs import ConfounderJob, ConfounderTask
 from dualtail.lanes import run_lanes
 from dualtail.outputs import ModelRecord, OutputsHeader

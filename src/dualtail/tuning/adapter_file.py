@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import nn
 
 from dualtail import __version__
+from dualtail.config.section import Section
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
 from dualtail.registry import is_own
-from dualtail.section import Section
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.heads import CosineHead, build_head, head_type
 from dualtail.tuning.settings import HeadType

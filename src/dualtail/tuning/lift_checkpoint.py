@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
+from dualtail.config.section import Section
 from dualtail.errors import UserError
-from dualtail.section import Section
 from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.peft import parse_peft_options
 from dualtail.tuning.tuned_model import Precision, TunedModel, build_peft

@@ -1,6 +1,6 @@
 """Settings of the tuning stage; free of torch, so that reading a config stays cheap."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     Field,
@@ -11,7 +11,8 @@ from pydantic import (
     model_validator,
 )
 
-from dualtail.section import Section
+from dualtail.config.names import Name
+from dualtail.config.section import Section
 
 
 class Augmentation(Section):
@@ -239,3 +240,34 @@ LOSS_OPTIONS: dict[str, type[Section]] = {
 
 PRIOR_LOSSES = frozenset({"gla"})
 """Losses that read the model's estimated pre-training prior q."""
+
+
+class PeftEntry(Section):
+    """A way to tune: one method with its options."""
+
+    label: str
+    """name in tables and figures"""
+
+    method: str
+    """adaptformer, adapter, vpt-deep, vpt-shallow, lora, lora-ffn, ssf, bias, layer-norm, full, or
+    `path/to/file.py:Class` of your own"""
+
+    options: dict[str, Any] = {}
+    """options of the method"""
+
+
+class LossEntry(Section):
+    """A loss to tune with."""
+
+    method: str
+    """ce, la, gla, bs, focal, ldam, cb, grw, lade, or `path/to/file.py:Class` of your own"""
+
+    retrain: Name | None = None
+    """train only a new head with this loss, on top of the PEFT that was tuned with that entry of
+    `losses` (the second stage of GLA-Train, decoupling); null: PEFT and head are trained together"""
+
+    prior: bool = False
+    """give the model's estimated prior q to a loss of your own (gla always has it)"""
+
+    options: dict[str, Any] = {}
+    """options of the loss"""

@@ -8,8 +8,8 @@ import torch
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from dualtail.config.section import Section
 from dualtail.errors import UserError
-from dualtail.section import Section
 from dualtail.tuning.backbone import BackboneShape, cls_feature
 from dualtail.tuning.fast_tower import use_fast_parts
 from dualtail.tuning.heads import Head

@@ -133,7 +133,7 @@ def test_focal_is_finite_where_the_model_is_certain():
 def test_a_users_own_loss(tmp_path):
     file = tmp_path / "own.py"
     file.write_text(
-        "from dualtail.section import Section\n"
+        "from dualtail.config.section import Section\n"
         "from dualtail.tuning.losses.method import Loss\n"
         "class Options(Section):\n    power: float = 1.0\n"
         "class Brier(Loss):\n"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from dualtail.bias.softmax import FloatArray
-from dualtail.section import Section
+from dualtail.config.section import Section
 
 
 class FusionRule(ABC):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dualtail.section import Section
+from dualtail.config.section import Section
 
 Style = Literal["smooth", "blocks"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dualtail.config.section import Section
 from dualtail.errors import UserError
 from dualtail.registry import Registry
-from dualtail.section import Section
 from dualtail.tuning.settings import LOSS_OPTIONS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dualtail.section import Section
+from dualtail.config.section import Section
 
 
 class Loss(nn.Module):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dualtail.config.section import Section
 from dualtail.registry import Registry
-from dualtail.section import Section
 from dualtail.tuning.settings import PEFT_OPTIONS
 
 if TYPE_CHECKING:

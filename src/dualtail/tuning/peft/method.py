@@ -8,7 +8,7 @@ import torch
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
-from dualtail.section import Section
+from dualtail.config.section import Section
 from dualtail.tuning.backbone import BackboneShape
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtail.config_paths import expand_variables
+from dualtail.config.paths import expand_variables
 
 
 def test_variables_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:

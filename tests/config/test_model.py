@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dualtail.config import Config
-from dualtail.config_document import commented_yaml, json_schema, read_config, validate_config
+from dualtail.config.document import commented_yaml, json_schema, read_config, validate_config
+from dualtail.config.model import Config
 from dualtail.default_config import default_config
 from dualtail.errors import UserError
 

@@ -1,6 +1,5 @@
 """One line for every mistake in a config: file, key, what is allowed, the nearest valid name."""
 
-import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,39 +8,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from dualtail.config.names import NameProblem, listed, nearest
 from dualtail.errors import UserError
-
-
-class NameProblem(ValueError):
-    """A name that is not registered; carries the key it stands under."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-
-
-def known_name(name: str, known: Iterable[str], what: str, key: str = "") -> None:
-    """Raise unless `name` is one of `known`; the message lists them and the nearest.
-
-    Raises:
-        NameProblem: a ValueError, so that pydantic reports it as a validation error.
-    """
-    names = list(known)
-    if name in names:
-        return
-    raise NameProblem(key, unknown_name(name, names, what))
-
-
-def unknown_name(name: str, known: Iterable[str], what: str) -> str:
-    """Say that a name is not one of `known`, with the nearest of them."""
-    names = list(known)
-    return f"unknown {what} {name!r}{nearest(name, names)}; known: {_list(names)}"
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return `, did you mean 'x'?` or nothing."""
-    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f", did you mean {match[0]!r}?" if match else ""
 
 
 @contextmanager
@@ -81,7 +49,7 @@ def explain(error: ValidationError, model: type[BaseModel], files: Iterable[Path
 def _describe(first: Any, siblings: list[str] | None, key: str) -> str:
     if first["type"] == "extra_forbidden":
         names = siblings or []
-        allowed = f"; allowed: {_list(names)}" if names else ""
+        allowed = f"; allowed: {listed(names)}" if names else ""
         return f"unknown key{nearest(key, names)}{allowed}"
     if first["type"] == "missing":
         return "missing key"
@@ -89,10 +57,6 @@ def _describe(first: Any, siblings: list[str] | None, key: str) -> str:
     if isinstance(first.get("ctx", {}).get("error"), ValueError):
         return message
     return f"{message[0].lower()}{message[1:]}, not {first['input']!r}"
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(str(name) for name in names)
 
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> list[str] | None:

@@ -1,10 +1,9 @@
 """The config: pydantic models that are its one source.
 
 They validate what the user wrote, generate the commented `config.yaml` and the JSON schema (see
-`config_document.py`), and are what the workflow plans from (`plan.py`). Free of torch and numpy.
+`document.py`), and are what the workflow plans from (`plan.py`). Free of torch and numpy.
 """
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,315 +11,45 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
 )
 
-from dualtail.bias.settings import FUSION_OPTIONS
-from dualtail.config_errors import NameProblem, known_name, nested
-from dualtail.config_paths import ConfigPath
-from dualtail.confounder.settings import ConfounderSettings
-from dualtail.datasets.settings import (
-    CorpusSample,
-    ListSource,
-    NamesFormat,
-    NamesVersion,
-    PackSettings,
+from dualtail.bias.settings import (
+    FUSION_OPTIONS,
+    FusionRuleEntry,
+    FusionSettings,
+    PriorSettings,
 )
+from dualtail.config.errors import nested
+from dualtail.config.names import (
+    NAME_PATTERN,
+    Name,
+    NameProblem,
+    fit_into_paths,
+    known_name,
+    without_repetition,
+)
+from dualtail.config.paths import ConfigPath
+from dualtail.config.section import Section
+from dualtail.confounder.settings import ConfounderSettings
+from dualtail.datasets.settings import CorpusEntry, DatasetEntry, PackSettings, Reordered
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
-from dualtail.foundation.hub import HUB_PATTERN
+from dualtail.explain.settings import ExplainSettings
 from dualtail.foundation.pretraining_settings import PretrainingSettings
+from dualtail.foundation.settings import FoundationEntry, PromptSet, Transform
 from dualtail.registry import check_name, is_own
+from dualtail.scores.settings import KnnSettings, ScoreSettings
 from dualtail.scratch.settings import ScratchSettings
-from dualtail.section import Section
-from dualtail.tuning.settings import LOSS_OPTIONS, PEFT_OPTIONS, TuningSettings
-
-NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.]*$"
-"""Names become parts of file names and of `clip+openclip`: letters, digits, `_` and `.`."""
-
-Split = Literal["train", "val", "test"]
-Name = str
-
-
-def _fit_into_paths(entries: dict[str, Any]) -> dict[str, Any]:
-    for name in entries:
-        if not re.fullmatch(NAME_PATTERN, name):
-            raise ValueError(f"name {name!r}: allowed are letters, digits, _ and ., a letter first")
-    return entries
-
-
-def _without_repetition(values: list[Any]) -> list[Any]:
-    repeated = sorted({str(item) for item in values if values.count(item) > 1})
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is listed twice")
-    return values
-
-
-class ImageListFiles(Section):
-    """One split: which images, and where they are."""
-
-    list: ConfigPath
-    """text file with one `relative/path.jpg label` a line, under `root`; may be gzip'ed (.txt.gz)"""
-
-    images: ConfigPath = Path()
-    """folder or zip archive that the paths of the list are relative to, under `images_root`"""
-
-
-class OcclusionImages(Section):
-    """The same images with nothing and with one semantic factor hidden (Fig. 8, Table 15)."""
-
-    table: ConfigPath = Path("occlusion.csv")
-    """CSV under `root`, a line an image: `label`, and a column path_<condition> for every condition;
-    `dualtail occlude` makes one from boxes"""
-
-    images: ConfigPath = Path("occlusion.zip")
-    """folder or zip archive that these paths are relative to, under `images_root`"""
-
-    conditions: dict[Name, str] = Field(min_length=2)
-    """condition -> name in tables and figures; the first is the one with nothing hidden"""
-
-    @field_validator("conditions")
-    @classmethod
-    def _names_fit_into_paths(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if not re.fullmatch(NAME_PATTERN, name):
-                raise ValueError(
-                    f"name {name!r}: allowed are letters, digits, _ and ., a letter first"
-                )
-        return value
-
-
-class Reordered(Section):
-    """Training sets drawn from a pool, their counts in the order of the pre-training prior, in the
-    opposite order, and equal (Table 13); the model that single-model tables show is tuned on each."""
-
-    pool: ImageListFiles
-    """the full training split, under the dataset's root and images_root"""
-
-    samples: PositiveInt = 3
-    """training sets of each kind"""
-
-    loss: Name = "la"
-    """entry of `losses`"""
-
-
-class DatasetEntry(Section):
-    """A downstream dataset: image lists, images and class names."""
-
-    label: str
-    """name in tables and figures"""
-
-    role: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""
-    """dataset of the paper whose place it takes in tables and figures"""
-
-    root: ConfigPath
-    """folder of the files below"""
-
-    images_root: ConfigPath | None = None
-    """folder that images are under; null: `root`"""
-
-    class_names: ConfigPath = Path("classnames.txt")
-    """file of class names, under `root`"""
-
-    names_format: NamesFormat = "lines"
-    """lines: a name a line in label order; folders: `folder class name` a line (OLTR, LIFT);
-    categories: categories.json of iNaturalist"""
-
-    names: NamesVersion = "corrected"
-    """folders: corrected matches names to labels by the folders of the images; as_published goes by
-    line number, wrong for five classes of the public file of Places365-LT"""
-
-    official: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""
-    """dataset whose lists these must be: checked by hash, counts and groups (see `dualtail check-data`)"""
-
-    make_lists: ListSource | None = None
-    """make lists and class names from these; written to `root`. null: they are there"""
-
-    train: ImageListFiles = ImageListFiles(list=Path("train.txt"))
-    """long-tailed training split"""
-
-    val: ImageListFiles | None = ImageListFiles(list=Path("val.txt"))
-    """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test
-    or train"""
-
-    test: ImageListFiles = ImageListFiles(list=Path("test.txt"))
-    """balanced split on which everything is scored"""
-
-    prior_split: Literal["val", "test", "train"] | None = None
-    """split on which q is estimated, if not `prior.split`; train: its label frequencies are taken out
-    of q, which is cross-fitted: the mean of one estimate a fold, made without that fold"""
-
-    occlusion: OcclusionImages | None = None
-    """images with a semantic factor hidden; null: no Figure 8 and Table 15 of this dataset"""
-
-    reordered: Reordered | None = None
-    """training sets of Table 13 and Figure 7, with this dataset's training counts; null: none"""
-    group_counts: ConfigPath | None = None
-    """CSV with a column `count` a class, under `root`, that makes the D-groups in place of the
-    training counts; `make_lists: {cifar100: ...}` writes group_counts.csv: those of ratio 100, as LIFT"""
-
-    tuning: dict[str, Any] = {}
-    """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
-
-    @property
-    def image_base(self) -> Path:
-        """Folder that `images` of a split or list is under."""
-        return self.images_root or self.root
-
-
-class CorpusEntry(Section):
-    """Images with captions that a foundation model is pre-trained on here."""
-
-    root: ConfigPath
-    """folder of the files below"""
-
-    list: ConfigPath = Path("list.txt")
-    """text file with one `relative/path.jpg label` a line, under `root`"""
-
-    images: ConfigPath = Path("images.zip")
-    """folder or zip archive that the paths of the list are relative to, under `images_root`"""
-
-    images_root: ConfigPath | None = None
-    """folder that images are under; null: `root`"""
-
-    class_names: ConfigPath = Path("classnames.txt")
-    """one class name a line; the line number, from 0, is the label"""
-
-    sample: CorpusSample | None = None
-    """draw the list from another one; list and class names are written. null: they are there"""
-
-    caption: str = Field(default="a photo of a {}.", pattern=r"^[^{}]*\{\}[^{}]*$")
-    """caption of an image; {} stands for its class name"""
-
-    @property
-    def image_base(self) -> Path:
-        """Folder that `images` of a split or list is under."""
-        return self.images_root or self.root
-
-
-class Weights(Section):
-    """Where the weights of a foundation model come from: exactly one of the four."""
-
-    corpus: Name | None = None
-    """pre-train here, on this entry of `corpora`"""
-
-    path: ConfigPath | None = None
-    """checkpoint on disk that open_clip can load (safetensors, or a .pt of tensors only)"""
-
-    tag: str | None = None
-    """pretrained tag of open_clip (`dualtail download ARCHITECTURE,TAG` fetches it)"""
-
-    hub: str | None = Field(default=None, pattern=HUB_PATTERN)
-    """model on the Hugging Face hub, hf-hub:ORGANIZATION/NAME (`dualtail download` takes it too)"""
-
-    seed: NonNegativeInt | None = None
-    """pre-training seed, with `corpus`; null: `seed` of the config"""
-
-    @model_validator(mode="after")
-    def _a_seed_is_of_pre_training(self) -> "Weights":
-        if self.seed is not None and self.corpus is None:
-            raise ValueError("seed: is that of pre-training, so it needs corpus")
-        return self
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Weights":
-        if sum(v is not None for v in (self.corpus, self.path, self.tag, self.hub)) != 1:
-            raise ValueError("give exactly one of corpus, path, tag, hub")
-        return self
-
-
-class FoundationEntry(Section):
-    """A foundation model: everything that decides its zero-shot outputs."""
-
-    label: str
-    """name in tables and figures"""
-
-    architecture: str
-    """architecture of open_clip by name, or the JSON file of one"""
-
-    weights: Weights
-    """where its weights come from"""
-
-    activation: Literal["native", "quickgelu"] = "native"
-    """native: what it was trained with; quickgelu: as the authors ran all three"""
-
-    transform: Name = "clip"
-    """entry of `transforms`"""
-
-    prompts: Name = "photo"
-    """entry of `prompts`"""
-
-
-class Transform(Section):
-    """Evaluation transform: resize the shorter side, cut out the centre, normalize."""
-
-    resize: PositiveInt
-    """shorter side after resizing, in pixels (bilinear, antialiased)"""
-
-    crop: PositiveInt
-    """side of the central square, in pixels: what the model sees"""
-
-    views: Literal["center", "five-crop", "ten-crop", "random"] = "center"
-    """crops whose predictions are averaged (test-time ensembling; LIFT's: resize 248, crop 224)"""
-
-    random_views: PositiveInt = 10
-    """number of views if they are random"""
-
-    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
-    """channel means (default: CLIP's)"""
-
-    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
-    """channel standard deviations (default: CLIP's)"""
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> "Transform":
-        if self.crop > self.resize:
-            raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
-        return self
-
-
-class Descriptors(Section):
-    """A prompt set of texts about each class."""
-
-    descriptors: Path
-    """JSON file: class name -> list of texts; a {} in a text stands for the class name"""
-
-
-PromptSet = list[str] | Literal["openai-80"] | Descriptors
-
-
-class PeftEntry(Section):
-    """A way to tune: one method with its options."""
-
-    label: str
-    """name in tables and figures"""
-
-    method: str
-    """adaptformer, adapter, vpt-deep, vpt-shallow, lora, lora-ffn, ssf, bias, layer-norm, full, or
-    `path/to/file.py:Class` of your own"""
-
-    options: dict[str, Any] = {}
-    """options of the method"""
-
-
-class LossEntry(Section):
-    """A loss to tune with."""
-
-    method: str
-    """ce, la, gla, bs, focal, ldam, cb, grw, lade, or `path/to/file.py:Class` of your own"""
-
-    retrain: Name | None = None
-    """train only a new head with this loss, on top of the PEFT that was tuned with that entry of
-    `losses` (the second stage of GLA-Train, decoupling); null: PEFT and head are trained together"""
-
-    prior: bool = False
-    """give the model's estimated prior q to a loss of your own (gla always has it)"""
-
-    options: dict[str, Any] = {}
-    """options of the loss"""
+from dualtail.tuning.settings import (
+    LOSS_OPTIONS,
+    PEFT_OPTIONS,
+    LossEntry,
+    PeftEntry,
+    TuningSettings,
+)
 
 
 class Variants(Section):
@@ -366,104 +95,7 @@ class Study(Section):
     @field_validator("*")
     @classmethod
     def _no_repetition(cls, value: list[Any]) -> list[Any]:
-        return _without_repetition(value)
-
-
-class PriorSettings(Section):
-    """Estimation of the pre-training prior q (GLA, Eq. 3) from zero-shot outputs."""
-
-    split: Literal["val", "test"] = "val"
-    """balanced split it is estimated on"""
-
-    estimator: Literal["exact", "early-stopped"] = "exact"
-    """exact: the optimum, with a certificate (cross-fitted over folds where a dataset's prior_split is
-    train); early-stopped: as the reference implementation"""
-
-    ridge: NonNegativeFloat | Literal["auto"] = "auto"
-    """strength of the ridge on log q; auto: by held-out likelihood; 0: the plain optimum"""
-
-    bootstrap: PositiveInt = 200
-    """bootstrap replicates for the intervals of q (not early-stopped)"""
-
-
-class FusionRuleEntry(Section):
-    """A way to fuse: one rule with its options and the weights of the members."""
-
-    method: str
-    """logits: their mean, ranks like the sum in the authors' release; probabilities: their mean,
-    Eq. 7; or `path/to/file.py:Class` of your own"""
-
-    options: dict[str, Any] = {}
-    """options of the rule"""
-
-    weights: dict[Name, PositiveFloat] | None = None
-    """P(c) of every member, e.g. {clip: 2, openclip: 1}; made to sum to 1 over the members fused.
-    null: equal"""
-
-
-class FusionSettings(Section):
-    """Backdoor adjustment (Eq. 7): which fused outputs are written."""
-
-    rules: dict[Name, FusionRuleEntry] = {
-        name: FusionRuleEntry(method=name) for name in FUSION_OPTIONS
-    }
-    """ways to fuse; the paper's tables show logits and probabilities"""
-
-    modes: list[Name] = ["logits", "probabilities"]
-    """entries of `rules` that are run"""
-
-    losses: list[str] = ["la"]
-    """tuned models that are fused, by loss"""
-
-    zero_shot: bool = True
-    """also fuse the zero-shot outputs"""
-
-    @field_validator("modes")
-    @classmethod
-    def _no_repetition(cls, value: list[Any]) -> list[Any]:
-        return _without_repetition(value)
-
-    @field_validator("rules")
-    @classmethod
-    def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _fit_into_paths(value)
-
-
-class KnnSettings(Section):
-    """Nearest neighbors among the validation features (Table 4): the features without their head."""
-
-    k: PositiveInt = 200
-    """neighbors that vote; all of them if the validation split is smaller"""
-
-    temperature: PositiveFloat = 0.1
-    """weight of a vote: exp(cosine / temperature)"""
-
-
-class ExplainSettings(Section):
-    """Grad-CAM (Fig. 4 and 10) and occlusion (Fig. 8, Table 15), of the first entry of study.pefts."""
-
-    images: PositiveInt = 600
-    """most images of a dataset with Grad-CAM maps, evenly over its classes: those of `occlusion` with
-    nothing hidden, or of its test split"""
-
-
-class ScoreSettings(Section):
-    """Groups and intervals of the score table."""
-
-    many: PositiveInt = 100
-    """D-Many: more training images than this"""
-
-    few: PositiveInt = 20
-    """D-Few: fewer training images than this"""
-
-    p_groups: Literal["thirds", "30-30-40"] = "thirds"
-    """P-Many / P-Medium / P-Few by descending q; the paper's numbers fit thirds"""
-
-    p_groups_from: Name = "clip"
-    """member whose q makes the P-groups"""
-
-    bootstrap: PositiveInt = 1000
-    """class-stratified bootstrap replicates for 95 % intervals"""
+        return without_repetition(value)
 
 
 class Jobs(Section):
@@ -515,7 +147,7 @@ class Controls(Section):
     @field_validator("datasets")
     @classmethod
     def _no_repetition(cls, value: list[Any]) -> list[Any]:
-        return _without_repetition(value)
+        return without_repetition(value)
 
 
 class Studies(Section):
@@ -614,7 +246,7 @@ class Config(Section):
     )
     @classmethod
     def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _fit_into_paths(value)
+        return fit_into_paths(value)
 
     @field_validator("prompts", mode="before")
     @classmethod

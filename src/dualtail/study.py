@@ -1,0 +1,156 @@
+"""What a study consists of: one row a prediction. A pure function of the config."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from dualtail.bias.member_sets import member_sets
+from dualtail.config.model import Config
+from dualtail.datasets.settings import ORDERS
+
+ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
+"""Post-hoc adjustments of CE-tuned models that Table 3 compares."""
+KNN_LOSSES = ("ce", "la", "gla_train")
+"""Losses whose features Table 4 classifies; a re-trained head has the features of its base."""
+
+
+class Prediction(NamedTuple):
+    """One predictor on one dataset; its dump is outputs/<dataset>/<members>/<variant>.safetensors."""
+
+    kind: str
+    """zero-shot, tuned, adjusted, fused, knn or scratch"""
+    dataset: str
+    members: str
+    """foundation models, joined by +; of a network from scratch, its architecture"""
+    variant: str
+    """what is done with them, unique among those of the same members"""
+    peft: str = ""
+    loss: str = ""
+    seed: int | None = None
+    adjustment: str = ""
+    fusion: str = ""
+    explained: bool = False
+    """whether it also predicts images with a part hidden (Figure 8), and tuned ones have Grad-CAM maps"""
+
+
+class Tuning(NamedTuple):
+    """One way a model is tuned; its `name` is a variant."""
+
+    peft: str
+    loss: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.peft}-{self.loss}-{self.seed}"
+
+
+def predictions(config: Config) -> list[Prediction]:
+    """Return everything that a run predicts and scores, each once."""
+    found = [row for dataset in config.study.datasets for row in _of_dataset(config, dataset)]
+    parent = config.reordered_dataset
+    if parent is not None:
+        # The samples are the replicates of Table 13: one seed.
+        loss = config.reordered_of(parent).loss
+        tuning = Tuning(config.study.pefts[0], loss, config.study.seeds[0])
+        found += [_tuned(name, config.scores.p_groups_from, tuning) for name in reordered(config)]
+    return list(dict.fromkeys(found))
+
+
+def reordered(config: Config) -> list[str]:
+    """Return the training sets of Table 13 as datasets: `world_places.consistency.1`."""
+    parent = config.reordered_dataset
+    if parent is None:
+        return []
+    samples = range(1, config.reordered_of(parent).samples + 1)
+    return [f"{parent}.{order}.{n}" for order, n in itertools.product(ORDERS, samples)]
+
+
+def tunings(config: Config) -> list[Tuning]:
+    """Return the ways in which every model is tuned on every dataset."""
+    study = config.study
+    return [
+        Tuning(peft, loss, seed)
+        for peft, loss in itertools.product(study.pefts, study.losses)
+        for seed in config.seeds_of(peft)
+    ]
+
+
+def fused_sets(members: Sequence[str]) -> list[str]:
+    """Return the sets of two and more members, as they stand in file names."""
+    return ["+".join(chosen) for chosen in member_sets(members) if len(chosen) > 1]
+
+
+def known_priors(config: Config) -> list[tuple[str, str]]:
+    """Return (dataset, member) of the priors whose truth is known: members that are pre-trained here.
+
+    Not on species: the corpora do not tell them apart.
+    """
+    fine = config.world.fine_grained if config.world is not None else {}
+    return [
+        (dataset, member)
+        for dataset, member in itertools.product(config.study.datasets, config.study.members)
+        if config.foundation[member].weights.corpus is not None and dataset not in fine
+    ]
+
+
+def _of_dataset(config: Config, dataset: str) -> Iterator[Prediction]:
+    study, fusion = config.study, config.fusion
+    members, everybody = study.members, "+".join(study.members)
+    primary, first_peft, first_seed = config.scores.p_groups_from, study.pefts[0], study.seeds[0]
+    grid = tunings(config)
+    for member in members:
+        yield Prediction("zero-shot", dataset, member, "zero-shot", explained=True)
+        for tuning in grid:
+            is_first = (tuning.peft, tuning.seed) == (first_peft, first_seed)
+            yield _tuned(dataset, member, tuning, explained=is_first)
+    more = [(m, t) for m, t in _variants(config, dataset) if not (m in members and t in grid)]
+    yield from (_tuned(dataset, member, tuning) for member, tuning in more)
+    for member, tuning, adjustment in itertools.product(members, grid, ADJUSTMENTS):
+        if tuning.loss == "ce":
+            variant = f"{tuning.name}-{adjustment}"
+            yield Prediction("adjusted", dataset, member, variant, *tuning, adjustment)
+    for chosen, mode in itertools.product(fused_sets(members), fusion.modes):
+        if fusion.zero_shot:
+            explained = chosen == everybody
+            variant = f"zero-shot-{mode}"
+            yield Prediction(
+                "fused", dataset, chosen, variant, fusion=mode, explained=explained
+            )
+        for tuning in grid:
+            if tuning.loss in fusion.losses:
+                is_first = (tuning.peft, tuning.seed) == (first_peft, first_seed)
+                explained = chosen == everybody and is_first
+                variant = f"{tuning.name}-{mode}"
+                yield Prediction(
+                    "fused", dataset, chosen, variant, *tuning, "", mode, explained
+                )
+    if config.datasets[dataset].val is not None:  # the bank of the kNN
+        yield Prediction("knn", dataset, primary, "zero-shot-knn")
+        own = grid + [tuning for member, tuning in more if member == primary]
+        for tuning in own:
+            if tuning.peft == first_peft and tuning.loss in KNN_LOSSES:
+                yield Prediction("knn", dataset, primary, f"{tuning.name}-knn", *tuning)
+    scratch = config.scratch
+    if scratch is not None and scratch.dataset == dataset:
+        network, loss = scratch.training.architecture, scratch.loss
+        for seed in scratch.seeds:
+            yield Prediction(
+                "scratch", dataset, network, f"scratch-{loss}-{seed}", "", loss, seed
+            )
+
+
+def _variants(config: Config, dataset: str) -> Iterator[tuple[str, Tuning]]:
+    """(member, tuning) of the further tunings of single models."""
+    study = config.study
+    for more in study.variants:
+        if dataset not in (more.datasets or study.datasets):
+            continue
+        for member in more.members or [config.scores.p_groups_from]:
+            for peft, loss in itertools.product(more.pefts or study.pefts[:1], more.losses):
+                for seed in more.seeds or config.seeds_of(peft):
+                    yield member, Tuning(peft, loss, seed)
+
+
+def _tuned(dataset: str, member: str, tuning: Tuning, explained: bool = False) -> Prediction:
+    return Prediction("tuned", dataset, member, tuning.name, *tuning, explained=explained)
