@@ -1,8 +1,10 @@
-"""THE exchange format: what one model, or a fusion of several, says about one split.
+"""THE exchange format: what one model, or a fusion of several, says about the splits of a dataset.
 
-A dump is one safetensors file: `logits` (N, C) float16 or float32, `labels` (N,) int64,
-`image_index` (N,) int64 (the row's line in the image list), optionally `features` (N, D) float16, and
-a JSON header (`OutputsHeader`). Everything after the dumps needs no model, no image and no torch.
+A dump is one safetensors file with, for every split, `<split>/logits` (N, C) float16 or float32,
+`<split>/labels` (N,) int64, `<split>/image_index` (N,) int64 (the row's line in the image list),
+optionally `<split>/features` (N, D) float16, and one JSON header (`OutputsHeader` without its split;
+`splits` says the hash of each one's image list). Everything after the dumps needs no model, no image
+and no torch.
 
 Dumps are memory-mapped on reading: a 24,426 x 8,142 half-precision dump costs no memory until its
 rows are used. A header holds no time, host or path, so that equal inputs give equal files.
@@ -12,7 +14,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,8 +23,10 @@ from dualtail import __version__
 from dualtail.errors import UserError
 from dualtail.files import atomic_path, sha256_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HEADER_KEY = "dualtail"
+DEFAULT_SPLIT = "test"
+"""Read from a dump of several splits if no other is asked for."""
 ROW_BLOCK_BYTES = 64 * 2**20
 """Rows are checked and converted in blocks of at most this many bytes."""
 
@@ -88,7 +92,7 @@ class OutputsHeader(BaseModel):
 
 @dataclass(frozen=True)
 class Outputs:
-    """One dump.
+    """One split of a dump.
 
     Attributes:
         header: What it is.
@@ -165,48 +169,83 @@ def check_outputs(outputs: Outputs) -> None:
             )
 
 
-def write_outputs(path: str | Path, outputs: Outputs) -> None:
+def write_outputs(path: str | Path, *outputs: Outputs) -> None:
     """Check and write a dump, atomically.
 
+    Args:
+        path: The file.
+        outputs: One a split, of the same predictor on the same dataset.
+
     Raises:
-        UserError: see `check_outputs`; or the file cannot be written.
+        UserError: see `check_outputs`; splits that are not of one predictor; or the file cannot be
+            written.
     """
     from safetensors.numpy import save_file
 
-    check_outputs(outputs)
-    tensors = {
-        "logits": np.ascontiguousarray(outputs.logits),
-        "labels": np.ascontiguousarray(outputs.labels, dtype=np.int64),
-        "image_index": np.ascontiguousarray(outputs.image_index, dtype=np.int64),
-    }
-    if outputs.features is not None:
-        tensors["features"] = np.ascontiguousarray(outputs.features, dtype=np.float16)
-    metadata = {HEADER_KEY: outputs.header.model_dump_json()}
+    tensors: dict[str, np.ndarray] = {}
+    splits: dict[str, str] = {}
+    shared = _shared(outputs[0].header)
+    for one in outputs:
+        check_outputs(one)
+        split = one.header.split
+        if split in splits or _shared(one.header) != shared:
+            raise UserError(f"{path}: not written: {split} is there twice, or of another predictor")
+        splits[split] = one.header.split_hash
+        tensors[f"{split}/logits"] = np.ascontiguousarray(one.logits)
+        tensors[f"{split}/labels"] = np.ascontiguousarray(one.labels, dtype=np.int64)
+        tensors[f"{split}/image_index"] = np.ascontiguousarray(one.image_index, dtype=np.int64)
+        if one.features is not None:
+            tensors[f"{split}/features"] = np.ascontiguousarray(one.features, dtype=np.float16)
+    metadata = {HEADER_KEY: json.dumps(shared | {"splits": splits}, ensure_ascii=False)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
 
-def read_outputs(path: str | Path, *, check: bool = True) -> Outputs:
-    """Memory-map a dump.
+def _shared(header: OutputsHeader) -> dict[str, Any]:
+    """What the splits of a dump have in common."""
+    return header.model_dump(mode="json", exclude={"split", "split_hash"})
+
+
+def splits_of(path: str | Path) -> list[str]:
+    """The splits of a dump, in the order of writing.
+
+    Raises:
+        UserError: see `read_outputs`.
+    """
+    return list(_open_dump(Path(path)).headers)
+
+
+def read_outputs(path: str | Path, split: str | None = None, *, check: bool = True) -> Outputs:
+    """Memory-map one split of a dump.
 
     Args:
         path: The safetensors file.
-        check: Also look at every value (`check_outputs`): one pass over the file.
+        split: Which split; None: the only one, else `test`.
+        check: Also look at every value (`check_outputs`): one pass over the split.
 
     Raises:
-        UserError: no such file, truncated, not a dump, a newer schema, or bad values.
+        UserError: no such file or split, truncated, not a dump, another schema, or bad values.
     """
-    path = Path(path)
-    header, tensors = _open_safetensors(path)
+    dump = _open_dump(Path(path))
+    if split is None:
+        split = next(iter(dump.headers)) if len(dump.headers) == 1 else DEFAULT_SPLIT
+    if split not in dump.headers:
+        raise UserError(f"{path}: no split {split!r}; it has {', '.join(dump.headers)}")
+    tensors = {
+        name.removeprefix(f"{split}/"): entry
+        for name, entry in dump.table.items()
+        if name.startswith(f"{split}/")
+    }
     missing = {"logits", "labels", "image_index"} - tensors.keys()
     if missing:
-        raise UserError(f"{path}: not a dump of outputs: no tensor {sorted(missing)[0]!r}")
+        raise UserError(f"{path}: damaged: {split} has no tensor {sorted(missing)[0]!r}")
+    arrays = {name: _memory_map(dump, name, entry) for name, entry in tensors.items()}
     outputs = Outputs(
-        header=header,
-        logits=tensors["logits"],
-        labels=np.asarray(tensors["labels"]),
-        image_index=np.asarray(tensors["image_index"]),
-        features=tensors.get("features"),
+        header=dump.headers[split],
+        logits=arrays["logits"],
+        labels=np.asarray(arrays["labels"]),
+        image_index=np.asarray(arrays["image_index"]),
+        features=arrays.get("features"),
         source=str(path),
     )
     if check:
@@ -214,8 +253,22 @@ def read_outputs(path: str | Path, *, check: bool = True) -> Outputs:
     return outputs
 
 
-def _open_safetensors(path: Path) -> tuple[OutputsHeader, dict[str, np.ndarray]]:
-    """Return the header and the tensors as memory maps."""
+def read_splits(path: str | Path, *, check: bool = True) -> list[Outputs]:
+    """Memory-map all splits of a dump, in the order of writing; see `read_outputs`."""
+    return [read_outputs(path, split, check=check) for split in splits_of(path)]
+
+
+@dataclass(frozen=True)
+class _Dump:
+    """What stands at the beginning of a file: where its tensors are, and a header for every split."""
+
+    path: Path
+    headers: dict[str, OutputsHeader]
+    table: dict[str, Any]
+    start: int
+
+
+def _open_dump(path: Path) -> _Dump:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -236,34 +289,45 @@ def _open_safetensors(path: Path) -> tuple[OutputsHeader, dict[str, np.ndarray]]
             f"{path}: a safetensors file, but not a dump of outputs; "
             "`dualtail import-outputs` makes one from arrays"
         )
+    table.pop("__metadata__", None)
+    return _Dump(path, _headers(path, metadata[HEADER_KEY]), table, 8 + size)
+
+
+def _headers(path: Path, text: str) -> dict[str, OutputsHeader]:
+    """The header of every split."""
     try:
-        raw_header = json.loads(metadata[HEADER_KEY])
+        shared = json.loads(text)
     except (ValueError, RecursionError):
-        raw_header = None
-    if not isinstance(raw_header, dict):
+        shared = None
+    if not isinstance(shared, dict):
         raise UserError(f"{path}: damaged header: it is not a JSON object")
-    version = raw_header.get("schema_version")
+    version = shared.get("schema_version")
     if version != SCHEMA_VERSION:
         raise UserError(f"{path}: schema version {version}, this dualtail reads {SCHEMA_VERSION}")
+    splits = shared.pop("splits", None)
+    if not isinstance(splits, dict) or not splits:
+        raise UserError(f"{path}: damaged header: it names no splits")
     try:
-        header = OutputsHeader.model_validate(raw_header)
+        return {
+            split: OutputsHeader.model_validate(shared | {"split": split, "split_hash": digest})
+            for split, digest in splits.items()
+        }
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: header: {where}: {first['msg']}") from error
+
+
+def _memory_map(dump: _Dump, name: str, entry: dict[str, Any]) -> np.ndarray:
     kinds = {"F16": np.float16, "F32": np.float32, "I64": np.int64}
-    tensors: dict[str, np.ndarray] = {}
-    for name, entry in table.items():
-        if name == "__metadata__":
-            continue
-        if entry["dtype"] not in kinds:
-            raise UserError(f"{path}: {name} is {entry['dtype']}; allowed: {', '.join(kinds)}")
-        shape = tuple(entry["shape"])
-        if 0 in shape:
-            raise UserError(f"{path}: {name} is empty, shape {shape}")
-        offset = 8 + size + entry["data_offsets"][0]
-        tensors[name] = np.memmap(path, kinds[entry["dtype"]], "r", offset, shape)
-    return header, tensors
+    if entry["dtype"] not in kinds:
+        allowed = ", ".join(kinds)
+        raise UserError(f"{dump.path}: {name} is {entry['dtype']}; allowed: {allowed}")
+    shape = tuple(entry["shape"])
+    if 0 in shape:
+        raise UserError(f"{dump.path}: {name} is empty, shape {shape}")
+    offset = dump.start + entry["data_offsets"][0]
+    return np.memmap(dump.path, kinds[entry["dtype"]], "r", offset, shape)
 
 
 def check_same_split(dumps: Sequence[Outputs]) -> None:

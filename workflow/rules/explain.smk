@@ -1,56 +1,82 @@
 # What models look at: outputs on images with a part hidden, Grad-CAM maps; then, without torch, scores.
 
 
-rule explain_models:
+rule explain:
     input:
-        lambda wildcards: PLAN.explain.inputs(
-            PLAN.scope.bundled(wildcards, "explain").members
+        weights=weights,
+        files=model_files,
+        images=lambda w: explained_files(w.dataset),
+        text=RUN + "/foundation/{member}/{dataset}.text.safetensors",
+        outputs=RUN + "/outputs/{dataset}/{member}/{variant}.safetensors",
+        adapter=lambda w: (
+            []
+            if w.variant == "zero-shot"
+            else f"{RUN}/adapters/{w.dataset}/{w.member}/{w.variant}.safetensors"
         ),
     output:
-        **PLAN.explain.outputs(PLAN.scope.bundle("explain").members),
+        outputs=RUN + "/explained/{dataset}/{member}/{variant}.safetensors",
+        maps=RUN + "/explained/{dataset}/{member}/{variant}.maps.safetensors",
     log:
-        PATHS.log("explain_models", *PLAN.scope.bundle("explain").label),
+        RUN + "/logs/explain/{dataset}/{member}/{variant}.log",
     benchmark:
-        PATHS.benchmark("explain_models", *PLAN.scope.bundle("explain").label)
-    threads: JOBS.threads
+        RUN + "/benchmarks/explain/{dataset}/{member}/{variant}.tsv"
+    wildcard_constraints:
+        variant="zero-shot|(" + "|".join(t.name for t in tunings(C)) + ")",
+    threads: C.jobs.threads
     resources:
-        gpu=1,
-        mem_mb=at_least(JOBS.mem_mb),
-        runtime=JOBS.runtime,
+        gpu=gpu,
+        mem_mb=memory(C.jobs.mem_mb),
+        runtime=C.jobs.runtime,
     params:
-        settings=lambda wildcards: as_json(
-            PLAN.explain.job(PLAN.scope.bundled(wildcards, "explain").members)
+        model=model_flags,
+        images=lambda w: explained_flags(w.dataset),
+        adapter=lambda w, input: f"--adapter {input.adapter}" if input.adapter else "",
+        precision=lambda w: C.tuning_of(w.dataset).precision,
+        code=lambda w: code(
+            "explain-model",
+            peft=None if w.variant == "zero-shot" else C.pefts[w.variant.split("-")[0]].method,
         ),
-        code=PLAN.code("explain-models"),
-    message:
-        "Explaining models"
     shell:
-        "dualtail explain-models --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
+        "dualtail explain-model {params.model} {params.images} {params.adapter} --text-features {input.text:q}"
+        " --reference {input.outputs:q} --precision {params.precision} --device {DEVICE} --threads {threads}"
+        " --maps {output.maps:q} --out {output.outputs:q} 2> {log:q}"
 
 
+# Confidences with a part hidden (Table 15, Figure 8), shares of maps by part, the images that figures show.
 rule score_explanations:
     input:
-        PLAN.explain.score_inputs(),
+        study=ancient(RUN + "/study.csv"),
+        images=lambda w: explained_files(w.dataset),
+        outputs=collect(
+            RUN + "/explained/{p.dataset}/{p.members}/{p.variant}.safetensors",
+            p=lookup(query="dataset == '{dataset}' and explained", within=STUDY),
+        ),
+        maps=collect(
+            RUN + "/explained/{p.dataset}/{p.members}/{p.variant}.maps.safetensors",
+            p=lookup(
+                query="dataset == '{dataset}' and explained and kind == 'tuned'",
+                within=STUDY,
+            ),
+        ),
     output:
-        dumps=[
-            dump
-            for dataset in PLAN.scope.datasets
-            for dump in PLAN.explain.fused_dumps(dataset)
-        ],
-        examples=[PATHS.examples(dataset) for dataset in PLAN.scope.datasets],
-        scores=PATHS.explanation_scores,
-        grad_cam=PATHS.grad_cam,
+        scores=RUN + "/explained/{dataset}/scores.parquet",
+        grad_cam=RUN + "/explained/{dataset}/grad_cam.csv",
+        examples=RUN + "/explained/{dataset}/examples.safetensors",
     log:
-        PATHS.log("score_explanations"),
+        RUN + "/logs/score_explanations/{dataset}.log",
     benchmark:
-        PATHS.benchmark("score_explanations")
+        RUN + "/benchmarks/score_explanations/{dataset}.tsv"
     resources:
-        mem_mb=at_least(2000),
+        mem_mb=memory(2000),
         runtime=30,
     params:
-        settings=as_json(PLAN.explain.score_job()),
-        code=PLAN.code("score-explanations"),
-    message:
-        "Scoring explanations"
+        images=lambda w: explained_flags(w.dataset),
+        transform=lambda w: transform_flag(C.study.members[0]),
+        world=lambda w: drawn_pairs_flag(w.dataset),
+        settings=f"--bootstrap {C.scores.bootstrap} --seed {C.seed} --run {C.run}",
+        pattern=EXPLAINED,
+        code=code("score-explanations"),
     shell:
-        "dualtail score-explanations --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
+        "dualtail score-explanations --study {input.study:q} --dataset {wildcards.dataset}"
+        " --explained {params.pattern:q} {params.images} {params.transform} {params.world} {params.settings}"
+        " --grad-cam {output.grad_cam:q} --examples {output.examples:q} --out {output.scores:q} 2> {log:q}"

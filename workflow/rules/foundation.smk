@@ -1,93 +1,93 @@
 # Foundation models: weights of tags and hub ids, pre-training of the small ones, zero-shot outputs of all.
 
-# The only rule that may use the network, and only with `downloads: true`.
-if PLAN.foundation.fetched_here:
 
-    rule fetch_weights:
-        output:
-            PATHS.weights_record("{member}"),
-        log:
-            PATHS.log("fetch_weights", "{member}"),
-        wildcard_constraints:
-            member="|".join(PLAN.foundation.fetched_here),
-        # On a cluster too where Snakemake runs: compute nodes are often without a network.
-        localrule: True
-        params:
-            settings=lambda wildcards: as_json(
-                PLAN.foundation.fetch_weights_job(wildcards.member)
-            ),
-            code=PLAN.code("fetch-weights"),
-        message:
-            "Finding the weights of {wildcards.member}"
-        shell:
-            "dualtail fetch-weights --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
+def named_weights(member):
+    """The tag or hub id of a model, as `fetch-weights` takes it."""
+    entry = C.foundation[member]
+    return f"--model {shlex.quote(entry.weights.hub or f'{entry.architecture},{entry.weights.tag}')}"
 
 
-if PLAN.scope.pretrained_here:
-
-    rule pretrain:
-        input:
-            lambda wildcards: PLAN.foundation.pretrain_inputs(
-                PLAN.scope.bundled(wildcards, "pretrain").members
-            ),
-        output:
-            weights=[PATHS.weights(m) for m in PLAN.scope.bundle("pretrain").members],
-            histories=[
-                PATHS.pretraining_history(m)
-                for m in PLAN.scope.bundle("pretrain").members
-            ],
-        log:
-            PATHS.log("pretrain", *PLAN.scope.bundle("pretrain").label),
-        benchmark:
-            PATHS.benchmark("pretrain", *PLAN.scope.bundle("pretrain").label)
-        threads: JOBS.threads
-        resources:
-            gpu=1,
-            mem_mb=at_least(JOBS.mem_mb),
-            runtime=JOBS.runtime,
-        params:
-            settings=lambda wildcards: as_json(
-                PLAN.foundation.pretrain_job(
-                    PLAN.scope.bundled(wildcards, "pretrain").members
-                )
-            ),
-            code=PLAN.code("pretrain"),
-        message:
-            "Pre-training the foundation models on their corpora"
-        shell:
-            "dualtail pretrain --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} --record {log:q}.json 2> {log:q}"
+def pretraining_seed(member):
+    seed = C.foundation[member].weights.seed
+    return C.seed if seed is None else seed
 
 
+def zero_shot_splits(dataset):
+    """The splits that tuned models predict, and the one that q is estimated on."""
+    return list(dict.fromkeys([*evaluated(dataset), prior_split(dataset)]))
+
+
+
+# The only rule that may use the network, and only with `downloads: true`; on a cluster too where Snakemake runs.
+rule fetch_weights:
+    output:
+        RUN + "/foundation/{member}.weights.json",
+    log:
+        RUN + "/logs/fetch_weights/{member}.log",
+    localrule: True
+    params:
+        model=lambda w: named_weights(w.member),
+        downloads="--download" if C.downloads else "",
+        code=code("fetch-weights"),
+    shell:
+        "dualtail fetch-weights {params.model} {params.downloads} --out {output:q} 2> {log:q}"
+
+
+rule pretrain:
+    input:
+        corpus=lambda w: corpus_files(C.foundation[w.member].weights.corpus),
+        architecture=architecture_file,
+    output:
+        weights=RUN + "/foundation/{member}.safetensors",
+        history=RUN + "/foundation/{member}.history.csv",
+    log:
+        RUN + "/logs/pretrain/{member}.log",
+    benchmark:
+        RUN + "/benchmarks/pretrain/{member}.tsv"
+    threads: C.jobs.threads
+    resources:
+        gpu=gpu,
+        mem_mb=memory(C.jobs.mem_mb),
+        runtime=C.jobs.runtime,
+    params:
+        model=lambda w: f"--architecture {C.foundation[w.member].architecture} --member {w.member}",
+        side=lambda w: transform(w.member).crop,
+        caption=lambda w: C.corpora[C.foundation[w.member].weights.corpus].caption,
+        settings=flags(C.pretraining),
+        seed=lambda w: pretraining_seed(w.member),
+        code=code("pretrain"),
+    shell:
+        "dualtail pretrain {params.model} --list {input.corpus[0]:q} --class-names {input.corpus[1]:q}"
+        " --images {input.corpus[2]:q} --caption {params.caption:q} --side {params.side} {params.settings}"
+        " --seed {params.seed} --device {DEVICE} --threads {threads} --checkpoint-seconds {CHECKPOINT_SECONDS}"
+        " --history {output.history:q} --out {output.weights:q} 2> {log:q}"
+
+
+# Outputs of an untuned model, and the text features of the class names that tuned heads start from.
 rule zero_shot:
     input:
-        lambda wildcards: PLAN.foundation.zero_shot_inputs(
-            PLAN.scope.bundled(wildcards, "zero_shot").members
-        ),
-    output:
-        [
-            PATHS.zero_shot_outputs(d, m, s)
-            for m in PLAN.scope.bundle("zero_shot").members
-            for d in PLAN.scope.datasets
-            for s in PLAN.scope.zero_shot_splits_of(d)
+        weights=weights,
+        files=model_files,
+        packs=lambda w: [
+            pack(w.dataset, split, w.member) for split in zero_shot_splits(w.dataset)
         ],
+    output:
+        outputs=RUN + "/outputs/{dataset}/{member}/zero-shot.safetensors",
+        text=RUN + "/foundation/{member}/{dataset}.text.safetensors",
     log:
-        PATHS.log("zero_shot", *PLAN.scope.bundle("zero_shot").label),
+        RUN + "/logs/zero_shot/{dataset}/{member}.log",
     benchmark:
-        PATHS.benchmark("zero_shot", *PLAN.scope.bundle("zero_shot").label)
-    threads: JOBS.threads
+        RUN + "/benchmarks/zero_shot/{dataset}/{member}.tsv"
+    threads: C.jobs.threads
     resources:
-        gpu=1,
-        mem_mb=at_least(JOBS.mem_mb),
-        runtime=JOBS.runtime,
+        gpu=gpu,
+        mem_mb=memory(C.jobs.mem_mb),
+        runtime=C.jobs.runtime,
     params:
-        settings=lambda wildcards: as_json(
-            PLAN.foundation.zero_shot_job(
-                PLAN.scope.bundled(wildcards, "zero_shot").members
-            )
-        ),
-        code=PLAN.code("zero-shot"),
-    message:
-        "Zero-shot outputs"
+        model=model_flags,
+        packs=lambda w, input: shlex.join(f"--pack={file}" for file in input.packs),
+        code=code("predict"),
     shell:
-        "dualtail zero-shot --settings {params.settings:q} --lanes {threads} --record {log:q}.json 2> {log:q}"
+        "dualtail predict {params.model} {params.packs} --precision {C.tuning.precision}"
+        " --device {DEVICE} --threads {threads} --text-features-out {output.text:q}"
+        " --out {output.outputs:q} 2> {log:q}"

@@ -1,125 +1,137 @@
 # Tables, figures, the summary and the comparison: pivots of the score table. One process each: they take seconds.
 
+PAPER_INPUTS = dict(
+    config=RUN + "/config.yaml",
+    scores=RUN + "/scores.parquet",
+    class_scores=RUN + "/class_scores.parquet",
+    priors=RUN + "/priors.csv",
+    costs=RUN + "/costs.csv",
+    grad_cam=collect(
+        RUN + "/explained/{dataset}/grad_cam.csv", dataset=C.study.datasets
+    ),
+    examples=collect(
+        RUN + "/explained/{dataset}/examples.safetensors", dataset=C.study.datasets
+    ),
+    samples=[RUN + "/confounder/images/samples.csv"] if CONFOUNDER_SETS else [],
+    histories=collect(
+        RUN + "/confounder/{train_set}_train-{seed}.history.csv",
+        train_set=CONFOUNDER_SETS,
+        seed=C.confounder.seeds if C.confounder else [],
+    ),
+)
+
 
 rule tables:
     input:
-        PLAN.paper.paper_inputs,
+        **PAPER_INPUTS,
     output:
-        csv=[
-            report(
-                PATHS.table(number, "csv"),
-                caption="../report/table.rst",
-                category="Tables",
-                labels={"table": str(number)},
-            )
-            for number in PLAN.paper.tables
-        ],
-        markdown=[PATHS.table(number, "md") for number in PLAN.paper.tables],
-        latex=[PATHS.table(number, "tex") for number in PLAN.paper.tables],
+        csv=report(
+            collect(RUN + "/tables/table_{number:02d}.csv", number=TABLES),
+            caption="../report/table.rst",
+            category="Tables",
+        ),
+        more=collect(
+            RUN + "/tables/table_{number:02d}.{suffix}",
+            number=TABLES,
+            suffix=["md", "tex"],
+        ),
     log:
-        PATHS.log("tables"),
+        RUN + "/logs/tables.log",
     benchmark:
-        PATHS.benchmark("tables")
+        RUN + "/benchmarks/tables.tsv"
     resources:
-        mem_mb=at_least(1000),
+        mem_mb=memory(1000),
         runtime=10,
     params:
-        numbers=PLAN.paper.tables,
-        settings=as_json(PLAN.paper.paper_job()),
-        code=PLAN.code("tables"),
-    message:
-        "Tables of the paper"
+        numbers=TABLES,
+        files=paper_flags,
+        code=code(
+            "tables", [f"dualtail.paper.tables.table_{n:02d}" for n in TABLES]
+        ),
     shell:
-        "dualtail tables {params.numbers} --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
+        "dualtail tables {params.numbers} {params.files} --out {RUN}/tables 2> {log:q}"
 
 
-if PLAN.paper.figures:
-
-    rule figures:
-        input:
-            PLAN.paper.paper_inputs,
-        output:
-            png=[
-                report(
-                    PATHS.figure(number, "png"),
-                    caption="../report/figure.rst",
-                    category="Figures",
-                    labels={"figure": str(number)},
-                )
-                for number in PLAN.paper.figures
-            ],
-            pdf=[PATHS.figure(number, "pdf") for number in PLAN.paper.figures],
-            csv=[PATHS.figure(number, "csv") for number in PLAN.paper.figures],
-        log:
-            PATHS.log("figures"),
-        benchmark:
-            PATHS.benchmark("figures")
-        resources:
-            mem_mb=at_least(1000),
-            runtime=10,
-        params:
-            numbers=PLAN.paper.figures,
-            settings=as_json(PLAN.paper.paper_job()),
-            code=PLAN.code("figures"),
-        message:
-            "Figures of the paper"
-        shell:
-            "dualtail figures {params.numbers} --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
+rule figures:
+    input:
+        **PAPER_INPUTS,
+    output:
+        png=report(
+            collect(RUN + "/figures/figure_{number:02d}.png", number=FIGURES),
+            caption="../report/figure.rst",
+            category="Figures",
+        ),
+        more=collect(
+            RUN + "/figures/figure_{number:02d}.{suffix}",
+            number=FIGURES,
+            suffix=["pdf", "csv"],
+        ),
+    log:
+        RUN + "/logs/figures.log",
+    benchmark:
+        RUN + "/benchmarks/figures.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        numbers=FIGURES,
+        files=paper_flags,
+        code=code(
+            "figures", [f"dualtail.paper.figures.figure_{n:02d}" for n in FIGURES]
+        ),
+    shell:
+        "dualtail figures {params.numbers} {params.files} --out {RUN}/figures 2> {log:q}"
 
 
 rule summary:
     input:
-        PLAN.paper.paper_inputs,
+        **PAPER_INPUTS,
     output:
         report(
-            PATHS.summary,
+            RUN + "/summary.md",
             caption="../report/summary.rst",
             category="Summary",
             labels={"what": "What came out"},
         ),
     log:
-        PATHS.log("summary"),
+        RUN + "/logs/summary.log",
     benchmark:
-        PATHS.benchmark("summary")
+        RUN + "/benchmarks/summary.tsv"
     resources:
-        mem_mb=at_least(1000),
+        mem_mb=memory(1000),
         runtime=10,
     params:
-        settings=as_json(PLAN.paper.paper_job()),
-        code=PLAN.code("summary"),
-    message:
-        "Summary of the run"
+        files=paper_flags,
+        code=code("summary"),
     shell:
-        "dualtail summary --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
+        "dualtail summary {params.files} --out {output:q} 2> {log:q}"
 
 
 rule compare:
     input:
-        PLAN.paper.paper_inputs,
+        **PAPER_INPUTS,
     output:
         markdown=report(
-            PATHS.comparison("md"),
+            RUN + "/comparison.md",
             caption="../report/comparison.rst",
             category="Comparison with the paper",
             labels={"what": "Claims, numbers, contradictions"},
         ),
         csv=report(
-            PATHS.comparison("csv"),
+            RUN + "/comparison.csv",
             caption="../report/comparison.rst",
             category="Comparison with the paper",
             labels={"what": "Every published number beside ours"},
         ),
     log:
-        PATHS.log("compare"),
+        RUN + "/logs/compare.log",
     benchmark:
-        PATHS.benchmark("compare")
+        RUN + "/benchmarks/compare.tsv"
     resources:
-        mem_mb=at_least(1000),
+        mem_mb=memory(1000),
         runtime=10,
     params:
-        settings=as_json(PLAN.paper.paper_job()),
-        code=PLAN.code("compare"),
-    message:
-        "Comparison with the paper"
+        files=paper_flags,
+        code=code("compare"),
     shell:
-        "dualtail compare --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
+        "dualtail compare {params.files} --out {output.markdown:q} --csv {output.csv:q} 2> {log:q}"

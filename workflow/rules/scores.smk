@@ -1,102 +1,122 @@
 # One tidy score table from all dumps; everything in tables and figures is read from it.
 
 
-for DATASET in PLAN.scope.datasets:
-    if PLAN.dumps.knn_dumps(DATASET):
+# The settings of the run in full, without those of jobs: names, labels and settings for tables and figures.
+rule resolve_config:
+    output:
+        RUN + "/config.yaml",
+    log:
+        RUN + "/logs/resolve_config.log",
+    params:
+        values=minimal_json(C),
+    shell:
+        "dualtail resolve --json {params.values:q} --out {output:q} 2> {log:q}"
 
-        rule:
-            name:
-                f"knn_{DATASET}"
-            input:
-                queries=PLAN.dumps.knn_sources(DATASET, "test"),
-                bank=PLAN.dumps.knn_sources(DATASET, "val"),
-            output:
-                PLAN.dumps.knn_dumps(DATASET),
-            log:
-                PATHS.log("knn", DATASET),
-            benchmark:
-                PATHS.benchmark("knn", DATASET)
-            threads: 2
-            resources:
-                mem_mb=at_least(2000),
-                runtime=60,
-            params:
-                settings=PLAN.scores.knn_flags(DATASET),
-                code=PLAN.code("knn"),
-            message:
-                "Nearest neighbors of features"
-            shell:
-                "dualtail knn {input.queries:q} {params.settings} --record {log:q}.json 2> {log:q}"
+
+# What is predicted, a line each: it says to verbs which files to read, where a command would be too long.
+rule study:
+    input:
+        RUN + "/config.yaml",
+    output:
+        RUN + "/study.csv",
+    log:
+        RUN + "/logs/study.log",
+    params:
+        code=code("study"),
+    shell:
+        "dualtail study {input:q} --out {output:q} 2> {log:q}"
 
 
 rule score:
     input:
-        dumps=lambda wildcards: PLAN.dumps.scored_dumps(wildcards.dataset),
-        validation=lambda wildcards: PLAN.dumps.validation_dumps(wildcards.dataset),
-        train_counts=lambda wildcards: PLAN.scope.train_counts(wildcards.dataset),
-        prior=lambda wildcards: PATHS.prior(
-            PLAN.scope.parent(wildcards.dataset), PLAN.config.scores.p_groups_from
+        study=ancient(RUN + "/study.csv"),
+        outputs=collect(
+            RUN + "/outputs/{p.dataset}/{p.members}/{p.variant}.safetensors",
+            p=lookup(query="dataset == '{dataset}'", within=STUDY),
         ),
-        group_counts=lambda wildcards: PLAN.scores.group_counts(wildcards.dataset),
+        train_counts=RUN + "/packs/{dataset}/train_counts.csv",
+        prior=lambda w: f"{RUN}/priors/{parent(w.dataset)}/{C.scores.p_groups_from}.csv",
+        group_counts=lambda w: group_counts_file(w.dataset),
     output:
-        scores=PATHS.scores("{dataset}"),
-        class_scores=PATHS.class_scores("{dataset}"),
+        scores=RUN + "/scores/{dataset}.parquet",
+        class_scores=RUN + "/scores/{dataset}.classes.parquet",
     log:
-        PATHS.log("score", "{dataset}"),
+        RUN + "/logs/score/{dataset}.log",
     benchmark:
-        PATHS.benchmark("score", "{dataset}")
+        RUN + "/benchmarks/score/{dataset}.tsv"
     resources:
-        mem_mb=at_least(4000),
+        mem_mb=memory(4000),
         runtime=60,
     params:
-        validation=lambda wildcards, input: [
-            f"--validation={v}" for v in input.validation
-        ],
-        group_counts=lambda wildcards, input: [
-            f"--group-counts={c}" for c in input.group_counts
-        ],
-        settings=PLAN.scores.score_flags(),
-        code=PLAN.code("score"),
-    message:
-        "Scoring all outputs on {wildcards.dataset}"
+        pattern=OUTPUTS,
+        groups=lambda w, input: (
+            f"--group-counts {input.group_counts}" if input.group_counts else ""
+        ),
+        settings=flags(C.scores, without={"p_groups_from"}),
+        run=f"--run {C.run} --seed {C.seed}",
+        code=code("score"),
     shell:
-        "dualtail score {input.dumps:q} {params.validation:q} --train-counts {input.train_counts:q}"
-        " {params.group_counts:q} --prior {input.prior:q} {params.settings} --class-scores {output.class_scores:q}"
-        " --out {output.scores:q} --record {log:q}.json > {log:q} 2>&1"
+        "dualtail score --study {input.study:q} --dataset {wildcards.dataset} --outputs {params.pattern:q}"
+        " --train-counts {input.train_counts:q} {params.groups} --prior {input.prior:q} {params.settings}"
+        " {params.run} --class-scores {output.class_scores:q} --out {output.scores:q} > {log:q} 2>&1"
 
 
-rule collect:
+# The tables of the run: scores of all datasets, class accuracies, priors, costs, headline numbers.
+rule collect_scores:
     input:
-        scores=PLAN.scores.score_files(),
-        class_scores=PLAN.scores.class_score_files(),
-        priors=[
-            PATHS.prior_record(d, m)
-            for d in PLAN.scope.datasets
-            for m in PLAN.scope.members
+        study=ancient(RUN + "/study.csv"),
+        config=RUN + "/config.yaml",
+        scores=[
+            *collect(RUN + "/scores/{dataset}.parquet", dataset=DATASETS),
+            *collect(
+                RUN + "/explained/{dataset}/scores.parquet", dataset=C.study.datasets
+            ),
+            *collect(
+                RUN + "/confounder/{test_set}_test.parquet", test_set=CONFOUNDER_SETS
+            ),
         ],
-        records=PLAN.scores.all_records(),
+        class_scores=[
+            *collect(RUN + "/scores/{dataset}.classes.parquet", dataset=DATASETS),
+            *collect(
+                RUN + "/confounder/{test_set}_test.classes.parquet",
+                test_set=CONFOUNDER_SETS,
+            ),
+        ],
+        priors=collect(
+            RUN + "/priors/{dataset}/{member}.csv",
+            dataset=C.study.datasets,
+            member=C.study.members,
+        ),
+        records=collect(
+            RUN + "/adapters/{p.dataset}/{p.members}/{p.variant}.json",
+            p=lookup(query="kind == 'tuned'", within=STUDY),
+        ),
     output:
         scores=report(
-            PATHS.score_csv,
+            RUN + "/scores.csv",
             caption="../report/scores.rst",
             category="Scores",
             labels={"what": "All scores"},
         ),
-        score_table=PATHS.score_table,
-        class_scores=PATHS.class_score_table,
-        costs=PATHS.costs,
-        metrics=PATHS.metrics,
+        score_table=RUN + "/scores.parquet",
+        class_scores=RUN + "/class_scores.parquet",
+        priors=RUN + "/priors.csv",
+        costs=RUN + "/costs.csv",
+        metrics=RUN + "/metrics.json",
     log:
-        PATHS.log("collect"),
+        RUN + "/logs/collect_scores.log",
     benchmark:
-        PATHS.benchmark("collect")
+        RUN + "/benchmarks/collect_scores.tsv"
     resources:
-        mem_mb=at_least(2000),
+        mem_mb=memory(2000),
         runtime=10,
     params:
-        settings=as_json(PLAN.scores.collect_job()),
-        code=PLAN.code("collect"),
-    message:
-        "Collecting the score table"
+        class_scores=lambda w, input: shlex.join(
+            f"--class-scores={file}" for file in input.class_scores
+        ),
+        records=RUN + "/adapters/{dataset}/{members}/{variant}.json",
+        priors=RUN + "/priors/{dataset}/{member}.csv",
+        code=code("collect"),
     shell:
-        "dualtail collect --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
+        "dualtail collect {input.scores:q} {params.class_scores} --config {input.config:q} --study {input.study:q}"
+        " --priors {params.priors:q} --records {params.records:q} --out {RUN} 2> {log:q}"

@@ -1,53 +1,130 @@
-# What only a world with known truth can show, and how fusion depends on its rule: from what the run has anyway.
+# What only a world with known truth can show, and how fusion depends on its rule; controls need further training.
 
-STUDIES = {
-    "prior": (PLAN.studies.prior_inputs, PLAN.studies.prior_job),
-    "interventional": (
-        PLAN.studies.interventions_inputs,
-        PLAN.studies.interventions_job,
-    ),
-    "logits_probabilities": (
-        lambda: PLAN.paper.paper_inputs,
-        PLAN.studies.fusion_job,
-    ),
-}
 
-for STUDY in PLAN.studies.names:
-    VERB = STUDY_VERBS[STUDY]
-    INPUTS, JOB = STUDIES[STUDY]
-    FILES = PLAN.studies.files(STUDY)
+def study_files(name):
+    return dict(
+        md=report(
+            f"{RUN}/studies/{name}.md",
+            caption="../report/study.rst",
+            category="Studies",
+            labels={"study": name, "what": "table"},
+        ),
+        csv=f"{RUN}/studies/{name}.csv",
+    )
 
-    rule:
-        name:
-            VERB.replace("-", "_")
-        input:
-            INPUTS(),
-        output:
-            md=report(
-                FILES["md"],
-                caption="../report/study.rst",
-                category="Studies",
-                labels={"study": STUDY, "what": "table"},
-            ),
-            png=report(
-                FILES["figure_png"],
-                caption="../report/study.rst",
-                category="Studies",
-                labels={"study": STUDY, "what": "figure"},
-            ),
-            more=[FILES["csv"], FILES["figure_pdf"], FILES["figure_csv"]],
-        log:
-            PATHS.log(VERB.replace("-", "_")),
-        benchmark:
-            PATHS.benchmark(VERB.replace("-", "_"))
-        resources:
-            mem_mb=at_least(1000),
-            runtime=10,
-        params:
-            verb=VERB,
-            settings=as_json(JOB()),
-            code=PLAN.code(VERB),
-        message:
-            "Making {params.verb}"
-        shell:
-            "dualtail {params.verb} --settings {params.settings:q} --record {log:q}.json 2> {log:q}"
+
+def study_figure(name):
+    return dict(
+        png=report(
+            f"{RUN}/studies/figures/{name}.png",
+            caption="../report/study.rst",
+            category="Studies",
+            labels={"study": name, "what": "figure"},
+        ),
+        more=multiext(f"{RUN}/studies/figures/{name}", ".pdf", ".csv"),
+    )
+
+
+# Estimated against true priors, by every estimator.
+rule study_prior:
+    input:
+        outputs=[
+            f"{RUN}/outputs/{dataset}/{member}/zero-shot.safetensors"
+            for dataset, member in known_priors(C)
+        ],
+        truth=[true_prior_files(*known) for known in known_priors(C)],
+        config=RUN + "/config.yaml",
+    output:
+        **study_files("prior"),
+        **study_figure("prior"),
+    log:
+        RUN + "/logs/study_prior.log",
+    benchmark:
+        RUN + "/benchmarks/study_prior.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        priors=shlex.join(
+            word
+            for dataset, member in known_priors(C)
+            for word in (
+                "--prior",
+                f"{RUN}/outputs/{dataset}/{member}/zero-shot.safetensors",
+                *true_prior_files(dataset, member),
+            )
+        ),
+        code=code("study-prior"),
+    shell:
+        "dualtail study-prior {params.priors} --config {input.config:q} --out {RUN}/studies 2> {log:q}"
+
+
+# Predictions with a part hidden against the true P(Y | do(X)).
+rule study_interventions:
+    input:
+        config=RUN + "/config.yaml",
+        outputs=collect(
+            RUN + "/explained/{p.dataset}/{p.members}/{p.variant}.safetensors",
+            p=lookup(query=f"dataset in {INTERVENED} and explained", within=STUDY),
+        ),
+        truth=collect(WORLD + "/{dataset}/truth.json", dataset=INTERVENED),
+    output:
+        **study_files("interventional"),
+        **study_figure("interventional"),
+    log:
+        RUN + "/logs/study_interventions.log",
+    benchmark:
+        RUN + "/benchmarks/study_interventions.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        datasets=shlex.join(f"--dataset={dataset}" for dataset in INTERVENED),
+        explained=EXPLAINED,
+        truth=WORLD + "/{dataset}/truth.json",
+        code=code("study-interventions"),
+    shell:
+        "dualtail study-interventions {params.datasets} --config {input.config:q}"
+        " --explained {params.explained:q} --truth {params.truth:q} --out {RUN}/studies 2> {log:q}"
+
+
+# Fusion by logits against fusion by probabilities.
+rule study_fusion:
+    input:
+        **PAPER_INPUTS,
+    output:
+        **study_files("logits_probabilities"),
+        **study_figure("logits_probabilities"),
+    log:
+        RUN + "/logs/study_fusion.log",
+    benchmark:
+        RUN + "/benchmarks/study_fusion.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        files=paper_flags,
+        code=code("study-fusion"),
+    shell:
+        "dualtail study-fusion {params.files} --out {RUN}/studies 2> {log:q}"
+
+
+# Several corpora against seeds of one, with and without visibility bias: is it ensembling?
+rule study_controls:
+    input:
+        config=RUN + "/config.yaml",
+        outputs=controls_files,
+    output:
+        **study_files("controls"),
+    log:
+        RUN + "/logs/study_controls.log",
+    benchmark:
+        RUN + "/benchmarks/study_controls.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        outputs=OUTPUTS,
+        code=code("study-controls"),
+    shell:
+        "dualtail study-controls --config {input.config:q} --outputs {params.outputs:q} --out {RUN}/studies 2> {log:q}"

@@ -1,71 +1,63 @@
-# PEFT tuning on the long-tailed training split, and the tuned models' outputs.
+# PEFT tuning on the long-tailed training split, and the tuned model's outputs. One job is one tuning.
 
 
-for KIND in PLAN.tuning.tune_kinds:
-
-    rule:
-        name:
-            f"tune{KIND.suffix}"
-        input:
-            lambda wildcards: PLAN.tuning.tune_inputs(
-                PLAN.tuning.cells(PLAN.scope.bundled(wildcards, "tune"))
-            ),
-        output:
-            **PLAN.tuning.tune_outputs(
-                PLAN.tuning.cells(PLAN.scope.bundle("tune")), KIND.evaluated
-            ),
-        log:
-            PATHS.log("tune", *PLAN.scope.bundle("tune").label),
-        benchmark:
-            PATHS.benchmark("tune", *PLAN.scope.bundle("tune").label)
-        wildcard_constraints:
-            dataset=KIND.pattern,
-        threads: JOBS.threads
-        resources:
-            gpu=JOBS.gpus_per_tuning,
-            nodes=1,
-            mem_mb=at_least(JOBS.mem_mb),
-            runtime=JOBS.runtime,
-        params:
-            settings=lambda wildcards: as_json(
-                PLAN.tuning.tune_job(
-                    PLAN.tuning.cells(PLAN.scope.bundled(wildcards, "tune"))
-                )
-            ),
-            code=lambda wildcards: PLAN.code(
-                "tune", PLAN.scope.bundled(wildcards, "tune").tunings
-            ),
-        message:
-            "Tuning"
-        shell:
-            "dualtail tune --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} --gpus {resources.gpu}"
-            " --record {log:q}.json 2> {log:q}"
+def prior_if_read(wildcards):
+    """The model's estimated prior q, for losses that read it."""
+    loss = C.losses[wildcards.loss]
+    if not (loss.prior or loss.method in PRIOR_LOSSES):
+        return []
+    return f"{RUN}/priors/{parent(wildcards.dataset)}/{wildcards.member}.csv"
 
 
-if PLAN.tuning.variants:
+def base_if_retrained(wildcards):
+    """The adapter that is kept while a new head is trained (the second stage of GLA-Train, decoupling)."""
+    base = C.losses[wildcards.loss].retrain
+    if base is None:
+        return []
+    return f"{RUN}/adapters/{wildcards.dataset}/{wildcards.member}/{wildcards.peft}-{base}-{wildcards.seed}.safetensors"
 
-    rule tune_variants:
-        input:
-            PLAN.tuning.tune_inputs(PLAN.tuning.variants),
-        output:
-            **PLAN.tuning.tune_outputs(PLAN.tuning.variants),
-        log:
-            PATHS.log("tune_variants", "all"),
-        benchmark:
-            PATHS.benchmark("tune_variants", "all")
-        threads: JOBS.threads
-        resources:
-            gpu=JOBS.gpus_per_tuning,
-            nodes=1,
-            mem_mb=at_least(JOBS.mem_mb),
-            runtime=JOBS.runtime,
-        params:
-            settings=as_json(PLAN.tuning.tune_job(PLAN.tuning.variants)),
-            code=PLAN.code("tune", [name for _, _, name in PLAN.tuning.variants]),
-        message:
-            "Tuning the variants"
-        shell:
-            "dualtail tune --settings {params.settings:q} --lanes {threads}"
-            " --checkpoint-seconds {JOBS.checkpoint_seconds} --gpus {resources.gpu}"
-            " --record {log:q}.json 2> {log:q}"
+
+rule tune:
+    input:
+        weights=weights,
+        files=model_files,
+        train=lambda w: pack(w.dataset, "train", w.member),
+        predicted=lambda w: [
+            pack(w.dataset, split, w.member) for split in evaluated(w.dataset)
+        ],
+        text=lambda w: f"{RUN}/foundation/{w.member}/{parent(w.dataset)}.text.safetensors",
+        prior=prior_if_read,
+        base=base_if_retrained,
+    output:
+        adapter=RUN + "/adapters/{dataset}/{member}/{peft}-{loss}-{seed}.safetensors",
+        record=RUN + "/adapters/{dataset}/{member}/{peft}-{loss}-{seed}.json",
+        history=RUN + "/adapters/{dataset}/{member}/{peft}-{loss}-{seed}.history.csv",
+        outputs=RUN + "/outputs/{dataset}/{member}/{peft}-{loss}-{seed}.safetensors",
+    log:
+        RUN + "/logs/tune/{dataset}/{member}/{peft}-{loss}-{seed}.log",
+    benchmark:
+        RUN + "/benchmarks/tune/{dataset}/{member}/{peft}-{loss}-{seed}.tsv"
+    threads: C.jobs.threads
+    resources:
+        gpu=gpu,
+        mem_mb=memory(C.jobs.mem_mb),
+        runtime=C.jobs.runtime,
+    params:
+        model=model_flags,
+        predicted=lambda w, input: shlex.join(
+            f"--predict-pack={file}" for file in input.predicted
+        ),
+        peft=lambda w: method_text(C.pefts[w.peft].method, C.pefts[w.peft].options),
+        loss=lambda w: method_text(C.losses[w.loss].method, C.losses[w.loss].options),
+        prior=lambda w, input: f"--prior {input.prior}" if input.prior else "",
+        base=lambda w, input: f"--retrain-head-of {input.base}" if input.base else "",
+        settings=lambda w: flags(C.tuning_of(parent(w.dataset))),
+        code=lambda w: code(
+            "tune", peft=C.pefts[w.peft].method, loss=C.losses[w.loss].method
+        ),
+    shell:
+        "dualtail tune {params.model} --dataset {wildcards.dataset} --train-pack {input.train:q} {params.predicted}"
+        " --text-features {input.text:q} --peft {params.peft:q} --peft-name {wildcards.peft}"
+        " --loss {params.loss:q} --loss-name {wildcards.loss} {params.prior} {params.base}"
+        " --seed {wildcards.seed} {params.settings} --device {DEVICE} --threads {threads}"
+        " --checkpoint-seconds {CHECKPOINT_SECONDS} --outputs {output.outputs:q} --out {output.adapter:q} 2> {log:q}"

@@ -1,0 +1,215 @@
+"""Settings as flags: every field of a section is one option of a verb, and one word of a rule.
+
+`options` gives a verb the options of a section; `flags` writes a section as those options. A field is
+`--its-name`; one that holds several values takes `key=value,key=value`, or YAML in one line.
+"""
+
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+PLAIN = (bool, int, float, str)
+
+
+class Values(click.ParamType):
+    """`key=value,key=value`, or a mapping or list as YAML in one line."""
+
+    name = "key=value,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_values(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class MethodParam(click.ParamType):
+    """A method and its options: `adaptformer`, `adaptformer,bottleneck=8,scale=0.1`."""
+
+    name = "METHOD[,key=value,...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, dict[str, Any]]:
+        if isinstance(value, tuple):
+            return value
+        method, *options = _cut(value)
+        try:
+            return method, parse_values(",".join(options)) if options else {}
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def method_text(method: str, options: Mapping[str, Any]) -> str:
+    """A method as `MethodParam` reads it."""
+    return ",".join([method, *([values_text(options)] if options else [])])
+
+
+def parse_values(text: str) -> Any:
+    """Read `key=value,key=value`, or YAML that begins with a bracket or brace.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text.startswith(("{", "[")):
+        return _yaml(text)
+    found: dict[str, Any] = {}
+    for part in _cut(text):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"{part!r} is not key=value; several have commas between them")
+        found[key.strip()] = _yaml(value)
+    return found
+
+
+def values_text(values: Any) -> str:
+    """Write a mapping as `parse_values` reads it, a list as YAML."""
+    if isinstance(values, Mapping) and all(_is_simple(k) for k in values):
+        return ",".join(f"{key}={_flow(value)}" for key, value in values.items()) or "{}"
+    return _flow(values)
+
+
+def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable[[Verb], Verb]:
+    """Give a verb an option for every field of a section; it gets the section, validated.
+
+    The argument is named like the section in snake case: `TuningSettings` -> `tuning_settings`.
+
+    Args:
+        section: A model of settings.
+        without: Fields that are no options here; they keep their defaults.
+    """
+    name = _snake(section.__name__)
+    fields = {key: field for key, field in section.model_fields.items() if key not in without}
+
+    def decorate(verb: Verb) -> Verb:
+        def callback(*args: Any, **kwargs: Any) -> Any:
+            given = {key: kwargs.pop(f"{name}.{key}") for key in fields}
+            values = {key: value for key, value in given.items() if value is not None}
+            kwargs[name] = validated(section, values)
+            return verb(*args, **kwargs)
+
+        callback.__name__, callback.__doc__ = verb.__name__, verb.__doc__
+        parameters = [*getattr(verb, "__click_params__", [])]
+        callback.__click_params__ = parameters  # type: ignore[attr-defined]
+        for key, field in reversed(fields.items()):
+            default = field.get_default(call_default_factory=True)
+            help_text = " ".join((field.description or "").split())
+            if default is not None and not field.is_required():
+                shown = default if isinstance(default, PLAIN) else values_text(_plain(default))
+                help_text += f"  [default: {shown}]"
+            words = dict(help=help_text, required=field.is_required(), default=None)
+            declaration, kind = _option_of(key, field.annotation)
+            click.option(declaration, f"{name}.{key}", type=kind, **words)(callback)
+        return callback  # type: ignore[return-value]
+
+    return decorate
+
+
+def flags(section: BaseModel, without: Collection[str] = ()) -> str:
+    """A section as the options of its verb, only what differs from the defaults, quoted for a shell."""
+    words: list[str] = []
+    for key, value in section.model_dump(mode="json", exclude=set(without)).items():
+        field = type(section).model_fields[key]
+        default = field.get_default(call_default_factory=True)
+        if value == _plain(default) and not field.is_required():
+            continue
+        option = f"--{key.replace('_', '-')}"
+        if value is True or value is False:
+            words.append(option if value else f"--no-{option[2:]}")
+        else:
+            words += [option, str(value) if isinstance(value, PLAIN) else values_text(value)]
+    return shlex.join(words)
+
+
+def validated(section: type[BaseModel], values: Mapping[str, Any]) -> Any:
+    """The section with these values.
+
+    Raises:
+        click.UsageError: one line: the option and what is wrong.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        where = f"--{path[0].replace('_', '-')}: " if path else ""
+        inner = f"{'.'.join(path[1:])}: " if path[1:] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise click.UsageError(f"{where}{inner}{message}") from None
+
+
+def _option_of(key: str, annotation: Any) -> tuple[str, Any]:
+    """How a field is declared, and the type of its value."""
+    word = f"--{key.replace('_', '-')}"
+    choices = [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]
+    if annotation is bool:
+        return f"{word}/--no-{word[2:]}", bool
+    if get_origin(annotation) is Literal:
+        return word, click.Choice([str(choice) for choice in get_args(annotation)])
+    if all(isinstance(kind, type) and issubclass(kind, int | float) for kind in choices):
+        return word, float if float in choices else int
+    if any(_is_compound(kind) for kind in choices):
+        return word, Values()
+    return word, str
+
+
+def _is_compound(kind: Any) -> bool:
+    is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
+    return is_section or kind in (dict, list, tuple) or get_origin(kind) in (dict, list, tuple)
+
+
+def _plain(value: Any) -> Any:
+    """A default as JSON has it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, PLAIN) or value is None else str(value)
+
+
+def _cut(text: str) -> list[str]:
+    """Cut at commas that are not inside brackets, braces or quotes."""
+    parts, depth, quote, part = [], 0, "", ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        depth += (character in "[{") - (character in "]}") if not quote else 0
+        if character == "," and depth == 0 and not quote:
+            parts.append(part)
+            part = ""
+        else:
+            part += character
+    return [*parts, part]
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{text!r} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**9, sort_keys=False).strip()
+    text = text.removesuffix("...").strip()
+    return f"'{text}'" if "," in text and text[0] not in "[{'\"" else text
+
+
+def _is_simple(key: object) -> bool:
+    return isinstance(key, str) and key.replace("_", "").replace(".", "").replace("-", "").isalnum()
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
