@@ -68,16 +68,15 @@ def write_dump(path: Path, _: Any) -> None:
 
 def write_adapter(path: Path, _: Any) -> None:
     import torch
-    from open_clip.transformer import VisionTransformer
 
+    from dualtail.foundation.vision import TowerSizes, VisionTower
     from dualtail.tuning.adapter_file import save_adapter
     from dualtail.tuning.heads import CosineHead
     from dualtail.tuning.peft import parse_peft_options
     from dualtail.tuning.tuned_model import build_tuned_model
 
-    visual = VisionTransformer(
-        image_size=16, patch_size=8, width=64, layers=2, heads=2, mlp_ratio=2, output_dim=16
-    )
+    torch.manual_seed(0)
+    visual = VisionTower.of_sizes(TowerSizes((16, 16), (8, 8), 64, 2, 2, 128, 16))
     options = parse_peft_options("full", {})
     head = CosineHead(torch.ones(400, 64), 20.0)
     model = build_tuned_model(

@@ -9,6 +9,7 @@ import torch
 
 from dualtail.errors import UserError
 from dualtail.estimate.model_cost import tuned_cost, zero_shot_cost
+from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.tuning.cost import forward_gflops
@@ -66,7 +67,7 @@ def test_counting_needs_no_weights_and_not_another_device(method: str) -> None:
     spec = spec_of("photo-vit-16", 64, 64).model_copy(update={"architecture_config": content})
     options: dict[str, Any] = {}
     cost = tuned_cost(spec, method, options, HeadSettings(), 50)
-    visual = open_clip.create_model("photo-vit-16").visual
+    visual = from_open_clip(open_clip.create_model("photo-vit-16").visual)
     head = build_head("cosine", torch.randn(50, 128), 25.0)
     model = build_tuned_model(
         visual,  # type: ignore[arg-type]

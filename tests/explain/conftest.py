@@ -5,15 +5,16 @@ from collections.abc import Callable
 import pytest
 import torch
 from open_clip.model import CLIP
-from open_clip.transformer import VisionTransformer
 
+from dualtail.foundation.open_clip_tower import from_open_clip
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.heads import build_head
 from dualtail.tuning.tuned_model import TunedModel, build_tuned_model
 
 C, WIDTH = 5, 16
 
 
-def make_visual(seed: int) -> VisionTransformer:
+def make_visual(seed: int) -> VisionTower:
     vision = {
         "image_size": (8, 12),
         "patch_size": 4,
@@ -29,8 +30,7 @@ def make_visual(seed: int) -> VisionTransformer:
         with torch.no_grad():
             for parameter in visual.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
-    assert isinstance(visual, VisionTransformer)
-    return visual.eval()
+    return from_open_clip(visual.eval())
 
 
 @pytest.fixture

@@ -9,6 +9,9 @@ from open_clip.model import CLIP
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from dualtail.foundation.open_clip_tower import from_open_clip
+from dualtail.foundation.vision import VisionTower
+
 WIDTH, LAYERS, PATCH, SIZE, EMBED = 16, 3, 4, 8, 6
 
 
@@ -25,7 +28,9 @@ class ArraySource:
         return self.pixels[index]
 
 
-def _make_visual(quick_gelu: bool = False, seed: int = 0, **changes: object) -> VisionTransformer:
+def _make_open_clip(
+    quick_gelu: bool = False, seed: int = 0, **changes: object
+) -> VisionTransformer:
     vision = {
         "image_size": SIZE,
         "patch_size": PATCH,
@@ -47,8 +52,15 @@ def _make_visual(quick_gelu: bool = False, seed: int = 0, **changes: object) -> 
 
 
 @pytest.fixture
-def make_visual() -> Callable[..., VisionTransformer]:
-    return _make_visual
+def make_open_clip() -> Callable[..., VisionTransformer]:
+    """open_clip's tower, for references."""
+    return _make_open_clip
+
+
+@pytest.fixture
+def make_visual() -> Callable[..., VisionTower]:
+    """The same as ours."""
+    return lambda *args, **changes: from_open_clip(_make_open_clip(*args, **changes))
 
 
 @pytest.fixture
@@ -84,7 +96,7 @@ def _attention(x: torch.Tensor, attn: nn.MultiheadAttention) -> torch.Tensor:
 
 
 def _reference_features(
-    visual: VisionTransformer,
+    visual: VisionTower,
     images: torch.Tensor,
     *,
     quick_gelu: bool = False,

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from dualtail.foundation.loading import embedding_width, empty_foundation
+from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.spec import FoundationSpec
+from dualtail.foundation.vision import VisionTower
 from dualtail.foundation.zero_shot import ZeroShotModel
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.cost import forward_gflops
@@ -40,8 +42,9 @@ def zero_shot_cost(spec: FoundationSpec, n_classes: int) -> ModelCost:
     foundation, side = empty_foundation(spec), spec.transform.crop
     embed = embedding_width(spec)
     model = ZeroShotModel(foundation, torch.empty(n_classes, embed, device="meta"))
-    visual = foundation.get_submodule("visual")
-    width = BackboneShape.of(visual).width if model.pools_cls else embed
+    width = embed
+    if isinstance(model.visual, VisionTower):
+        width = BackboneShape.of(model.visual).width
     return ModelCost(forward_gflops(model, (side, side)), 0, width)
 
 
@@ -58,9 +61,10 @@ def tuned_cost(
         UserError: unknown architecture or method, or a tower that cannot be tuned.
     """
     foundation, side = empty_foundation(spec), spec.transform.crop
-    width = BackboneShape.of(foundation.get_submodule("visual")).width
+    visual = from_open_clip(foundation.get_submodule("visual"))
+    width = BackboneShape.of(visual).width
     model = build_tuned_model(
-        foundation.get_submodule("visual"),
+        visual,
         build_head(head.type, torch.empty(n_classes, width, device="meta"), head.scale),
         peft=method,
         peft_options=options,

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch.nn import functional
 
+from dualtail.foundation.open_clip_tower import from_open_clip, not_plain
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import cls_feature
 
 
@@ -50,7 +51,8 @@ class ZeroShotModel(torch.nn.Module):
     over classes, nor the prior q, nor what fusion of logits does.
 
     Args:
-        model: An open_clip model; its vision tower is stored in the arithmetic's dtype.
+        model: An open_clip model or an `ImageModel`; its vision tower is stored in the arithmetic's
+            dtype.
         text: (C, E) normalized text features.
         dtype: Arithmetic of the vision tower.
     """
@@ -61,11 +63,9 @@ class ZeroShotModel(torch.nn.Module):
 
     def __init__(self, model: Any, text: torch.Tensor, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.visual = model.visual.to(dtype)
+        visual = model.visual.to(dtype)
+        self.visual = visual if not_plain(visual) else from_open_clip(visual)
         self.dtype = dtype
-        self.pools_cls = isinstance(self.visual, VisionTransformer) and not (
-            self.visual.attn_pool is not None or self.visual.pool_type != "tok"
-        )
         bias = getattr(model, "logit_bias", None)
         self.register_buffer("text", text.detach().clone())
         self.register_buffer("scale", model.logit_scale.detach().float().exp())
@@ -78,7 +78,7 @@ class ZeroShotModel(torch.nn.Module):
         without one (ResNet, timm's, attention or average pooling) gives its projected embedding.
         """
         pixels = images.to(self.dtype)
-        if self.pools_cls:
+        if isinstance(self.visual, VisionTower):
             features = cls_feature(self.visual, pixels)
             projection = self.visual.proj
             embeddings = features if projection is None else features @ projection

@@ -5,6 +5,7 @@ from pathlib import Path
 from dualtail.datasets.class_names import category_names
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
+from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.stages.predict import load_named
 from dualtail.tuning.adapter_file import save_adapter
@@ -49,7 +50,8 @@ def run(
             "by sorted name; give its categories.json with --categories"
         )
     foundation, weights_hash = load_named(spec)
-    model = lift_model(checkpoint, adapter, foundation.get_submodule("visual"), scale, "float32")
+    visual = from_open_clip(foundation.get_submodule("visual"))
+    model = lift_model(checkpoint, adapter, visual, scale, "float32")
     record = {
         "imported_from": "lift",
         "checkpoint_hash": sha256_file(checkpoint),

@@ -15,6 +15,7 @@ from dualtail.datasets.images import ImageStore
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
@@ -164,7 +165,8 @@ def _tuned(
     adapter: Path,
 ) -> tuple[torch.nn.Module, dict]:
     """The tuned model, and what its dump's header says of the tuning."""
-    model, header = load_adapter(adapter, foundation.get_submodule("visual"), precision)
+    visual = from_open_clip(foundation.get_submodule("visual"))
+    model, header = load_adapter(adapter, visual, precision)
     if header.n_classes != len(data.class_names):
         raise UserError(
             f"{adapter}: tuned on {header.n_classes} classes; there are {len(data.class_names)} here"

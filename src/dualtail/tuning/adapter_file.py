@@ -21,6 +21,7 @@ from dualtail import __version__
 from dualtail.config.section import Section
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
+from dualtail.foundation.vision import VisionTower
 from dualtail.registry import is_own
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.heads import CosineHead, build_head, head_type
@@ -103,13 +104,13 @@ def read_adapter_header(path: str | Path) -> AdapterHeader:
 
 
 def load_adapter(
-    path: str | Path, visual: nn.Module, precision: Precision, *, peft: str | None = None
+    path: str | Path, visual: VisionTower, precision: Precision, *, peft: str | None = None
 ) -> tuple[TunedModel, AdapterHeader]:
     """Rebuild a tuned model from its backbone and its adapter.
 
     Args:
         path: The adapter.
-        visual: `model.visual` of the foundation model it was tuned on; left as it is. Weights
+        visual: Vision tower of the foundation model it was tuned on; left as it is. Weights
             cannot be compared here: check `header.record` against the backbone's hash.
         precision: Arithmetic of the backbone.
         peft: The method expected. Needed for a method of the user's own: an adapter file must not

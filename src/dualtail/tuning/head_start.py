@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import VisionTransformer
 from tqdm import tqdm
 
 from dualtail.errors import UserError
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import cls_feature
 from dualtail.tuning.pixels import ImageSource, Normalize, center_crop, load_batch
 
@@ -55,7 +55,7 @@ def few_shot_index(labels: np.ndarray, shots: int, generator: np.random.Generato
 
 @torch.inference_mode()
 def frozen_features(
-    visual: VisionTransformer,
+    visual: VisionTower,
     images: ImageSource,
     index: np.ndarray,
     *,

@@ -15,6 +15,7 @@ import torch
 
 from dualtail.config.section import Section
 from dualtail.errors import UserError
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.peft import parse_peft_options
 from dualtail.tuning.tuned_model import Precision, TunedModel, build_peft
@@ -131,14 +132,14 @@ def in_order_of_ids(adapter: LiftAdapter, categories: Sequence[str]) -> LiftAdap
 
 
 def lift_model(
-    path: Path, adapter: LiftAdapter, visual: torch.nn.Module, scale: float, precision: Precision
+    path: Path, adapter: LiftAdapter, visual: VisionTower, scale: float, precision: Precision
 ) -> TunedModel:
     """Join a checkpoint with the vision tower that it was tuned on.
 
     Args:
         path: Of the checkpoint, for messages.
         adapter: What was read from it.
-        visual: `model.visual` of the foundation model; left as it is.
+        visual: Vision tower of the foundation model; left as it is.
         scale: Of the cosine head: LIFT's `scale`, 25 by default.
         precision: Arithmetic of the backbone.
 

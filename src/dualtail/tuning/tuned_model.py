@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import nn
 
 from dualtail.config.section import Section
 from dualtail.errors import UserError
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape, cls_feature
 from dualtail.tuning.fast_tower import use_fast_parts
 from dualtail.tuning.heads import Head
@@ -38,18 +38,18 @@ class TunedModel(nn.Module):
     """
 
     def __init__(
-        self, visual: nn.Module, peft: PeftMethod, head: Head, precision: Precision
+        self, visual: VisionTower, peft: PeftMethod, head: Head, precision: Precision
     ) -> None:
         """Join the parts.
 
         Args:
-            visual: `model.visual` of an open_clip model.
+            visual: The foundation model's vision tower.
             peft: A method built for this shape, not attached to any tower yet.
             head: (C, D) classifier.
             precision: Arithmetic of the backbone.
 
         Raises:
-            UserError: the tower is not one that tuning supports, or the head's width differs.
+            UserError: the head's width differs.
         """
         super().__init__()
         self.shape = BackboneShape.of(visual)
@@ -59,8 +59,7 @@ class TunedModel(nn.Module):
                 f"the backbone gives {self.shape.width}"
             )
         backbone = copy.deepcopy(visual)
-        assert isinstance(backbone, VisionTransformer)
-        backbone.proj = None  # type: ignore[assignment]  # open_clip's own way to leave it out
+        backbone.proj = None
         self.backbone = backbone.to(DTYPES[precision]).requires_grad_(False)
         use_fast_parts(self.backbone)
         self.precision: Precision = precision
@@ -111,7 +110,7 @@ def build_peft(
 
 
 def build_tuned_model(
-    visual: nn.Module,
+    visual: VisionTower,
     head: Head,
     *,
     peft: str,
@@ -122,7 +121,7 @@ def build_tuned_model(
     """Build a model that is ready to be tuned.
 
     Args:
-        visual: `model.visual` of an open_clip model; left as it is.
+        visual: The foundation model's vision tower; left as it is.
         head: (C, D) classifier; see `head_start` for its weights.
         peft: Name of the method, or `path/to/file.py:Class`.
         peft_options: Its options; missing ones take their defaults.
@@ -130,10 +129,9 @@ def build_tuned_model(
         seed: Fixes the initial parameters.
 
     Raises:
-        UserError: unsupported tower, unknown method or option, a head of another width.
+        UserError: unknown method or option, a head of another width.
     """
     shape = BackboneShape.of(visual)
-    assert isinstance(visual, VisionTransformer)
     method = build_peft(peft, peft_options, shape, head.n_classes, seed)
     method.start_from(visual)
     return TunedModel(visual, method, head, precision)

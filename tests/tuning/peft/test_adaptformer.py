@@ -59,13 +59,13 @@ def test_forward_follows_the_equation(make_visual, reference_features, quick_gel
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     plain = reference_features(visual, images, quick_gelu=quick_gelu)
     assert (found - plain).abs().max() > 0.01, "the adapter does nothing in this test"
-    # open_clip's own loop over the blocks sees the same adapters.
+    # The tower's own loop over the blocks sees the same adapters.
     visual.proj = None
     torch.testing.assert_close(visual(images), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_layer_scale_does_not_touch_the_adapter(make_visual):
-    """x + ls_2(FFN) + s up(relu(down(LN(x)))): one block, written with open_clip's own parts."""
+    """x + ls_2(FFN) + s up(relu(down(LN(x)))): one block, written with its parts."""
     visual, peft = attached(make_visual(ls_init_value=0.5))
     block, adapter = visual.transformer.resblocks[1], peft.adapters[1]
     x = torch.randn(2, 5, 16, dtype=torch.float64)

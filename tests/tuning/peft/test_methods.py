@@ -169,7 +169,7 @@ def test_forward_and_gradient_follow_the_definition(make_visual, method, options
         assert reference is not None, name
         allowed = (1e-9 if exact else 2e-5) * scale
         assert (gradient.double() - reference).abs().max().item() <= allowed, name
-    # Whole blocks and open_clip's own loop see the same model.
+    # Whole blocks and the tower's own loop see the same model.
     tower.proj = None
     torch.testing.assert_close(tower(images.to(dtype)).double(), expected, **tolerance)
 

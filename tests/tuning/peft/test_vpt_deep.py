@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 
+from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.tuning.backbone import BackboneShape, cls_feature
 from dualtail.tuning.peft.vpt_deep import VptDeep
 from dualtail.tuning.settings import VptDeepOptions
@@ -52,10 +53,10 @@ def test_forward_follows_the_definition(make_visual, reference_features, quick_g
     assert (found - cls_feature(plain, images)).abs().max() > 0.01, "the prompts do nothing"
 
 
-def test_against_a_loop_over_untouched_blocks(make_visual):
+def test_against_a_loop_over_untouched_blocks(make_open_clip):
     """Append, run open_clip's whole block, drop; and again for the next block."""
-    plain = make_visual(ls_init_value=0.5).double()
-    visual, peft = attached(plain)
+    plain = make_open_clip(ls_init_value=0.5).double()
+    visual, peft = attached(from_open_clip(plain))
     images = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     tokens = plain._embeds(images)
     n = tokens.shape[1]

@@ -4,9 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.bottleneck import bottleneck_width
 from dualtail.tuning.peft.method import PeftMethod
@@ -85,7 +85,7 @@ class AdaptFormer(PeftMethod):
             for _ in shape.last_blocks(options.blocks)
         )
 
-    def attach(self, visual: VisionTransformer) -> None:
+    def attach(self, visual: VisionTower) -> None:
         for adapter, block in self.pair_with_last_blocks(self.adapters, visual):
             assert isinstance(adapter, ParallelAdapter)
             adapter.attach(block)

@@ -7,9 +7,9 @@ else. For a ViT-B/16 in all blocks that is 0.4 MB (biases), 0.15 MB (norms) or 3
 from abc import abstractmethod
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.method import PeftMethod
 from dualtail.tuning.settings import BlockOptions
@@ -107,12 +107,12 @@ class BackboneTuning(PeftMethod):
         """Whether the parameter `name` of a block is tuned."""
         raise NotImplementedError
 
-    def start_from(self, visual: VisionTransformer) -> None:
+    def start_from(self, visual: VisionTower) -> None:
         for parts, block in self.pair_with_last_blocks(self.blocks, visual):
             for name, values in parts.items():  # type: ignore[operator]
                 values.start_from(block.get_submodule(name))
 
-    def attach(self, visual: VisionTransformer) -> None:
+    def attach(self, visual: VisionTower) -> None:
         for parts, block in self.pair_with_last_blocks(self.blocks, visual):
             for name, values in parts.items():  # type: ignore[operator]
                 values.attach(block.get_submodule(name))

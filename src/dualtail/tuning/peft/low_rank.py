@@ -4,9 +4,9 @@ import math
 from abc import abstractmethod
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.bottleneck import bottleneck_width
 from dualtail.tuning.peft.method import PeftMethod
@@ -65,6 +65,6 @@ class LowRankMethod(PeftMethod):
     def block_maps(shape: BackboneShape, rank: int, generator: torch.Generator) -> nn.Module:
         """Make one block's maps: a module with `attach(block)`."""
 
-    def attach(self, visual: VisionTransformer) -> None:
+    def attach(self, visual: VisionTower) -> None:
         for maps, block in self.pair_with_last_blocks(self.blocks, visual):
             maps.attach(block)  # type: ignore[operator]

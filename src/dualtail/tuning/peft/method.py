@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import nn
 
 from dualtail.config.section import Section
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 
 
@@ -36,7 +36,7 @@ class PeftMethod(nn.Module):
         """
         super().__init__()
 
-    def start_from(self, visual: VisionTransformer) -> None:
+    def start_from(self, visual: VisionTower) -> None:
         """Take over values that training starts from; called once for a new model, before `attach`.
 
         Args:
@@ -44,13 +44,13 @@ class PeftMethod(nn.Module):
         """
 
     @abstractmethod
-    def attach(self, visual: VisionTransformer) -> None:
+    def attach(self, visual: VisionTower) -> None:
         """Register the hooks that let the parameters act on `visual`. Called once."""
         raise NotImplementedError
 
     @staticmethod
     def pair_with_last_blocks(
-        parts: nn.ModuleList, visual: VisionTransformer
+        parts: nn.ModuleList, visual: VisionTower
     ) -> Iterator[tuple[nn.Module, nn.Module]]:
         """Pair modules with as many blocks of the tower, the last ones."""
         blocks = list(visual.transformer.resblocks)

@@ -1,9 +1,9 @@
 """SSF: every intermediate feature scaled and shifted."""
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.attention import OpenAttention
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.method import PeftMethod
@@ -81,7 +81,7 @@ class Ssf(PeftMethod):
             BlockScaleShift(shape, options, generator) for _ in shape.last_blocks(options.blocks)
         )
 
-    def attach(self, visual: VisionTransformer) -> None:
+    def attach(self, visual: VisionTower) -> None:
         for parts, block in self.pair_with_last_blocks(self.blocks, visual):
             parts.attach(block)  # type: ignore[operator]
 

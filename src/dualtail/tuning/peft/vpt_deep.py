@@ -3,9 +3,9 @@
 import math
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.method import PeftMethod
 from dualtail.tuning.settings import VptDeepOptions
@@ -67,7 +67,7 @@ class VptDeep(PeftMethod):
             for _ in shape.last_blocks(options.blocks)
         )
 
-    def attach(self, visual: VisionTransformer) -> None:
+    def attach(self, visual: VisionTower) -> None:
         for prompts, block in self.pair_with_last_blocks(self.blocks, visual):
             assert isinstance(prompts, BlockPrompts)
             prompts.attach(block)

@@ -3,9 +3,9 @@
 import math
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.method import PeftMethod
 from dualtail.tuning.settings import VptOptions
@@ -32,7 +32,7 @@ class VptShallow(PeftMethod):
         self.prompts = nn.Parameter(torch.empty(options.prompts, shape.width))
         nn.init.uniform_(self.prompts, -bound, bound, generator=generator)
 
-    def attach(self, visual: VisionTransformer) -> None:
+    def attach(self, visual: VisionTower) -> None:
         # The last step before the first block; the identity in towers without this norm.
         visual.ln_pre.register_forward_hook(self._append)
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dualtail.tuning.activation import QuickGelu
+from dualtail.foundation.activation import QuickGelu
 
 
 def test_gradient_against_finite_differences():
