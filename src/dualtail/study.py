@@ -7,30 +7,12 @@ from typing import NamedTuple
 from dualtail.bias.member_sets import member_sets
 from dualtail.config.model import Config
 from dualtail.datasets.settings import ORDERS
+from dualtail.study_table import Prediction
 
 ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
 """Post-hoc adjustments of CE-tuned models that Table 3 compares."""
 KNN_LOSSES = ("ce", "la", "gla_train")
 """Losses whose features Table 4 classifies; a re-trained head has the features of its base."""
-
-
-class Prediction(NamedTuple):
-    """One predictor on one dataset; its dump is outputs/<dataset>/<members>/<variant>.safetensors."""
-
-    kind: str
-    """zero-shot, tuned, adjusted, fused, knn or scratch"""
-    dataset: str
-    members: str
-    """foundation models, joined by +; of a network from scratch, its architecture"""
-    variant: str
-    """what is done with them, unique among those of the same members"""
-    peft: str = ""
-    loss: str = ""
-    seed: int | None = None
-    adjustment: str = ""
-    fusion: str = ""
-    explained: bool = False
-    """whether it also predicts images with a part hidden (Figure 8), and tuned ones have Grad-CAM maps"""
 
 
 class Tuning(NamedTuple):

@@ -1,6 +1,43 @@
 # What models look at: outputs on images with a part hidden, Grad-CAM maps; then, without torch, scores.
 
 
+def explained_images(dataset):
+    """Table or list of the images that are explained, and the folder or archive they are in."""
+    entry, occlusion = C.datasets[dataset], C.datasets[dataset].occlusion
+    if occlusion is None:
+        return image_list(dataset, "test"), images(dataset, "test")
+    base = entry.images_root or root(dataset)
+    return (root(dataset) / occlusion.table).as_posix(), (base / occlusion.images).as_posix()
+
+
+def explained_files(dataset):
+    """The same as inputs of a rule; of data that the user brings, what is there."""
+    if C.datasets[dataset].occlusion is None:
+        return dataset_files(dataset, "test")
+    listing, archive = explained_images(dataset)
+    files = [listing, archive] if archive.endswith(".zip") else [listing]
+    return [file for file in files if C.is_drawn(dataset) or Path(file).is_file()]
+
+
+def explained_flags(dataset):
+    occlusion = C.datasets[dataset].occlusion
+    listing, archive = explained_images(dataset)
+    if occlusion is None:
+        which = ["--list", listing]
+    else:
+        which = ["--table", listing, "--conditions", values_text(occlusion.conditions)]
+    return shlex.join(["--images", archive, *which, "--most", str(C.explain.images)])
+
+
+def drawn_pairs_flag(dataset):
+    """The world, where it drew the images: then they are shown larger, and it is known what a pixel is of."""
+    occlusion = C.datasets[dataset].occlusion
+    if occlusion is None or not C.is_drawn(dataset) or occlusion.table.name != "pairs.csv":
+        return ""
+    world = C.world.of_dataset(dataset).model_dump(mode="json", exclude_defaults=True)
+    return shlex.join(["--world", values_text(world)])
+
+
 rule explain:
     input:
         weights=weights,
@@ -74,7 +111,7 @@ rule score_explanations:
         transform=lambda w: transform_flag(C.study.members[0]),
         world=lambda w: drawn_pairs_flag(w.dataset),
         settings=f"--bootstrap {C.scores.bootstrap} --seed {C.seed} --run {C.run}",
-        pattern=EXPLAINED,
+        pattern=lambda w: EXPLAINED,
         code=code("score-explanations"),
     shell:
         "dualtail score-explanations --study {input.study:q} --dataset {wildcards.dataset}"

@@ -1,0 +1,83 @@
+"""Options of the verbs on explained images: which images, and what is hidden in them."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dualtail.cli.flags import Values
+from dualtail.explain.settings import ExplainSettings
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+MOST = ExplainSettings.model_fields["images"].default
+
+
+def explained_images(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb the argument `explained`: an `ExplainedImages`."""
+
+    @wraps(verb)
+    def callback(
+        images: Path,
+        table: Path | None,
+        conditions: Any,
+        image_list: Path | None,
+        most: int,
+        **kwargs: Any,
+    ) -> Any:
+        explained = _explained(images, table, conditions, image_list, most)
+        return verb(explained=explained, **kwargs)
+
+    for option in reversed(
+        [
+            click.option(
+                "--images",
+                required=True,
+                type=click.Path(path_type=Path),
+                help="Folder or zip archive that the images' paths are under.",
+            ),
+            click.option(
+                "--table",
+                type=FILE,
+                help="The same images with nothing and with a part hidden: a CSV with `label` and a "
+                "column path_<condition> for every condition; `dualtail occlude` makes one.",
+            ),
+            click.option(
+                "--conditions",
+                type=Values(),
+                help="With --table: condition=label, the one with nothing hidden first.",
+            ),
+            click.option("--list", "image_list", type=FILE, help="Without --table: an image list."),
+            click.option(
+                "--most",
+                default=MOST,
+                show_default=True,
+                type=click.IntRange(1),
+                help="Maximum number of images for Grad-CAM (and of --list), evenly over classes.",
+            ),
+        ]
+    ):
+        callback = option(callback)
+    return callback
+
+
+def _explained(
+    images: Path, table: Path | None, conditions: Any, image_list: Path | None, most: int
+) -> Any:
+    from dualtail.stages.explained_images import ExplainedImages
+
+    if (table is None) == (image_list is None):
+        raise click.UsageError("give either --table (with --conditions) or --list")
+    if image_list is not None:
+        if conditions is not None:
+            raise click.UsageError("--conditions goes with --table: nothing is hidden in a --list")
+        return ExplainedImages(images, image_list, is_table=False, most=most)
+    assert table is not None
+    labels = dict(conditions) if isinstance(conditions, Mapping) else {}
+    if len(labels) < 2 or not all(isinstance(label, str) for label in labels.values()):
+        raise click.UsageError(
+            "--table needs --conditions, at least two, with labels that are text: "
+            "\"both='both visible',head_hidden='no head'\""
+        )
+    return ExplainedImages(images, table, True, most, labels)
