@@ -4,16 +4,21 @@
 `--its-name`; one that holds several values takes `key=value,key=value`, or YAML in one line.
 """
 
+import re
 import shlex
+import types
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 PLAIN = (bool, int, float, str)
+PIECE = re.compile(r"""(?<![^=,\[{: ])("(?:\\.|[^"\\])*"|'(?:''|[^'])*')|.""", re.DOTALL)
+"""A quoted text where a value may begin (an apostrophe inside a word is none), or one character."""
 
 
 class Values(click.ParamType):
@@ -90,7 +95,7 @@ def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable
 
     def decorate(verb: Verb) -> Verb:
         def callback(*args: Any, **kwargs: Any) -> Any:
-            given = {key: kwargs.pop(f"{name}.{key}") for key in fields}
+            given = {key: kwargs.pop(f"{name}__{key}") for key in fields}
             values = {key: value for key, value in given.items() if value is not None}
             kwargs[name] = validated(section, values)
             return verb(*args, **kwargs)
@@ -99,14 +104,16 @@ def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable
         parameters = [*getattr(verb, "__click_params__", [])]
         callback.__click_params__ = parameters  # type: ignore[attr-defined]
         for key, field in reversed(fields.items()):
-            default = field.get_default(call_default_factory=True)
-            help_text = " ".join((field.description or "").split())
-            if default is not None and not field.is_required():
-                shown = default if isinstance(default, PLAIN) else values_text(_plain(default))
-                help_text += f"  [default: {shown}]"
-            words = dict(help=help_text, required=field.is_required(), default=None)
+            help_text = " ".join((field.description or "").split()) + _default_text(field)
             declaration, kind = _option_of(key, field.annotation)
-            click.option(declaration, f"{name}.{key}", type=kind, **words)(callback)
+            click.option(
+                declaration,
+                f"{name}__{key}",
+                type=kind,
+                help=help_text,
+                required=field.is_required(),
+                default=None,
+            )(callback)
         return callback  # type: ignore[return-value]
 
     return decorate
@@ -115,11 +122,14 @@ def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable
 def flags(section: BaseModel, without: Collection[str] = ()) -> str:
     """A section as the options of its verb, only what differs from the defaults, quoted for a shell."""
     words: list[str] = []
-    for key, value in section.model_dump(mode="json", exclude=set(without)).items():
+    whole = section.model_dump(mode="json", exclude=set(without))
+    short = section.model_dump(mode="json", exclude=set(without), exclude_defaults=True)
+    for key, value in whole.items():
         field = type(section).model_fields[key]
         default = field.get_default(call_default_factory=True)
         if value == _plain(default) and not field.is_required():
             continue
+        value = short.get(key, value)
         option = f"--{key.replace('_', '-')}"
         if value is True or value is False:
             words.append(option if value else f"--no-{option[2:]}")
@@ -145,24 +155,41 @@ def validated(section: type[BaseModel], values: Mapping[str, Any]) -> Any:
         raise click.UsageError(f"{where}{inner}{message}") from None
 
 
+def _default_text(field: FieldInfo) -> str:
+    """What help says of a default; nothing of one that is empty."""
+    default = None if field.is_required() else _plain(field.get_default(call_default_factory=True))
+    if default in (None, "", {}, []):
+        return ""
+    return f"  [default: {default if isinstance(default, PLAIN) else values_text(default)}]"
+
+
 def _option_of(key: str, annotation: Any) -> tuple[str, Any]:
     """How a field is declared, and the type of its value."""
     word = f"--{key.replace('_', '-')}"
-    choices = [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]
-    if annotation is bool:
+    kinds = _kinds(annotation)
+    if kinds == [bool]:
         return f"{word}/--no-{word[2:]}", bool
-    if get_origin(annotation) is Literal:
-        return word, click.Choice([str(choice) for choice in get_args(annotation)])
-    if all(isinstance(kind, type) and issubclass(kind, int | float) for kind in choices):
-        return word, float if float in choices else int
-    if any(_is_compound(kind) for kind in choices):
+    if all(get_origin(kind) is Literal for kind in kinds):
+        return word, click.Choice([str(choice) for kind in kinds for choice in get_args(kind)])
+    if all(kind in (int, float) for kind in kinds):
+        return word, float if float in kinds else int
+    if any(_is_compound(kind) for kind in kinds):
         return word, Values()
     return word, str
 
 
+def _kinds(annotation: Any) -> list[Any]:
+    """The types that a field may have besides None, without their constraints."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [kind for part in get_args(annotation) for kind in _kinds(part)]
+    return [] if annotation is type(None) else [annotation]
+
+
 def _is_compound(kind: Any) -> bool:
     is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
-    return is_section or kind in (dict, list, tuple) or get_origin(kind) in (dict, list, tuple)
+    return is_section or (get_origin(kind) or kind) in (dict, list, tuple)
 
 
 def _plain(value: Any) -> Any:
@@ -178,19 +205,15 @@ def _plain(value: Any) -> Any:
 
 def _cut(text: str) -> list[str]:
     """Cut at commas that are not inside brackets, braces or quotes."""
-    parts, depth, quote, part = [], 0, "", ""
-    for character in text:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        depth += (character in "[{") - (character in "]}") if not quote else 0
-        if character == "," and depth == 0 and not quote:
-            parts.append(part)
-            part = ""
+    parts, depth = [""], 0
+    for match in PIECE.finditer(text):
+        piece = match[0]
+        depth += (piece in ("[", "{")) - (piece in ("]", "}"))
+        if piece == "," and depth == 0:
+            parts.append("")
         else:
-            part += character
-    return [*parts, part]
+            parts[-1] += piece
+    return parts
 
 
 def _yaml(text: str) -> Any:
@@ -201,10 +224,11 @@ def _yaml(text: str) -> Any:
 
 
 def _flow(value: Any) -> str:
-    """A value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**9, sort_keys=False).strip()
-    text = text.removesuffix("...").strip()
-    return f"'{text}'" if "," in text and text[0] not in "[{'\"" else text
+    """A value as YAML in one line, as it stands in a list: what has a comma or bracket is quoted."""
+    text = yaml.safe_dump(
+        [value], default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True
+    )
+    return text.strip()[1:-1]
 
 
 def _is_simple(key: object) -> bool:
