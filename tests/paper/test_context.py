@@ -68,10 +68,10 @@ def test_from_config():
     assert (found.first_member, found.seeds, found.world) == ("x", (1, 2), False)
 
 
-def test_from_the_default_config():
-    from dualtail.default_config import default_config
+def test_from_the_default_config(root):
+    from dualtail.config.document import read_config
 
-    found = PaperContext.from_config(default_config().model_dump(mode="json"))
+    found = PaperContext.from_config(read_config([root / "config.yaml"]).model_dump(mode="json"))
     assert found.world
     assert not any(found.is_official(dataset) for dataset in found.datasets)
     assert found.without_val == ("world_species",)

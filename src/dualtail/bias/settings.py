@@ -39,8 +39,8 @@ class FusionRuleEntry(Section):
     """options of the rule"""
 
     weights: dict[Name, PositiveFloat] | None = None
-    """P(c) of every member, e.g. {clip: 2, openclip: 1}; made to sum to 1 over the members fused.
-    null: equal"""
+    """P(c) of every member, e.g. {clip: 2, openclip: 1}; made to sum to 1 over the members fused;
+    default: equal"""
 
 
 class FusionSettings(Section):

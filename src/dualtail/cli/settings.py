@@ -6,16 +6,28 @@ import click
 
 
 @click.command("config")
-@click.option("--schema", is_flag=True, help="Print the JSON schema instead.")
-def config_verb(schema: bool) -> None:
-    """Print the default config with comments, or its JSON schema.
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--all", "every", is_flag=True, help="Every key, what it means, its default.")
+@click.option("--schema", is_flag=True, help="The JSON schema of such files, for editors.")
+def config_verb(files: tuple[Path, ...], every: bool, schema: bool) -> None:
+    """Print config FILES, merged left to right as Snakemake does: what differs from the defaults.
 
-    config.yaml and workflow/schemas/config.schema.json are these outputs, kept equal by a test.
+    Without FILES, config.yaml.
+
+    \b
+    Examples: dualtail config --all
+              dualtail config config.yaml config/paper.yaml
     """
-    from dualtail.config.document import commented_yaml, json_schema
-    from dualtail.default_config import default_config
+    from dualtail.config.document import json_schema, read_config
+    from dualtail.config.listing import all_keys, changed_keys
 
-    click.echo(json_schema() if schema else commented_yaml(default_config()), nl=False)
+    if schema:
+        if every or files:
+            raise click.UsageError("--schema goes alone")
+        click.echo(json_schema(), nl=False)
+        return
+    config = read_config(files or (Path("config.yaml"),))
+    click.echo(all_keys(config) if every else changed_keys(config), nl=False)
 
 
 @click.command("check-config")
@@ -26,16 +38,29 @@ def check_config(files: tuple[Path, ...]) -> None:
     Example: dualtail check-config config.yaml config/smoke.yaml
     """
     from dualtail.config.document import read_config
-    from dualtail.plan import Plan
+    from dualtail.study import predictions
 
     config = read_config(files)
-    plan = Plan(config)
-    scope = plan.scope
-    tunings = len(scope.datasets) * len(scope.members) * len(scope.tunings)
+    study = config.study
+    tunings = sum(row.kind == "tuned" for row in predictions(config))
     click.echo(
-        f"run {config.run}: {len(scope.datasets)} datasets, {len(scope.members)} foundation models, "
-        f"{tunings} tunings, outputs in {plan.paths.root}/"
+        f"run {config.run}: {len(study.datasets)} datasets, {len(study.members)} foundation models, "
+        f"{tunings} tunings, outputs in {(config.results / config.run).as_posix()}/"
     )
+
+
+@click.command("resolve")
+@click.option("--json", "text", required=True, help="Config values that are not the defaults.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
+def resolve(text: str, out: Path) -> None:
+    """Write a config with every value: what the tables and figures of a run read.
+
+    Example: dualtail resolve --json "$(cat values.json)" --out results/world/config.yaml
+    """
+    from dualtail.config import document
+    from dualtail.files import write_text
+
+    write_text(out, document.resolved_yaml(document.resolve(text)))
 
 
 @click.command("check-data")
@@ -211,4 +236,4 @@ def download(
         click.echo(note)
 
 
-VERBS = [config_verb, check_config, check_data, plan_verb, download]
+VERBS = [config_verb, check_config, resolve, check_data, plan_verb, download]

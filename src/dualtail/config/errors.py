@@ -1,6 +1,6 @@
 """One line for every mistake in a config: file, key, what is allowed, the nearest valid name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -20,47 +20,110 @@ def nested(key: str, section: type[BaseModel]) -> Iterator[None]:
     except ValidationError as error:
         first = error.errors()[0]
         path = [str(part) for part in first["loc"]]
-        text = _describe(first, _keys_at(section, path[:-1]), path[-1] if path else "")
+        text = _describe(first, section, path)
         raise NameProblem(".".join([key, *path]), text) from error
 
 
-def explain(error: ValidationError, model: type[BaseModel], files: Iterable[Path]) -> UserError:
+def explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    values: Mapping[str, Any],
+    files: Sequence[Path] = (),
+    elsewhere: str = "config",
+) -> UserError:
     """Turn pydantic's report into one line about its first problem.
 
     Args:
         error: What pydantic found.
         model: The model that was validated, to list the keys allowed at the place.
-        files: Config files, later ones override earlier ones: the last that has the key is named.
+        values: What was validated.
+        files: The files that the values were merged from, later ones over earlier ones.
+        elsewhere: What to name where no file has such a value.
     """
     # A misspelled key shows as an unknown and a missing one: the unknown one is the mistake.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"]]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, NameProblem) and cause.key:
-        location = cause.key.split(".")
-    siblings = _keys_at(model, location[:-1])
-    text = _describe(first, siblings, location[-1] if location else "")
+        location = _parts(cause.key, values)
+    text = _describe(first, model, location)
     more = error.error_count() - 1
     tail = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
-    where = _file_with(location, files)
+    where = _origin(location, values, files, elsewhere)
     return UserError(f"{where}: {'.'.join(location) or 'config'}: {text}{tail}")
 
 
-def _describe(first: Any, siblings: list[str] | None, key: str) -> str:
+def _parts(key: str, values: Mapping[str, Any]) -> list[str]:
+    """Cut a key at its dots, but not at those of a name: `foundation.clip.1` has two parts."""
+    parts, node, rest = [], values, key.split(".")
+    while rest:
+        # The longest name that is there; else the next word.
+        for n in range(len(rest), 0, -1):
+            found, there = _child(node, ".".join(rest[:n]))
+            if there or n == 1:
+                parts.append(".".join(rest[:n]))
+                node, rest = found, rest[n:]
+                break
+    return parts
+
+
+def _describe(first: Any, model: type[BaseModel], location: list[str]) -> str:
+    key = location[-1] if location else ""
+    fields = _fields_at(model, location[:-1])
     if first["type"] == "extra_forbidden":
-        names = siblings or []
-        allowed = f"; allowed: {listed(names)}" if names else ""
-        return f"unknown key{nearest(key, names)}{allowed}"
+        allowed = f"; allowed: {listed(fields)}" if fields else ""
+        return f"unknown key{nearest(key, fields)}{allowed}"
     if first["type"] == "missing":
-        return "missing key"
+        description = " ".join((fields.get(key) or "").split())
+        return "missing key" + (f": {description}" if description else "")
     message = first["msg"].removeprefix("Value error, ")
     if isinstance(first.get("ctx", {}).get("error"), ValueError):
         return message
     return f"{message[0].lower()}{message[1:]}, not {first['input']!r}"
 
 
-def _keys_at(model: type[BaseModel], path: list[str]) -> list[str] | None:
-    """The field names of the section at `path`, walking through dicts, unions and lists."""
+def _origin(
+    location: list[str], values: Mapping[str, Any], files: Sequence[Path], elsewhere: str
+) -> str:
+    """The last file that sets a value; of a key that is missing, the deepest parent.
+
+    A value that no file has was given elsewhere: on the command line.
+    """
+    depth, value = _follow(values, location)
+    best, deepest = elsewhere, -1
+    for file in files:
+        try:
+            content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError):
+            continue
+        found, own = _follow(content, location[:depth])
+        if found >= deepest:
+            is_it = found < depth or isinstance(own, Mapping) or own == value
+            best, deepest = str(file) if is_it else elsewhere, found
+    return best if deepest in (depth, -1) else elsewhere
+
+
+def _follow(node: Any, location: list[str]) -> tuple[int, Any]:
+    """How much of a location there is, and what stands there."""
+    for depth, part in enumerate(location):
+        child, there = _child(node, part)
+        if not there:
+            return depth, node
+        node = child
+    return len(location), node
+
+
+def _child(node: Any, part: str) -> tuple[Any, bool]:
+    if isinstance(node, Mapping):
+        found = next((key for key in node if str(key) == part), None)
+        return (node[found], True) if found is not None else (None, False)
+    if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+        return node[int(part)], True
+    return None, False
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> dict[str, str | None]:
+    """The fields of the section at `path` and their descriptions, through dicts, unions and lists."""
     here: Any = model
     for part in path:
         section = _section_of(here)
@@ -70,7 +133,8 @@ def _keys_at(model: type[BaseModel], path: list[str]) -> list[str] | None:
             here = _value_type(here)
         # else: pydantic inserts the tag of a union into the path; it does not lead deeper
     section = _section_of(here)
-    return list(section.model_fields) if section is not None else None
+    fields = section.model_fields if section is not None else {}
+    return {name: field.description for name, field in fields.items()}
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
@@ -87,22 +151,3 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
 def _value_type(annotation: Any) -> Any:
     arguments = get_args(annotation)
     return arguments[-1] if arguments else annotation
-
-
-def _file_with(location: list[str], files: Iterable[Path]) -> str:
-    """The last config file that sets the deepest part of the key it can find."""
-    best, depth = "config", -1
-    for file in files:
-        try:
-            node: Any = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
-            continue
-        found = 0
-        for part in location:
-            if not isinstance(node, dict) or part not in node:
-                break
-            node = node[part]
-            found += 1
-        if found >= max(depth, 0):
-            best, depth = str(file), found
-    return best

@@ -1,7 +1,6 @@
-"""The config: pydantic models that are its one source.
+"""The config: everything that decides a run. Free of torch and numpy, so that reading it is quick.
 
-They validate what the user wrote, generate the commented `config.yaml` and the JSON schema (see
-`document.py`), and are what the workflow plans from (`plan.py`). Free of torch and numpy.
+Settings stand beside what they set (`tuning/settings.py`, ...); here is what is about the whole.
 """
 
 from pathlib import Path
@@ -16,12 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from dualtail.bias.settings import (
-    FUSION_OPTIONS,
-    FusionRuleEntry,
-    FusionSettings,
-    PriorSettings,
-)
+from dualtail.bias.settings import FusionSettings, PriorSettings
+from dualtail.config.checks import check
+from dualtail.config.derived import fill_in
 from dualtail.config.errors import nested
 from dualtail.config.names import (
     NAME_PATTERN,
@@ -35,21 +31,13 @@ from dualtail.config.paths import ConfigPath
 from dualtail.config.section import Section
 from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.settings import CorpusEntry, DatasetEntry, PackSettings, Reordered
-from dualtail.datasets.world.settings import WorldSettings
-from dualtail.errors import UserError
+from dualtail.datasets.world.settings import World
 from dualtail.explain.settings import ExplainSettings
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.foundation.settings import FoundationEntry, PromptSet, Transform
-from dualtail.registry import check_name, is_own
 from dualtail.scores.settings import KnnSettings, ScoreSettings
 from dualtail.scratch.settings import ScratchSettings
-from dualtail.tuning.settings import (
-    LOSS_OPTIONS,
-    PEFT_OPTIONS,
-    LossEntry,
-    PeftEntry,
-    TuningSettings,
-)
+from dualtail.tuning.settings import LossEntry, PeftEntry, TuningSettings
 
 
 class Variants(Section):
@@ -59,16 +47,16 @@ class Variants(Section):
     """entries of `losses`"""
 
     datasets: list[Name] | None = None
-    """some of study.datasets; null: all"""
+    """some of study.datasets; default: all"""
 
     members: list[Name] | None = None
-    """some of study.members; null: the one that tables of a single model show, scores.p_groups_from"""
+    """some of study.members; default: the one that tables of a single model show, scores.p_groups_from"""
 
     pefts: list[Name] | None = None
-    """entries of `pefts`; null: the one that tables of a single PEFT show, the first of study.pefts"""
+    """entries of `pefts`; default: the one that tables of a single PEFT show, the first of study.pefts"""
 
     seeds: list[NonNegativeInt] | None = None
-    """tuning seeds; null: study.seeds"""
+    """tuning seeds; default: those of the PEFT"""
 
 
 class Study(Section):
@@ -87,7 +75,7 @@ class Study(Section):
     """entries of `losses`; tables and figures of the paper need ce and la"""
 
     seeds: list[NonNegativeInt] = Field(min_length=1)
-    """tuning seeds"""
+    """tuning seeds, where a PEFT has none of its own"""
 
     variants: list[Variants] = []
     """further tunings of single models, which are scored but not fused or adjusted"""
@@ -99,33 +87,19 @@ class Study(Section):
 
 
 class Jobs(Section):
-    """How much one process does. Importing open_clip costs seconds: bundle what is small."""
+    """What a job may take of the machine. Changes no result, and re-runs nothing."""
 
-    pretrain: Literal["all", "model"] = "all"
-    """one process pre-trains all models, in parallel, or one each"""
+    threads: PositiveInt = 1
+    """cores of a model job; small models are fastest with one each, side by side"""
 
-    zero_shot: Literal["all", "model"] = "all"
-    """one process writes the zero-shot outputs of all models, or one each"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where models run; auto: on the GPU if there is one. cpu suits models as small as the world's"""
 
-    tune: Literal["all", "dataset", "model", "tuning"] = "dataset"
-    """one process does all tunings, those of a dataset, of a model on it, or a single one"""
+    gpu: Literal["auto"] | NonNegativeInt = "auto"
+    """GPUs that a model job asks Snakemake for; auto: 1 where there is one or on a cluster, else 0"""
 
-    explain: Literal["all", "model"] = "all"
-    """one process explains all models, or one each"""
-    scratch: Literal["all", "seed"] = "all"
-    """one process trains all seeds from scratch, or one each"""
-
-    threads: PositiveInt = 4
-    """cores of a model job, at most those of `--cores`; on the CPU so many models run side by side"""
-
-    gpus_per_tuning: PositiveInt = 1
-    """GPUs of a job of tunings; with more than one, a process each takes its part of every batch.
-    Give Snakemake at least so many: `--resources gpu=N`. Changes the last bits of a result, and
-    re-runs nothing"""
-
-    checkpoint_seconds: NonNegativeFloat = 60
-    """seconds between two saves of a training's state, from which a killed one goes on; 0: never.
-    Changes no result, and re-runs nothing"""
+    checkpoint_seconds: NonNegativeFloat = 60.0
+    """seconds between two saves of a training's state, from which a killed one is resumed; 0: never"""
 
     mem_mb: PositiveInt = 6000
     """memory asked for a model job on a cluster, in MB"""
@@ -134,28 +108,28 @@ class Jobs(Section):
     """time asked for a model job on a cluster, in minutes"""
 
 
-class Controls(Section):
-    """What else could explain the gain of fusing: further pre-trainings (`snakemake studies`)."""
-
-    datasets: list[Name] = Field(min_length=1)
-    """entries of `datasets`; those of the study are used"""
-
-    seeds: int = Field(ge=2)
-    """models of each member's corpus that are fused in place of those of different corpora: the member,
-    and others with the next seeds of pre-training"""
-
-    @field_validator("datasets")
-    @classmethod
-    def _no_repetition(cls, value: list[Any]) -> list[Any]:
-        return without_repetition(value)
-
-
 class Studies(Section):
     """Studies beside the paper's that need more training."""
 
-    controls: Controls | None = None
-    """more seeds of one corpus, and corpora without visibility bias (world.unbiased), in place of
-    several biased corpora; null: left out"""
+    controls: dict[str, list[Name]] = {}
+    """what else could explain the gain of fusing: name -> entries of `foundation` that are fused in place
+    of the members, e.g. {3 seeds of CLIP: [clip, clip.1, clip.2]}; two sets or more, all of one size"""
+
+    @field_validator("controls")
+    @classmethod
+    def _comparable(cls, value: dict[str, list[Name]]) -> dict[str, list[Name]]:
+        if len(value) == 1:
+            raise ValueError("one set of models has nothing to be compared with: give two or more")
+        for name, models in value.items():
+            without_repetition(models)
+            if len(models) < 2:
+                raise ValueError(f"{name!r}: two models or more can be fused")
+            first, size = next((n, len(m)) for n, m in value.items())
+            if len(models) != size:
+                raise ValueError(
+                    f"{name!r} has {len(models)} models and {first!r} {size}: sets need equal sizes"
+                )
+        return value
 
 
 class Config(Section):
@@ -168,7 +142,7 @@ class Config(Section):
     """folder of all runs"""
 
     seed: NonNegativeInt = 0
-    """seed of the world, of pre-training (if weights.seed is null) and of every bootstrap (tuning has
+    """seed of the world, of pre-training (if weights.seed is not given) and of every bootstrap (tuning has
     its own seeds)"""
 
     study: Study
@@ -193,10 +167,8 @@ class Config(Section):
     pefts: dict[Name, PeftEntry]
     """ways to tune"""
 
-    losses: dict[Name, LossEntry] = {
-        name: LossEntry(method=name) for name in LOSS_OPTIONS if name != "gla"
-    }
-    """losses to tune with"""
+    losses: dict[Name, LossEntry] = {}
+    """losses to tune with, beside ce, la, bs, focal, ldam, cb, grw and lade"""
 
     packs: PackSettings = PackSettings()
     """how training images are packed"""
@@ -212,6 +184,7 @@ class Config(Section):
 
     knn: KnnSettings = KnnSettings()
     """nearest neighbors among validation features"""
+
     explain: ExplainSettings = ExplainSettings()
     """what models look at"""
 
@@ -226,20 +199,19 @@ class Config(Section):
     """training of the small CLIPs on `corpora`"""
 
     scratch: ScratchSettings | None = None
-    """a network without pre-training, beside the tuned model (Figure 9); null: left out"""
+    """a network without pre-training, beside the tuned model (Figure 9)"""
 
     confounder: ConfounderSettings | None = None
-    """six classes, two semantic factors, mixed 50/50 or 90/10 (D.7: Table 16, Figures 11 and 12); null:
-    left out"""
+    """six classes, two semantic factors, mixed 50/50 or 90/10 (D.7: Table 16, Figures 11 and 12)"""
 
     studies: Studies = Studies()
     """studies beside the paper's that need more training: target `studies`, not part of `all`"""
 
     jobs: Jobs = Jobs()
-    """how work is cut into processes"""
+    """what a job may take of the machine"""
 
-    world: WorldSettings | None = None
-    """the embedded world: drawn creatures with known priors and visibilities; null: no world"""
+    world: World | None = None
+    """the embedded world: drawn creatures with known priors and visibilities"""
 
     @field_validator(
         "datasets", "corpora", "foundation", "prompts", "transforms", "pefts", "losses"
@@ -268,93 +240,14 @@ class Config(Section):
                 raise ValueError(f"prompt set {name!r}: every template needs exactly one {{}}")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _what_follows_is_filled_in(cls, value: Any) -> Any:
+        return fill_in(value) if isinstance(value, dict) else value
+
     @model_validator(mode="after")
-    def _references_exist(self) -> "Config":
-        study = self.study
-        references = [
-            ("study.datasets", study.datasets, self.datasets, "dataset"),
-            ("study.members", study.members, self.foundation, "foundation model"),
-            ("study.pefts", study.pefts, self.pefts, "PEFT entry"),
-            ("study.losses", study.losses, self.losses, "loss"),
-            ("fusion.modes", self.fusion.modes, self.fusion.rules, "entry of fusion.rules"),
-            ("fusion.losses", self.fusion.losses, study.losses, "loss of study.losses"),
-            ("scores.p_groups_from", [self.scores.p_groups_from], study.members, "member"),
-        ]
-        if self.scratch is not None:
-            references += [
-                ("scratch.dataset", [self.scratch.dataset], self.datasets, "dataset"),
-                ("scratch.loss", [self.scratch.loss], self.losses, "loss"),
-            ]
-        if self.studies.controls is not None:
-            used = self.studies.controls.datasets
-            references.append(("studies.controls.datasets", used, self.datasets, "dataset"))
-        for name, entry in self.foundation.items():
-            where = f"foundation.{name}"
-            references += [
-                (f"{where}.transform", [entry.transform], self.transforms, "transform"),
-                (f"{where}.prompts", [entry.prompts], self.prompts, "prompt set"),
-            ]
-            if entry.weights.corpus is not None:
-                corpus = [entry.weights.corpus]
-                references += [(f"{where}.weights.corpus", corpus, self.corpora, "corpus")]
-        for number, variants in enumerate(study.variants):
-            where = f"study.variants.{number}"
-            references += [
-                (f"{where}.losses", variants.losses, self.losses, "loss"),
-                (f"{where}.datasets", variants.datasets or [], study.datasets, "study dataset"),
-                (f"{where}.members", variants.members or [], study.members, "member"),
-                (f"{where}.pefts", variants.pefts or [], self.pefts, "PEFT entry"),
-            ]
-        for name, dataset in self.datasets.items():
-            used = [] if dataset.reordered is None else [dataset.reordered.loss]
-            references += [(f"datasets.{name}.reordered.loss", used, self.losses, "loss")]
-        for name, loss in self.losses.items():
-            base = [] if loss.retrain is None else [loss.retrain]
-            references += [(f"losses.{name}.retrain", base, self.losses, "loss")]
-        for key, used, known, what in references:
-            for name in used:
-                known_name(name, known, what, key)
-        if self.scratch is not None:
-            loss = self.losses[self.scratch.loss]
-            if loss.method == "gla" or loss.prior or loss.retrain is not None:
-                raise NameProblem(
-                    "scratch.loss",
-                    f"{self.scratch.loss!r} needs a prior q or a first stage, and a network without "
-                    "pre-training has neither; allowed: ce, la and other losses of one stage",
-                )
-        for name in study.datasets:
-            entry = self.datasets[name]
-            if entry.val is None and (entry.prior_split or self.prior.split) == "val":
-                raise NameProblem(
-                    f"datasets.{name}.val",
-                    "is null, so there is no val split to estimate q on; set "
-                    f"datasets.{name}.prior_split: train (or test)",
-                )
-        for name, loss in self.losses.items():
-            if loss.retrain is not None and self.losses[loss.retrain].retrain is not None:
-                raise NameProblem(
-                    f"losses.{name}.retrain",
-                    f"{loss.retrain!r} re-trains a head itself; name the loss that tunes the PEFT",
-                )
-        if self.scores.few > self.scores.many:
-            raise ValueError("scores.few: must not exceed scores.many")
-        for name in self.datasets:
-            self.tuning_of(name)
-        for section, entries, methods, what in (
-            ("pefts", self.pefts, PEFT_OPTIONS, "PEFT method"),
-            ("losses", self.losses, LOSS_OPTIONS, "loss"),
-            ("fusion.rules", self.fusion.rules, FUSION_OPTIONS, "fusion rule"),
-        ):
-            for name, entry in entries.items():
-                try:
-                    check_name(entry.method, methods, what)
-                except UserError as error:
-                    raise NameProblem(f"{section}.{name}.method", str(error)) from error
-                if not is_own(entry.method):
-                    with nested(f"{section}.{name}.options", methods[entry.method]):
-                        methods[entry.method].model_validate(entry.options)
-        for name, entry in self.fusion.rules.items():
-            self._weights_fit(name, entry)
+    def _goes_together(self) -> "Config":
+        check(self)
         return self
 
     @property
@@ -369,20 +262,13 @@ class Config(Section):
         assert found is not None
         return found
 
-    def _weights_fit(self, name: str, entry: FusionRuleEntry) -> None:
-        where = f"fusion.rules.{name}"
-        if name in FUSION_OPTIONS and (entry.method != name or entry.weights is not None):
-            raise NameProblem(
-                where,
-                f"{name} is the paper's, with equal weights; give another rule another name",
-            )
-        if entry.weights is None or name not in self.fusion.modes:
-            return
-        for member in entry.weights:
-            known_name(member, self.foundation, "foundation model", f"{where}.weights.{member}")
-        for member in self.study.members:
-            if member not in entry.weights:
-                raise NameProblem(f"{where}.weights", f"no weight for the member {member!r}")
+    def is_drawn(self, dataset: str) -> bool:
+        """Whether the world draws a dataset."""
+        return self.world is not None and dataset in self.world.datasets
+
+    def seeds_of(self, peft: str) -> list[int]:
+        """The tuning seeds of an entry of `pefts`."""
+        return self.pefts[peft].seeds or self.study.seeds
 
     def tuning_of(self, dataset: str) -> TuningSettings:
         """The tuning settings of one dataset: `tuning` with the dataset's own changes."""

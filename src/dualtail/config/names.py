@@ -58,7 +58,7 @@ def known_name(name: str, known: Iterable[str], what: str, key: str = "") -> Non
 def unknown_name(name: str, known: Iterable[str], what: str) -> str:
     """Say that a name is not one of `known`, with the nearest of them."""
     names = list(known)
-    return f"unknown {what} {name!r}{nearest(name, names)}; known: {listed(names)}"
+    return f"unknown {what} {name!r}{nearest(name, names)}; known: {listed(names) or 'none'}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -4,6 +4,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of the config. Field descriptions become the comments of `config.yaml`."""
+    """A part of the config. `dualtail config --all` prints the descriptions of its fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

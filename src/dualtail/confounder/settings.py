@@ -65,7 +65,7 @@ class ConfounderSettings(Section):
     """Six classes of which an image shows one of two parts; sets A (50/50) and B (90/10)."""
 
     stable_diffusion: StableDiffusionSettings | None = None
-    """make the images with Stable Diffusion; null: the world draws heads and bodies of creatures"""
+    """make the images with Stable Diffusion; without it, the world draws heads and bodies of creatures"""
 
     world_classes: int = Field(default=6, ge=2)
     """the first so many classes of the world"""

@@ -19,6 +19,8 @@ from dualtail.config.section import Section
 
 NamesFormat = Literal["lines", "folders", "categories"]
 NamesVersion = Literal["corrected", "as_published"]
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 Order = Literal["consistency", "reverse", "balance"]
 """How the counts of a constructed training set lie along the pre-training prior (Table 13)."""
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -125,15 +127,29 @@ class ListSource(Section):
             raise ValueError("give exactly one of table, folder, cifar100")
         return self
 
+    @property
+    def lists(self) -> list[str]:
+        """The lists that are made, each written to <list>.txt."""
+        if self.table is not None:
+            return list(self.table.splits)
+        has_val = self.folder is not None and self.folder.val_per_class > 0
+        return [split for split in SPLITS if split != "val" or has_val]
+
+    @property
+    def files(self) -> list[str]:
+        """Everything that is written."""
+        more = ["images.zip", "group_counts.csv"] if self.cifar100 is not None else []
+        return [*(f"{name}.txt" for name in self.lists), "classnames.txt", *more]
+
 
 class CorpusSample(Section):
     """A corpus drawn from an image list with a prior of your choice."""
 
-    list: ConfigPath
-    """image list to draw from"""
+    dataset: Name
+    """entry of `datasets` whose images it is drawn from"""
 
-    class_names: ConfigPath
-    """its class names, one a line"""
+    list: Name = "train"
+    """train, or another list that `make_lists` of that dataset writes"""
 
     size: PositiveInt
     """images in the corpus; images of a class with too few are repeated"""
@@ -171,7 +187,8 @@ class ImageListFiles(Section):
     """One split: which images, and where they are."""
 
     list: ConfigPath
-    """text file with one `relative/path.jpg label` a line, under `root`; may be gzip'ed (.txt.gz)"""
+    """text file with one `relative/path.jpg label` a line, under `root`; may be gzip'ed (.txt.gz);
+    default: <split>.txt"""
 
     images: ConfigPath = Path()
     """folder or zip archive that the paths of the list are relative to, under `images_root`"""
@@ -200,7 +217,7 @@ class Reordered(Section):
     """Training sets drawn from a pool, their counts in the order of the pre-training prior, in the
     opposite order, and equal (Table 13); the model that single-model tables show is tuned on each."""
 
-    pool: ImageListFiles
+    pool: ImageListFiles = ImageListFiles(list=Path("pool.txt"))
     """the full training split, under the dataset's root and images_root"""
 
     samples: PositiveInt = 3
@@ -217,13 +234,15 @@ class DatasetEntry(Section):
     """name in tables and figures"""
 
     role: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""
-    """dataset of the paper whose place it takes in tables and figures"""
+    """which of the paper's datasets this one stands in for, in tables and figures"""
 
-    root: ConfigPath
-    """folder of the files below"""
+    root: ConfigPath = Path()
+    """folder of the files below; default: the current one. Not given if the world draws the dataset
+    or `make_lists` writes its lists"""
 
     images_root: ConfigPath | None = None
-    """folder that images are under; null: `root`"""
+    """folder that images are under; default: `root`, or for `make_lists` the folder of its images or
+    table"""
 
     class_names: ConfigPath = Path("classnames.txt")
     """file of class names, under `root`"""
@@ -240,30 +259,31 @@ class DatasetEntry(Section):
     """dataset whose lists these must be: checked by hash, counts and groups (see `dualtail check-data`)"""
 
     make_lists: ListSource | None = None
-    """make lists and class names from these; written to `root`. null: they are there"""
+    """make lists and class names from these, in the folder of the run; without it, they must exist"""
 
     train: ImageListFiles = ImageListFiles(list=Path("train.txt"))
     """long-tailed training split"""
 
     val: ImageListFiles | None = ImageListFiles(list=Path("val.txt"))
     """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test
-    or train"""
+    or train (so it is where `make_lists` makes none)"""
 
     test: ImageListFiles = ImageListFiles(list=Path("test.txt"))
     """balanced split on which everything is scored"""
 
     prior_split: Literal["val", "test", "train"] | None = None
-    """split on which q is estimated, if not `prior.split`; train: its label frequencies are taken out
-    of q, which is cross-fitted: the mean of one estimate a fold, made without that fold"""
+    """split on which q is estimated, if not `prior.split`; train: label frequencies are divided out,
+    and q is cross-fitted (averaged over folds)"""
 
     occlusion: OcclusionImages | None = None
-    """images with a semantic factor hidden; null: no Figure 8 and Table 15 of this dataset"""
+    """images with a semantic factor hidden; without them, no Figure 8 and Table 15 of this dataset"""
 
     reordered: Reordered | None = None
-    """training sets of Table 13 and Figure 7, with this dataset's training counts; null: none"""
+    """training sets of Table 13 and Figure 7, with this dataset's training counts"""
+
     group_counts: ConfigPath | None = None
     """CSV with a column `count` a class, under `root`, that makes the D-groups in place of the
-    training counts; `make_lists: {cifar100: ...}` writes group_counts.csv: those of ratio 100, as LIFT"""
+    training counts; default for CIFAR-100: those of ratio 100, as LIFT"""
 
     tuning: dict[str, Any] = {}
     """keys of `tuning` that differ for this dataset, e.g. {epochs: 20}"""
@@ -273,12 +293,30 @@ class DatasetEntry(Section):
         """Folder that `images` of a split or list is under."""
         return self.images_root or self.root
 
+    @property
+    def splits(self) -> dict[Split, ImageListFiles]:
+        """The splits that there are, in the order train, val, test."""
+        found: dict[Split, ImageListFiles | None] = {
+            "train": self.train,
+            "val": self.val,
+            "test": self.test,
+        }
+        return {split: files for split, files in found.items() if files is not None}
+
+    @property
+    def lists(self) -> dict[str, Path]:
+        """The splits and all other lists that are made, and the file of each."""
+        made = self.make_lists.lists if self.make_lists is not None else []
+        own = {split: self.root / files.list for split, files in self.splits.items()}
+        return {name: self.root / f"{name}.txt" for name in made} | own
+
 
 class CorpusEntry(Section):
     """Images with captions that a foundation model is pre-trained on here."""
 
-    root: ConfigPath
-    """folder of the files below"""
+    root: ConfigPath = Path()
+    """folder of the files below; default: the current one. Not given if the world draws the corpus, or
+    it is sampled"""
 
     list: ConfigPath = Path("list.txt")
     """text file with one `relative/path.jpg label` a line, under `root`"""
@@ -287,13 +325,13 @@ class CorpusEntry(Section):
     """folder or zip archive that the paths of the list are relative to, under `images_root`"""
 
     images_root: ConfigPath | None = None
-    """folder that images are under; null: `root`"""
+    """folder that images are under; default: `root`, or that of the dataset it is sampled from"""
 
     class_names: ConfigPath = Path("classnames.txt")
     """one class name a line; the line number, from 0, is the label"""
 
     sample: CorpusSample | None = None
-    """draw the list from another one; list and class names are written. null: they are there"""
+    """sample this corpus from a list of a dataset; without it, list and names must exist"""
 
     caption: str = Field(default="a photo of a {}.", pattern=r"^[^{}]*\{\}[^{}]*$")
     """caption of an image; {} stands for its class name"""

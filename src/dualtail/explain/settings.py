@@ -9,5 +9,5 @@ class ExplainSettings(Section):
     """Grad-CAM (Fig. 4 and 10) and occlusion (Fig. 8, Table 15), of the first entry of study.pefts."""
 
     images: PositiveInt = 600
-    """most images of a dataset with Grad-CAM maps, evenly over its classes: those of `occlusion` with
+    """maximum number of images per dataset for Grad-CAM, evenly over classes: those of `occlusion` with
     nothing hidden, or of its test split"""

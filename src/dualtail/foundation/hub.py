@@ -11,12 +11,11 @@ from pathlib import Path
 from dualtail.config.names import nearest
 from dualtail.downloads.sources import Source, sources
 from dualtail.errors import UserError
-from dualtail.foundation.settings import HUB_PATTERN
+from dualtail.foundation.settings import HUB_PATTERN, HUB_PREFIX
 
 HUB = "https://huggingface.co"
 """Where the hub is unless $HF_ENDPOINT says otherwise, as for the hub's own programs."""
 
-HUB_PREFIX = "hf-hub:"
 
 
 CONFIG_FILE = "open_clip_config.json"

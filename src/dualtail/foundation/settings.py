@@ -1,16 +1,21 @@
 """Settings of foundation models; free of torch, so that reading a config stays cheap."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, GetJsonSchemaHandler, NonNegativeInt, PositiveInt, model_validator
+from pydantic_core import CoreSchema
 
 from dualtail.config.names import Name
 from dualtail.config.paths import ConfigPath
 from dualtail.config.section import Section
 
+HUB_PREFIX = "hf-hub:"
 HUB_PATTERN = r"^hf-hub:[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?$"
 """`hf-hub:ORGANIZATION/NAME`, or with `@REVISION`: a branch, a tag or a commit."""
+
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+"""What ends in these is a file of weights, not a tag."""
 
 
 class Transform(Section):
@@ -52,7 +57,11 @@ PromptSet = list[str] | Literal["openai-80"] | Descriptors
 
 
 class Weights(Section):
-    """Where the weights of a foundation model come from: exactly one of the four."""
+    """Where the weights of a foundation model come from: exactly one of the four.
+
+    `openai` is short for {tag: openai}, `folder/clip.safetensors` for {path: ...} and
+    `hf-hub:ORGANIZATION/NAME` for {hub: ...}.
+    """
 
     corpus: Name | None = None
     """pre-train here, on this entry of `corpora`"""
@@ -67,7 +76,16 @@ class Weights(Section):
     """model on the Hugging Face hub, hf-hub:ORGANIZATION/NAME (`dualtail download` takes it too)"""
 
     seed: NonNegativeInt | None = None
-    """pre-training seed, with `corpus`; null: `seed` of the config"""
+    """pre-training seed, with `corpus`; default: `seed` of the config"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_short(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.startswith(HUB_PREFIX):
+            return {"hub": value}
+        return {"path" if "/" in value or value.endswith(WEIGHT_SUFFIXES) else "tag": value}
 
     @model_validator(mode="after")
     def _a_seed_is_of_pre_training(self) -> "Weights":
@@ -81,6 +99,12 @@ class Weights(Section):
             raise ValueError("give exactly one of corpus, path, tag, hub")
         return self
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(core_schema), {"type": "string"}]}
+
 
 class FoundationEntry(Section):
     """A foundation model: everything that decides its zero-shot outputs."""
@@ -92,7 +116,8 @@ class FoundationEntry(Section):
     """architecture of open_clip by name, or the JSON file of one"""
 
     weights: Weights
-    """where its weights come from"""
+    """where its weights come from: a tag of open_clip (openai), a file (folder/clip.safetensors),
+    hf-hub:ORGANIZATION/NAME, or {corpus: NAME} to pre-train here"""
 
     activation: Literal["native", "quickgelu"] = "native"
     """native: what it was trained with; quickgelu: as the authors ran all three"""

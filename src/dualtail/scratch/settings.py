@@ -31,7 +31,7 @@ class ScratchTraining(Section):
     resnet101: torchvision's, for images of 224 pixels"""
 
     width: PositiveInt | None = None
-    """channels of the first stage of resnet20 ... resnet56; null: 16, as published"""
+    """channels of the first stage of resnet20 ... resnet56; default: 16, as published"""
 
     epochs: PositiveInt = 90
     """passes over the training images"""

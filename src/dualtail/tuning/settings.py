@@ -1,25 +1,41 @@
 """Settings of the tuning stage; free of torch, so that reading a config stays cheap."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
 )
 
-from dualtail.config.names import Name
+from dualtail.config.names import Name, without_repetition
 from dualtail.config.section import Section
+
+
+def _none_in_words(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+CropScale = Annotated[
+    tuple[PositiveFloat, PositiveFloat] | None,
+    BeforeValidator(
+        _none_in_words,
+        json_schema_input_type=tuple[PositiveFloat, PositiveFloat] | Literal["none"] | None,
+    ),
+]
+"""Smallest and largest share of an image's area."""
 
 
 class Augmentation(Section):
     """Random changes to training images."""
 
-    crop_scale: tuple[PositiveFloat, PositiveFloat] | None = (0.08, 1.0)
-    """RandomResizedCrop: smallest and largest share of the area; null: the evaluation crop"""
+    crop_scale: CropScale = (0.08, 1.0)
+    """RandomResizedCrop: smallest and largest share of the area; none: the evaluation crop"""
 
     flip: bool = True
     """horizontal flip with probability one half"""
@@ -28,7 +44,7 @@ class Augmentation(Section):
     @classmethod
     def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and not value[0] <= value[1] <= 1:
-            raise ValueError("crop_scale must be [smallest, largest], both in (0, 1], or null")
+            raise ValueError("crop_scale must be [smallest, largest], both in (0, 1], or none")
         return value
 
 
@@ -64,8 +80,8 @@ class TuningSettings(Section):
     """images a step"""
 
     micro_batch: PositiveInt | None = None
-    """images in memory at a time: the gradient of a step is summed over pieces of its batch; null:
-    the whole batch"""
+    """images in memory at a time: the gradient of a step is summed over pieces of its batch;
+    default: the whole batch"""
 
     lr: PositiveFloat = 0.01
     """learning rate of SGD at the start; cosine annealing, stepped per epoch"""
@@ -255,6 +271,14 @@ class PeftEntry(Section):
     options: dict[str, Any] = {}
     """options of the method"""
 
+    seeds: list[NonNegativeInt] | None = Field(default=None, min_length=1)
+    """tuning seeds; default: study.seeds"""
+
+    @field_validator("seeds")
+    @classmethod
+    def _no_repetition(cls, value: list[int] | None) -> list[int] | None:
+        return value and without_repetition(value)
+
 
 class LossEntry(Section):
     """A loss to tune with."""
@@ -264,7 +288,7 @@ class LossEntry(Section):
 
     retrain: Name | None = None
     """train only a new head with this loss, on top of the PEFT that was tuned with that entry of
-    `losses` (the second stage of GLA-Train, decoupling); null: PEFT and head are trained together"""
+    `losses` (the second stage of GLA-Train, decoupling); default: PEFT and head are trained together"""
 
     prior: bool = False
     """give the model's estimated prior q to a loss of your own (gla always has it)"""

@@ -1,9 +1,11 @@
 """Settings of the embedded world, as written in the `world:` section of a configuration file."""
 
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dualtail.config.paths import ConfigPath
 from dualtail.config.section import Section
 
 Style = Literal["smooth", "blocks"]
@@ -213,31 +215,34 @@ class WorldSettings(Section):
         description="Style `blocks`: color saturation relative to `smooth`.",
     )
 
-    def of_corpora(self) -> Self:
+    def of_corpora(self) -> "WorldSettings":
         """Return these settings without what corpora do not depend on: downstream at its defaults.
 
         Nor does a corpus depend on those without bias.
         """
-        return self.model_copy(
-            update={name: self._default(name) for name in (*DOWNSTREAM, "unbiased")}
-        )
+        return self._with({name: self._default(name) for name in (*DOWNSTREAM, "unbiased")})
 
-    def of_corpus(self, name: str) -> Self:
+    def of_corpus(self, name: str) -> "WorldSettings":
         """Return these settings without what one corpus does not depend on."""
         own = {key: base for key, base in self.unbiased.items() if key == name}
-        return self.of_corpora().model_copy(update={"unbiased": own})
+        return self.of_corpora()._with({"unbiased": own})
 
-    def of_dataset(self, name: str) -> Self:
+    def of_dataset(self, name: str) -> "WorldSettings":
         """Return these settings without the other datasets."""
         fine = {key: value for key, value in self.fine_grained.items() if key == name}
-        return self.model_copy(
-            update={
+        return self._with(
+            {
                 "datasets": {name: self.datasets[name]},
                 "unbiased": {},
                 "fine_grained": fine,
                 "pools": {key: value for key, value in self.pools.items() if key == name},
             }
         )
+
+    def _with(self, changes: dict[str, Any]) -> "WorldSettings":
+        """What is drawn, some settings changed; where it is written is none of them."""
+        own = {name: getattr(self, name) for name in WorldSettings.model_fields}
+        return WorldSettings.model_construct(**own | changes)
 
     @classmethod
     def _default(cls, name: str) -> object:
@@ -284,3 +289,10 @@ class WorldSettings(Section):
             if not name or not name.replace("_", "").replace("-", "").isalnum():
                 raise ValueError(f"{name!r}: use letters, digits, '_' and '-' only")
         return self
+
+
+class World(WorldSettings):
+    """The world of a run: what it draws, and where to."""
+
+    folder: ConfigPath = Path("data/world")
+    """drawn to: corpora to <folder>/corpora/<corpus>, datasets to <folder>/<dataset>"""
