@@ -76,6 +76,11 @@ def keep_claim_in_next_program() -> None:
         os.set_inheritable(descriptor, True)
 
 
+def hide_devices(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let this process see no GPU: a job on the CPU needs neither its memory nor its start-up."""
+    environment[VISIBLE] = ""
+
+
 _held: list[int] = []
 """Open until the process ends: closing one gives its GPU back."""
 

@@ -9,7 +9,9 @@ from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.loading import load_foundation
 from dualtail.foundation.model_argument import parse_model, parse_models
+from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES
+from dualtail.foundation.weights_record import WeightsRecord, write_record
 
 PROMPT = ["a photo of a {}."]
 
@@ -143,3 +145,32 @@ def test_mistakes_with_models_of_the_hub(hub: Path, text: str, message: str) -> 
     with pytest.raises(UserError, match=message) as caught:
         parse_model(text, templates=PROMPT)
     assert "\n" not in str(caught.value)
+
+
+def test_a_record_of_fetched_weights_stands_for_its_file(hub: Path, tmp_path: Path) -> None:
+    file = hub / "me--model--open_clip_model.safetensors"
+    file.write_bytes(b"weights")
+    for revision, name in (("main", "hf-hub:me/model"), ("v2", "hf-hub:me/model@v2")):
+        record = WeightsRecord(
+            source=f"http://mirror:1/me/model/resolve/{revision}/open_clip_model.safetensors",
+            file=file,
+            bytes=7,
+            sha256=sha256_file(file),
+        )
+        path = tmp_path / "clip.weights.json"
+        write_record(path, record)
+        spec = parse_model(f"world-vit-8,{path}", templates=PROMPT)
+        assert (spec.hub, spec.record, spec.weights) == (name, path, None)
+        assert spec.member == "world-vit-8,clip.weights"
+        assert spec.architecture_config is not None
+    path.write_text('{"a": 1}')
+    with pytest.raises(UserError, match="not a record of weights"):
+        parse_model(f"world-vit-8,{path}", templates=PROMPT)
+    with pytest.raises(UserError, match=r"none\.json is no record of weights"):
+        parse_model(f"world-vit-8,{tmp_path / 'none.json'}", templates=PROMPT)
+
+
+def test_member_and_transform_can_be_given() -> None:
+    own = Transform(resize=40, crop=32)
+    spec = parse_model("openclip", templates="openai-80", member="b", transform=own)
+    assert (spec.member, spec.transform, spec.templates) == ("b", own, "openai-80")

@@ -1,10 +1,11 @@
 """Foundation models named on the command line.
 
 `NAME`, `ARCHITECTURE,TAG`, `ARCHITECTURE,FILE`, `hf-hub:ORGANIZATION/NAME`, or the last after an
-architecture.
+architecture. FILE is a checkpoint, or the record of one (JSON) that `fetch-weights` wrote.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any, Literal
 from dualtail.config.names import nearest
 from dualtail.errors import UserError
 from dualtail.foundation.hub import CONFIG_FILE, HUB_PREFIX, files_of_hub_id, find_here, hub_off
-from dualtail.foundation.settings import Transform
+from dualtail.foundation.settings import WEIGHT_SUFFIXES, PromptSet, Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
-from dualtail.foundation.weights_record import not_here
+from dualtail.foundation.weights_record import not_here, read_record
 
 PAPER_MODELS = {
     "clip": "ViT-B-16-quickgelu,openai",
@@ -25,28 +26,49 @@ PAPER_MODELS = {
 """The paper's three models by name."""
 
 GRAMMAR = "NAME (clip, openclip, metaclip), ARCHITECTURE,TAG, ARCHITECTURE,FILE or hf-hub:ORGANIZATION/NAME"
-WEIGHT_SUFFIXES = frozenset((".safetensors", ".pt", ".pth", ".bin"))
 
 
 def parse_model(
     text: str,
     *,
-    templates: Sequence[str],
+    templates: PromptSet,
     activation: Literal["native", "quickgelu"] = "native",
+    member: str | None = None,
+    transform: Transform | None = None,
 ) -> FoundationSpec:
-    """Resolve a model argument; its transform is the paper's (resize to 8/7 of the crop).
+    """Resolve a model argument.
 
     ARCHITECTURE is a name of open_clip or a JSON file in its form; FILE is a checkpoint on disk, TAG a
     pretrained tag of open_clip. A model of the hub brings its architecture, unless one is given before
     it. Imports open_clip for architectures by name.
 
+    Args:
+        text: The argument.
+        templates: The prompt set.
+        activation: native, or QuickGELU whatever the model was trained with.
+        member: Its name in dumps; None: made of the argument.
+        transform: What the model sees of an image; None: the paper's (resize to 8/7 of the crop).
+
     Raises:
         UserError: not of this grammar, no such file, architecture or tag, a bad template, or a model of
             the hub whose config is not on this machine.
     """
-    for template in templates:
-        if template.count("{}") != 1:
-            raise UserError(f"prompt {template!r}: exactly one {{}} for the class name is needed")
+    if isinstance(templates, list):
+        for template in templates:
+            if template.count("{}") != 1:
+                raise UserError(
+                    f"prompt {template!r}: exactly one {{}} for the class name is needed"
+                )
+    found = _resolved(text, templates, activation)
+    changes: dict[str, Any] = {} if member is None else {"member": member}
+    if transform is not None:
+        changes |= {"transform": transform, "transform_name": ""}
+    return found.model_copy(update=changes)
+
+
+def _resolved(
+    text: str, templates: PromptSet, activation: Literal["native", "quickgelu"]
+) -> FoundationSpec:
     full = PAPER_MODELS.get(text, text)
     hub = full.rpartition(",")[2] if full.rpartition(",")[2].startswith(HUB_PREFIX) else None
     if hub is not None:
@@ -56,6 +78,12 @@ def parse_model(
         hint = nearest(text, PAPER_MODELS)
         raise UserError(f"--model {text}: a model is given as {GRAMMAR}{hint}")
     path = Path(source)
+    if path.suffix == ".json":
+        hub = _hub_id_of_record(text, path)
+        found = _from_hub(f"{architecture},{hub}", hub, templates, activation)
+        return found.model_copy(
+            update={"member": f"{found.architecture},{path.stem}", "record": path}
+        )
     is_file = path.suffix in WEIGHT_SUFFIXES or path.is_file()
     if is_file and not path.is_file():
         raise UserError(f"--model {text}: no such weights file {source}")
@@ -79,8 +107,7 @@ def parse_model(
         activation=activation,
         transform=_transform(size, pretrained),
         transform_name="8/7",
-        templates=list(templates),
-        prompts_name="command line",
+        templates=templates,
     )
 
 
@@ -98,7 +125,7 @@ def _transform(size: Any, statistics: dict[str, Any]) -> Transform:
 def _from_hub(
     text: str,
     hub: str,
-    templates: Sequence[str],
+    templates: PromptSet,
     activation: Literal["native", "quickgelu"],
 ) -> FoundationSpec:
     """A model of the hub: its config says the architecture, unless one stands before it."""
@@ -128,23 +155,37 @@ def _from_hub(
         activation=activation,
         transform=_transform(size, own.get("preprocess_cfg", {})),
         transform_name="8/7",
-        templates=list(templates),
-        prompts_name="command line",
+        templates=templates,
     )
+
+
+def _hub_id_of_record(text: str, path: Path) -> str:
+    """Where the recorded file came from, as `hf-hub:ORGANIZATION/NAME`."""
+    source = read_record(path).source if path.is_file() else ""
+    place = re.search(r"/([^/]+/[^/]+)/resolve/([^/]+)/", source)
+    if place is None:
+        raise UserError(
+            f"--model {text}: {path} is no record of weights; `dualtail fetch-weights` writes one"
+        )
+    return f"{HUB_PREFIX}{place[1]}" + ("" if place[2] == "main" else f"@{place[2]}")
 
 
 def parse_models(
     texts: Sequence[str],
     *,
-    templates: Sequence[str],
+    templates: PromptSet,
     activation: Literal["native", "quickgelu"] = "native",
+    transform: Transform | None = None,
 ) -> list[FoundationSpec]:
     """Resolve several model arguments.
 
     Raises:
         UserError: see `parse_model`; or two models of one name.
     """
-    specs = [parse_model(t, templates=templates, activation=activation) for t in texts]
+    specs = [
+        parse_model(t, templates=templates, activation=activation, transform=transform)
+        for t in texts
+    ]
     members = [spec.member for spec in specs]
     repeated = [member for member in members if members.count(member) > 1]
     if repeated:

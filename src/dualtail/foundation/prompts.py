@@ -31,13 +31,14 @@ def class_texts(prompts: PromptSet, class_names: Sequence[str]) -> list[list[str
 
 
 def prompt_summary(name: str, prompts: PromptSet) -> str:
-    """A prompt set in one line, for the record in a dump."""
+    """A prompt set in one line, for the record in a dump; its name is left out if it is ""."""
+    label = f"{name}: " if name else ""
     if isinstance(prompts, Descriptors):
-        return f"{name}: descriptors {sha256_file(prompts.descriptors)[:16]}"
+        return f"{label}descriptors {sha256_file(prompts.descriptors)[:16]}"
     if prompts == "openai-80":
-        return f"{name}: {prompts}"
+        return f"{label}{prompts}"
     more = f" and {len(prompts) - 3} more" if len(prompts) > 3 else ""
-    return f"{name}: {' | '.join(prompts[:3])}{more}"
+    return f"{label}{' | '.join(prompts[:3])}{more}"
 
 
 def _openai_templates() -> list[str]:

@@ -1,6 +1,4 @@
-"""What the stages that run models share: the device, and writing one dump."""
-
-from pathlib import Path
+"""What the stages that run models share: predicting packed splits, and what a dump says of its model."""
 
 import numpy as np
 import torch
@@ -8,25 +6,22 @@ import torch
 from dualtail.datasets.pack import Pack
 from dualtail.datasets.packed_images import evaluation_images
 from dualtail.datasets.whole_pack import WholePack
+from dualtail.foundation.prompts import prompt_summary
 from dualtail.foundation.settings import Transform
-from dualtail.outputs import Outputs, OutputsHeader, write_outputs
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.outputs import ModelRecord, Outputs, OutputsHeader
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
 
 
-def best_device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def predict_pack(
+    model: torch.nn.Module, pack: Pack | WholePack, header: OutputsHeader, transform: Transform
+) -> Outputs:
+    """Run a model over a packed split.
 
-
-def write_dump(
-    out: Path,
-    model: torch.nn.Module,
-    pack: Pack | WholePack,
-    header: OutputsHeader,
-    transform: Transform,
-) -> None:
-    """Run a model over a packed split and write its outputs."""
+    Raises:
+        UserError: see `predict`.
+    """
     side = transform.crop
     predictions = predict(
         model,
@@ -36,12 +31,32 @@ def write_dump(
         std=transform.std,
         label=f"{header.members_key} on {header.dataset}/{header.split}",
     )
-    outputs = Outputs(
+    return Outputs(
         header=header,
         logits=predictions.logits,
         labels=pack.labels,
         image_index=np.arange(len(pack), dtype=np.int64),
         features=predictions.features,
-        source=str(out),
+        source=header.title,
     )
-    write_outputs(out, outputs)
+
+
+def model_record(
+    spec: FoundationSpec, weights_hash: str, precision: str, adapter_hash: str = ""
+) -> ModelRecord:
+    """What a dump says about the model it comes from."""
+    transform = spec.transform
+    name = f"{spec.transform_name}: " if spec.transform_name else ""
+    views = "" if transform.views == "center" else f", {transform.views}"
+    if transform.views == "random":
+        views += f" {transform.random_views}"
+    return ModelRecord(
+        member=spec.member,
+        architecture=spec.architecture,
+        weights_hash=weights_hash,
+        activation=spec.activation,
+        transform=f"{name}resize {transform.resize}, crop {transform.crop}{views}",
+        prompts=prompt_summary(spec.prompts_name, spec.templates),
+        precision=precision,
+        adapter_hash=adapter_hash,
+    )

@@ -20,7 +20,7 @@ from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.jobs import ExplainedModel, ExplainJob, ExplainTask
 from dualtail.lanes import run_lanes
 from dualtail.outputs import Outputs, OutputsHeader, read_outputs, write_outputs
-from dualtail.stages.dumping import best_device
+from dualtail.stages.compute import best_device
 from dualtail.stages.explained_images import explained_lists
 from dualtail.tuning.adapter_file import load_adapter
 from dualtail.tuning.inference import predict

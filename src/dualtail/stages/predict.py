@@ -20,8 +20,8 @@ from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
-from dualtail.stages.dumping import best_device
-from dualtail.stages.zero_shot import model_record
+from dualtail.stages.compute import best_device
+from dualtail.stages.dumping import model_record
 from dualtail.tuning.adapter_file import load_adapter
 from dualtail.tuning.inference import predict
 from dualtail.tuning.tuned_model import DTYPES

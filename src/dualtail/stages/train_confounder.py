@@ -21,7 +21,8 @@ from dualtail.outputs import ModelRecord, OutputsHeader
 from dualtail.scratch.loop import Epoch, Row, train
 from dualtail.scratch.resnet import build_model
 from dualtail.stages.checkpointing import array_identity, checkpoints_of, described
-from dualtail.stages.dumping import best_device, write_dump
+from dualtail.stages.compute import best_device
+from dualtail.stages.dumping import write_dump
 from dualtail.stages.progress import log_line
 from dualtail.training.checkpoints import remove_states
 from dualtail.training.history import write_history

@@ -27,9 +27,10 @@ from dualtail.stages.checkpointing import (
     pack_identity,
     prompts_identity,
 )
-from dualtail.stages.dumping import best_device, write_dump
+from dualtail.stages.compute import best_device
+from dualtail.stages.dumping import model_record, write_dump
 from dualtail.stages.progress import log_line
-from dualtail.stages.zero_shot import class_features, model_record
+from dualtail.stages.zero_shot import class_features
 from dualtail.training.checkpoints import Checkpoints, remove_states
 from dualtail.training.history import write_history
 from dualtail.tuning.adapter_file import load_adapter, save_adapter

@@ -5,13 +5,14 @@ import torch
 from dualtail.datasets.pack import PackedLabels, read_pack
 from dualtail.datasets.whole_pack import read_training_pack
 from dualtail.foundation.loading import load_foundation, tokenizer_of
-from dualtail.foundation.prompts import class_texts, prompt_summary
+from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.jobs import ZeroShotJob, ZeroShotTask
 from dualtail.lanes import run_lanes
-from dualtail.outputs import ModelRecord, OutputsHeader
-from dualtail.stages.dumping import best_device, write_dump
+from dualtail.outputs import OutputsHeader, write_outputs
+from dualtail.stages.compute import best_device
+from dualtail.stages.dumping import model_record, predict_pack
 from dualtail.tuning.tuned_model import DTYPES
 
 
@@ -44,7 +45,7 @@ def _dump_one(task: ZeroShotTask, lane: int) -> None:
             members=[task.foundation.member],
             models=[record],
         )
-        write_dump(entry.out, zero_shot, pack, header, task.foundation.transform)
+        write_outputs(entry.out, predict_pack(zero_shot, pack, header, task.foundation.transform))
 
 
 def class_features(
@@ -53,23 +54,3 @@ def class_features(
     """(C, E) text features of the pack's classes from the model's prompt set."""
     texts = class_texts(spec.templates, pack.header.class_names)
     return text_features(model, tokenizer_of(spec), texts)
-
-
-def model_record(
-    spec: FoundationSpec, weights_hash: str, precision: str, adapter_hash: str = ""
-) -> ModelRecord:
-    """What a dump says about the model it comes from."""
-    transform = spec.transform
-    views = "" if transform.views == "center" else f", {transform.views}"
-    if transform.views == "random":
-        views += f" {transform.random_views}"
-    return ModelRecord(
-        member=spec.member,
-        architecture=spec.architecture,
-        weights_hash=weights_hash,
-        activation=spec.activation,
-        transform=f"{spec.transform_name}: resize {transform.resize}, crop {transform.crop}{views}",
-        prompts=prompt_summary(spec.prompts_name, spec.templates),
-        precision=precision,
-        adapter_hash=adapter_hash,
-    )

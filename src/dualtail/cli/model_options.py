@@ -1,0 +1,230 @@
+"""Options of the verbs that run models: which model, how it sees images and classes, what computes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+from pydantic import ValidationError
+
+from dualtail.cli.flags import Values
+from dualtail.foundation.settings import Descriptors, PromptSet, Transform
+
+if TYPE_CHECKING:
+    from dualtail.foundation.spec import FoundationSpec
+
+Verb = Callable[..., Any]
+
+
+class TransformParam(Values):
+    """A `Transform` as key=value,key=value."""
+
+    name = "key=value,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, Transform):
+            return value
+        try:
+            return Transform.model_validate(super().convert(value, param, ctx))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            self.fail(f"{key}: {message}" if key else message, param, ctx)
+
+
+MODEL = "NAME|ARCH,TAG|ARCH,FILE"
+MODEL_HELP = (
+    "The foundation model: clip, openclip or metaclip (the paper's three); an open_clip architecture (or "
+    "the JSON file of one) with a pretrained tag or a weights file; or hf-hub:ORGANIZATION/NAME."
+)
+DEFAULT_PROMPT = "a photo of a {}."
+
+
+@dataclass(frozen=True)
+class ModelArgument:
+    """What the options say of one or several models; nothing is looked up yet."""
+
+    texts: tuple[str, ...]
+    member: str | None
+    activation: Literal["native", "quickgelu"]
+    prompts: PromptSet
+    transform: Transform | None
+
+    def spec(self) -> "FoundationSpec":
+        """Resolve the one model; imports open_clip if its architecture is not a JSON file.
+
+        Raises:
+            UserError: see `parse_model`.
+        """
+        from dualtail.foundation.model_argument import parse_model
+
+        return parse_model(
+            self.texts[0],
+            templates=self.prompts,
+            activation=self.activation,
+            member=self.member,
+            transform=self.transform,
+        )
+
+    def specs(self) -> "list[FoundationSpec]":
+        """Resolve all.
+
+        Raises:
+            UserError: see `parse_models`.
+        """
+        from dualtail.foundation.model_argument import parse_models
+
+        return parse_models(
+            self.texts,
+            templates=self.prompts,
+            activation=self.activation,
+            transform=self.transform,
+        )
+
+
+def model_options(verb: Verb) -> Verb:
+    """Give a verb the argument `model`, a `ModelArgument` of one model."""
+    return _model_options(verb, several=False)
+
+
+def models_options(verb: Verb) -> Verb:
+    """Give a verb the argument `model`, a `ModelArgument` of one or more models."""
+    return _model_options(verb, several=True)
+
+
+def _model_options(verb: Verb, several: bool) -> Verb:
+    @wraps(verb)
+    def callback(
+        model: Any,
+        activation: Any,
+        prompt: tuple[str, ...],
+        prompts: str | None,
+        descriptors: Path | None,
+        transform: Transform | None,
+        member: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        found = ModelArgument(
+            tuple(model) if several else (model,),
+            member,
+            activation,
+            _prompt_set(prompt, prompts, descriptors),
+            transform,
+        )
+        return verb(model=found, **kwargs)
+
+    name = click.option("--member", help="Name of the model in dumps and tables.")
+    for option in reversed(
+        [
+            click.option(
+                "--model", required=True, multiple=several, metavar=MODEL, help=MODEL_HELP
+            ),
+            *([] if several else [name]),
+            click.option(
+                "--activation",
+                type=click.Choice(["native", "quickgelu"]),
+                default="native",
+                show_default=True,
+                help="quickgelu: whatever the model was trained with, as LIFT and the authors do.",
+            ),
+            click.option(
+                "--prompt",
+                multiple=True,
+                help=f"Template with {{}} for the class name; several are averaged.  "
+                f"[default: {DEFAULT_PROMPT}]",
+            ),
+            click.option(
+                "--prompts",
+                type=click.Choice(["openai-80"]),
+                help="A known set of templates instead.",
+            ),
+            click.option(
+                "--descriptors",
+                type=click.Path(dir_okay=False, path_type=Path),
+                help="A JSON file instead: class name -> list of texts.",
+            ),
+            click.option(
+                "--transform",
+                type=TransformParam(),
+                help="What the model sees of an image, such as resize=256,crop=224,views=five-crop. "
+                "Default: the shorter side to 8/7 of the model's size, then the central square.",
+            ),
+        ]
+    ):
+        callback = option(callback)
+    return callback
+
+
+def _prompt_set(
+    templates: tuple[str, ...], known: str | None, descriptors: Path | None
+) -> PromptSet:
+    given = [value for value in (templates, known, descriptors) if value]
+    if len(given) > 1:
+        raise click.UsageError("give one of --prompt, --prompts and --descriptors")
+    if descriptors is not None:
+        return Descriptors(descriptors=descriptors)
+    if known is not None:
+        return "openai-80"
+    return list(templates) or [DEFAULT_PROMPT]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a verb computes with."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    threads: int | None
+
+    def claim(self) -> None:
+        """Choose a GPU that no other process has, or hide all; before torch is imported."""
+        from dualtail.devices import claim_devices, hide_devices
+
+        if self.device == "cpu":
+            hide_devices()
+        else:
+            claim_devices()
+
+    def set_up(self) -> None:
+        """Prepare torch: see `stages.compute`."""
+        from dualtail.stages.compute import set_up
+
+        set_up(self.device, self.threads)
+
+
+def compute_options(verb: Verb) -> Verb:
+    """Give a verb the argument `compute`; a GPU is claimed before the verb runs."""
+
+    @wraps(verb)
+    def callback(device: Any, threads: int | None, **kwargs: Any) -> Any:
+        compute = Compute(device, threads)
+        compute.claim()
+        return verb(compute=compute, **kwargs)
+
+    for option in (
+        click.option(
+            "--threads",
+            type=click.IntRange(1),
+            help="Threads on the CPU: 1 is best for small models.  [default: one a core]",
+        ),
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            show_default=True,
+            help="auto: a GPU that no other job uses, if there is one.",
+        ),
+    ):
+        callback = option(callback)
+    return callback
+
+
+CHECKPOINT_SECONDS = click.option(
+    "--checkpoint-seconds",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Time between two saves of a training's state, from which a killed one goes on; 0: never.",
+)

@@ -1,0 +1,29 @@
+"""What a process that runs models computes with."""
+
+import torch
+
+from dualtail.errors import UserError
+
+
+def set_up(device: str, threads: int | None = None) -> torch.device:
+    """Prepare torch; to be called once, before anything is computed.
+
+    Args:
+        device: `auto` (the GPU if there is one), `cpu` or `cuda`.
+        threads: On the CPU; small models are fastest with one. None: a thread a core.
+
+    Raises:
+        UserError: cuda, but torch sees no GPU.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    # Numbers below 1e-38 are rare and slow; what is computed must not depend on who computes it.
+    torch.set_flush_denormal(True)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU here; use auto or cpu")
+    return best_device() if device != "cpu" else torch.device("cpu")
+
+
+def best_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
