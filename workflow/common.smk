@@ -1,4 +1,5 @@
 # What the rules share: the config, the study as a table, where a dataset's files are, what a job may take.
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -27,6 +28,11 @@ from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS
 from dualtail.tuning.settings import PRIOR_LOSSES
 
+if not Path("config.yaml").is_file():
+    raise WorkflowError(
+        f"{Path('config.yaml').absolute()}: no such file: a run begins with it, and --configfile adds to it;"
+        f" start in the folder of the Snakefile, or copy it from {workflow.basedir}"
+    )
 try:
     C = validate_config(config, workflow.configfiles)
 except UserError as error:
@@ -63,6 +69,7 @@ def memory(mem_mb):
     return lambda wildcards, attempt: attempt * mem_mb
 
 
+@functools.cache
 def code(verb, modules=(), peft=None, loss=None, fusion=None):
     """The hash of the code behind a verb, and of the PEFT, loss or fusion rule that it looks up by name."""
     named = [(PEFTS, peft), (LOSSES, loss), (FUSION_RULES, fusion)]

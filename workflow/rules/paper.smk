@@ -46,7 +46,7 @@ rule tables:
         numbers=TABLES,
         files=paper_flags,
         code=code(
-            "tables", [f"dualtail.paper.tables.table_{n:02d}" for n in TABLES]
+            "tables", (*(f"dualtail.paper.tables.table_{n:02d}" for n in TABLES),)
         ),
     shell:
         "dualtail tables {params.numbers} {params.files} --out {RUN}/tables 2> {log:q}"
@@ -77,7 +77,7 @@ rule figures:
         numbers=FIGURES,
         files=paper_flags,
         code=code(
-            "figures", [f"dualtail.paper.figures.figure_{n:02d}" for n in FIGURES]
+            "figures", (*(f"dualtail.paper.figures.figure_{n:02d}" for n in FIGURES),)
         ),
     shell:
         "dualtail figures {params.numbers} {params.files} --out {RUN}/figures 2> {log:q}"

@@ -48,7 +48,7 @@ rule score:
         mem_mb=memory(4000),
         runtime=60,
     params:
-        pattern=OUTPUTS,
+        pattern=lambda w: OUTPUTS,
         groups=lambda w, input: (
             f"--group-counts {input.group_counts}" if input.group_counts else ""
         ),
@@ -114,8 +114,8 @@ rule collect_scores:
         class_scores=lambda w, input: shlex.join(
             f"--class-scores={file}" for file in input.class_scores
         ),
-        records=RUN + "/adapters/{dataset}/{members}/{variant}.json",
-        priors=RUN + "/priors/{dataset}/{member}.csv",
+        records=lambda w: RUN + "/adapters/{dataset}/{members}/{variant}.json",
+        priors=lambda w: RUN + "/priors/{dataset}/{member}.csv",
         code=code("collect"),
     shell:
         "dualtail collect {input.scores:q} {params.class_scores} --config {input.config:q} --study {input.study:q}"

@@ -80,8 +80,8 @@ rule study_interventions:
         runtime=10,
     params:
         datasets=shlex.join(f"--dataset={dataset}" for dataset in INTERVENED),
-        explained=EXPLAINED,
-        truth=WORLD + "/{dataset}/truth.json",
+        explained=lambda w: EXPLAINED,
+        truth=lambda w: WORLD + "/{dataset}/truth.json",
         code=code("study-interventions"),
     shell:
         "dualtail study-interventions {params.datasets} --config {input.config:q}"
@@ -124,7 +124,7 @@ rule study_controls:
         mem_mb=memory(1000),
         runtime=10,
     params:
-        outputs=OUTPUTS,
+        outputs=lambda w: OUTPUTS,
         code=code("study-controls"),
     shell:
         "dualtail study-controls --config {input.config:q} --outputs {params.outputs:q} --out {RUN}/studies 2> {log:q}"
