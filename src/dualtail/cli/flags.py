@@ -26,6 +26,10 @@ class Values(click.ParamType):
 
     name = "key=value,..."
 
+    def __init__(self, is_list: bool = False) -> None:
+        if is_list:
+            self.name = "[value,...]"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
@@ -174,7 +178,7 @@ def _option_of(key: str, annotation: Any) -> tuple[str, Any]:
     if all(kind in (int, float) for kind in kinds):
         return word, float if float in kinds else int
     if any(_is_compound(kind) for kind in kinds):
-        return word, Values()
+        return word, Values(is_list=all(get_origin(kind) in (list, tuple) for kind in kinds))
     return word, str
 
 

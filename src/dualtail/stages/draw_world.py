@@ -1,13 +1,19 @@
 """Stage draw-world: a picture of the embedded world."""
 
+from pathlib import Path
+
 from PIL import Image
 
 from dualtail.datasets.world.picture import contact_sheet
+from dualtail.datasets.world.settings import WorldSettings
 from dualtail.files import atomic_path
-from dualtail.jobs import WorldPictureJob
 
 
-def run(job: WorldPictureJob) -> None:
-    """Write the picture as PNG."""
-    with atomic_path(job.out) as temporary:
-        Image.fromarray(contact_sheet(job.world)).save(temporary)
+def run(world: WorldSettings, out: Path) -> None:
+    """Write the picture as PNG.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with atomic_path(out) as temporary:
+        Image.fromarray(contact_sheet(world)).save(temporary, "PNG")

@@ -1,9 +1,15 @@
 """Stage generate-corpus: draw one upstream corpus of the world."""
 
+from pathlib import Path
+
 from dualtail.datasets.world.generate import generate_corpus
-from dualtail.jobs import CorpusJob
+from dualtail.datasets.world.settings import WorldSettings
 
 
-def run(job: CorpusJob) -> None:
-    """Write the corpus' archive, list, class names and truth."""
-    generate_corpus(job.world, job.corpus, job.out)
+def run(world: WorldSettings, corpus: str, out: Path) -> None:
+    """Write images.zip, list.txt, classnames.txt, truth.json and truth.csv to the folder `out`.
+
+    Raises:
+        UserError: the world has no such corpus, or the folder cannot be written.
+    """
+    generate_corpus(world, corpus, out)

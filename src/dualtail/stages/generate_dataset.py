@@ -1,9 +1,15 @@
 """Stage generate-dataset: draw one downstream dataset of the world."""
 
+from pathlib import Path
+
 from dualtail.datasets.world.generate import generate_dataset
-from dualtail.jobs import DatasetJob
+from dualtail.datasets.world.settings import WorldSettings
 
 
-def run(job: DatasetJob) -> None:
-    """Write the dataset's archives, lists, class names, truth and paired images."""
-    generate_dataset(job.world, job.dataset, job.out)
+def run(world: WorldSettings, dataset: str, out: Path) -> None:
+    """Write three splits, class names, truth and paired images to the folder `out`.
+
+    Raises:
+        UserError: the world has no such dataset, or the folder cannot be written.
+    """
+    generate_dataset(world, dataset, out)

@@ -1,9 +1,15 @@
 """Stage generate-pool: draw the pool of a dataset of the world."""
 
+from pathlib import Path
+
 from dualtail.datasets.world.generate import generate_pool
-from dualtail.jobs import DatasetJob
+from dualtail.datasets.world.settings import WorldSettings
 
 
-def run(job: DatasetJob) -> None:
-    """Write the pool's archive and list."""
-    generate_pool(job.world, job.dataset, job.out)
+def run(world: WorldSettings, dataset: str, out: Path) -> None:
+    """Write pool.zip and pool.txt to the folder `out`.
+
+    Raises:
+        UserError: the world has no such dataset, it has no pool, or the folder cannot be written.
+    """
+    generate_pool(world, dataset, out)

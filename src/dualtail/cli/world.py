@@ -1,0 +1,79 @@
+"""Verbs that draw the embedded world: corpora, datasets and pools with known truth."""
+
+from pathlib import Path
+
+import click
+
+from dualtail.cli.flags import options
+from dualtail.datasets.world.settings import WorldSettings
+
+OUT_FOLDER = click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to.",
+)
+
+
+@click.command("generate-corpus")
+@click.argument("corpus")
+@OUT_FOLDER
+@options(WorldSettings)
+def generate_corpus(world_settings: WorldSettings, corpus: str, out: Path) -> None:
+    """Draw CORPUS of the embedded world: images with captions, to pre-train a model on.
+
+    Its counts and what is visible are known: truth.json, truth.csv.
+
+    Example: dualtail generate-corpus clip --corpus-size 3000 --out clip
+    """
+    from dualtail.stages.generate_corpus import run
+
+    run(world_settings, corpus, out)
+
+
+@click.command("generate-dataset")
+@click.argument("dataset")
+@OUT_FOLDER
+@options(WorldSettings)
+def generate_dataset(world_settings: WorldSettings, dataset: str, out: Path) -> None:
+    """Draw DATASET of the embedded world: a long-tailed training split, balanced val and test.
+
+    Some test images are also drawn with the head and with the body hidden (pairs.zip).
+
+    Example: dualtail generate-dataset world_places --train-count-max 500 --out places
+    """
+    from dualtail.stages.generate_dataset import run
+
+    run(world_settings, dataset, out)
+
+
+@click.command("generate-pool")
+@click.argument("dataset")
+@OUT_FOLDER
+@options(WorldSettings)
+def generate_pool(world_settings: WorldSettings, dataset: str, out: Path) -> None:
+    """Draw a large balanced training set of DATASET of the embedded world, to draw others from.
+
+    Example: dualtail generate-pool world_places --pools world_places=260 --out places
+    """
+    from dualtail.stages.generate_pool import run
+
+    run(world_settings, dataset, out)
+
+
+@click.command("draw-world")
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="PNG file."
+)
+@options(WorldSettings)
+def draw_world(world_settings: WorldSettings, out: Path) -> None:
+    """Draw some creatures of the embedded world, larger, for people.
+
+    Example: dualtail draw-world --out world.png
+    """
+    from dualtail.stages.draw_world import run
+
+    run(world_settings, out)
+
+
+VERBS: list[click.Command] = [generate_corpus, generate_dataset, generate_pool, draw_world]
