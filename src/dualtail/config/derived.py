@@ -35,7 +35,7 @@ def fill_in(values: Mapping[str, Any]) -> Values:
         NameProblem: what the world draws is to be made otherwise, or the folder of something that the
             run makes is another than the run's.
     """
-    world = _mapping(values["world"]) if values.get("world") is not None else None
+    world = values.get("world") if _is_mapping(values.get("world")) else None
     run = f"{_path(values.get('results', 'results'))}/{values.get('run', 'world')}"
     datasets = {
         name: _dataset(name, dict(entry), world, run) if _is_mapping(entry) else entry
@@ -183,7 +183,7 @@ def _refuse(where: str, entry: Mapping[str, Any], key: str) -> None:
 
 def _of_world(world: Any, key: str) -> list[str]:
     """The names under a key of the world; none if there is no world."""
-    return [] if world is None else list(_mapping(world.get(key, _world_default(key))))
+    return list(_mapping(world.get(key, _world_default(key)))) if _is_mapping(world) else []
 
 
 def _folder(world: Mapping[str, Any]) -> str:
