@@ -90,17 +90,16 @@ def _origin(
     A value that no file has was given elsewhere: on the command line.
     """
     depth, value = _follow(values, location)
-    best, deepest = elsewhere, -1
+    best = elsewhere
     for file in files:
         try:
             content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError):
             continue
         found, own = _follow(content, location[:depth])
-        if found >= deepest:
-            is_it = found < depth or isinstance(own, Mapping) or own == value
-            best, deepest = str(file) if is_it else elsewhere, found
-    return best if deepest in (depth, -1) else elsewhere
+        if found == depth and (isinstance(own, Mapping) or own == value):
+            best = str(file)
+    return best
 
 
 def _follow(node: Any, location: list[str]) -> tuple[int, Any]:
