@@ -25,19 +25,16 @@ def config_files(base: str | Path, overlays: Sequence[str | Path]) -> list[Path]
 
     Args:
         base: What the Snakefile reads, under the folder that Snakemake runs in.
-        overlays: What `--configfile` names.
+        overlays: What `--configfile` names; Snakemake has read them.
 
     Raises:
-        UserError: one of them is not there.
+        UserError: the base is not there.
     """
     if not Path(base).is_file():
         raise UserError(
             f"{base}: no such file in {Path.cwd()}; every run reads it: copy that of the project, or "
             "leave out -d (--directory)"
         )
-    for file in overlays:
-        if not Path(file).is_file():
-            raise UserError(f"{_short(file)}: no such file (--configfile)")
     return [Path(base), *map(_short, overlays)]
 
 
