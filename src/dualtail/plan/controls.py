@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dualtail import jobs
-from dualtail.config.model import Controls
+from dualtail.config.model import Studies as Controls
 from dualtail.foundation.settings import FoundationEntry, Weights
 from dualtail.plan.bias import BiasPlan
 from dualtail.plan.data import DataPlan
