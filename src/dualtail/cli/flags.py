@@ -39,6 +39,24 @@ class Values(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+class SectionParam(Values):
+    """A whole section as one option: `key=value,key=value`."""
+
+    def __init__(self, section: type[BaseModel]) -> None:
+        self.section = section
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, self.section):
+            return value
+        try:
+            return self.section.model_validate(super().convert(value, param, ctx))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            self.fail(f"{key}: {message}" if key else message, param, ctx)
+
+
 class MethodParam(click.ParamType):
     """A method and its options: `adaptformer`, `adaptformer,bottleneck=8,scale=0.1`."""
 

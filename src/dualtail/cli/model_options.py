@@ -7,32 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from pydantic import ValidationError
 
-from dualtail.cli.flags import Values
+from dualtail.cli.flags import SectionParam
 from dualtail.foundation.settings import Descriptors, PromptSet, Transform
 
 if TYPE_CHECKING:
     from dualtail.foundation.spec import FoundationSpec
 
 Verb = Callable[..., Any]
-
-
-class TransformParam(Values):
-    """A `Transform` as key=value,key=value."""
-
-    name = "key=value,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, Transform):
-            return value
-        try:
-            return Transform.model_validate(super().convert(value, param, ctx))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            self.fail(f"{key}: {message}" if key else message, param, ctx)
 
 
 MODEL = "NAME|ARCH,TAG|ARCH,FILE"
@@ -148,7 +130,7 @@ def _model_options(verb: Verb, several: bool) -> Verb:
             ),
             click.option(
                 "--transform",
-                type=TransformParam(),
+                type=SectionParam(Transform),
                 help="What the model sees of an image, such as resize=256,crop=224,views=five-crop. "
                 "Default: the shorter side to 8/7 of the model's size, then the central square.",
             ),
