@@ -1,116 +1,47 @@
-"""A run of three jobs in a folder of its own, as Snakemake would have left it."""
+"""A run of two jobs by real Snakemake: what is read is what it writes."""
 
-import ast
-import json
-import os
-import shlex
-import time
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dualtail.json_text import json_text
-from dualtail.provenance.adoption import Adoption, Findings, State
-from dualtail.provenance.known_files import signature
-from dualtail.provenance.manifest import Manifest
-from dualtail.provenance.portable import Portable
-from dualtail.provenance.snakemake_records import SnakemakeRecords
+LONG = "n" * 200  # its record's name is longer than file systems allow
 
-ROOT = "results/mini"
-CODE = "dualtail {verb} --settings {{params.settings:q}} --record {{log:q}}.json 2> {{log:q}}"
+SNAKEFILE = f"""
+rule join:
+    input: "results/mini/one.txt", "results/mini/{LONG}.txt", "data/made.txt"
+    output: "results/mini/end.txt", directory("results/mini/folder")
+    params: code="0123456789abcdef", more=[1, "a"]
+    shell: "cat {{input:q}} > {{output[0]:q}}; mkdir {{output[1]}}; echo inside > {{output[1]}}/file.txt"
+
+rule split:
+    input: "source.txt"
+    output: "results/mini/one.txt", "results/mini/{LONG}.txt"
+    shell: "for f in {{output:q}}; do cp source.txt $f; done"
+
+rule draw:
+    output: "data/made.txt"
+    shell: "echo made > {{output}}"
+"""
 
 
-class Run:
-    """source.txt -> one.txt, two.txt (rule split) -> end.txt (rule join, reads both)."""
-
-    def __init__(self) -> None:
-        self.manifest = Manifest()
-        self.state = State()
-        self.snakemake = SnakemakeRecords()
-        self.foreign = False
-        self.root = ROOT
-        self.now = time.time() - 1000
-        Path("source.txt").write_text("source")
-        os.utime("source.txt", (self.now, self.now))
-        self.make()
-
-    def path(self, name: str) -> str:
-        return f"{self.root}/{name}"
-
-    @property
-    def outputs(self) -> list[str]:
-        return [f for n in ("one.txt", "two.txt", "end.txt") if Path(f := self.path(n)).exists()]
-
-    def make(self, seed: int = 0) -> None:
-        """Make all three files, and what Snakemake writes of them."""
-        one, two, end = (self.path(n) for n in ("one.txt", "two.txt", "end.txt"))
-        text = Path("source.txt").read_text()
-        self.job("split", ["source.txt"], {one: f"{text}1 {seed}", two: f"{text}2"}, seed)
-        read = Path(one).read_text() + Path(two).read_text()
-        self.job("join", [one, two], {end: read}, 7)
-
-    def job(self, verb: str, inputs: list[str], files: dict[str, str], seed: int) -> None:
-        self.now += 10
-        tasks = [{"out": file} for file in files]
-        settings = json_text({"seed": seed, "prompt": "a {}.", "tasks": tasks})
-        log = self.path(f"logs/{verb}.log")
-        for file in [*files, log]:
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(log).write_text("")
-        for file, text in files.items():
-            Path(file).write_text(text)
-            os.utime(file, (self.now, self.now))
-        for file in files:
-            record = {
-                "rule": verb,
-                "input": sorted(inputs),
-                "log": [log],
-                "shellcmd": f"dualtail {verb} --settings {shlex.quote(settings)} 2> {log}",
-                "params": sorted([repr(settings), repr("0123456789abcdef")]),
-                "code": CODE.format(verb=verb),
-                "record_format_version": 6,
-                "software_stack_hash": "d41d8cd98f00b204e9800998ecf8427e",
-                "conda_env": None,
-                "container_img_url": None,
-                "job_hash": 1,
-                "starttime": self.now - 5,
-                "endtime": Path(file).stat().st_mtime,
-                "incomplete": False,
-                "external_jobid": None,
-                "input_checksums": {},
-            }
-            self.snakemake.write(file, record)
-
-    def adoption(self) -> Adoption:
-        portable = Portable(self.root)
-        return Adoption(self.manifest, portable, self.snakemake, self.state, self.foreign)
-
-    def adopt(self) -> Findings:
-        return self.adoption().adopt(self.outputs)
-
-    def extend(self) -> bool:
-        return self.adoption().extend(self.outputs)
-
-    def params(self, name: str) -> Any:
-        record = self.snakemake.read(self.path(name))
-        return None if record is None else record["params"]
-
-    def seed(self, name: str) -> int | None:
-        """The seed that Snakemake believes a file was made with; None if it does not trust it."""
-        for param in self.params(name) or []:
-            if '"seed"' in param:
-                return json.loads(ast.literal_eval(param))["seed"]
-        return None
-
-    def snapshot(self) -> None:
-        self.state.before = {"source.txt": signature("source.txt")}  # type: ignore[dict-item]
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("provenance")
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    (folder / "source.txt").write_text("source\n")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The run, finished, with its manifest."""
-    monkeypatch.chdir(tmp_path)
-    run = Run()
-    assert run.extend()
-    return run
+def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The run's folder, relative to the current one: a copy for one test."""
+    shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
+    monkeypatch.chdir(tmp_path / "copy")
+    return Path("results/mini")

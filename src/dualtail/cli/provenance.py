@@ -7,6 +7,24 @@ import click
 RESULTS = Path("results")
 
 
+@click.command("manifest")
+@click.argument("folder", type=click.Path(path_type=Path))
+def manifest_verb(folder: Path) -> None:
+    """Write manifest.json of a run: its files with hashes, and what made them. Snakemake calls it at the end.
+
+    FOLDER is the run's, as the workflow writes it; Snakemake's records are read from the current folder.
+
+    Example: dualtail manifest results/world
+    """
+    from dualtail.provenance.manifest import FILE, write_manifest
+
+    manifest = write_manifest(folder)
+    unknown = sum(entry.job is None for entry in manifest.files.values())
+    more = f"; of {unknown} nothing says what made them" if unknown else ""
+    n_files, n_jobs = len(manifest.files), len(manifest.jobs)
+    click.echo(f"{folder / FILE}: {n_files} files, {n_jobs} jobs{more}", err=True)
+
+
 @click.command("verify")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.pass_context
@@ -19,18 +37,21 @@ def verify_verb(context: click.Context, folders: tuple[Path, ...]) -> None:
     Example: dualtail verify results/world
     """
     from dualtail.errors import UserError
+    from dualtail.provenance.manifest import read_manifest
     from dualtail.provenance.verify import runs_under, verify
 
     chosen = list(folders) or runs_under(RESULTS)
     if not chosen:
         raise UserError("results/: no run with a manifest.json; give its folder")
-    wrong = False
+    wrong = 0
     for folder in chosen:
-        n_files, problems = verify(folder)
-        for problem in problems:
-            click.echo(f"{problem.kind:<8} {problem.path}")
-        wrong = wrong or bool(problems)
+        manifest = read_manifest(folder)
+        problems = list(verify(folder, manifest))
+        for path, problem in sorted(problems):
+            click.echo(f"{problem:<8} {path}")
+        n_files = len(manifest.files) + len(manifest.sources)
         click.echo(f"{folder}: {n_files} files listed, {len(problems)} problems", err=True)
+        wrong += len(problems)
     if wrong:
         context.exit(1)
 
@@ -38,29 +59,21 @@ def verify_verb(context: click.Context, folders: tuple[Path, ...]) -> None:
 @click.command("explain")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--tree", is_flag=True, help="What it was made from, back to the sources.")
-@click.option("--json", "as_json", is_flag=True, help="Everything, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="The entries of the manifest, for programs.")
 def explain_verb(file: Path, tree: bool, as_json: bool) -> None:
-    """Say what made FILE: settings, code, inputs, versions, host, times; and how to make it again.
+    """Say what made FILE: rule, command, inputs, versions, when; and whether it still is that file.
 
     \b
     Examples: dualtail explain results/world/tables/table_03.csv
               dualtail explain --tree results/world/figures/figure_06.pdf
     """
-    from dualtail.errors import UserError
-    from dualtail.provenance.code_today import code_today
-    from dualtail.provenance.lineage import Lineage
-    from dualtail.provenance.verify import find_run
+    from dualtail.provenance.explain import find
 
-    found = find_run(file, RESULTS)
-    if found is None:
-        hint = "" if file.exists() else ", and there is no such file"
-        raise UserError(f"{file}: no manifest.json of a run lists it{hint}")
-    folder, manifest, name = found
-    lineage = Lineage(folder, manifest, name, code_today(manifest, name))
+    found = find(file, RESULTS)
     if as_json:
-        click.echo(lineage.as_json())
+        click.echo(found.as_json())
     else:
-        click.echo(lineage.tree() if tree else lineage.report())
+        click.echo(found.tree() if tree else found.report())
 
 
-VERBS = [verify_verb, explain_verb]
+VERBS = [manifest_verb, verify_verb, explain_verb]

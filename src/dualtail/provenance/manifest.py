@@ -1,163 +1,194 @@
-"""`results/<run>/manifest.json`: every file that a run made, with its hash and the job that made it.
+"""`results/<run>/manifest.json`: every file of a run with size and SHA-256, and the job that made it."""
 
-Names are portable (see `portable`): `{run}/...` is in the run's folder, wherever that is.
-"""
-
-import hashlib
 import json
-import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from dualtail.errors import UserError
-from dualtail.files import write_text
+from dualtail.files import sha256_file, sha256_text, write_text
+from dualtail.provenance.snakemake_records import Job, read_record
 
-VERSION = 1
+VERSION = 2
 FILE = "manifest.json"
+NO_RESULTS = ("logs", "benchmarks")  # folders of a run
+STATE = ".state.safetensors"  # of a training
+LARGEST_SOURCE = 4_000_000_000
+"""Bytes; larger files from outside the run (archives of photographs) are told by size alone."""
+# Versions of these can change a result.
+PACKAGES = (
+    "dualtail numpy scipy pandas torch torchvision open-clip-torch pillow matplotlib snakemake"
+)
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file that a job made.
+    """A file: bytes, last change (ns since 1970), SHA-256 of its content."""
 
-    Attributes:
-        sha256: Of its content, 64 hex digits.
-        size: In bytes.
-        mtime_ns: When it was made, ns since 1970.
-        job: Key of `Manifest.jobs`.
-    """
-
-    sha256: str
     size: int
     mtime_ns: int
-    job: str
-
-
-@dataclass(frozen=True)
-class JobEntry:
-    """A job that made files.
-
-    Attributes:
-        rule: Of the workflow.
-        shell: The rule's command with its placeholders.
-        command: The command that ran; `{settings}` stands for the JSON in `params`.
-        params: Snakemake's params, see `Portable.param`: settings, code hash ...
-        inputs: Name of a file -> SHA-256 of what was read.
-        repeated: Names of inputs that the rule lists more than once, each further time.
-        log: Names of its logs.
-        software: Snakemake's hash of the software environment, and container and conda environment.
-        started: Seconds since 1970.
-        record: What the job said of itself, see `record`; None if it said nothing.
-        benchmark: Snakemake's measurements; None if there are none.
-    """
-
-    rule: str
-    shell: str
-    command: str
-    params: list[dict[str, Any]]
-    inputs: dict[str, str]
-    log: list[str]
-    software: dict[str, Any]
-    started: float
-    repeated: list[str] = field(default_factory=list)
-    record: dict[str, Any] | None = None
-    benchmark: dict[str, str] | None = None
-
-    @property
-    def key(self) -> str:
-        """The same for equal jobs started at the same time."""
-        text = json.dumps([self.rule, self.params, self.inputs, self.started], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def code(self) -> str | None:
-        """The hash of the code that ran."""
-        values = [p["value"] for p in self.params if isinstance(p.get("value"), str)]
-        return next((v for v in values if re.fullmatch("[0-9a-f]{16}", v)), None)
-
-    @property
-    def verb(self) -> str:
-        """The verb of `dualtail` that ran."""
-        words = self.command.split()
-        return words[1] if len(words) > 1 else ""
-
-    @property
-    def settings(self) -> dict[str, Any] | None:
-        """The resolved config of the job, if it has one in JSON."""
-        return next((p["settings"] for p in self.params if "settings" in p), None)
+    sha256: str | None
+    """None of a source above `LARGEST_SOURCE`"""
+    job: str | None = None
+    """key of `Manifest.jobs`; None if nothing says what made the file, or it was changed since"""
 
 
 @dataclass
 class Manifest:
-    """All files and jobs of a run.
+    """All files of a run, and what they were made from."""
 
-    Attributes:
-        files: By name.
-        jobs: By key; files name theirs.
-        config: The resolved config of the latest run. What a file was made with is in its job.
-        config_files: The files that config was merged from.
-    """
-
+    folder: str
+    """the run's, as the workflow writes it; paths in jobs begin with it"""
     files: dict[str, FileEntry] = field(default_factory=dict)
-    jobs: dict[str, JobEntry] = field(default_factory=dict)
-    config: dict[str, Any] = field(default_factory=dict)
-    config_files: list[str] = field(default_factory=list)
+    """by path in the run's folder"""
+    sources: dict[str, FileEntry] = field(default_factory=dict)
+    """by path: what jobs read from outside the run's folder"""
+    jobs: dict[str, Job] = field(default_factory=dict)
+    environments: dict[str, dict[str, str]] = field(default_factory=dict)
+    """versions, and the commit of git, at the end of the run that a job was part of"""
 
-    def add(self, job: JobEntry, files: dict[str, FileEntry]) -> None:
-        self.jobs[job.key] = job
-        self.files.update(files)
+    def name(self, path: str) -> str:
+        """A path as jobs write it without the run's folder; unchanged if it is outside."""
+        return path.removeprefix(f"{self.folder}/")
 
-    def keep(self, existing: Iterable[str]) -> None:
-        """Forget files that are gone, unless a file that is kept was made from them."""
-        waiting, kept = list(existing), set()
-        while waiting:
-            name = waiting.pop()
-            if name in kept or name not in self.files:
-                continue
-            kept.add(name)
-            waiting.extend(self.jobs[self.files[name].job].inputs)
-        self.files = {name: self.files[name] for name in sorted(kept)}
-        used = {entry.job for entry in self.files.values()}
-        self.jobs = {key: job for key, job in sorted(self.jobs.items()) if key in used}
-
-    def text(self) -> str:
-        document = {
-            "version": VERSION,
-            "config_files": self.config_files,
-            "config": self.config,
-            "files": {name: asdict(entry) for name, entry in sorted(self.files.items())},
-            "jobs": {key: asdict(job) for key, job in sorted(self.jobs.items())},
-        }
-        return json.dumps(document, indent=1) + "\n"
+    def entry(self, path: str) -> FileEntry | None:
+        """The file with a path as jobs write it."""
+        name = self.name(path)
+        return self.sources.get(path) if name == path else self.files.get(name)
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read a manifest.
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a run.
 
     Raises:
         UserError: there is none, or it is not one.
     """
+    path = folder / FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        if document["version"] != VERSION:
-            raise UserError(f"{path}: version {document['version']}, this is for {VERSION}")
-        found = Manifest(
-            {name: FileEntry(**entry) for name, entry in document["files"].items()},
-            {key: JobEntry(**job) for key, job in document["jobs"].items()},
-            document["config"],
-            document["config_files"],
-        )
-        # `keep` and readers rely on it.
-        if unknown := {entry.job for entry in found.files.values()} - found.jobs.keys():
-            raise UserError(f"{path}: files of jobs that it does not list: {min(unknown)}")
+        if (version := document.pop("version")) != VERSION:
+            raise UserError(f"{path}: version {version}, this is for {VERSION}")
+        for key, kind in (("files", FileEntry), ("sources", FileEntry), ("jobs", Job)):
+            document[key] = {name: kind(**entry) for name, entry in document[key].items()}
+        return Manifest(**document)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a manifest of dualtail ({type(error).__name__})") from error
+
+
+def write_manifest(run_folder: str | Path) -> Manifest:
+    """Write the manifest of a run, from its files and from Snakemake's records in the current folder.
+
+    Hashes of files whose size and time are those of the manifest that is there are taken from it, and so is
+    what made a file that has not changed and whose record is of another time (after `dvc pull`, a copy).
+
+    Args:
+        run_folder: As the workflow writes it, e.g. `results/world`.
+
+    Raises:
+        UserError: there is no such folder, or a file in it cannot be read.
+    """
+    folder = Path(run_folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give that of a run, e.g. results/world")
+    new = Manifest(folder.as_posix())
+    try:
+        old = read_manifest(folder)
+    except UserError:
+        old = new
+    now = _environment()
+    key = _key(now)
+    jobs: dict[str, Job] = {}
+
+    def with_job(path: str, entry: FileEntry) -> FileEntry:
+        record, before = _record_of(path, entry), old.entry(path)
+        if record is not None:
+            job = _key([record.rule, record.command, record.number])
+            jobs[job] = old.jobs.get(job) or replace(record, environment=key)
+            return replace(entry, job=job)
+        same = before is not None and before.sha256 == entry.sha256
+        job = before.job if before is not None and same and before.job in old.jobs else None
+        jobs.update({job: old.jobs[job]} if job else {})
+        return replace(entry, job=job)
+
+    files = {path: with_job(path, e) for path, e in _describe(files_of(folder), old)}
+    sources: dict[str, FileEntry] = {}
+    told: set[str] = set()
+    while more := {path for job in jobs.values() for path in job.inputs} - told:
+        told |= more
+        outside = sorted(p for p in more if new.name(p) == p and Path(p).is_file())
+        sources |= {p: with_job(p, e) for p, e in _describe(outside, old, LARGEST_SOURCE)}
+    new = Manifest(
+        folder.as_posix(),
+        {new.name(path): entry for path, entry in files.items()},
+        dict(sorted(sources.items())),
+        dict(sorted(jobs.items(), key=lambda item: (item[1].started, item[0]))),
+    )
+    used = {job.environment for job in jobs.values()}
+    known = old.environments | {key: now}
+    new.environments = {name: known[name] for name in sorted(used & known.keys())}
+    write_text(folder / FILE, json.dumps({"version": VERSION, **asdict(new)}, indent=1) + "\n")
+    return new
+
+
+def files_of(folder: Path) -> Iterator[str]:
+    """Results in a run's folder: not its manifest, logs, benchmarks, saved states or hidden files."""
+    for place, inner, files in os.walk(folder):
+        top = Path(place) == folder
+        inner[:] = sorted(n for n in inner if n[0] != "." and not (top and n in NO_RESULTS))
+        for name in sorted(files):
+            if name[0] != "." and not name.endswith(STATE) and not (top and name == FILE):
+                yield Path(place, name).as_posix()
+
+
+def _describe(
+    paths: Iterable[str], old: Manifest, largest: float = float("inf")
+) -> Iterator[tuple[str, FileEntry]]:
+    """Size, time and hash of files, the hash up to a size; it is known if size and time are."""
+
+    def describe(path: str) -> tuple[str, FileEntry]:
+        found, known = Path(path).stat(), old.entry(path)
+        size, mtime_ns = found.st_size, found.st_mtime_ns
+        if known is not None and (known.size, known.mtime_ns) == (size, mtime_ns):
+            return path, known
+        return path, FileEntry(size, mtime_ns, sha256_file(path) if size <= largest else None)
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        yield from pool.map(describe, paths)
+
+
+def _record_of(path: str, entry: FileEntry) -> Job | None:
+    """The record of a file, or of the folder that a job made with it, if it is of the file as it is."""
+    changed, rounding = entry.mtime_ns / 1e9, 1e-5
+    record = read_record(path)
+    if record is not None:
+        return record if abs(record.ended - changed) < rounding else None
+    records = (read_record(parent.as_posix()) for parent in Path(path).parents)
+    of_folder = next((found for found in records if found is not None), None)
+    return of_folder if of_folder is not None and changed < of_folder.ended + rounding else None
+
+
+def _environment() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES.split():
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    with suppress(OSError, subprocess.CalledProcessError):  # without git, or a repository
+        commit, changed = (
+            subprocess.check_output(["git", *words], stderr=subprocess.DEVNULL, text=True).strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+        found["commit"] = f"{commit} and changes" if changed else commit
     return found
 
 
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    write_text(path, manifest.text())
+def _key(value: Any) -> str:
+    return sha256_text(json.dumps(value, sort_keys=True))[:12]

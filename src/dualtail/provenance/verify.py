@@ -1,90 +1,35 @@
 """Compare the files of a run with its manifest."""
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from tqdm import tqdm
 
 from dualtail.files import sha256_file
-from dualtail.provenance.manifest import FILE, FileEntry, Manifest, read_manifest
-from dualtail.provenance.portable import Portable
-
-NO_RESULTS = ("logs", "benchmarks", "checkpoints")
-"""Folders of a run whose files the manifest does not list."""
+from dualtail.provenance.manifest import FILE, FileEntry, Manifest, files_of
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A file that is not as the manifest says: missing, changed, or unknown to it."""
+def verify(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield (path, missing | changed | unknown) of files that are not as the manifest of a run says.
 
-    kind: Literal["missing", "changed", "unknown"]
-    path: str
-
-
-def verify(folder: Path) -> tuple[int, list[Problem]]:
-    """Check the files of a run by size and SHA-256.
-
-    Args:
-        folder: The run's, with the manifest; paths outside it are relative to the current folder.
-
-    Returns:
-        The number of files that the manifest lists, and what is wrong.
-
-    Raises:
-        UserError: there is no manifest.
+    Sources are checked, too; their paths are relative to the current folder.
     """
-    manifest, portable = read_manifest(folder / FILE), Portable(folder.as_posix())
-    listed = {portable.path(name): entry for name, entry in manifest.files.items()}
-    total = sum(entry.size for entry in listed.values())
-    problems = []
-    with (
-        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
-        tqdm(total=total, desc="verifying", unit="B", unit_scale=True, disable=None) as bar,
-    ):
-        for (path, entry), problem in zip(
-            listed.items(), pool.map(_check, listed, listed.values()), strict=True
-        ):
-            bar.update(entry.size)
-            if problem is not None:
-                problems.append(Problem(problem, path))
-    problems += [Problem("unknown", path) for path in files_of(folder) if path not in listed]
-    return len(listed), sorted(problems, key=lambda p: (p.kind, p.path))
+    listed = {(folder / name).as_posix(): entry for name, entry in manifest.files.items()}
+    for path, entry in (listed | manifest.sources).items():
+        if (state := state_of(path, entry)) != "as recorded":
+            yield path, state
+    yield from ((path, "unknown") for path in files_of(folder) if path not in listed)
 
 
-def _check(path: str, entry: FileEntry) -> Literal["missing", "changed"] | None:
+def state_of(path: str, entry: FileEntry) -> str:
+    """Whether a file still is what the manifest lists; without a hash in it by size alone."""
     file = Path(path)
     if not file.is_file():
         return "missing"
-    if file.stat().st_size != entry.size or sha256_file(file) != entry.sha256:
+    if file.stat().st_size != entry.size:
         return "changed"
-    return None
-
-
-def files_of(folder: Path) -> Iterator[str]:
-    """Results in a run's folder: not its manifest, logs, benchmarks, saved states or hidden files."""
-    for place, inner, files in os.walk(folder):
-        top = Path(place) == folder
-        inner[:] = [n for n in inner if not n.startswith(".") and not (top and n in NO_RESULTS)]
-        for name in files:
-            if not name.startswith(".") and not (top and name == FILE):
-                yield Path(place, name).as_posix()
+    known = entry.sha256 is None or entry.sha256 == sha256_file(file)
+    return "as recorded" if known else "changed"
 
 
 def runs_under(results: Path) -> list[Path]:
     """Folders of runs that have a manifest."""
     return sorted(file.parent for file in results.glob(f"*/{FILE}"))
-
-
-def find_run(file: Path, results: Path) -> tuple[Path, Manifest, str] | None:
-    """The run that lists a file: its folder, its manifest, the file's name in it."""
-    for folder in [*file.parents, *runs_under(results)]:
-        if (folder / FILE).is_file():
-            manifest = read_manifest(folder / FILE)
-            name = Portable(folder.as_posix()).name(file.as_posix())
-            if name in manifest.files:
-                return folder, manifest, name
-    return None
