@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from dualtail.bias.fusion_rules import FUSION_RULES
 from dualtail.cli.flags import flags, method_text, values_text
 from dualtail.code_hash import code_hash
-from dualtail.config.document import minimal_json, validate_config
+from dualtail.config.document import config_files, minimal_json, validate_config
 from dualtail.errors import UserError
 from dualtail.paper.contents import fillable, left_out
 from dualtail.registry import sources
@@ -28,13 +28,8 @@ from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS
 from dualtail.tuning.settings import PRIOR_LOSSES
 
-if not Path("config.yaml").is_file():
-    raise WorkflowError(
-        f"{Path('config.yaml').absolute()}: no such file: a run begins with it, and --configfile adds to it;"
-        f" start in the folder of the Snakefile, or copy it from {workflow.basedir}"
-    )
 try:
-    C = validate_config(config, workflow.configfiles)
+    C = validate_config(config, config_files("config.yaml", workflow.overwrite_configfiles))
 except UserError as error:
     raise WorkflowError(str(error))
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dualtail.bias.member_sets import member_sets
 from dualtail.config.model import Config
 from dualtail.datasets.settings import ORDERS
+from dualtail.explain.splits import DRAWN_VISIBLE
 from dualtail.study_table import Prediction
 
 ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
@@ -33,8 +34,8 @@ def predictions(config: Config) -> list[Prediction]:
     parent = config.reordered_dataset
     if parent is not None:
         # The samples are the replicates of Table 13: one seed.
-        loss = config.reordered_of(parent).loss
-        tuning = Tuning(config.study.pefts[0], loss, config.study.seeds[0])
+        peft = config.study.pefts[0]
+        tuning = Tuning(peft, config.reordered_of(parent).loss, config.seeds_of(peft)[0])
         found += [_tuned(name, config.scores.p_groups_from, tuning) for name in reordered(config)]
     return list(dict.fromkeys(found))
 
@@ -76,10 +77,35 @@ def known_priors(config: Config) -> list[tuple[str, str]]:
     ]
 
 
+def intervened(config: Config) -> list[str]:
+    """Return the datasets whose images the world draws with either part hidden: P(Y|do(X)) is known."""
+    return [
+        dataset
+        for dataset in config.study.datasets
+        if config.is_drawn(dataset)
+        and (occlusion := config.datasets[dataset].occlusion) is not None
+        and occlusion.table.name == "pairs.csv"
+        and set(occlusion.conditions) == set(DRAWN_VISIBLE)
+    ]
+
+
+def studies_of(config: Config) -> list[str]:
+    """Return the studies that a run can make from what it has anyway."""
+    fusion = config.fusion
+    fuses = len(config.study.members) > 1 and bool(fusion.zero_shot or fusion.losses)
+    made = {
+        "prior": bool(known_priors(config)),
+        "interventional": bool(intervened(config)),
+        "logits_probabilities": fuses and {"logits", "probabilities"} <= set(fusion.modes),
+    }
+    return [name for name, is_made in made.items() if is_made]
+
+
 def _of_dataset(config: Config, dataset: str) -> Iterator[Prediction]:
     study, fusion = config.study, config.fusion
     members, everybody = study.members, "+".join(study.members)
-    primary, first_peft, first_seed = config.scores.p_groups_from, study.pefts[0], study.seeds[0]
+    primary, first_peft = config.scores.p_groups_from, study.pefts[0]
+    first_seed = config.seeds_of(first_peft)[0]
     grid = tunings(config)
     for member in members:
         yield Prediction("zero-shot", dataset, member, "zero-shot", explained=True)
@@ -96,17 +122,13 @@ def _of_dataset(config: Config, dataset: str) -> Iterator[Prediction]:
         if fusion.zero_shot:
             explained = chosen == everybody
             variant = f"zero-shot-{mode}"
-            yield Prediction(
-                "fused", dataset, chosen, variant, fusion=mode, explained=explained
-            )
+            yield Prediction("fused", dataset, chosen, variant, fusion=mode, explained=explained)
         for tuning in grid:
             if tuning.loss in fusion.losses:
                 is_first = (tuning.peft, tuning.seed) == (first_peft, first_seed)
                 explained = chosen == everybody and is_first
                 variant = f"{tuning.name}-{mode}"
-                yield Prediction(
-                    "fused", dataset, chosen, variant, *tuning, "", mode, explained
-                )
+                yield Prediction("fused", dataset, chosen, variant, *tuning, "", mode, explained)
     if config.datasets[dataset].val is not None:  # the bank of the kNN
         yield Prediction("knn", dataset, primary, "zero-shot-knn")
         own = grid + [tuning for member, tuning in more if member == primary]
@@ -117,9 +139,7 @@ def _of_dataset(config: Config, dataset: str) -> Iterator[Prediction]:
     if scratch is not None and scratch.dataset == dataset:
         network, loss = scratch.training.architecture, scratch.loss
         for seed in scratch.seeds:
-            yield Prediction(
-                "scratch", dataset, network, f"scratch-{loss}-{seed}", "", loss, seed
-            )
+            yield Prediction("scratch", dataset, network, f"scratch-{loss}-{seed}", "", loss, seed)
 
 
 def _variants(config: Config, dataset: str) -> Iterator[tuple[str, Tuning]]:
