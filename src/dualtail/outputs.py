@@ -81,13 +81,18 @@ class OutputsHeader(BaseModel):
         return "+".join(self.members)
 
     @property
-    def title(self) -> str:
-        """A line for people: `clip+openclip adaptformer la, fused by logits, world_places/test`."""
+    def predictor(self) -> str:
+        """For people: `clip+openclip fused adaptformer la fused by logits`."""
         parts = [self.members_key, self.kind, self.peft, self.loss]
         parts += [f"adjusted by {self.adjustment}" if self.adjustment else ""]
         parts += [f"fused by {self.fusion}" if self.fusion else ""]
         parts += [f"seed {self.seed}" if self.seed is not None else ""]
-        return " ".join(p for p in parts if p) + f" on {self.dataset}/{self.split}"
+        return " ".join(p for p in parts if p)
+
+    @property
+    def title(self) -> str:
+        """The predictor and what it predicted: `clip tuned adaptformer la on world_places/test`."""
+        return f"{self.predictor} on {self.dataset}/{self.split}"
 
 
 @dataclass(frozen=True)
@@ -215,22 +220,33 @@ def splits_of(path: str | Path) -> list[str]:
     return list(_open_dump(Path(path)).headers)
 
 
-def read_outputs(path: str | Path, split: str | None = None, *, check: bool = True) -> Outputs:
+def read_outputs(
+    path: str | Path,
+    split: str | None = None,
+    *,
+    default: str = DEFAULT_SPLIT,
+    check: bool = True,
+) -> Outputs:
     """Memory-map one split of a dump.
 
     Args:
         path: The safetensors file.
-        split: Which split; None: the only one, else `test`.
+        split: Which split; None: the only one, else `default`.
+        default: A split's name.
         check: Also look at every value (`check_outputs`): one pass over the split.
 
     Raises:
         UserError: no such file or split, truncated, not a dump, another schema, or bad values.
     """
     dump = _open_dump(Path(path))
-    if split is None:
-        split = next(iter(dump.headers)) if len(dump.headers) == 1 else DEFAULT_SPLIT
-    if split not in dump.headers:
-        raise UserError(f"{path}: no split {split!r}; it has {', '.join(dump.headers)}")
+    if split is None and len(dump.headers) == 1:
+        split = next(iter(dump.headers))
+    if (split or default) not in dump.headers:
+        hint = "" if split else ": name one with --split"
+        raise UserError(
+            f"{path}: no split {split or default!r}; it has {', '.join(dump.headers)}{hint}"
+        )
+    split = split or default
     tensors = {
         name.removeprefix(f"{split}/"): entry
         for name, entry in dump.table.items()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
 from dualtail.files import write_text
 
@@ -53,13 +54,8 @@ def read_study(path: Path, dataset: str | None = None) -> list[Prediction]:
     Raises:
         UserError: unreadable, a column that is missing, a bad seed, or nothing of this dataset.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-        rows = list(reader)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a CSV file in UTF-8: {error}") from error
+    reader = csv.DictReader(io.StringIO(read_text_file(path)))
+    rows = list(reader)
     missing = set(Prediction._fields) - set(reader.fieldnames or [])
     if missing:
         raise UserError(

@@ -6,8 +6,9 @@ def explained_images(dataset):
     entry, occlusion = C.datasets[dataset], C.datasets[dataset].occlusion
     if occlusion is None:
         return image_list(dataset, "test"), images(dataset, "test")
-    base = entry.images_root or root(dataset)
-    return (root(dataset) / occlusion.table).as_posix(), (base / occlusion.images).as_posix()
+    table = root(dataset) / occlusion.table
+    archive = (entry.images_root or root(dataset)) / occlusion.images
+    return table.as_posix(), archive.as_posix()
 
 
 def explained_files(dataset):
@@ -32,7 +33,8 @@ def explained_flags(dataset):
 def drawn_pairs_flag(dataset):
     """The world, where it drew the images: then they are shown larger, and it is known what a pixel is of."""
     occlusion = C.datasets[dataset].occlusion
-    if occlusion is None or not C.is_drawn(dataset) or occlusion.table.name != "pairs.csv":
+    is_drawn = C.is_drawn(dataset) and occlusion and occlusion.table.name == "pairs.csv"
+    if not is_drawn:
         return ""
     world = C.world.of_dataset(dataset).model_dump(mode="json", exclude_defaults=True)
     return shlex.join(["--world", values_text(world)])

@@ -1,6 +1,23 @@
 # From cached outputs: logit adjustment (Eq. 4), backdoor adjustment (Eq. 7), nearest neighbors. No model, no torch.
 
 
+def fusion_flags(mode, members):
+    """A way to fuse, and P(c) of these members if they are not equal."""
+    entry = C.fusion.rules[mode]
+    words = ["--mode", method_text(entry.method, entry.options)]
+    if entry.weights is not None:
+        weights = (str(entry.weights[member]) for member in members)
+        words += ["--weights", ",".join(weights)]
+    return shlex.join(words)
+
+
+def fused_splits(folder, dataset):
+    """What is fused, if zero-shot outputs have a split more: the training images that q is estimated on."""
+    if folder == "explained" or zero_shot_splits(dataset) == evaluated(dataset):
+        return ""
+    return " ".join(f"--split {split}" for split in evaluated(dataset))
+
+
 # GLA and its two halves, after the fact, on models tuned with CE (Table 3).
 rule adjust:
     input:
@@ -44,10 +61,11 @@ rule fuse:
         mem_mb=memory(2000),
         runtime=60,
     params:
-        rule=lambda w: fusion_flags(w.mode, w.members.split("+")),
+        mode=lambda w: fusion_flags(w.mode, w.members.split("+")),
+        splits=lambda w: fused_splits(w.folder, w.dataset),
         code=lambda w: code("fuse", fusion=C.fusion.rules[w.mode].method),
     shell:
-        "dualtail fuse {input:q} --mode-name {wildcards.mode} {params.rule} --out {output:q} 2> {log:q}"
+        "dualtail fuse {input:q} --mode-name {wildcards.mode} {params.mode} {params.splits} --out {output:q} 2> {log:q}"
 
 
 # How good features are without their head (Table 4): the neighbors of test images among validation images.

@@ -65,7 +65,6 @@ rule score:
 rule collect_scores:
     input:
         study=ancient(RUN + "/study.csv"),
-        config=RUN + "/config.yaml",
         scores=[
             *collect(RUN + "/scores/{dataset}.parquet", dataset=DATASETS),
             *collect(
@@ -118,5 +117,5 @@ rule collect_scores:
         priors=lambda w: RUN + "/priors/{dataset}/{member}.csv",
         code=code("collect"),
     shell:
-        "dualtail collect {input.scores:q} {params.class_scores} --config {input.config:q} --study {input.study:q}"
-        " --priors {params.priors:q} --records {params.records:q} --out {RUN} 2> {log:q}"
+        "dualtail collect {input.scores:q} {params.class_scores} --study {input.study:q} --priors {params.priors:q}"
+        " --records {params.records:q} --run {C.run} --out {RUN} 2> {log:q}"

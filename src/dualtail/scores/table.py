@@ -108,7 +108,7 @@ def make_grouping(
 
 def score_outputs(
     dumps: Sequence[Outputs],
-    validation: Sequence[Outputs] = (),
+    validation: Sequence[Outputs | None] | None = None,
     *,
     run: str,
     train_counts: np.ndarray | None = None,
@@ -125,8 +125,8 @@ def score_outputs(
 
     Args:
         dumps: Outputs on one split; logits may be memory-mapped, they are read once.
-        validation: Outputs on another split of the dataset; those with the kind, members, PEFT,
-            loss, adjustment, fusion and seed of a dump give its temperature and `ece_calibrated`.
+        validation: For each dump the same predictor on another split, which gives its temperature and
+            `ece_calibrated`, or None.
         run: Name of the run, first column of the table.
         train_counts: (C,) downstream training images, for the per-class table, or None.
         d_groups: (C,) labels D-Many, D-Medium, D-Few, or None: no schemes D and DxP.
@@ -136,8 +136,8 @@ def score_outputs(
         seed: Seed of the bootstrap.
 
     Raises:
-        UserError: no dumps, dumps of different splits, two dumps that would share their rows,
-            validation dumps of another dataset or of the same split, or groups that do not fit.
+        UserError: no dumps, dumps of different splits, two dumps that would share their rows, a
+            temperature that is not of the same predictor on another split, or groups that do not fit.
     """
     if not dumps:
         raise UserError("nothing to score: no dumps were given")
@@ -148,7 +148,8 @@ def score_outputs(
     for name, values in (("train_counts", train_counts), ("q", q)):
         if values is not None and np.shape(values) != (n_classes,):
             raise UserError(f"{name}: shape {np.shape(values)} for {n_classes} classes")
-    predicted = [_predictions(dump, _partner(dump, validation)) for dump in dumps]
+    pairs = zip(dumps, validation or [None] * len(dumps), strict=True)
+    predicted = [_predictions(dump, other) for dump, other in pairs]
     rows = _score_rows(predicted, labels, groups, replicates, seed)
     constant = {"run": run, "dataset": dumps[0].header.dataset, "split": dumps[0].header.split}
     table = as_frame([constant | row for row in rows], SCORES)
@@ -175,27 +176,15 @@ def _check_distinct(dumps: Sequence[Outputs]) -> None:
         seen[key] = dump.source
 
 
-def _partner(dump: Outputs, validation: Sequence[Outputs]) -> Outputs | None:
-    """Return the validation dump of the same predictor, if there is one."""
-    for other in validation:
-        if _identity(other.header) != _identity(dump.header):
-            continue
-        pair = f"{other.source} and {dump.source}"
-        for name in ("dataset", "class_names"):
-            if getattr(other.header, name) != getattr(dump.header, name):
-                raise UserError(f"{pair}: not the same {name}; a temperature needs the same")
-        if other.header.split == dump.header.split:
-            raise UserError(
-                f"{pair}: both are of the split {dump.header.split!r}; "
-                "a temperature must be fitted on another split than it is scored on"
-            )
-        return other
-    return None
-
-
 def _predictions(dump: Outputs, validation: Outputs | None) -> _Predictions:
     temperature = calibrated = None
     if validation is not None:
+        there, here = validation.header, dump.header
+        if _identity(there) != _identity(here) or there.split == here.split:
+            raise UserError(
+                f"{there.title} and {here.title}: a temperature must be fitted on another split of the "
+                "same predictor"
+            )
         temperature = metrics.fit_temperature(validation.logits, np.asarray(validation.labels))
         calibrated = metrics.confidence(dump.logits, temperature)
     return _Predictions(

@@ -1,4 +1,4 @@
-"""Stage adjust: one dump adjusted by priors."""
+"""Stage adjust: one dump adjusted by priors, all its splits."""
 
 from pathlib import Path
 
@@ -6,31 +6,65 @@ from dualtail.bias.combined_outputs import adjust_outputs
 from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.errors import UserError
-from dualtail.outputs import read_outputs, write_outputs
+from dualtail.outputs import read_outputs, read_splits, write_outputs
+
+NEEDS = {
+    "gla": ("--prior", "--train-counts", "--zero-shot"),
+    "gla-zs": ("--prior",),
+    "gla-ft": ("--train-counts",),
+}
+"""Adjustments (Eq. 4 and its halves), and what each cannot do without."""
 
 
 def run(
-    dump: Path, prior: Path | None, train_counts: Path | None, zero_shot: Path | None, out: Path
+    dump: Path,
+    adjustment: str | None,
+    prior: Path | None,
+    train_counts: Path | None,
+    zero_shot: Path | None,
+    out: Path,
 ) -> None:
-    """Read, adjust, write; which adjustment follows from what is given.
+    """Read, adjust, write; what the adjustment does not use is not read.
+
+    Args:
+        dump: Outputs of a CE-tuned model; for gla-zs without `zero_shot`, zero-shot outputs.
+        adjustment: A key of `NEEDS`; None: the one that uses all that is given.
+        prior: CSV of q.
+        train_counts: CSV of training images a class.
+        zero_shot: Zero-shot outputs with at least the splits of `dump`.
+        out: The adjusted dump.
 
     Raises:
-        UserError: the combination means nothing, or an input does not fit.
+        UserError: something is missing, or an input does not fit.
     """
-    outputs = read_outputs(dump)
-    names = outputs.header.class_names
-    q = None if prior is None else read_prior_csv(prior, names).q
-    counts = None if train_counts is None else read_counts_csv(train_counts, names)
-    other = None if zero_shot is None else read_outputs(zero_shot)
-    if q is not None and counts is not None and other is not None:
-        adjusted = adjust_outputs("gla", outputs, other, q, counts)
-    elif q is not None and counts is None and other is None:
-        adjusted = adjust_outputs("gla-zs", zero_shot=outputs, q=q)
-    elif counts is not None and q is None and other is None:
-        adjusted = adjust_outputs("gla-ft", outputs, train_counts=counts)
-    else:
-        raise UserError(
-            f"{dump}: give --prior (zero-shot dump), --train-counts (CE-tuned dump), "
-            "or --prior, --train-counts and --zero-shot together (GLA)"
-        )
-    write_outputs(out, adjusted)
+    found = read_splits(dump)
+    names = found[0].header.class_names
+    given = {"--prior": prior, "--train-counts": train_counts, "--zero-shot": zero_shot}
+    name = adjustment or _deduced(dump, {key for key, value in given.items() if value is not None})
+    for option in NEEDS[name]:
+        if given[option] is None:
+            raise UserError(f"{dump}: adjustment {name} needs {option}")
+    uses_prior, uses_counts = "--prior" in NEEDS[name], "--train-counts" in NEEDS[name]
+    q = read_prior_csv(prior, names).q if prior and uses_prior else None
+    counts = read_counts_csv(train_counts, names) if train_counts and uses_counts else None
+    adjusted = []
+    for outputs in found:
+        if name == "gla-ft":
+            tuned, untuned = outputs, None
+        elif zero_shot is None:
+            tuned, untuned = None, outputs
+        else:
+            tuned, untuned = outputs, read_outputs(zero_shot, outputs.header.split)
+        adjusted.append(adjust_outputs(name, tuned, untuned, q, counts))
+    write_outputs(out, *adjusted)
+
+
+def _deduced(dump: Path, given: set[str]) -> str:
+    """The adjustment that uses all that is given."""
+    for name, needs in NEEDS.items():
+        if given == set(needs):
+            return name
+    raise UserError(
+        f"{dump}: give --prior (zero-shot dump), --train-counts (CE-tuned dump), "
+        "or --prior, --train-counts and --zero-shot together (GLA)"
+    )

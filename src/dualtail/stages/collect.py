@@ -1,39 +1,83 @@
-"""Stage collect: the run's one score table, its class accuracies, and its costs."""
+"""Stage collect: the run's one score table, its class accuracies, priors, costs and headline numbers."""
 
+import csv
+import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
 from dualtail.files import write_text
-from dualtail.jobs import CollectJob, PriorRecordFile
 from dualtail.scores.headline import headline
 from dualtail.scores.schema import PER_CLASS, SCORES, as_frame, concatenate, read_frame, write_frame
+from dualtail.study_table import Prediction, file_of, read_study
+
+PRIOR_COLUMNS = ("class_index", "class_name", "q", "ci_low", "ci_high", "q_true")
 
 
-def run(job: CollectJob) -> None:
-    """Concatenate the scores of the datasets, add the priors; write costs and headline numbers apart.
+def run(
+    scores: Sequence[Path],
+    class_scores: Sequence[Path],
+    study: Path,
+    priors: str,
+    records: str,
+    run_name: str,
+    out: Path,
+) -> None:
+    """Write scores.csv, scores.parquet, class_scores.parquet, costs.csv, metrics.json and priors.csv.
 
     Costs hold measured times: they differ from run to run, the other tables do not.
+
+    Args:
+        scores: Score tables.
+        class_scores: Tables of class accuracies.
+        study: Written by `dualtail study`: what has a prior (zero-shot rows), and a cost (tuned rows).
+        priors: Path of a prior, with {dataset} and {member}; its record stands beside it (.json).
+        records: Path of a tuning's record, with {dataset}, {members} and {variant}.
+        run_name: For the column `run`.
+        out: Folder of the tables.
 
     Raises:
         UserError: an input is missing or not what it should be.
     """
-    priors = as_frame([_prior_row(job.run, entry) for entry in job.priors], SCORES)
-    scores = concatenate([read_frame(path, SCORES) for path in job.scores] + [priors], SCORES)
-    for out in job.out_scores:
-        write_frame(out, scores, SCORES)
-    classes = concatenate([read_frame(path, PER_CLASS) for path in job.class_scores], PER_CLASS)
-    write_frame(job.out_class_scores, classes, PER_CLASS)
-    costs = [row for path in job.records for row in _cost_rows(job.run, _read(path))]
-    write_frame(job.out_costs, as_frame(costs, SCORES), SCORES)
-    write_text(job.out_metrics, json.dumps(headline(scores), indent=2, sort_keys=True) + "\n")
+    rows = read_study(study)
+    zero_shot = [(row, file_of(row, priors, study)) for row in rows if row.kind == "zero-shot"]
+    tuned = [file_of(row, records, study) for row in rows if row.kind == "tuned"]
+    factors = as_frame([_factor_row(run_name, path) for _, path in zero_shot], SCORES)
+    table = concatenate([read_frame(path, SCORES) for path in scores] + [factors], SCORES)
+    for suffix in ("csv", "parquet"):
+        write_frame(out / f"scores.{suffix}", table, SCORES)
+    classes = concatenate([read_frame(path, PER_CLASS) for path in class_scores], PER_CLASS)
+    write_frame(out / "class_scores.parquet", classes, PER_CLASS)
+    costs = [row for path in tuned for row in _cost_rows(run_name, path)]
+    write_frame(out / "costs.csv", as_frame(costs, SCORES), SCORES)
+    metrics = json.dumps(headline(table), indent=2, sort_keys=True)
+    write_text(out / "metrics.json", metrics + "\n")
+    write_text(out / "priors.csv", _priors(zero_shot))
 
 
-def _prior_row(run: str, entry: PriorRecordFile) -> dict[str, Any]:
-    found = _read(entry.record)
-    row = _row(run, entry.dataset, "prior", entry.member, "", entry.split, "imbalance_factor")
+def _priors(found: Sequence[tuple[Prediction, Path]]) -> str:
+    """All priors as one CSV, their numbers as they are written."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["dataset", "member", *PRIOR_COLUMNS])
+    for row, path in found:
+        for line in csv.DictReader(io.StringIO(read_text_file(path))):
+            cells = [line.get(column, "") for column in PRIOR_COLUMNS]
+            writer.writerow([row.dataset, row.members, *cells])
+    return text.getvalue()
+
+
+def _factor_row(run: str, prior: Path) -> dict[str, Any]:
+    """The imbalance factor of a prior."""
+    path = prior.with_suffix(".json")
+    keys = ("dataset", "members", "split")
+    found = _read(path, *keys, *(f"imbalance_factor{end}" for end in ("", "_low", "_high")))
+    row = _row(run, found["dataset"], "prior", found["members"], "imbalance_factor")
     return row | {
+        "split": found["split"],
         "value": found["imbalance_factor"],
         # An estimator without intervals leaves them out.
         "ci_low": _number(found["imbalance_factor_low"]),
@@ -45,28 +89,28 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _cost_rows(run: str, record: dict[str, Any]) -> list[dict[str, Any]]:
+def _cost_rows(run: str, path: Path) -> list[dict[str, Any]]:
+    """What a tuning took."""
+    record = _read(path, "dataset", "member", "peft", "loss", "seed", "costs")
+    identity = {key: record[key] for key in ("peft", "loss", "seed")}
     return [
-        _row(run, record["dataset"], "cost", record["member"], record["peft"], "", metric)
-        | {"loss": record["loss"], "seed": record["seed"], "value": value}
+        _row(run, record["dataset"], "cost", record["member"], metric) | identity | {"value": value}
         for metric, value in record["costs"].items()
     ]
 
 
-def _row(
-    run: str, dataset: str, kind: str, member: str, peft: str, split: str, metric: str
-) -> dict[str, Any]:
+def _row(run: str, dataset: str, kind: str, member: str, metric: str) -> dict[str, Any]:
     return {
         "run": run,
         "dataset": dataset,
         "kind": kind,
         "members": member,
-        "peft": peft,
+        "peft": "",
         "loss": "",
         "adjustment": "",
         "fusion": "",
         "seed": None,
-        "split": split,
+        "split": "",
         "scheme": "all",
         "group": "Overall",
         "metric": metric,
@@ -76,8 +120,13 @@ def _row(
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, *keys: str) -> dict[str, Any]:
+    """A record with these keys."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable JSON file ({error})") from error
+    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise UserError(f"{path}: no {missing[0]!r} in this record; make it again")
+    return record

@@ -1,24 +1,52 @@
-"""Stage fuse: several dumps into one."""
+"""Stage fuse: dumps of several models into one, all their splits."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dualtail.bias.combined_outputs import fuse_outputs
-from dualtail.outputs import read_outputs, write_outputs
+from dualtail.errors import UserError
+from dualtail.outputs import read_outputs, splits_of, write_outputs
 
 
 def run(
     dumps: Sequence[Path],
     method: str,
     options: Mapping[str, Any],
+    name: str,
     weights: Sequence[float] | None,
+    splits: Sequence[str],
     out: Path,
 ) -> None:
     """Read, fuse, write.
 
+    Args:
+        dumps: One a model, in the order of the result's members.
+        method: logits, probabilities, or `path/to/file.py:Class` of a rule.
+        options: Of the rule.
+        name: Of the rule in the result; empty: the method or class.
+        weights: P(c) of each dump up to a factor; None: equal.
+        splits: What is fused; empty: all splits, which must be the same in every dump.
+        out: The fused dump.
+
     Raises:
         UserError: dumps that do not belong together, bad weights, an unknown rule or option.
     """
-    found = [read_outputs(path) for path in dumps]
-    write_outputs(out, fuse_outputs(found, method, weights, options))
+    write_outputs(
+        out,
+        *(
+            fuse_outputs([read_outputs(d, split) for d in dumps], method, weights, options, name)
+            for split in splits or _common_splits(dumps)
+        ),
+    )
+
+
+def _common_splits(dumps: Sequence[Path]) -> list[str]:
+    first, *others = [(path, splits_of(path)) for path in dumps]
+    for path, splits in others:
+        if set(splits) != set(first[1]):
+            raise UserError(
+                f"{first[0]} and {path}: different splits, {', '.join(first[1])} and "
+                f"{', '.join(splits)}; say with --split what is fused"
+            )
+    return first[1]

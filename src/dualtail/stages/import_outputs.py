@@ -1,5 +1,7 @@
 """Stage import-outputs: a dump from a user's own arrays."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -11,50 +13,64 @@ from dualtail.files import sha256_text
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 
 
+@dataclass(frozen=True)
+class SplitArrays:
+    """The .npy files of one split.
+
+    Attributes:
+        split: Its name.
+        logits: (N, C).
+        labels: (N,) integers from 0.
+        features: (N, D), or None.
+    """
+
+    split: str
+    logits: Path
+    labels: Path
+    features: Path | None = None
+
+
 def run(
-    logits: Path,
-    labels: Path,
-    class_names: Path,
-    features: Path | None,
-    dataset: str,
-    split: str,
-    member: str,
-    out: Path,
+    splits: Sequence[SplitArrays], class_names: Path, dataset: str, member: str, out: Path
 ) -> None:
     """Check the arrays and write a dump.
 
     Floating logits wider than float32 are stored as float32, half precision stays. Without an image
-    list, the labels identify the split.
+    list, the labels identify a split.
 
     Raises:
         UserError: an unreadable or pickled array, or shapes, labels or values that no dump may have.
     """
-    logit_array, label_array = _load(logits), _load(labels)
-    if not np.issubdtype(logit_array.dtype, np.floating):
-        raise UserError(f"{logits}: logits must be floating point, not {logit_array.dtype}")
-    if not np.issubdtype(label_array.dtype, np.integer):
-        raise UserError(f"{labels}: labels must be integers, not {label_array.dtype}")
-    if logit_array.dtype != np.float16:
+    names = read_class_names(class_names)
+    write_outputs(out, *(_outputs(arrays, names, dataset, member) for arrays in splits))
+
+
+def _outputs(arrays: SplitArrays, names: list[str], dataset: str, member: str) -> Outputs:
+    logits, labels = _load(arrays.logits), _load(arrays.labels)
+    if not np.issubdtype(logits.dtype, np.floating):
+        raise UserError(f"{arrays.logits}: logits must be floating point, not {logits.dtype}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"{arrays.labels}: labels must be integers, not {labels.dtype}")
+    if logits.dtype != np.float16:
         with np.errstate(over="ignore"):
-            logit_array = logit_array.astype(np.float32, copy=False)
-    label_array = label_array.astype(np.int64)
+            logits = logits.astype(np.float32, copy=False)
+    labels = labels.astype(np.int64)
     header = OutputsHeader(
         kind="imported",
         dataset=dataset,
-        split=split,
-        split_hash=sha256_text("labels", " ".join(map(str, label_array.ravel().tolist()))),
-        class_names=read_class_names(class_names),
+        split=arrays.split,
+        split_hash=sha256_text("labels", " ".join(map(str, labels.ravel().tolist()))),
+        class_names=names,
         members=[member],
     )
-    outputs = Outputs(
+    return Outputs(
         header=header,
-        logits=logit_array,
-        labels=label_array,
-        image_index=np.arange(len(label_array), dtype=np.int64),
-        features=None if features is None else _load(features),
-        source=str(logits),
+        logits=logits,
+        labels=labels,
+        image_index=np.arange(len(labels), dtype=np.int64),
+        features=None if arrays.features is None else _load(arrays.features),
+        source=str(arrays.logits),
     )
-    write_outputs(out, outputs)
 
 
 def _load(path: Path) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Stage knn: nearest neighbors of features, as outputs like any others."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +8,40 @@ from dualtail.errors import UserError
 from dualtail.outputs import Outputs, read_outputs, write_outputs
 from dualtail.scores.knn import knn_shares
 
+BANK_SPLIT = "val"
 SMALLEST_SHARE = 1e-12
 """Stands for no vote at all: logits must be finite."""
 
 
 def run(
-    dumps: Sequence[Path], banks: Sequence[Path], k: int, temperature: float, outs: Sequence[Path]
+    dump: Path,
+    split: str | None,
+    bank: Path | None,
+    bank_split: str | None,
+    k: int,
+    temperature: float,
+    out: Path,
 ) -> None:
-    """Write, for each dump, the outputs of the kNN on its features.
+    """Write the outputs of the kNN on the features of a dump.
+
+    Args:
+        dump: With features.
+        split: What is classified; None: the only split, else test.
+        bank: Dump of the same model with the labeled neighbors; None: `dump` itself.
+        bank_split: Its split of them; None: val (of another dump its only split, else val).
+        k: Neighbors that vote.
+        temperature: Of the weights of votes.
+        out: The dump to write.
 
     Raises:
         UserError: a dump without features, or a bank that is not of the same model and dataset.
     """
-    from tqdm import tqdm
-
-    paths = list(zip(dumps, banks, outs, strict=True))
-    for queries, bank, out in tqdm(paths, desc="kNN", unit="dump", disable=None):
-        write_outputs(out, knn_outputs(read_outputs(queries), read_outputs(bank), k, temperature))
+    queries = read_outputs(dump, split)
+    if bank is None:
+        neighbors = read_outputs(dump, bank_split or BANK_SPLIT)
+    else:
+        neighbors = read_outputs(bank, bank_split, default=BANK_SPLIT)
+    write_outputs(out, knn_outputs(queries, neighbors, k, temperature))
 
 
 def knn_outputs(queries: Outputs, bank: Outputs, k: int, temperature: float) -> Outputs:
@@ -40,14 +56,14 @@ def knn_outputs(queries: Outputs, bank: Outputs, k: int, temperature: float) -> 
     Raises:
         UserError: no features, the same split, another predictor or dataset, and see `knn_shares`.
     """
-    pair = f"{queries.source} and {bank.source}"
+    pair = " and ".join(dict.fromkeys((queries.source, bank.source)))
     for name in ("dataset", "kind", "members", "peft", "loss", "seed", "adjustment", "class_names"):
         if getattr(queries.header, name) != getattr(bank.header, name):
             raise UserError(f"{pair}: not the same {name}; the bank must be of the same model")
     if queries.header.split == bank.header.split:
         raise UserError(
-            f"{pair}: both are of the split {bank.header.split!r}; the bank must be another one, "
-            "or every query finds itself"
+            f"{pair}: queries and bank are both of the split {bank.header.split!r}; the bank must be "
+            "another one, or every query finds itself"
         )
     known, asked = _features(bank), _features(queries)
     try:

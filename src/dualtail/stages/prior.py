@@ -2,23 +2,28 @@
 
 import json
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from dualtail.bias.prior import PRIOR_ESTIMATORS
+from dualtail.bias.prior import PRIOR_ESTIMATORS, PriorEstimate
 from dualtail.bias.prior.bootstrap import RESAMPLED, PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.table import write_prior_csv
 from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_list import read_image_list
 from dualtail.errors import UserError
 from dualtail.files import write_text
-from dualtail.outputs import read_outputs
+from dualtail.outputs import Outputs, OutputsHeader, read_outputs
+
+SPLIT = "val"
+"""What q is estimated on, if a dump has several splits and none is named."""
 
 
 def run(
     dump: Path,
+    split: str | None,
     estimator: str,
-    ridge: float | str,
+    ridge: float | Literal["auto"],
     bootstrap: int,
     seed: int,
     truth: tuple[Path, Path] | None,
@@ -28,6 +33,7 @@ def run(
 
     Args:
         dump: Zero-shot outputs on a balanced split.
+        split: Which; None: the only one, else val.
         estimator: A key of `PRIOR_ESTIMATORS`.
         ridge: A number, or "auto"; not for the early-stopped estimator.
         bootstrap: Replicates of the intervals.
@@ -38,7 +44,7 @@ def run(
     Raises:
         UserError: an unreadable dump, or a corpus without one of its classes.
     """
-    outputs = read_outputs(dump)
+    outputs = read_outputs(dump, split, default=SPLIT)
     names = outputs.header.class_names
     q_true = None if truth is None else true_prior(*truth, names)
     data = (outputs.logits, outputs.labels)
@@ -48,13 +54,26 @@ def run(
         intervals = bootstrap_prior(*data, estimate, replicates=bootstrap, seed=seed)
     else:
         estimate = PRIOR_ESTIMATORS[estimator](*data, class_names=names)
-    factor = (intervals.imbalance_low, intervals.imbalance_high) if intervals else (None, None)
-    record = {
+    record = _record(outputs.header, estimate, intervals)
+    write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    bounds = (intervals.ci_low, intervals.ci_high) if intervals else (None, None)
+    write_prior_csv(out, names, estimate.q, *bounds, q_true)
+    return "\n".join(_said(outputs, estimate, intervals, q_true))
+
+
+def _record(
+    header: OutputsHeader, estimate: PriorEstimate, intervals: PriorIntervals | None
+) -> dict[str, Any]:
+    """What is known of an estimate besides q."""
+    return {
+        "dataset": header.dataset,
+        "members": header.members_key,
+        "split": header.split,
         "estimator": estimate.estimator,
         "ridge": estimate.ridge,
         "imbalance_factor": estimate.imbalance_factor,
-        "imbalance_factor_low": factor[0],
-        "imbalance_factor_high": factor[1],
+        "imbalance_factor_low": intervals.imbalance_low if intervals else None,
+        "imbalance_factor_high": intervals.imbalance_high if intervals else None,
         "residual": estimate.residual,
         "gradient": estimate.gradient,
         "objective": estimate.objective,
@@ -63,27 +82,35 @@ def run(
         "never_predicted": estimate.never_predicted,
         "notes": estimate.notes,
     }
-    write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    bounds = (intervals.ci_low, intervals.ci_high) if intervals else (None, None)
-    write_prior_csv(out, names, estimate.q, *bounds, q_true)
+
+
+def _said(
+    outputs: Outputs,
+    estimate: PriorEstimate,
+    intervals: PriorIntervals | None,
+    q_true: np.ndarray | None,
+) -> list[str]:
+    """Lines for the user: how far the estimate can be trusted."""
+    header = outputs.header
+    factor = f"imbalance factor max q / min q: {estimate.imbalance_factor:.1f}"
+    if intervals:
+        ends = (intervals.imbalance_low, intervals.imbalance_high)
+        factor += f" (95 % interval {ends[0]:.1f} to {ends[1]:.1f})"
     lines = [
-        f"{outputs.header.title}: {outputs.n_images:,} images, {outputs.n_classes:,} classes",
-        f"imbalance factor max q / min q: {estimate.imbalance_factor:.1f}"
-        + (f" (95 % interval {factor[0]:.1f} to {factor[1]:.1f})" if intervals else ""),
+        f"{header.title}: {outputs.n_images:,} images, {outputs.n_classes:,} classes",
+        factor,
         f"ridge {estimate.ridge:.4g}, {estimate.iterations} iterations, "
         f"largest |mean p - frequency| {estimate.residual:.1e}, gradient {estimate.gradient:.1e}",
     ]
-    if not np.isin(outputs.header.kind, ("zero-shot", "imported")):
+    if header.kind not in ("zero-shot", "imported"):
         lines.append(
-            f"note: these are {outputs.header.kind} outputs; q describes a pre-training only if it "
+            f"note: these are {header.kind} outputs; q describes a pre-training only if it "
             "is estimated from zero-shot outputs"
         )
     if q_true is not None:
-        difference = np.log(estimate.q) - np.log(q_true)
-        rmse = float(np.std(difference))
+        rmse = float(np.std(np.log(estimate.q) - np.log(q_true)))
         lines.append(f"true prior known: RMSE of log q {rmse:.2f} (up to a constant)")
-    lines += [f"note: {note}" for note in estimate.notes]
-    return "\n".join(lines)
+    return lines + [f"note: {note}" for note in estimate.notes]
 
 
 def true_prior(image_list: Path, class_names: Path, names: list[str]) -> np.ndarray:

@@ -1,7 +1,6 @@
-"""Stage score: dumps of one split to the tidy score table."""
+"""Stage score: dumps on one split to the tidy score table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,57 +8,76 @@ import numpy as np
 from dualtail.bias.groups import Groups, d_groups, p_groups
 from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.train_counts import read_counts_csv
-from dualtail.outputs import read_outputs
+from dualtail.outputs import Outputs, read_outputs, splits_of
 from dualtail.scores.schema import PER_CLASS, SCORES, write_frame
+from dualtail.scores.settings import ScoreSettings
 from dualtail.scores.table import score_outputs
+from dualtail.study_table import file_of, read_study
+
+VALIDATION = "val"
+"""The split that temperatures are fitted on, where a dump has it."""
 
 
-@dataclass(frozen=True)
-class ScoreOptions:
-    """Groups, intervals and the name of the run."""
+def dumps_of_study(study: Path, dataset: str, pattern: str) -> list[Path]:
+    """Return the dumps of a dataset's predictions.
 
-    run: str
-    p_groups: str
-    many: int
-    few: int
-    bootstrap: int
-    seed: int
+    Args:
+        study: Written by `dualtail study`.
+        dataset: Its name there.
+        pattern: Path of a dump, with {dataset}, {members} and {variant}.
+
+    Raises:
+        UserError: an unreadable study, nothing of this dataset, or a dump that is not there.
+    """
+    return [file_of(row, pattern, study) for row in read_study(study, dataset)]
 
 
 def run(
     dumps: Sequence[Path],
-    validation: Sequence[Path],
+    split: str | None,
     train_counts: Path | None,
     group_counts: Path | None,
     prior: Path | None,
-    options: ScoreOptions,
-    out: Path,
+    settings: ScoreSettings,
+    run_name: str,
+    seed: int,
     class_scores: Path | None,
+    out: Path,
 ) -> str:
     """Score, write the tables, and return the overall accuracies as lines for the user.
 
-    D-groups go by `group_counts`, or by `train_counts` if there are none.
+    Args:
+        dumps: One a predictor.
+        split: What is scored; None: the only split, else test.
+        train_counts: CSV of training images a class.
+        group_counts: CSV of counts that make the D-groups; None: `train_counts`.
+        prior: CSV of q, makes the P-groups.
+        settings: Groups and intervals; who gives q is decided by `prior`.
+        run_name: For the column `run`.
+        seed: Of the bootstrap.
+        class_scores: File for the accuracies of classes, or None.
+        out: The score table.
 
     Raises:
         UserError: dumps that do not belong together, counts or a prior of other classes.
     """
-    outputs = [read_outputs(path) for path in dumps]
+    outputs = [read_outputs(path, split) for path in dumps]
     names = outputs[0].header.class_names
     counts = None if train_counts is None else read_counts_csv(train_counts, names)
     grouping = counts if group_counts is None else read_counts_csv(group_counts, names)
     q = None if prior is None else read_prior_csv(prior, names).q
+    d = None if grouping is None else d_groups(grouping, settings.many, settings.few)
+    p = None if q is None else p_groups(q, settings.p_groups)
     scores = score_outputs(
         outputs,
-        [read_outputs(path) for path in validation],
-        run=options.run,
+        [_validation(path, dump) for path, dump in zip(dumps, outputs, strict=True)],
+        run=run_name,
         train_counts=counts,
-        d_groups=None
-        if grouping is None
-        else _labels(d_groups(grouping, options.many, options.few), len(names)),
-        p_groups=None if q is None else _labels(p_groups(q, options.p_groups), len(names)),
+        d_groups=None if d is None else _labels(d, len(names)),
+        p_groups=None if p is None else _labels(p, len(names)),
         q=q,
-        replicates=options.bootstrap,
-        seed=options.seed,
+        replicates=settings.bootstrap,
+        seed=seed,
     )
     write_frame(out, scores.table, SCORES)
     if class_scores is not None:
@@ -70,6 +88,13 @@ def run(
         f"{row.value:6.2f} % [{row.ci_low:.2f}, {row.ci_high:.2f}]  {_who(row)}"
         for row in overall.itertuples()
     )
+
+
+def _validation(path: Path, dump: Outputs) -> Outputs | None:
+    """The same predictor on the validation split, if its dump has that and it is not what is scored."""
+    if dump.header.split == VALIDATION or VALIDATION not in splits_of(path):
+        return None
+    return read_outputs(path, VALIDATION)
 
 
 def _labels(groups: Groups, n_classes: int) -> np.ndarray:

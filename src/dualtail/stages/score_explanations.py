@@ -1,16 +1,16 @@
-"""Stage score-explanations: fuse and score what models said about explained images. No torch."""
+"""Stage score-explanations: score what models said about explained images of one dataset. No torch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from dualtail.bias.combined_outputs import fuse_outputs
-from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.images import ImageStore, decode_square
 from dualtail.datasets.world.generate import part_regions, plan_pairs, render_plan
+from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.explain.examples import (
     Examples,
@@ -19,17 +19,21 @@ from dualtail.explain.examples import (
     choose_examples,
     write_examples,
 )
-from dualtail.explain.maps import Maps, MemberMaps, fuse_maps, heat, read_maps
+from dualtail.explain.maps import Maps, fuse_maps, heat, read_maps
 from dualtail.explain.scores import agreed, score_condition, share_rows
+from dualtail.explain.splits import explained_split
 from dualtail.files import write_text
-from dualtail.jobs import ExplainedDataset, MappedTuning, ScoreExplanationsJob
-from dualtail.outputs import Outputs, OutputsHeader, read_outputs, write_outputs
+from dualtail.foundation.settings import Transform
+from dualtail.outputs import Outputs, OutputsHeader, read_outputs
 from dualtail.scores.metrics import true_class_confidence
 from dualtail.scores.schema import SCORES, concatenate, write_frame
-from dualtail.stages.explained_images import explained_lists
+from dualtail.stages.explained_images import ExplainedImages, explained_lists
+from dualtail.study_table import Prediction, file_of, read_study
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
+
+Tuning = tuple[str, str, int | None]
 
 REGIONS = ("head", "body")
 SHOWN_CONDITIONS = {
@@ -40,125 +44,175 @@ SHOWN_CONDITIONS = {
 """Conditions of the world -> whether head and body are drawn."""
 
 
-def run(job: ScoreExplanationsJob) -> None:
-    """Write fused dumps, scores by condition, shares of Grad-CAM maps, and the examples of figures.
+@dataclass(frozen=True)
+class Explanations:
+    """What models said about the explained images of one dataset.
+
+    Attributes:
+        dataset: Its name.
+        images: The images.
+        transform: Of the first member: which part of an image it sees.
+        world: The world that drew the images: then pictures are drawn larger, and regions are known.
+    """
+
+    dataset: str
+    images: ExplainedImages
+    transform: Transform
+    world: WorldSettings | None
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """The images with Grad-CAM maps.
+
+    Attributes:
+        rows: (K,) of the explained images.
+        maps: Whose, and the maps (K, h, w).
+    """
+
+    rows: NDArray[np.int64]
+    maps: list[tuple[Shown, Maps]]
+
+
+def run(
+    study: Path,
+    pattern: str,
+    explained: Explanations,
+    run_name: str,
+    bootstrap: int,
+    seed: int,
+    out_scores: Path,
+    out_shares: Path,
+    out_examples: Path,
+) -> None:
+    """Write scores by condition, shares of Grad-CAM maps, and the examples of figures.
+
+    Args:
+        study: Written by `dualtail study`: its explained predictions are scored.
+        pattern: Path of their dumps, with {dataset}, {members} and {variant}; those of tuned models have
+            maps beside them (.maps.safetensors).
+        explained: The images.
+        run_name: For the column `run`.
+        bootstrap: Replicates of intervals.
+        seed: Of the bootstrap.
+        out_scores: Score table.
+        out_shares: CSV of shares of maps by region.
+        out_examples: File of examples.
 
     Raises:
-        UserError: dumps, maps or images that do not belong together.
+        UserError: dumps, maps or images that do not belong together, or are not there.
     """
-    import pandas as pd
-
-    tables: list[pd.DataFrame] = []
-    shares: list[dict[str, Any]] = []
-    for dataset in tqdm(job.datasets, desc="scoring explanations", unit="dataset", disable=None):
-        dumps = {
-            condition: [read_outputs(path) for path in paths] + _fuse(dataset, condition)
-            for condition, paths in dataset.singles.items()
-        }
-        tables += [
-            score_condition(found, run=job.run, replicates=job.bootstrap, seed=job.seed)
-            for found in dumps.values()
-        ]
-        maps = _maps(dataset)
-        visible = next(iter(dumps.values()))
-        shares += _shares(dataset, maps, np.asarray(visible[0].labels), job)
-        write_examples(dataset.examples, _examples(dataset, dumps, maps))
-    write_frame(job.out_scores, concatenate(tables), SCORES)
-    columns = ["dataset", *Shown.model_fields, "region", "share", "ci_low", "ci_high", "area"]
-    frame = pd.DataFrame(shares, columns=[*columns, "n_images", "n_empty"])
-    write_text(job.out_shares, frame.round(6).to_csv(index=False, lineterminator="\n"))
+    unknown = set(explained.images.conditions) - set(SHOWN_CONDITIONS)
+    if explained.world is not None and unknown:
+        known = ", ".join(SHOWN_CONDITIONS)
+        raise UserError(f"--conditions: a world draws {known}, not {min(unknown)!r}")
+    rows = [row for row in read_study(study, explained.dataset) if row.explained]
+    files = {row: file_of(row, pattern, study) for row in rows}
+    dumps = {
+        condition: [read_outputs(path, explained_split(condition)) for path in files.values()]
+        for condition in explained.images.conditions
+    }
+    tables: list[pd.DataFrame] = [
+        score_condition(found, run=run_name, replicates=bootstrap, seed=seed)
+        for found in dumps.values()
+    ]
+    mapped = _mapped(files)
+    labels = np.asarray(next(iter(dumps.values()))[0].labels)
+    write_frame(out_scores, concatenate(tables), SCORES)
+    _write_shares(out_shares, _shares(explained, mapped, labels, bootstrap, seed))
+    write_examples(out_examples, _examples(explained, dumps, mapped))
 
 
-def _fuse(dataset: ExplainedDataset, condition: str) -> list[Outputs]:
-    found = []
-    for fusion in dataset.fused[condition]:
-        fused = fuse_outputs(
-            [read_outputs(path) for path in fusion.dumps],
-            fusion.method,
-            fusion.weights,
-            fusion.options,
-            fusion.mode,
-        )
-        write_outputs(fusion.out, fused)
-        found.append(fused)
-    return found
-
-
-def _maps(dataset: ExplainedDataset) -> tuple[NDArray[np.int64], list[tuple[Shown, Maps]]]:
-    """Return the mapped rows, and the maps (K, h, w) of every member and of their fusion.
+def _mapped(files: Mapping[Prediction, Path]) -> _Mapped:
+    """Read the maps of every tuned model; those of members that are also fused, fused.
 
     Raises:
-        UserError: members with maps of different images.
+        UserError: models with maps of different images, or no map at all.
     """
-    members: Mapping[str, MemberMaps] = {m: read_maps(path) for m, path in dataset.maps.items()}
-    first, *others = members.values()
-    for other in others:
-        if not np.array_equal(other.rows, first.rows):
-            raise UserError(f"{dataset.images.dataset}: maps of different images; explain again")
-    found: list[tuple[Shown, Maps]] = []
-    for tuning in dataset.tunings:
-        single = [member.maps[tuning.variant] for member in members.values()]
-        found += [(_shown(tuning, name), maps) for name, maps in zip(members, single, strict=True)]
-        if tuning.fused:
-            found.append((_shown(tuning, "+".join(members), "logits"), fuse_maps(single)))
-    return first.rows, found
+    fused = {_tuning(row): row.members for row in files if row.kind == "fused"}
+    single: dict[Tuning, list[tuple[Prediction, Maps]]] = {}
+    first: tuple[Path, NDArray[np.int64]] | None = None
+    for row, dump in files.items():
+        if row.kind != "tuned":
+            continue
+        path = dump.with_suffix(".maps.safetensors")
+        found = read_maps(path)
+        first = first or (path, found.rows)
+        if not np.array_equal(found.rows, first[1]):
+            raise UserError(f"{first[0]} and {path}: maps of different images; explain again")
+        if row.variant not in found.maps:
+            raise UserError(f"{path}: no Grad-CAM maps of {row.variant!r}; explain again")
+        single.setdefault(_tuning(row), []).append((row, found.maps[row.variant]))
+    if first is None:
+        raise UserError("no tuned model is explained, so there are no Grad-CAM maps")
+    maps: list[tuple[Shown, Maps]] = []
+    for tuning, members in single.items():
+        maps += [(_shown(row), found) for row, found in members]
+        if tuning in fused:
+            whole = members[0][0]._replace(members=fused[tuning], fusion="logits")
+            maps.append((_shown(whole), fuse_maps([found for _, found in members])))
+    return _Mapped(first[1], maps)
 
 
-def _shown(tuning: MappedTuning, members: str, fusion: str = "") -> Shown:
+def _tuning(row: Prediction) -> Tuning:
+    return row.peft, row.loss, row.seed
+
+
+def _shown(row: Prediction) -> Shown:
     return Shown(
-        members=members, peft=tuning.peft, loss=tuning.loss, seed=tuning.seed, fusion=fusion
+        members=row.members, peft=row.peft, loss=row.loss, seed=row.seed, fusion=row.fusion
     )
 
 
 def _shares(
-    dataset: ExplainedDataset,
-    maps: tuple[NDArray[np.int64], list[tuple[Shown, Maps]]],
-    labels: np.ndarray,
-    job: ScoreExplanationsJob,
+    explained: Explanations, mapped: _Mapped, labels: np.ndarray, bootstrap: int, seed: int
 ) -> list[dict[str, Any]]:
     """Shares of the world's regions; nothing where regions are not known."""
-    world, rows = dataset.world, maps[0]
+    world, name, rows = explained.world, explained.dataset, mapped.rows
     if world is None:
         return []
-    name = dataset.images.dataset
     _, plan = plan_pairs(world, name)
-    regions = _crop(part_regions(world, name, plan.take(rows), world.image_size), dataset, (2, 3))
+    regions = part_regions(world, name, plan.take(rows), world.image_size)
+    regions = _crop(regions, explained.transform, (2, 3))
     return [
-        {"dataset": dataset.images.dataset} | shown.model_dump() | row
-        for shown, found in maps[1]
-        for row in share_rows(
-            found, regions, REGIONS, labels[rows], replicates=job.bootstrap, seed=job.seed
-        )
+        {"dataset": name} | shown.model_dump() | row
+        for shown, maps in mapped.maps
+        for row in share_rows(maps, regions, REGIONS, labels[rows], replicates=bootstrap, seed=seed)
     ]
 
 
+def _write_shares(path: Path, shares: Sequence[Mapping[str, Any]]) -> None:
+    import pandas as pd
+
+    columns = ["dataset", *Shown.model_fields, "region", "share", "ci_low", "ci_high", "area"]
+    frame = pd.DataFrame(shares, columns=[*columns, "n_images", "n_empty"])
+    write_text(path, frame.round(6).to_csv(index=False, lineterminator="\n"))
+
+
 def _examples(
-    dataset: ExplainedDataset,
-    dumps: Mapping[str, Sequence[Outputs]],
-    maps: tuple[NDArray[np.int64], list[tuple[Shown, Maps]]],
+    explained: Explanations, dumps: Mapping[str, Sequence[Outputs]], mapped: _Mapped
 ) -> Examples:
     visible = next(iter(dumps.values()))
     labels = np.asarray(visible[0].labels)
-    mapped_rows, mapped = maps
     tuned = [d for d in visible if d.header.kind == "tuned" and d.header.loss == "la"]
     # Without LA there is no fusion to show either: then all single models must be right.
     judges = tuned or [d for d in visible if d.header.kind != "fused"]
-    right = np.intersect1d(agreed(judges), mapped_rows)
-    chosen = mapped_rows[choose_examples(labels[mapped_rows], np.searchsorted(mapped_rows, right))]
-    pictures = _pictures(dataset, chosen)
+    right = np.intersect1d(agreed(judges), mapped.rows)
+    among = np.searchsorted(mapped.rows, right)
+    chosen = mapped.rows[choose_examples(labels[mapped.rows], among)]
+    pictures = _pictures(explained, chosen)
     size = (pictures.shape[2], pictures.shape[3])
-    at = np.searchsorted(mapped_rows, chosen)
+    at = np.searchsorted(mapped.rows, chosen)
     names = visible[0].header.class_names
-    lists = explained_lists(dataset.images)
-    paths = next(iter(lists.values())).paths
+    paths = next(iter(explained_lists(explained.images).values())).paths
     header = ExamplesHeader(
-        dataset=dataset.images.dataset,
-        conditions=dataset.images.conditions,
+        dataset=explained.dataset,
+        conditions=dict(explained.images.conditions),
         images=[paths[row] for row in chosen],
         labels=labels[chosen].tolist(),
         class_names=[names[label] for label in labels[chosen]],
         judged=[_identity(dump.header) for dump in visible],
-        mapped=[shown for shown, _ in mapped],
+        mapped=[shown for shown, _ in mapped.maps],
     )
     confidences = [
         [true_class_confidence(dump.logits[chosen], labels[chosen]) for dump in found]
@@ -168,7 +222,7 @@ def _examples(
         header,
         pictures,
         np.asarray(confidences, dtype=np.float32).transpose(2, 0, 1),
-        np.stack([heat(found[at], size) for _, found in mapped], axis=1).astype(np.float32),
+        np.stack([heat(maps[at], size) for _, maps in mapped.maps], axis=1).astype(np.float32),
     )
 
 
@@ -182,30 +236,28 @@ def _identity(header: OutputsHeader) -> Shown:
     )
 
 
-def _pictures(dataset: ExplainedDataset, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _pictures(explained: Explanations, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """(E, K, S, S, 3): drawn at the display size in a world, else as the models see them."""
-    world, transform = dataset.world, dataset.transform
+    world, name, transform = explained.world, explained.dataset, explained.transform
     if world is not None:
-        name = dataset.images.dataset
-        _, plan = plan_pairs(world, name)
-        plan = plan.take(rows)
+        plan = plan_pairs(world, name)[1].take(rows)
         found = [
             render_plan(world, name, plan.show(*SHOWN_CONDITIONS[condition]), world.display_size)
-            for condition in dataset.images.conditions
+            for condition in explained.images.conditions
         ]
     else:
-        lists: Mapping[str, ImageList] = explained_lists(dataset.images)
-        with ImageStore(dataset.images.images) as store:
+        lists = explained_lists(explained.images)
+        with ImageStore(explained.images.root) as store:
             found = [
                 np.stack([decode_square(images, store, row, transform.resize) for row in rows])
                 for images in lists.values()
             ]
-    return _crop(np.stack(found, axis=1), dataset, (2, 3))
+    return _crop(np.stack(found, axis=1), transform, (2, 3))
 
 
-def _crop(array: NDArray, dataset: ExplainedDataset, axes: tuple[int, int]) -> NDArray:
+def _crop(array: NDArray, transform: Transform, axes: tuple[int, int]) -> NDArray:
     """Cut the part that the model sees out of whole squares, along two axes of equal length."""
-    transform, side = dataset.transform, array.shape[axes[0]]
+    side = array.shape[axes[0]]
     kept = round(side * transform.crop / transform.resize)
     start = round((side - kept) / 2)
     index: list[slice] = [slice(None)] * array.ndim

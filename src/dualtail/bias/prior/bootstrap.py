@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from dualtail.bias.prior.estimate import PriorEstimate, normalized_log_prior
 from dualtail.bias.prior.regression import BiasRegression
@@ -74,6 +73,8 @@ def bootstrap_prior(
         UserError: fewer than 2 replicates, a level outside (0, 1), an estimate of other classes or
             one that Eq. 3 did not give.
     """
+    from tqdm import tqdm
+
     if replicates < 2:
         raise UserError(f"bootstrap: {replicates} replicate(s); at least 2 are needed")
     if not 0 < level < 1:

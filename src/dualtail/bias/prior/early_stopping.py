@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
 from dualtail.bias.prior.estimate import PriorEstimate, assemble, check_class_names
 from dualtail.bias.prior.regression import BiasRegression
@@ -117,6 +116,8 @@ def _descend(regression: BiasRegression, steps: int, rate: float) -> FloatArray:
 
     The multipliers of q >= 0 stay at zero while q is positive, so they are left out.
     """
+    from tqdm import tqdm
+
     frequency = np.bincount(regression.labels, minlength=regression.n_classes) / regression.n_images
     q = np.full(regression.n_classes, 1.0 / regression.n_classes)
     multiplier = 0.0

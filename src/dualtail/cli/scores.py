@@ -1,0 +1,214 @@
+"""Verbs that make score tables, of dumps or of a whole run: no model, no torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dualtail.cli.dumps import FILE, OUT
+from dualtail.cli.explained_options import explained_images
+from dualtail.cli.flags import SectionParam, options
+from dualtail.datasets.world.settings import WorldSettings
+from dualtail.foundation.settings import Transform
+from dualtail.scores.settings import ScoreSettings
+
+if TYPE_CHECKING:
+    from dualtail.stages.explained_images import ExplainedImages
+
+DATASET = click.option("--dataset", help="With --study: the dataset.")
+RUN_NAME = click.option("--run", "run_name", default="", help="For the column `run`.")
+SEED = click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+STUDY_HELP = "Table of a run's predictions, from `dualtail study`."
+
+
+@click.command("study")
+@click.argument("config", type=FILE)
+@OUT
+def study(config: Path, out: Path) -> None:
+    """List what a run predicts, a line a prediction: which dumps other verbs read.
+
+    Example: dualtail study results/world/config.yaml --out results/world/study.csv
+    """
+    from dualtail.stages.study import run
+
+    run(config, out)
+
+
+@click.command("score")
+@click.argument("dumps", nargs=-1, type=FILE)
+@click.option(
+    "--study", type=FILE, help=f"Instead of DUMPS: {STUDY_HELP[0].lower()}{STUDY_HELP[1:]}"
+)
+@DATASET
+@click.option(
+    "--outputs",
+    metavar="PATTERN",
+    help="With --study: path of a dump, with {dataset}, {members} and {variant}.",
+)
+@click.option("--split", help="What is scored.  [default: the only split, or test]")
+@click.option("--train-counts", type=FILE, help="CSV with a column count a class: D-groups.")
+@click.option("--group-counts", type=FILE, help="CSV of counts that make the D-groups instead.")
+@click.option("--prior", type=FILE, help="CSV of q: P-groups.")
+@options(ScoreSettings, without={"p_groups_from"})
+@SEED
+@RUN_NAME
+@click.option("--class-scores", type=FILE, help="Also write per-class accuracies here.")
+@OUT
+def score(
+    score_settings: ScoreSettings,
+    dumps: tuple[Path, ...],
+    study: Path | None,
+    dataset: str | None,
+    outputs: str | None,
+    split: str | None,
+    train_counts: Path | None,
+    group_counts: Path | None,
+    prior: Path | None,
+    seed: int,
+    run_name: str,
+    class_scores: Path | None,
+    out: Path,
+) -> None:
+    """Score dumps on one split: accuracy by groups and more, with bootstrap intervals.
+
+    The table is tidy, a row a number; --out may end in .csv or .parquet. Of a dump that also has a split
+    val, a temperature is fitted on it, and the calibration error after it is scored, too.
+
+    Example: dualtail score a.safetensors b.safetensors --train-counts counts.csv --out scores.csv
+    """
+    from dualtail.stages.score import dumps_of_study, run
+
+    of_study = [value for value in (study, dataset, outputs) if value is not None]
+    if bool(dumps) == bool(of_study) or len(of_study) not in (0, 3):
+        raise click.UsageError("give either DUMPS, or --study, --dataset and --outputs together")
+    files = list(dumps)
+    if study is not None and dataset is not None and outputs is not None:
+        files = dumps_of_study(study, dataset, outputs)
+    click.echo(
+        run(
+            files,
+            split,
+            train_counts,
+            group_counts,
+            prior,
+            score_settings,
+            run_name,
+            seed,
+            class_scores,
+            out,
+        )
+    )
+
+
+@click.command("score-explanations")
+@click.option("--study", required=True, type=FILE, help=STUDY_HELP)
+@click.option("--dataset", required=True, help="The dataset.")
+@click.option(
+    "--explained",
+    "pattern",
+    required=True,
+    metavar="PATTERN",
+    help="Path of a dump on explained images, with {dataset}, {members} and {variant}; Grad-CAM maps "
+    "are beside it (.maps.safetensors).",
+)
+@explained_images
+@click.option(
+    "--transform",
+    required=True,
+    type=SectionParam(Transform),
+    help="What the first model sees of an image, such as resize=256,crop=224.",
+)
+@click.option(
+    "--world",
+    type=SectionParam(WorldSettings),
+    help="Settings of the world that drew the images: larger pictures, and shares of maps by part.",
+)
+@click.option(
+    "--bootstrap",
+    default=ScoreSettings.model_fields["bootstrap"].default,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Bootstrap replicates for 95 % intervals.",
+)
+@SEED
+@RUN_NAME
+@click.option("--grad-cam", required=True, type=FILE, help="File for shares of maps by part, .csv.")
+@click.option("--examples", required=True, type=FILE, help="File for the images that figures show.")
+@OUT
+def score_explanations(
+    study: Path,
+    dataset: str,
+    pattern: str,
+    explained: "ExplainedImages",
+    transform: Transform,
+    world: WorldSettings | None,
+    bootstrap: int,
+    seed: int,
+    run_name: str,
+    grad_cam: Path,
+    examples: Path,
+    out: Path,
+) -> None:
+    """Score what models say about images with a part hidden; choose the images that figures show.
+
+    \b
+    Example:
+      dualtail score-explanations --study study.csv --dataset photos --list photos/test.txt --images photos
+        --explained 'explained/{dataset}/{members}/{variant}.safetensors' --transform resize=256,crop=224
+        --grad-cam grad_cam.csv --examples examples.safetensors --out scores.parquet
+    """
+    from dualtail.stages.score_explanations import Explanations, run
+
+    what = Explanations(dataset, explained, transform, world)
+    run(study, pattern, what, run_name, bootstrap, seed, out, grad_cam, examples)
+
+
+@click.command("collect")
+@click.argument("scores", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--class-scores", multiple=True, type=FILE, help="Table of class accuracies; one or more."
+)
+@click.option("--study", required=True, type=FILE, help=STUDY_HELP)
+@click.option(
+    "--priors",
+    required=True,
+    metavar="PATTERN",
+    help="Path of a prior, with {dataset} and {member}; its record is beside it (.json).",
+)
+@click.option(
+    "--records",
+    required=True,
+    metavar="PATTERN",
+    help="Path of the record of a tuning, with {dataset}, {members} and {variant}.",
+)
+@RUN_NAME
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to.",
+)
+def collect(
+    scores: tuple[Path, ...],
+    class_scores: tuple[Path, ...],
+    study: Path,
+    priors: str,
+    records: str,
+    run_name: str,
+    out: Path,
+) -> None:
+    """Join the SCORES of a run into its tables of numbers.
+
+    Writes scores.csv, scores.parquet, class_scores.parquet, priors.csv, costs.csv and metrics.json.
+
+    \b
+    Example:
+      dualtail collect scores/*.parquet --study study.csv --priors 'priors/{dataset}/{member}.csv'
+        --records 'adapters/{dataset}/{members}/{variant}.json' --out .
+    """
+    from dualtail.stages.collect import run
+
+    run(scores, class_scores, study, priors, records, run_name, out)
+
+
+VERBS: list[click.Command] = [study, score, score_explanations, collect]
