@@ -4,7 +4,7 @@ The world decides the files of what it draws; the folder of a run holds what the
 dataset (`make_lists`) and sampled corpora. Our own losses and fusion rules have their names as entries.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,17 @@ def fill_in(values: Mapping[str, Any]) -> Values:
     return filled
 
 
-def leave_out(values: Mapping[str, Any]) -> Values:
-    """Return config values without those that `fill_in` gives back."""
+def leave_out(values: Mapping[str, Any], keys: Collection[str] | None = None) -> Values:
+    """Return config values without those that `fill_in` gives back.
+
+    Args:
+        values: Of a whole config.
+        keys: Only these keys of datasets and corpora; None: all.
+    """
     full, left = fill_in(values), dict(values)
     for section in ("datasets", "corpora"):
         for name, entry in _mapping(values.get(section)).items():
-            for key in entry:
+            for key in (key for key in entry if keys is None or key in keys):
                 short = {k: v for k, v in left[section][name].items() if k != key}
                 trial = left | {section: left[section] | {name: short}}
                 found = fill_in(trial)[section][name]

@@ -18,6 +18,7 @@ from dualtail.json_text import json_text
 WIDTH = 96
 NOT_OF_RESULTS = {"jobs", "results", "downloads"}
 """What does not belong to the resolved config of a run: no result depends on it."""
+ROOTS = ("root", "images_root")
 
 
 def config_files(base: str | Path, overlays: Sequence[str | Path]) -> list[Path]:
@@ -92,8 +93,11 @@ def resolve(text: str) -> Config:
 
 
 def resolved_yaml(config: Config) -> str:
-    """Return every value that decides results, as YAML; `read_resolved` reads it."""
-    values = leave_out(config.model_dump(mode="json"))
+    """Return every value that decides results, as YAML; `read_resolved` reads it.
+
+    Tables and figures read it as plain values. Folders that follow from where the run is are left out.
+    """
+    values = leave_out(config.model_dump(mode="json"), ROOTS)
     left = {key: value for key, value in values.items() if key not in NOT_OF_RESULTS}
     return yaml.safe_dump(
         left, default_flow_style=None, sort_keys=False, allow_unicode=True, width=WIDTH
