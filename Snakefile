@@ -5,6 +5,8 @@
 # Read the rules in this order: they are the paper's pipeline.
 from snakemake.utils import min_version
 
+from dualtail.one_run import hold, stop_jobs_at_sigterm
+
 min_version("9.0")
 
 
@@ -73,3 +75,23 @@ rule studies:
     input:
         collect(RUN + "/studies/{study}.md", study=STUDIES),
         RUN + "/studies/controls.md" if C.studies.controls else [],
+
+
+# One run at a time in a folder that it writes; jobs of a cluster are parts of a run.
+onstart:
+    if workflow.is_main_process:
+        try:
+            hold([RUN, *([WORLD] if DRAWS_WORLD else [])])
+        except UserError as error:
+            raise WorkflowError(str(error))
+        stop_jobs_at_sigterm()
+
+
+onsuccess:
+    if workflow.is_main_process:
+        write_manifest(RUN)
+
+
+onerror:
+    if workflow.is_main_process:
+        write_manifest(RUN)

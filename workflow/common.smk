@@ -41,6 +41,7 @@ STUDY = pd.DataFrame(predictions(C), columns=Prediction._fields)
 REORDERED = reordered(C)
 DATASETS = [*C.study.datasets, *REORDERED]
 DRAWN_DATASETS = [d for d in C.study.datasets if C.is_drawn(d)]
+DRAWS_WORLD = bool(DRAWN_DATASETS or any(C.foundation[m].weights.corpus for m in C.study.members))
 CORPORA = list(C.corpora)
 STUDIES = studies_of(C)
 INTERVENED = intervened(C)
