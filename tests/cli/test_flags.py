@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from dualtail.cli.flags import MethodParam, flags, method_text, options, parse_values, values_text
-from dualtail.datasets.settings import CifarLists, FolderLists, ListSource, TableLists
+from dualtail.datasets.settings import (
+    CifarLists,
+    FolderLists,
+    ListSource,
+    LongTailSample,
+    TableLists,
+)
 from dualtail.datasets.world.settings import FineGrained, WorldSettings
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.scores.settings import ScoreSettings
@@ -208,6 +214,12 @@ def test_mistakes_name_the_option(words: list[str], message: str) -> None:
     with pytest.raises(AssertionError, match=r"Usage: ") as error:
         read(TuningSettings, words)
     assert message in " ".join(str(error.value).split())
+
+
+def test_a_field_without_default_is_required() -> None:
+    with pytest.raises(AssertionError, match="Missing option '--size'"):
+        read(LongTailSample, [])
+    assert flags(LongTailSample(size=5)) == "--size 5"
 
 
 OPTION_VALUES = st.recursive(

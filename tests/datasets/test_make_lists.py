@@ -22,15 +22,14 @@ from dualtail.datasets.make_lists import (
 )
 from dualtail.datasets.settings import (
     CifarLists,
-    CorpusSample,
     FolderLists,
     ListSource,
     LongTail,
+    LongTailSample,
     TableLists,
 )
 from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.errors import UserError
-from dualtail.jobs import DrawCorpusJob, ListsJob
 from dualtail.stages import draw_corpus, make_lists
 
 SPLITS = {"train": {"split": "train", "lt": "1"}, "test": {"split": "test"}}
@@ -90,8 +89,8 @@ def test_a_folder_gets_the_tail_asked_for(tmp_path: Path) -> None:
         order="size",
     )
     source = ListSource(folder=settings)
-    make_lists.run(ListsJob(source=source, out=tmp_path / "one"))
-    make_lists.run(ListsJob(source=source, out=tmp_path / "two"))
+    make_lists.run(source, tmp_path / "one")
+    make_lists.run(source, tmp_path / "two")
     for name in ("train.txt", "val.txt", "test.txt", "classnames.txt"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     counts = {s: read_image_list(tmp_path / f"one/{s}.txt", 3).counts(3) for s in ("train", "val")}
@@ -145,7 +144,7 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_cifar_has_the_counts_of_its_ratio(cifar: Path, tmp_path: Path) -> None:
     source = ListSource(cifar100=CifarLists(folder=cifar, imbalance_factor=100))
-    make_lists.run(ListsJob(source=source, out=tmp_path / "out"))
+    make_lists.run(source, tmp_path / "out")
     train = read_image_list(tmp_path / "out/train.txt", 100)
     np.testing.assert_array_equal(train.counts(100), cifar_counts(100))
     assert len(read_image_list(tmp_path / "out/test.txt", 100)) == 300
@@ -163,7 +162,7 @@ def test_cifar_groups_are_those_of_ratio_100_at_every_ratio(
     cifar: Path, tmp_path: Path, factor: int
 ) -> None:
     source = ListSource(cifar100=CifarLists(folder=cifar, imbalance_factor=factor))
-    make_lists.run(ListsJob(source=source, out=tmp_path / "out"))
+    make_lists.run(source, tmp_path / "out")
     counts = read_counts_csv(tmp_path / "out/group_counts.csv", [f"class {c}" for c in range(100)])
     assert counts.tolist() == [int(500 * 0.01 ** (c / 99)) for c in range(100)]
     assert [len(group) for group in d_groups(counts).values()] == [35, 35, 30]
@@ -182,21 +181,26 @@ def test_missing_or_changed_cifar_is_refused(cifar: Path, tmp_path: Path) -> Non
 def test_a_corpus_has_the_prior_asked_for(tmp_path: Path) -> None:
     (tmp_path / "n.txt").write_text("a\nb\nc\n")
     (tmp_path / "l.txt").write_text("".join(f"{i}.jpg {i % 3}\n" for i in range(30)))
-    sample = CorpusSample(
-        list=tmp_path / "l.txt",
-        class_names=tmp_path / "n.txt",
-        size=70,
-        long_tail=LongTail(imbalance_factor=4),
-    )
-    job = DrawCorpusJob(sample=sample, list=tmp_path / "o/l.txt", class_names=tmp_path / "o/n.txt")
-    draw_corpus.run(job)
-    assert sorted(read_image_list(job.list, 3).counts(3)) == [10, 20, 40]
-    assert job.class_names.read_text() == "a\nb\nc\n"
+    sample = LongTailSample(size=70, long_tail=LongTail(imbalance_factor=4))
+    drawn, names = tmp_path / "o/l.txt", tmp_path / "o/n.txt"
+    source = (tmp_path / "l.txt", tmp_path / "n.txt")
+    draw_corpus.run(*source, "lines", "corrected", sample, drawn, names)
+    assert sorted(read_image_list(drawn, 3).counts(3)) == [10, 20, 40]
+    assert names.read_text() == "a\nb\nc\n"
+
+
+def test_a_corpus_of_a_list_whose_names_are_by_folder(tmp_path: Path) -> None:
+    (tmp_path / "n.txt").write_text("n2 dog\nn1 cat\n")
+    (tmp_path / "l.txt").write_text("train/n1/a.jpg 0\ntrain/n2/b.jpg 1\n")
+    drawn, names = tmp_path / "o/l.txt", tmp_path / "o/n.txt"
+    source = (tmp_path / "l.txt", tmp_path / "n.txt")
+    draw_corpus.run(*source, "folders", "corrected", LongTailSample(size=4), drawn, names)
+    assert names.read_text() == "cat\ndog\n"
 
 
 def test_a_class_without_photographs_is_refused() -> None:
     images = ImageList(Path("l.txt"), ["a", "b"], np.array([0, 0]))
-    sample = CorpusSample(list=Path("l.txt"), class_names=Path("n.txt"), size=9)
+    sample = LongTailSample(size=9)
     with pytest.raises(UserError, match=r"l\.txt: class 1: \d images are wanted, 0 are there"):
         corpus_rows(sample, images, 2)
 

@@ -40,21 +40,20 @@ class Values(click.ParamType):
 
 
 class SectionParam(Values):
-    """A whole section as one option: `key=value,key=value`."""
+    """A whole section as `key=value,key=value`."""
 
     def __init__(self, section: type[BaseModel]) -> None:
-        self.section = section
+        super().__init__()
+        self._section = section
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, self.section):
+        if isinstance(value, self._section):
             return value
         try:
-            return self.section.model_validate(super().convert(value, param, ctx))
+            return self._section.model_validate(super().convert(value, param, ctx))
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            self.fail(f"{key}: {message}" if key else message, param, ctx)
+            path, message = _first_problem(error)
+            self.fail(f"{'.'.join(path)}: {message}" if path else message, param, ctx)
 
 
 class MethodParam(click.ParamType):
@@ -128,14 +127,12 @@ def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable
         for key, field in reversed(fields.items()):
             help_text = " ".join((field.description or "").split()) + _default_text(field)
             declaration, kind = _option_of(key, field.annotation)
-            click.option(
-                declaration,
-                f"{name}__{key}",
-                type=kind,
-                help=help_text,
-                required=field.is_required(),
-                default=None,
-            )(callback)
+            # With a default of its own, click takes a required option for given.
+            absent: Any = {"required": True} if field.is_required() else {"default": None}
+            option = click.option(
+                declaration, f"{name}__{key}", type=kind, help=help_text, **absent
+            )
+            option(callback)
         return callback  # type: ignore[return-value]
 
     return decorate
@@ -169,12 +166,16 @@ def validated(section: type[BaseModel], values: Mapping[str, Any]) -> Any:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = [str(part) for part in first["loc"]]
+        path, message = _first_problem(error)
         where = f"--{path[0].replace('_', '-')}: " if path else ""
         inner = f"{'.'.join(path[1:])}: " if path[1:] else ""
-        message = first["msg"].removeprefix("Value error, ")
         raise click.UsageError(f"{where}{inner}{message}") from None
+
+
+def _first_problem(error: ValidationError) -> tuple[list[str], str]:
+    """Where and what."""
+    first = error.errors()[0]
+    return [str(part) for part in first["loc"]], first["msg"].removeprefix("Value error, ")
 
 
 def _default_text(field: FieldInfo) -> str:

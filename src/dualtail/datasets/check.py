@@ -1,6 +1,6 @@
 """Checking a dataset before anything is computed from it: lists, hashes, classes, groups, files.
 
-The verb `check-data` reports everything that is found; the stage `pack` refuses what has problems.
+The verb `check-dataset` does it for one dataset, `check-data` for all of a config.
 """
 
 from dataclasses import dataclass, field
@@ -38,16 +38,11 @@ class DatasetCheck:
     facts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def refuse(self) -> None:
-        """Raise the first problem, if there is one.
-
-        Raises:
-            UserError: see above.
-        """
-        if self.problems:
-            more = len(self.problems) - 1
-            tail = f" (and {more} more: `dualtail check-data CONFIG` lists them)" if more else ""
-            raise UserError(self.problems[0] + tail)
+    @property
+    def lines(self) -> list[str]:
+        """What is there, then what is wrong, for people."""
+        ok = [] if self.problems else ["ok: every image is there"]
+        return [*self.facts, *ok, *(f"WRONG  {problem}" for problem in self.problems)]
 
 
 def check_dataset(

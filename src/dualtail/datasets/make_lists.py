@@ -19,7 +19,7 @@ from dualtail.datasets.long_tail import (
     split_folder,
     tail_counts,
 )
-from dualtail.datasets.settings import CifarLists, CorpusSample, FolderLists, TableLists
+from dualtail.datasets.settings import CifarLists, FolderLists, LongTailSample, TableLists
 from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
 
@@ -195,7 +195,7 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray]) -> None:
             archive.writestr(zipfile.ZipInfo(name), stream.getvalue())
 
 
-def corpus_rows(settings: CorpusSample, images: ImageList, n_classes: int) -> NDArray[np.int64]:
+def corpus_rows(settings: LongTailSample, images: ImageList, n_classes: int) -> NDArray[np.int64]:
     """The rows of `images` that make the corpus, class by class, with repetitions.
 
     Raises:

@@ -142,14 +142,8 @@ class ListSource(Section):
         return [*(f"{name}.txt" for name in self.lists), "classnames.txt", *more]
 
 
-class CorpusSample(Section):
-    """A corpus drawn from an image list with a prior of your choice."""
-
-    dataset: Name
-    """entry of `datasets` whose images it is drawn from"""
-
-    list: Name = "train"
-    """train, or another list that `make_lists` of that dataset writes"""
+class LongTailSample(Section):
+    """Images drawn from a list with a prior of your choice."""
 
     size: PositiveInt
     """images in the corpus; images of a class with too few are repeated"""
@@ -165,6 +159,16 @@ class CorpusSample(Section):
 
     seed: NonNegativeInt = 0
     """of this corpus"""
+
+
+class CorpusSample(LongTailSample):
+    """A corpus drawn from an image list of a dataset."""
+
+    dataset: Name
+    """entry of `datasets` whose images it is drawn from"""
+
+    list: Name = "train"
+    """train, or another list that `make_lists` of that dataset writes"""
 
 
 class PackSettings(Section):

@@ -33,11 +33,7 @@ def read_counts_csv(path: Path, class_names: list[str] | None = None) -> np.ndar
     Raises:
         UserError: a missing column, a count that is not a whole number, or other classes.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    rows = _read(path)
     if not rows or "count" not in rows[0]:
         raise UserError(f"{path}: needs a header with a column `count` and one line a class")
     for number, row in enumerate(rows):
@@ -52,3 +48,28 @@ def read_counts_csv(path: Path, class_names: list[str] | None = None) -> np.ndar
                     f"{path} line {number + 2}: class {row['class_name']!r}, expected {name!r}"
                 )
     return np.array([int(row["count"]) for row in rows], dtype=np.int64)
+
+
+def read_counted_names(path: Path) -> list[str]:
+    """Read the class names of a file of `write_counts_csv`, in label order.
+
+    Raises:
+        UserError: unreadable, or without a column `class_name`.
+    """
+    rows = _read(path)
+    if not rows or "class_name" not in rows[0]:
+        raise UserError(
+            f"{path}: needs a header with a column `class_name` and one line a class, as "
+            "`dualtail check-dataset --train-counts` writes it"
+        )
+    return [row["class_name"] or "" for row in rows]
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a CSV file ({error})") from error

@@ -1,22 +1,39 @@
 """Stage draw-corpus: the image list of a corpus with a prior of one's choice; images are not touched."""
 
-from dualtail.datasets.class_names import read_class_names
+from pathlib import Path
+
+from dualtail.datasets.class_names import dataset_class_names
 from dualtail.datasets.image_list import read_image_list, write_image_list
 from dualtail.datasets.make_lists import corpus_rows
+from dualtail.datasets.settings import LongTailSample, NamesFormat, NamesVersion
 from dualtail.files import write_text
-from dualtail.jobs import DrawCorpusJob
 from dualtail.stages.progress import log_line
 
 
-def run(job: DrawCorpusJob) -> None:
-    """Write list.txt and classnames.txt.
+def run(
+    image_list: Path,
+    class_names: Path,
+    names_format: NamesFormat,
+    names: NamesVersion,
+    sample: LongTailSample,
+    out_list: Path,
+    out_class_names: Path,
+) -> None:
+    """Write the list of the corpus, and its class names, a name a line.
+
+    Args:
+        image_list: What is drawn from.
+        class_names, names_format, names: Its class names.
+        sample: How many images, and with what prior.
+        out_list, out_class_names: Files to write.
 
     Raises:
         UserError: a list or names that cannot be read, or a class without an image.
     """
-    names = read_class_names(job.sample.class_names)
-    images = read_image_list(job.sample.list, len(names))
-    rows = corpus_rows(job.sample, images, len(names))
-    write_image_list(job.list, [images.paths[row] for row in rows], images.labels[rows])
-    write_text(job.class_names, "".join(f"{name}\n" for name in names))
-    log_line(f"{job.list}: {len(rows):,} images, {len(set(rows.tolist())):,} of them distinct")
+    images = read_image_list(image_list)
+    found = dataset_class_names(class_names, names_format, names, images)
+    images.check_labels(len(found))
+    rows = corpus_rows(sample, images, len(found))
+    write_image_list(out_list, [images.paths[row] for row in rows], images.labels[rows])
+    write_text(out_class_names, "".join(f"{name}\n" for name in found))
+    log_line(f"{out_list}: {len(rows):,} images, {len(set(rows.tolist())):,} of them distinct")

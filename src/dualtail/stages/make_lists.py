@@ -1,24 +1,29 @@
 """Stage make-lists: image lists and class names of a dataset; images are not touched."""
 
+from pathlib import Path
+
 from dualtail.datasets.make_lists import (
     lists_from_cifar100,
     lists_from_folder,
     lists_from_table,
     write_archive,
 )
+from dualtail.datasets.settings import ListSource
 from dualtail.datasets.train_counts import write_counts_csv
 from dualtail.files import write_text
-from dualtail.jobs import ListsJob
 from dualtail.stages.progress import log_line
 
 
-def run(job: ListsJob) -> None:
+def run(source: ListSource, out: Path) -> None:
     """Write <split>.txt and classnames.txt, and images.zip and group_counts.csv for CIFAR-100-LT.
+
+    Args:
+        source: What the lists are made from.
+        out: Folder to write to.
 
     Raises:
         UserError: a source that cannot be read, or has too few images.
     """
-    source = job.source
     if source.table is not None:
         lists = lists_from_table(source.table)
     elif source.folder is not None:
@@ -26,10 +31,10 @@ def run(job: ListsJob) -> None:
     else:
         assert source.cifar100 is not None
         lists = lists_from_cifar100(source.cifar100)
-        write_archive(job.out / "images.zip", lists.arrays)
+        write_archive(out / "images.zip", lists.arrays)
     for split, rows in lists.splits.items():
-        write_text(job.out / f"{split}.txt", "".join(f"{name} {label}\n" for name, label in rows))
-        log_line(f"{job.out / split}.txt: {len(rows):,} images")
+        write_text(out / f"{split}.txt", "".join(f"{name} {label}\n" for name, label in rows))
+        log_line(f"{out / split}.txt: {len(rows):,} images")
     if lists.group_counts is not None:
-        write_counts_csv(job.out / "group_counts.csv", lists.class_names, lists.group_counts)
-    write_text(job.out / "classnames.txt", "".join(f"{name}\n" for name in lists.class_names))
+        write_counts_csv(out / "group_counts.csv", lists.class_names, lists.group_counts)
+    write_text(out / "classnames.txt", "".join(f"{name}\n" for name in lists.class_names))

@@ -1,44 +1,48 @@
-"""Stage pack: check a dataset's lists and images, decode each image once."""
+"""Stage pack: decode every image of a split once."""
 
-from dualtail.datasets.check import check_dataset
+from pathlib import Path
+
+from dualtail.datasets.class_names import read_class_names
+from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore
 from dualtail.datasets.pack import write_pack
-from dualtail.datasets.train_counts import write_counts_csv
+from dualtail.datasets.settings import PackSettings
+from dualtail.datasets.train_counts import read_counted_names
 from dualtail.datasets.whole_pack import write_whole_pack
-from dualtail.jobs import PackJob
-from dualtail.stages.progress import log_line
 
 
-def run(job: PackJob, threads: int) -> None:
-    """Write the packs of all splits and the training counts.
+def run(
+    dataset: str,
+    split: str,
+    image_list: Path,
+    images: Path,
+    class_names: Path,
+    side: int,
+    whole: PackSettings | None,
+    threads: int,
+    out: Path,
+) -> None:
+    """Write the pack.
+
+    Args:
+        dataset, split: Names in the pack, and in dumps of models that read it.
+        image_list: Image list.
+        images: Folder or zip archive that its paths are under.
+        class_names: One a line, or the CSV of `check-dataset`.
+        side: Shorter side after resizing, in pixels.
+        whole: How whole images are packed, for random crops; None: central squares.
+        threads: Decoders.
+        out: File to write.
 
     Raises:
-        UserError: anything wrong with a list, an image or the classes; which file, which line.
+        UserError: a list, names or an image that cannot be read: which file, which line.
     """
-    found = check_dataset(
-        job.class_names,
-        job.names_format,
-        job.names,
-        {entry.split: (entry.list, entry.images) for entry in job.splits},
-        job.official,
-    )
-    for fact in found.facts:
-        log_line(f"{job.dataset}: {fact}")
-    found.refuse()
-    names, lists = found.names, found.lists
-    for entry in job.splits:
-        with ImageStore(entry.images) as store:
-            what = (
-                entry.out,
-                job.dataset,
-                entry.split,
-                lists[entry.split],
-                store,
-                names,
-                entry.side,
-            )
-            if entry.whole is None:
-                write_pack(*what, threads)
-            else:
-                write_whole_pack(*what, entry.whole, threads)
-    write_counts_csv(job.train_counts, names, lists["train"].counts(len(names)))
+    of_counts = class_names.suffix.lower() == ".csv"
+    names = (read_counted_names if of_counts else read_class_names)(class_names)
+    listed = read_image_list(image_list, len(names))
+    with ImageStore(images) as store:
+        what = (out, dataset, split, listed, store, names, side)
+        if whole is None:
+            write_pack(*what, threads)
+        else:
+            write_whole_pack(*what, whole, threads)

@@ -1,27 +1,38 @@
-"""Stage reorder: the image lists of training sets whose counts follow, oppose or ignore a prior."""
+"""Stage reorder: the image list of a training set whose counts follow, oppose or ignore a prior."""
+
+from pathlib import Path
 
 import numpy as np
 
 from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.image_list import read_image_list, write_image_list
 from dualtail.datasets.reordered import draw_rows, reordered_counts
-from dualtail.jobs import ReorderJob
+from dualtail.datasets.settings import Order
 from dualtail.stages.progress import log_line
 
 
-def run(job: ReorderJob) -> None:
-    """Write a list for every order and sample.
+def run(
+    pool: Path, train: Path, prior: Path, order: Order, sample: int, seed: int, out: Path
+) -> None:
+    """Write the list.
+
+    Args:
+        pool: Image list to draw from.
+        train: Image list whose class counts are given to other classes.
+        prior: CSV of the pre-training prior that orders them.
+        order: consistency, reverse or balance.
+        sample: Which of several sets of this order; each is drawn anew.
+        seed: Of all of them.
+        out: File to write.
 
     Raises:
         UserError: a list or prior that cannot be read, or a pool with too few images of a class.
     """
-    q = read_prior_csv(job.prior).q
-    pool = read_image_list(job.pool, len(q))
-    train = read_image_list(job.train, len(q)).counts(len(q))
-    for entry in job.lists:
-        counts = reordered_counts(train, q, entry.order)
-        # Streams of their own: a further sample leaves the others as they are.
-        rng = np.random.default_rng([job.seed, entry.sample, *entry.order.encode()])
-        rows = draw_rows(pool, counts, rng)
-        write_image_list(entry.out, [pool.paths[row] for row in rows], pool.labels[rows])
-        log_line(f"{entry.out}: {len(rows):,} images, {counts.max()} to {counts.min()} a class")
+    q = read_prior_csv(prior).q
+    images = read_image_list(pool, len(q))
+    counts = reordered_counts(read_image_list(train, len(q)).counts(len(q)), q, order)
+    # Streams of their own: a further sample leaves the others as they are.
+    rng = np.random.default_rng([seed, sample, *order.encode()])
+    rows = draw_rows(images, counts, rng)
+    write_image_list(out, [images.paths[row] for row in rows], images.labels[rows])
+    log_line(f"{out}: {len(rows):,} images, {counts.max()} to {counts.min()} a class")

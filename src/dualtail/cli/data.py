@@ -1,0 +1,232 @@
+"""Verbs on image lists and images: lists are made, drawn and checked, images packed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from dualtail.cli.flags import SectionParam, options
+from dualtail.datasets.settings import (
+    ListSource,
+    LongTailSample,
+    NamesFormat,
+    NamesVersion,
+    Order,
+    PackSettings,
+)
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+ANY = click.Path(path_type=Path)
+
+
+def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb the arguments `class_names`, `names_format` and `names`."""
+    for option in (
+        click.option(
+            "--names",
+            type=click.Choice(get_args(NamesVersion)),
+            default="corrected",
+            show_default=True,
+            help="folders: names by the folders of the images, or by line number as published.",
+        ),
+        click.option(
+            "--names-format",
+            type=click.Choice(get_args(NamesFormat)),
+            default="lines",
+            show_default=True,
+            help="lines: a name a line in label order; folders: `folder class name` a line; "
+            "categories: categories.json of iNaturalist.",
+        ),
+        click.option("--class-names", required=True, type=FILE, help="File of class names."),
+    ):
+        verb = option(verb)
+    return verb
+
+
+@click.command("make-lists")
+@click.option("--out", required=True, type=FOLDER, help="Folder to write to.")
+@options(ListSource)
+def make_lists(list_source: ListSource, out: Path) -> None:
+    """Make image lists and class names from a table of images, a folder a class, or CIFAR-100.
+
+    Images are not touched. Writes <split>.txt and classnames.txt.
+
+    \b
+    Examples:
+      dualtail make-lists --folder folder=photos,largest=200,test_per_class=20 --out lists
+      dualtail make-lists --cifar100 folder=cifar,imbalance_factor=100 --out lists
+      dualtail make-lists --out lists \\
+        --table 'table=t.csv,names_table=n.csv,splits={train: {part: 1}, test: {part: 2}}'
+    """
+    from dualtail.stages.make_lists import run
+
+    run(list_source, out)
+
+
+@click.command("draw-corpus")
+@click.option("--from", "image_list", required=True, type=FILE, help="Image list to draw from.")
+@names_options
+@options(LongTailSample)
+@click.option("--out-list", required=True, type=FILE, help="Image list of the corpus.")
+@click.option("--out-class-names", required=True, type=FILE, help="Its class names, one a line.")
+def draw_corpus(
+    long_tail_sample: LongTailSample,
+    image_list: Path,
+    class_names: Path,
+    names_format: Any,
+    names: Any,
+    out_list: Path,
+    out_class_names: Path,
+) -> None:
+    """Draw the image list of a corpus, with a prior of your choice, to pre-train a model on.
+
+    \b
+    Example: dualtail draw-corpus --from train.txt --class-names classnames.txt --size 20000 \\
+               --long-tail imbalance_factor=50 --out-list corpus.txt --out-class-names names.txt
+    """
+    from dualtail.stages.draw_corpus import run
+
+    sample = long_tail_sample
+    run(image_list, class_names, names_format, names, sample, out_list, out_class_names)
+
+
+@click.command("check-dataset")
+@click.argument("dataset")
+@click.option(
+    "--split",
+    "splits",
+    required=True,
+    multiple=True,
+    type=(str, FILE, ANY),
+    metavar="NAME LIST IMAGES",
+    help="A split: its name, image list, and the folder or zip archive of its images.",
+)
+@names_options
+@click.option(
+    "--official",
+    default="",
+    type=click.Choice(["", "imagenet_lt", "places365_lt", "inat2018"]),
+    metavar="NAME",
+    help="The lists must be those of imagenet_lt, places365_lt or inat2018: by hash.",
+)
+@click.option(
+    "--group-counts", type=FILE, help="CSV of counts that make the D-groups; checked too."
+)
+@click.option(
+    "--train-counts", type=FILE, help="CSV to write: class names, training images a class."
+)
+@click.pass_context
+def check_dataset(
+    context: click.Context,
+    dataset: str,
+    splits: tuple[tuple[str, Path, Path], ...],
+    class_names: Path,
+    names_format: Any,
+    names: Any,
+    official: str,
+    group_counts: Path | None,
+    train_counts: Path | None,
+) -> None:
+    """Check DATASET before anything is made of it: lists, hashes, classes, groups, images.
+
+    No image is decoded. Says everything that is there and everything that is wrong; the exit code is 1
+    if anything is.
+
+    \b
+    Example: dualtail check-dataset birds --class-names names.txt \\
+               --split train train.txt photos --split test test.txt photos
+    """
+    from dualtail.stages.check_dataset import run
+
+    given = {name: (image_list, images) for name, image_list, images in splits}
+    if "train" not in given or len(given) < len(splits):
+        raise click.UsageError("--split: give train, and every split once")
+    found = run(class_names, names_format, names, given, official, group_counts, train_counts)
+    say_what_was_found(context, [dataset, *(f"  {line}" for line in found.lines)], found.problems)
+
+
+def say_what_was_found(context: click.Context, lines: list[str], problems: list[str]) -> None:
+    """Print lines, and end with exit code 1 if there are problems."""
+    click.echo("\n".join(lines))
+    if problems:
+        n = len(problems)
+        click.echo(f"{n} problem{'s' if n > 1 else ''}", err=True)
+        context.exit(1)
+
+
+@click.command("reorder")
+@click.option("--pool", required=True, type=FILE, help="Image list to draw from.")
+@click.option("--train", required=True, type=FILE, help="Image list that has the counts.")
+@click.option("--prior", required=True, type=FILE, help="CSV of a pre-training prior.")
+@click.option(
+    "--order",
+    required=True,
+    type=click.Choice(get_args(Order)),
+    help="consistency: the class of the largest prior gets the largest count, and so on down; "
+    "reverse: the smallest; balance: all get the same.",
+)
+@click.option(
+    "--sample", default=1, show_default=True, type=click.IntRange(0), help="Number of the drawing."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--out", required=True, type=FILE, help="Image list to write.")
+def reorder(
+    pool: Path, train: Path, prior: Path, order: Any, sample: int, seed: int, out: Path
+) -> None:
+    """Draw a training set whose counts follow, oppose or ignore a pre-training prior (Table 13).
+
+    Its counts are those of --train, given to other classes; its images are drawn from --pool.
+
+    \b
+    Example: dualtail reorder --pool all.txt --train train.txt --prior clip.csv --order reverse \\
+               --out reverse.txt
+    """
+    from dualtail.stages.reorder import run
+
+    run(pool, train, prior, order, sample, seed, out)
+
+
+@click.command("pack")
+@click.option("--dataset", default="data", show_default=True, help="Name of the dataset in dumps.")
+@click.option("--split", default="test", show_default=True, help="Name of the split in dumps.")
+@click.option("--list", "image_list", required=True, type=FILE, help="Image list.")
+@click.option("--images", required=True, type=ANY, help="Folder or zip archive of its images.")
+@click.option(
+    "--class-names", required=True, type=FILE, help="One a line, or the CSV of check-dataset."
+)
+@click.option(
+    "--side", required=True, type=click.IntRange(1), help="Shorter side after resizing, in pixels."
+)
+@click.option(
+    "--whole",
+    type=SectionParam(PackSettings),
+    help="Whole images, for a training split that random crops are cut from, instead of central "
+    "squares: format=auto|raw|jpeg (auto: raw up to raw_limit_gb=40), jpeg_quality=95.",
+)
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Decoders.")
+@click.option("--out", required=True, type=FILE, help="Pack to write (safetensors).")
+def pack(
+    dataset: str,
+    split: str,
+    image_list: Path,
+    images: Path,
+    class_names: Path,
+    side: int,
+    whole: PackSettings | None,
+    threads: int,
+    out: Path,
+) -> None:
+    """Decode every image of a split once, for all models that see it at one size.
+
+    \b
+    Example: dualtail pack --list test.txt --images photos --class-names names.txt --side 256 \\
+               --out test.safetensors
+    """
+    from dualtail.stages.pack import run
+
+    run(dataset, split, image_list, images, class_names, side, whole, threads, out)
+
+
+VERBS: list[click.Command] = [make_lists, draw_corpus, check_dataset, reorder, pack]

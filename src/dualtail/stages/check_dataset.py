@@ -1,0 +1,37 @@
+"""Stage check-dataset: what is there and what is wrong of one dataset, before anything is made of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dualtail.datasets.check import DatasetCheck, check_dataset, check_group_counts
+from dualtail.datasets.settings import NamesFormat, NamesVersion
+from dualtail.datasets.train_counts import write_counts_csv
+
+
+def run(
+    class_names: Path,
+    names_format: NamesFormat,
+    names: NamesVersion,
+    splits: Mapping[str, tuple[Path, Path]],
+    official: str = "",
+    group_counts: Path | None = None,
+    train_counts: Path | None = None,
+) -> DatasetCheck:
+    """Check lists, names, hashes, classes and groups, and that every image is there; none is decoded.
+
+    Args:
+        class_names, names_format, names: Class names.
+        splits: Split -> (image list, folder or zip archive of images); train must be among them.
+        official: Dataset whose lists these must be, or "".
+        group_counts: CSV of counts that make the D-groups.
+        train_counts: CSV of class names and training images a class, written if nothing is wrong.
+
+    Returns:
+        What was found; nothing is raised.
+    """
+    found = check_dataset(class_names, names_format, names, dict(splits), official)
+    if group_counts is not None:
+        check_group_counts(group_counts, found)
+    if train_counts is not None and not found.problems:
+        write_counts_csv(train_counts, found.names, found.lists["train"].counts(len(found.names)))
+    return found

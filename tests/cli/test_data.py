@@ -1,0 +1,219 @@
+"""Verbs on image lists and images as a user types them."""
+
+import csv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from dualtail.bias.prior.table import write_prior_csv
+from dualtail.cli.program import program
+from dualtail.datasets.image_list import read_image_list
+from dualtail.datasets.pack import read_pack
+from dualtail.datasets.train_counts import read_counts_csv
+from dualtail.datasets.whole_pack import WholePack, read_training_pack
+
+Run = Callable[..., Result]
+CHECK = [
+    *["check-dataset", "toy", "--class-names", "names.txt", "--train-counts", "out/counts.csv"],
+    *["--split", "train", "train.txt", "images.zip", "--split", "test", "test.txt", "images.zip"],
+]
+PACK = ["pack", "--images", "images.zip", "--class-names", "names.txt", "--side", "8"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str, fails: bool = False) -> Result:
+        result = CliRunner().invoke(program, list(arguments))
+        assert (result.exit_code != 0) == fails, result.output
+        if fails:
+            assert isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def toy(run: Run) -> None:
+    """Three classes, whose last has a name with a comma; three images of 9 x 8 pixels."""
+    Path("names.txt").write_text("cat\ndog\nowl, barn\n")
+    Path("train.txt").write_text("a.png 0\nb.png 1\nc.png 1\na.png 2\n")
+    Path("test.txt").write_text("a.png 0\nb.png 2\n")
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile("images.zip", "w") as archive:
+        for name in "abc":
+            pixels = rng.integers(0, 256, (8, 9, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(f"{name}.png")
+            archive.write(f"{name}.png")
+
+
+def test_checking_says_what_is_there_and_counts_training_images(run: Run, toy: None) -> None:
+    said = run(*CHECK).output
+    assert said.startswith("toy\n")
+    assert "  3 class names (names.txt)\n" in said
+    assert "train: 4 images, 2 to 1 a class" in said
+    assert "  ok: every image is there\n" in said
+    counts = read_counts_csv(Path("out/counts.csv"), ["cat", "dog", "owl, barn"])
+    assert counts.tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("a.png 0\nb.png 1\n", "train.txt: 1 of 3 classes without a training image: 2 (owl, barn)"),
+        ("a.png 0\nb.png 1\nc.png 3\n", "train.txt line 3: c.png: label 3 is outside 0..2"),
+        ("a.png 0\nx.png 1\nc.png 2\n", "train.txt line 2: x.png: not in images.zip"),
+        (None, "train.txt: no such train list"),
+    ],
+)
+def test_everything_wrong_is_said_and_nothing_written(
+    run: Run, toy: None, train: str | None, message: str
+) -> None:
+    Path("train.txt").unlink() if train is None else Path("train.txt").write_text(train)
+    Path("test.txt").write_text("a.png 0\ny.png 1\n")
+    said = run(*CHECK, fails=True).output
+    assert f"  WRONG  {message}" in said
+    assert "  WRONG  test.txt line 2: y.png: not in images.zip" in said
+    assert "2 problems" in said
+    assert not Path("out").exists()
+
+
+def test_official_lists_and_group_counts_are_checked_if_asked(run: Run, toy: None) -> None:
+    Path("groups.csv").write_text("count\n500\n50\n5\n")
+    assert "D-groups by groups.csv: 1 / 1 / 1 classes" in (
+        run(*CHECK, "--group-counts", "groups.csv").output
+    )
+    Path("groups.csv").write_text("count\n500\n")
+    assert "groups.csv: 1 classes, expected 3" in (
+        run(*CHECK, "--group-counts", "groups.csv", fails=True).output
+    )
+    assert "not the official Places_LT_train.txt" in (
+        run(*CHECK, "--official", "places365_lt", fails=True).output
+    )
+
+
+@pytest.mark.parametrize("splits", [["test"], ["train", "train"]])
+def test_splits_are_given_once_and_train_is_among_them(
+    run: Run, toy: None, splits: list[str]
+) -> None:
+    words = [word for s in splits for word in ("--split", s, f"{s}.txt", "images.zip")]
+    said = run("check-dataset", "toy", "--class-names", "names.txt", *words, fails=True).output
+    assert "--split: give train, and every split once" in said
+
+
+def test_a_pack_of_squares_with_names_from_a_file_or_from_the_check(run: Run, toy: None) -> None:
+    run(*CHECK)
+    words = ["--dataset", "toy", "--list", "test.txt"]
+    run(*PACK, *words, "--out", "a.safetensors")
+    again = ["out/counts.csv" if word == "names.txt" else word for word in PACK]
+    run(*again, *words, "--out", "b.safetensors", "--threads", "2")
+    assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
+    pack = read_pack(Path("a.safetensors"))
+    assert (pack.header.dataset, pack.header.split) == ("toy", "test")
+    assert pack.header.class_names == ["cat", "dog", "owl, barn"]
+    assert pack.images.shape == (2, 8, 8, 3)
+    assert pack.labels.tolist() == [0, 2]
+    image = np.asarray(Image.open("b.png"))
+    assert any((pack.images[1] == image[:, at : at + 8]).all() for at in (0, 1))
+
+
+def test_training_images_are_packed_whole_if_asked(run: Run, toy: None) -> None:
+    words = ["--list", "train.txt", "--split", "train", "--whole", "format=raw"]
+    run(*PACK, *words, "--out", "train.safetensors")
+    train = read_training_pack(Path("train.safetensors"))
+    assert isinstance(train, WholePack)
+    assert train.header.form == "raw"
+    assert train.sizes.tolist() == [[8, 9]] * 4
+    run(*PACK, *words[:-1], "format=auto,raw_limit_gb=0", "--out", "train.safetensors")
+    assert read_training_pack(Path("train.safetensors")).header.form == "jpeg"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--whole", "format=png"], "format: Input should be 'auto', 'raw' or 'jpeg'"),
+        (["--whole", "raw"], "'raw' is not key=value"),
+        (["--side", "0"], "0 is not in the range x>=1"),
+        (["--class-names", "counts.csv"], "counts.csv: cannot be read: No such file"),
+        (["--class-names", "bad.csv"], "bad.csv: needs a header with a column `class_name`"),
+        (["--class-names", "two.txt"], "test.txt line 2: b.png: label 2 is outside 0..1"),
+        (["--images", "none"], "none: no such folder of images"),
+        (["--images", "empty"], "test.txt line 1: a.png: not in empty"),
+    ],
+)
+def test_packing_names_what_is_wrong(run: Run, toy: None, words: list[str], message: str) -> None:
+    Path("bad.csv").write_text("count\n1\n1\n1\n")
+    Path("two.txt").write_text("cat\ndog\n")
+    Path("empty").mkdir()
+    said = run(*PACK, "--list", "test.txt", *words, "--out", "x/p.safetensors", fails=True).output
+    assert message in said
+    assert not Path("x/p.safetensors").exists()
+
+
+def test_lists_from_a_folder_a_class(run: Run) -> None:
+    for name, n in (("ape", 8), ("red_fox", 6)):
+        Path("photos", name).mkdir(parents=True)
+        for i in range(n):
+            Path("photos", name, f"{i}.jpg").touch()
+    folder = "folder=photos,largest=4,test_per_class=2,order=size,long_tail={imbalance_factor: 2}"
+    run("make-lists", "--folder", folder, "--out", "lists")
+    assert read_image_list(Path("lists/train.txt"), 2).counts(2).tolist() == [4, 2]
+    assert read_image_list(Path("lists/test.txt"), 2).counts(2).tolist() == [2, 2]
+    assert Path("lists/classnames.txt").read_text() == "ape\nred fox\n"
+    for words, message in (
+        ([], "give exactly one of table, folder, cifar100"),
+        (["--folder", "folder=photos"], "--folder: largest: Field required"),
+        (["--cifar100", "folder=none"], "none: cifar-100-python is missing or damaged"),
+        (["--folder", folder.replace("photos", "none")], "none: no such folder"),
+    ):
+        assert message in run("make-lists", *words, "--out", "lists", fails=True).output
+
+
+def test_a_corpus_is_drawn_from_a_list(run: Run, toy: None) -> None:
+    names = ["draw-corpus", "--from", "train.txt", "--class-names", "names.txt"]
+    outs = ["--out-list", "c/list.txt", "--out-class-names", "c/names.txt"]
+    run(*names, "--size", "28", "--long-tail", "imbalance_factor=4", "--seed", "3", *outs)
+    drawn = read_image_list(Path("c/list.txt"), 3)
+    assert sorted(drawn.counts(3)) == [4, 8, 16]
+    assert set(drawn.paths) <= {"a.png", "b.png", "c.png"}
+    assert Path("c/names.txt").read_text() == "cat\ndog\nowl, barn\n"
+    assert "Missing option '--size'" in run(*names, *outs, fails=True).output
+    Path("train.txt").write_text("a.png 0\n")
+    said = run(*names, "--size", "9", *outs, fails=True).output
+    assert "images are wanted, 0 are there" in said
+
+
+@pytest.mark.parametrize(
+    ("order", "counts"), [("consistency", [2, 1, 4]), ("reverse", [2, 4, 1]), ("balance", None)]
+)
+def test_reordered_training_sets(run: Run, order: str, counts: list[int] | None) -> None:
+    write_prior_csv(Path("q.csv"), ["a", "b", "c"], np.array([0.3, 0.2, 0.5]))
+    lines = [f"{c}/{i}.png {c}\n" for c in range(3) for i in range(9)]
+    Path("pool.txt").write_text("".join(lines))
+    Path("train.txt").write_text("".join(lines[:4] + lines[9:11] + lines[18:19]))
+    words = ["reorder", "--pool", "pool.txt", "--train", "train.txt", "--prior", "q.csv"]
+    for sample, out in ((1, "one.txt"), (2, "two.txt"), (1, "again.txt")):
+        run(*words, "--order", order, "--sample", str(sample), "--out", out)
+    found = read_image_list(Path("one.txt"), 3).counts(3).tolist()
+    assert found == counts if counts else sorted(found) == [2, 2, 3]
+    assert Path("one.txt").read_text() == Path("again.txt").read_text()
+    assert Path("one.txt").read_text() != Path("two.txt").read_text()
+    said = run(*words, "--order", "revers", "--out", "x.txt", fails=True).output
+    assert "'revers' is not one of 'consistency', 'reverse', 'balance'" in said
+
+
+def test_names_of_a_table_survive_the_csv_of_counts(run: Run, toy: None) -> None:
+    """Names with commas and quotes are the same in a pack, whichever file they come from."""
+    Path("names.txt").write_text('a "b"\nc, d\ne\n')
+    run(*CHECK)
+    with Path("out/counts.csv").open(newline="") as stream:
+        assert [row["class_name"] for row in csv.DictReader(stream)] == ['a "b"', "c, d", "e"]
+    again = ["out/counts.csv" if word == "names.txt" else word for word in PACK]
+    run(*again, "--list", "test.txt", "--out", "a.safetensors")
+    assert read_pack(Path("a.safetensors")).header.class_names == ['a "b"', "c, d", "e"]
