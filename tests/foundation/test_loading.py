@@ -135,9 +135,9 @@ def test_weights_that_are_not_here_are_not_downloaded(
     monkeypatch.setenv("DUALTAIL_WEIGHTS", str(tmp_path / "own"))
     spec = make_spec(architecture="ViT-B-16", architecture_config=None, tag="laion2b_s34b_b88k")
     command = "`dualtail download ViT-B-16,laion2b_s34b_b88k` fetches them"
-    with pytest.raises(UserError, match=rf"weights\.tag: .* are not on this machine.*{command}"):
+    with pytest.raises(UserError, match=rf"--model \w+: .* are not on this machine.*{command}"):
         load_foundation(spec)
-    with pytest.raises(UserError, match=r"weights\.hub: .*`dualtail download hf-hub:me/model`"):
+    with pytest.raises(UserError, match=r"--model \w+: .*`dualtail download hf-hub:me/model`"):
         load_foundation(make_spec(hub="hf-hub:me/model"))
 
 

@@ -18,8 +18,8 @@ def test_filling_replaces_the_slot_and_nothing_else() -> None:
 def test_templates() -> None:
     found = class_texts(["a {}.", "the {}."], ["owl", "sea_lion"])
     assert found == [["a owl.", "the owl."], ["a sea lion.", "the sea lion."]]
-    assert prompt_summary("two", ["a {}.", "the {}."]) == "two: a {}. | the {}."
-    assert prompt_summary("many", ["{}"] * 5) == "many: {} | {} | {} and 2 more"
+    assert prompt_summary(["a {}.", "the {}."]) == "a {}. | the {}."
+    assert prompt_summary(["{}"] * 5) == "{} | {} | {} and 2 more"
 
 
 def test_the_80_templates_of_clip() -> None:
@@ -28,7 +28,7 @@ def test_the_80_templates_of_clip() -> None:
     assert all(text.count("sea lion") == 1 for text in texts)
     assert "a bad photo of a sea lion." in texts
     assert "itap of a sea lion." in texts
-    assert prompt_summary("ensemble", "openai-80") == "ensemble: openai-80"
+    assert prompt_summary("openai-80") == "openai-80"
 
 
 def test_descriptors(tmp_path: Path) -> None:
@@ -38,11 +38,11 @@ def test_descriptors(tmp_path: Path) -> None:
     prompts = Descriptors(descriptors=file)
     found = class_texts(prompts, ["owl", "sea_lion"])
     assert found == [["big eyes"], ["a sea lion with flippers", "wet"]]
-    first = prompt_summary("own", prompts)
-    assert first.startswith("own: descriptors ")
+    first = prompt_summary(prompts)
+    assert first.startswith("descriptors ")
     assert str(tmp_path) not in first
     file.write_text(json.dumps(values | {"owl": ["small beak"]}))
-    assert prompt_summary("own", prompts) != first
+    assert prompt_summary(prompts) != first
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ HUB = "https://huggingface.co"
 """Where the hub is unless $HF_ENDPOINT says otherwise, as for the hub's own programs."""
 
 
-
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip calls weights on the hub, the preferred one first."""
@@ -115,7 +114,7 @@ def files_of_tag(architecture: str, tag: str) -> list[HubFile]:
         )
     place = config.get("hf_hub", "")
     if not place:
-        raise UserError(f"{architecture} {tag} is not on the hub; give its file as weights.path")
+        raise UserError(f"{architecture} {tag} is not on the hub; give its file instead of the tag")
     repository, _, file = place.rpartition("/")
     if not file:
         return [HubFile(repository, name) for name in WEIGHTS_FILES]

@@ -136,13 +136,13 @@ def tokenizer_of(spec: FoundationSpec) -> Any:
         return open_clip.get_tokenizer(name)
     except ImportError as error:
         raise UserError(
-            f"foundation.{spec.member}: {name} needs the tokenizer {from_hub}, which the Python "
+            f"--model {spec.member}: {name} needs the tokenizer {from_hub}, which the Python "
             "package transformers reads: install dualtail[stable-diffusion] or transformers"
         ) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(
-            f"foundation.{spec.member}: {name} needs the tokenizer {from_hub}, which is not on this "
+            f"--model {spec.member}: {name} needs the tokenizer {from_hub}, which is not on this "
             f"machine or damaged; `dualtail download {download_name(spec)}` fetches it ({reason})"
         ) from error
 
@@ -195,7 +195,7 @@ def register(spec: FoundationSpec) -> str:
         known = open_clip.list_models()
         if spec.architecture not in known:
             raise UserError(
-                f"foundation.{spec.member}.architecture: open_clip has no "
+                f"--model {spec.member}: open_clip has no "
                 f"{spec.architecture!r}{nearest(spec.architecture, known)}"
             )
         return spec.architecture
@@ -206,7 +206,7 @@ def register(spec: FoundationSpec) -> str:
         open_clip.add_model_config(file)
     if spec.architecture not in open_clip.list_models():
         raise UserError(
-            f"foundation.{spec.member}.architecture: {spec.architecture} is not an open_clip model "
+            f"--model {spec.member}: {spec.architecture} is not an open_clip model "
             "config: it needs embed_dim, vision_cfg and text_cfg"
         )
     return spec.architecture
@@ -222,7 +222,8 @@ def _weights_file(spec: FoundationSpec) -> tuple[Path, str]:
     here = find_here(hub_files(spec))
     if here is None:
         raise UserError(
-            f"{_where(spec)}: {not_here(download_name(spec))}, or give its file as weights.path"
+            f"--model {spec.member}: {not_here(download_name(spec))}, or give its file as "
+            "ARCHITECTURE,FILE"
         )
     return here[1], read_lock(here[1])
 
@@ -238,16 +239,12 @@ def hub_files(spec: FoundationSpec) -> list[HubFile]:
     try:
         return files_of_tag(register(spec), spec.tag or "")
     except UserError as error:
-        raise UserError(f"{_where(spec)}: {error}") from error
+        raise UserError(f"--model {spec.member}: {error}") from error
 
 
 def download_name(spec: FoundationSpec) -> str:
     """What `dualtail download` takes for the weights of a model."""
     return spec.hub or f"{spec.architecture},{spec.tag or 'TAG'}"
-
-
-def _where(spec: FoundationSpec) -> str:
-    return f"foundation.{spec.member}.weights.{'tag' if spec.hub is None else 'hub'}"
 
 
 def _check_activation(spec: FoundationSpec, name: str) -> None:
@@ -259,7 +256,7 @@ def _check_activation(spec: FoundationSpec, name: str) -> None:
     if trained is not None and trained != built:
         other = f"{name}-quickgelu" if trained else name.removesuffix("-quickgelu")
         raise UserError(
-            f"foundation.{spec.member}.architecture: {spec.tag or spec.hub} was trained with "
+            f"--model {spec.member}: {spec.tag or spec.hub} was trained with "
             f"{'QuickGELU' if trained else 'GELU'}, {name} has "
             f"{'GELU' if trained else 'QuickGELU'}; use {other}"
         )

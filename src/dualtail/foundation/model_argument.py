@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 from dualtail.config.names import nearest
 from dualtail.errors import UserError
+from dualtail.foundation.architecture import architecture_config, architecture_name
 from dualtail.foundation.hub import CONFIG_FILE, HUB_PREFIX, files_of_hub_id, find_here, hub_off
 from dualtail.foundation.settings import WEIGHT_SUFFIXES, PromptSet, Transform
-from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
+from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.weights_record import not_here, read_record
 
 PAPER_MODELS = {
@@ -62,7 +63,7 @@ def parse_model(
     found = _resolved(text, templates, activation)
     changes: dict[str, Any] = {} if member is None else {"member": member}
     if transform is not None:
-        changes |= {"transform": transform, "transform_name": ""}
+        changes |= {"transform": transform}
     return found.model_copy(update=changes)
 
 
@@ -87,9 +88,9 @@ def _resolved(
     is_file = path.suffix in WEIGHT_SUFFIXES or path.is_file()
     if is_file and not path.is_file():
         raise UserError(f"--model {text}: no such weights file {source}")
-    config = _architecture_config(text, architecture)
+    config = architecture_config(architecture)
     tag = None if is_file else source
-    name = _name(architecture)
+    name = architecture_name(architecture)
     pretrained: dict[str, Any] = {}
     if config is None:
         config_of, pretrained = _from_open_clip(text, architecture, tag)
@@ -106,13 +107,8 @@ def _resolved(
         tag=tag,
         activation=activation,
         transform=_transform(size, pretrained),
-        transform_name="8/7",
         templates=templates,
     )
-
-
-def _name(architecture: str) -> str:
-    return Path(architecture).stem if architecture.endswith(".json") else architecture
 
 
 def _transform(size: Any, statistics: dict[str, Any]) -> Transform:
@@ -142,7 +138,7 @@ def _from_hub(
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"--model {text}: {here[1]} is not a config of open_clip") from error
     if architecture:
-        name, config = _name(architecture), _architecture_config(text, architecture)
+        name, config = architecture_name(architecture), architecture_config(architecture)
         of_name = config or _from_open_clip(text, architecture, None)[0]
         size = of_name["vision_cfg"].get("image_size", 224)
     else:
@@ -154,7 +150,6 @@ def _from_hub(
         hub=hub,
         activation=activation,
         transform=_transform(size, own.get("preprocess_cfg", {})),
-        transform_name="8/7",
         templates=templates,
     )
 
@@ -191,22 +186,6 @@ def parse_models(
     if repeated:
         raise UserError(f"--model {repeated[0]}: given twice (models are told apart by this name)")
     return specs
-
-
-def _architecture_config(text: str, architecture: str) -> dict[str, Any] | None:
-    file = ARCHITECTURES / f"{architecture}.json"
-    if architecture.endswith(".json"):
-        file = Path(architecture)
-    elif not file.is_file():
-        return None
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        config["vision_cfg"]["image_size"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"--model {text}: {file} is not a readable model config of open_clip ({error!r})"
-        ) from error
-    return config
 
 
 def _from_open_clip(

@@ -30,15 +30,14 @@ def class_texts(prompts: PromptSet, class_names: Sequence[str]) -> list[list[str
     return [[fill(template, name) for template in templates] for name in class_names]
 
 
-def prompt_summary(name: str, prompts: PromptSet) -> str:
-    """A prompt set in one line, for the record in a dump; its name is left out if it is ""."""
-    label = f"{name}: " if name else ""
+def prompt_summary(prompts: PromptSet) -> str:
+    """A prompt set in one line, for the record in a dump."""
     if isinstance(prompts, Descriptors):
-        return f"{label}descriptors {sha256_file(prompts.descriptors)[:16]}"
-    if prompts == "openai-80":
-        return f"{label}{prompts}"
+        return f"descriptors {sha256_file(prompts.descriptors)[:16]}"
+    if isinstance(prompts, str):
+        return prompts
     more = f" and {len(prompts) - 3} more" if len(prompts) > 3 else ""
-    return f"{label}{' | '.join(prompts[:3])}{more}"
+    return f"{' | '.join(prompts[:3])}{more}"
 
 
 def _openai_templates() -> list[str]:

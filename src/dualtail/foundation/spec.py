@@ -40,11 +40,5 @@ class FoundationSpec(Section):
     transform: Transform
     """evaluation transform"""
 
-    transform_name: str = ""
-    """its name in the config"""
-
     templates: PromptSet
     """prompt set: templates with one {} for the class name, openai-80, or descriptors"""
-
-    prompts_name: str = ""
-    """their name in the config"""

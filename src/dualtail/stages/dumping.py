@@ -46,7 +46,6 @@ def model_record(
 ) -> ModelRecord:
     """What a dump says about the model it comes from."""
     transform = spec.transform
-    name = f"{spec.transform_name}: " if spec.transform_name else ""
     views = "" if transform.views == "center" else f", {transform.views}"
     if transform.views == "random":
         views += f" {transform.random_views}"
@@ -55,8 +54,8 @@ def model_record(
         architecture=spec.architecture,
         weights_hash=weights_hash,
         activation=spec.activation,
-        transform=f"{name}resize {transform.resize}, crop {transform.crop}{views}",
-        prompts=prompt_summary(spec.prompts_name, spec.templates),
+        transform=f"resize {transform.resize}, crop {transform.crop}{views}",
+        prompts=prompt_summary(spec.templates),
         precision=precision,
         adapter_hash=adapter_hash,
     )
