@@ -1,4 +1,4 @@
-"""Images per second and memory of the model stages and of decoding, as rows of `estimate/rates.csv`.
+"""Images per second and memory of the model stages and of decoding, as rows of `rates.csv` beside this file.
 
 Run: python benchmarks/rates.py [--operations train infer decode] [--batches 16 128]
 

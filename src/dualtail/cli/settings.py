@@ -108,75 +108,42 @@ def check_data(
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--costs",
-    multiple=True,
     type=click.Path(path_type=Path),
-    help="results/<run>/costs.csv of a short run on the machine in question; several are joined.",
+    help="results/<run>/costs.csv of a finished run on the machine in question: its speeds.",
 )
 @click.option(
     "--images-per-second",
     "given",
-    metavar="TRAIN,INFER,DECODE",
-    help="Speeds that you know, e.g. train=500,infer=2000; other rates of these are left aside.",
+    metavar="train=T,infer=I",
+    help="Speeds of training and of prediction that you know, in place of --costs.",
 )
-@click.option(
-    "--gpus",
-    multiple=True,
-    type=click.IntRange(1),
-    help="Say, below the table, how long all takes on so many devices; may be given several times.",
-)
-@click.option(
-    "--format",
-    "kind",
-    default="text",
-    show_default=True,
-    type=click.Choice(["text", "csv", "json"]),
-    help="text: a table for people.",
-)
+@click.option("--gpus", type=click.IntRange(1), help="How many such machines there are.")
 def plan_verb(
-    files: tuple[Path, ...],
-    costs: tuple[Path, ...],
-    given: str | None,
-    gpus: tuple[int, ...],
-    kind: str,
+    files: tuple[Path, ...], costs: Path | None, given: str | None, gpus: int | None
 ) -> None:
-    """Estimate jobs, image passes, hours, disk and memory of the study in config FILES.
+    """Count jobs and image passes of the study in config FILES, and hours from one speed.
 
-    Needs no data and no weights. Hours are of one CPU core, where the shipped speeds were measured,
-    unless --costs or --images-per-second say otherwise; docs/paper.md says how they are computed.
+    Needs no data and no weights. Hours are those of images in models; start-up, packing, pre-training,
+    explanations and tables are not in them.
 
     \b
     Examples:
       dualtail plan config.yaml config/paper.yaml
-      dualtail plan config.yaml config/paper.yaml --costs results/short/costs.csv --gpus 8 --gpus 64
+      dualtail plan config.yaml config/paper.yaml --images-per-second train=500,infer=2000 --gpus 8
     """
     from dualtail.config.document import read_config
-    from dualtail.estimate.document import as_csv, as_json, as_text
-    from dualtail.estimate.makespan import jobs_of, schedule
-    from dualtail.estimate.rates import choose_rates, describe
-    from dualtail.estimate.study import estimate_study
-    from dualtail.plan import Plan
+    from dualtail.plan_cost import as_text, given_speeds, measured_speeds, stages
 
-    config = read_config(files)
-    rates = choose_rates(costs, given)
-    plan = Plan(config)
-    plan.check()
-    stages = estimate_study(plan, rates)
-    if kind != "text":
-        click.echo(as_csv(stages) if kind == "csv" else as_json(stages), nl=False)
-        return
-    click.echo(as_text(stages))
-    click.echo("Hours: one job after the other; packing and passes through models only. Rates:")
-    for line in describe(rates):
-        click.echo(f"  {line}")
-    if gpus:
-        jobs = jobs_of(plan, rates)
-        click.echo("\nIf every device is as fast as those:")
-        for n in gpus:
-            found = schedule(jobs, n)
-            click.echo(
-                f"  on {n}: {found.hours:,.1f} hours, devices busy {found.busy:.0%}; "
-                f"the longest chain of jobs takes {found.chain:,.1f}"
-            )
+    if costs is not None and given is not None:
+        raise click.UsageError("give --costs or --images-per-second")
+    if gpus is not None and costs is None and given is None:
+        raise click.UsageError("--gpus needs a speed: --costs or --images-per-second")
+    found = stages(read_config(files))
+    speeds = given_speeds(given) if given else measured_speeds(costs) if costs else {}
+    click.echo(as_text(found, speeds))
+    if gpus is not None:
+        hours = sum(h for stage in found if (h := stage.hours(speeds)) >= 0)
+        click.echo(f"on {gpus}: {hours / gpus:,.2f} hours or more, as jobs wait for each other")
 
 
 @click.command("download")
