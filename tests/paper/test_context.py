@@ -4,7 +4,9 @@ from dataclasses import replace
 from itertools import combinations
 
 import pytest
+import yaml
 
+from dualtail.config.document import read_config, resolved_yaml
 from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
 
@@ -49,15 +51,19 @@ def test_unknown_primary_is_refused(context):
 def test_from_config():
     config = {
         "run": "r",
-        "study": {"datasets": ["b"], "members": ["y", "x"], "pefts": ["p"], "seeds": [1, 2]},
+        "study": {"datasets": ["b"], "members": ["y", "x"], "pefts": ["p", "r"], "seeds": [1, 2]},
         "datasets": {
             "a": {"label": "A", "role": "", "official": "", "val": {}},
             "b": {"label": "B", "role": "inat2018", "official": "inat2018", "val": None},
         },
         "foundation": {"x": {"label": "X"}, "y": {"label": "Y"}},
-        "pefts": {"p": {"label": "P"}},
+        "pefts": {
+            "p": {"label": "P", "seeds": [3]},
+            "q": {"label": "Q", "seeds": [4]},
+            "r": {"label": "R", "seeds": None},
+        },
         "scores": {"p_groups_from": "x"},
-        "world": None,
+        "world": {"datasets": {"a": "smooth"}},
     }
     found = PaperContext.from_config(config)
     assert (found.datasets, found.roles) == ({"b": "B"}, {"b": "inat2018"})
@@ -65,15 +71,56 @@ def test_from_config():
     assert found.is_official("b")
     assert found.without_val == ("b",)
     assert list(found.members.items()) == [("y", "Y"), ("x", "X")]
-    assert (found.first_member, found.seeds, found.world) == ("x", (1, 2), False)
+    assert (found.first_member, found.seeds) == ("x", (1, 2))
+    assert (found.peft_seeds, found.first_seed) == ({"p": (3,)}, 3)
+    assert not found.world, "the run shows nothing of it"
+    assert PaperContext.from_config(config | {"world": {"datasets": {"b": "smooth"}}}).world
+    assert not PaperContext.from_config(config | {"world": None}).world
 
 
 def test_from_the_default_config(root):
-    from dualtail.config.document import read_config
-
-    found = PaperContext.from_config(read_config([root / "config.yaml"]).model_dump(mode="json"))
+    config = read_config([root / "config.yaml"])
+    found = PaperContext.from_config(yaml.safe_load(resolved_yaml(config)))
     assert found.world
     assert not any(found.is_official(dataset) for dataset in found.datasets)
     assert found.without_val == ("world_species",)
     assert found.in_role("inat2018") == "world_species"
     assert found.places == "world_places"
+    assert {peft: list(found.seeds_of("world_places", peft=peft)) for peft in found.pefts} == {
+        peft: config.seeds_of(peft) for peft in config.study.pefts
+    }
+
+
+def test_a_peft_has_its_own_seeds(context):
+    own = replace(
+        context,
+        pefts={"adaptformer": "AdaptFormer", "vpt": "VPT"},
+        seeds=(0, 1),
+        peft_seeds={"vpt": (5,)},
+    )
+    assert own.seeds_of("world_places", peft="adaptformer") == (0, 1)
+    assert own.seeds_of("world_places", peft="vpt") == (5,)
+    assert own.seeds_of("world_places") == (0, 1)
+    swapped = replace(own, peft_seeds={"adaptformer": (7, 8)})
+    assert swapped.first_tuning == {"peft": "adaptformer", "seed": 7}
+    sample = own.reordered_sets().datasets["balance"][0]
+    assert swapped.seeds_of(sample, peft="adaptformer") == (7,), "replicates of Table 13"
+    explained = swapped.seeds_of("world_places", "occlusion-both", "adaptformer")
+    assert explained == (7,), "images that are explained"
+
+
+def test_notes_say_of_which_seeds_numbers_are(context):
+    change = "intervals do not hold what further seeds would change."
+    assert context.seeds_note() == []
+    assert replace(context, peft_seeds={"adaptformer": (4,)}).seeds_note() == []
+    three = replace(context, seeds=(0, 1, 4))
+    assert three.seeds_note() == [f"Tuned models: means over the tuning seeds 0, 1 and 4; {change}"]
+    pefts = {"adaptformer": "AdaptFormer", "lora": "LoRA", "vpt": "VPT"}
+    own = replace(context, pefts=pefts, seeds=(0, 1), peft_seeds={"vpt": (0,)})
+    both = "means over the tuning seeds 0 and 1"
+    assert own.seeds_note() == [f"Tuned models: {both}; {change}"]
+    assert own.seeds_note("adaptformer", "lora") == own.seeds_note()
+    assert own.seeds_note("vpt") == [f"Tuned models: the tuning seed 0 alone; {change}"]
+    assert own.seeds_note(*pefts) == [
+        f"Tuned models: {both} (AdaptFormer, LoRA), the tuning seed 0 alone (VPT); {change}"
+    ]

@@ -39,17 +39,27 @@ def test_seeds_are_averaged(scores, context):
 def test_samples_of_table_13_have_the_first_seed_only(scores, context):
     two = replace(context, seeds=(0, 1))
     sample = two.reordered_sets().datasets["balance"][0]
-    assert two.seeds_of(sample) == (0,)
-    assert two.seeds_of("world_places") == (0, 1)
-    assert two.seeds_of("world_places", "occlusion-both") == (0,), "images that are explained"
     found = ScoreLookup(scores, two).get(sample, tuned("clip", "adaptformer", "la"))
     assert found == ScoreLookup(scores, context).get(sample, tuned("clip", "adaptformer", "la"))
 
 
-def test_means_over_seeds_are_said_to_be_such(context):
-    assert context.seeds_note == []
-    (note,) = replace(context, seeds=(0, 1, 4)).seeds_note
-    assert "means over the tuning seeds 0, 1 and 4" in note
+def test_the_mean_is_over_the_seeds_of_the_peft(scores, context):
+    la = scores[(scores["kind"] == "tuned") & (scores["loss"] == "la")]
+    more = [la.assign(seed=1, value=la["value"] / 2), la.assign(peft="vpt", value=la["value"] / 3)]
+    own = replace(
+        context,
+        pefts={"adaptformer": "AdaptFormer", "vpt": "VPT"},
+        seeds=(0, 1),
+        peft_seeds={"vpt": (0,)},
+    )
+    lookup = ScoreLookup(concatenate([scores, *map(as_frame, more)]), own)
+    first = ScoreLookup(scores, context).get("world_places", tuned("clip", "adaptformer", "la"))
+    mean, single = (
+        lookup.get("world_places", tuned("clip", peft, "la")) for peft in ("adaptformer", "vpt")
+    )
+    assert mean.value == pytest.approx(0.75 * first.value)
+    assert single.value == pytest.approx(first.value / 3)
+    assert lookup.find("world_places", tuned("clip", "vpt", "ce")) is None
 
 
 def test_other_runs_are_not_seen(scores, context):

@@ -20,6 +20,16 @@ def test_a_whole_run_is_judged(scores, per_class, context):
     assert len({len(line) for line in verdicts[: len(CLAIMS) + 1]}) == 1
 
 
+def test_it_says_with_which_seeds_every_peft_was_tuned(scores, per_class, context):
+    pefts = {"adaptformer": "AdaptFormer", "lora": "LoRA"}
+    assert "tuned with AdaptFormer, LoRA (seed 0), on World-Objects (18 classes" in build_summary(
+        scores, per_class, replace(context, pefts=pefts)
+    )
+    own = replace(context, pefts=pefts | {"vpt": "VPT"}, seeds=(0, 1), peft_seeds={"vpt": (2,)})
+    said = "tuned with AdaptFormer, LoRA (means over seeds 0, 1) and VPT (seed 2), on World-"
+    assert said in build_summary(scores, per_class, own)
+
+
 def test_its_numbers_come_from_the_scores(scores, per_class, context):
     text = build_summary(scores, per_class, context)
     row = scores.query(

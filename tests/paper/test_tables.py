@@ -11,6 +11,7 @@ from dualtail.paper.lookup import Cell
 from dualtail.paper.published import published_numbers
 from dualtail.paper.tables import TABLES, build_table
 from dualtail.paper.variants import GLA_TRAIN
+from dualtail.scores.schema import as_frame, concatenate
 
 
 def value(scores, **wanted):
@@ -237,6 +238,20 @@ def test_table_11_is_table_8_of_the_second_peft(scores, context):
         build_table(11, scores, context)
     swapped = replace(context, pefts={"vpt": "VPT", "adaptformer": "AdaptFormer"})
     assert build_table(11, scores, swapped).cells.equals(build_table(8, scores, context).cells)
+
+
+def test_tables_of_several_pefts_say_the_seeds_of_each(scores, context):
+    vpt = as_frame(scores[scores["peft"] == "adaptformer"].assign(peft="vpt"))
+    adaptformer = as_frame(scores[scores["peft"] == "adaptformer"].assign(seed=1))
+    both = concatenate([scores, vpt, adaptformer])
+    pefts = {"adaptformer": "AdaptFormer", "vpt": "VPT"}
+    own = replace(context, pefts=pefts, seeds=(0, 1), peft_seeds={"vpt": (0,)})
+    assert "seeds 0 and 1 (AdaptFormer), the tuning seed 0 alone (VPT)" in " ".join(
+        build_table(2, both, own).notes
+    )
+    eight, eleven = (build_table(number, both, own) for number in (8, 11))
+    assert "seeds 0 and 1;" in eight.notes[1]
+    assert "seed 0 alone;" in eleven.notes[1]
 
 
 def test_table_14_has_the_truth_beside_the_estimate(scores, context):

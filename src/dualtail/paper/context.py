@@ -1,6 +1,6 @@
 """What tables and figures need to know besides the scores: names, order, roles."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +47,13 @@ class PaperContext:
         without_val: Datasets that have no validation split.
         primary: Member whose single-model results and q figures show; "" is the first.
         seeds: Tuning seeds; tables show their mean.
+        peft_seeds: PEFT entry -> its tuning seeds, where they are not `seeds`.
         split: Split that is shown.
         config: The resolved config as a dict, for Table 10.
         priors: (dataset, member) -> estimated prior: columns class_index, class_name, q and, where
             the truth is known, q_true.
         reordered: The training sets of Table 13, if the study has them.
-        world: Whether the data come from the embedded world, where the truth is known.
+        world: Whether data of this run come from the embedded world, where the truth is known.
         examples: Dataset -> explained images that figures show, for Figures 4, 8, 10 and Table 15.
         grad_cam: Shares of Grad-CAM maps by region, or None; empty where regions are not known.
         confounder: Files of the six-class study, if the run has it.
@@ -67,6 +68,7 @@ class PaperContext:
     without_val: tuple[str, ...] = ()
     primary: str = ""
     seeds: tuple[int, ...] = (0,)
+    peft_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     split: str = "test"
     config: Mapping[str, Any] = field(default_factory=dict)
     priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)
@@ -97,8 +99,8 @@ class PaperContext:
         grad_cam: "pd.DataFrame | None" = None,
         confounder: ConfounderFiles | None = None,
     ) -> "PaperContext":
-        """Return the context of a resolved config (`Config.model_dump()`)."""
-        study = config["study"]
+        """Return the context of a resolved config (the run's `config.yaml`)."""
+        study, drawn = config["study"], (config["world"] or {}).get("datasets", {})
         return cls(
             run=config["run"],
             datasets={name: config["datasets"][name]["label"] for name in study["datasets"]},
@@ -119,10 +121,15 @@ class PaperContext:
             ),
             primary=config["scores"]["p_groups_from"],
             seeds=tuple(study["seeds"]),
+            peft_seeds={
+                name: tuple(seeds)
+                for name in study["pefts"]
+                if (seeds := config["pefts"][name]["seeds"]) is not None
+            },
             config=config,
             priors=priors or {},
             reordered=_reordered(config),
-            world=config["world"] is not None,
+            world=any(name in drawn for name in study["datasets"]),
             examples=examples or {},
             grad_cam=grad_cam,
             confounder=confounder,
@@ -139,9 +146,14 @@ class PaperContext:
         return next(iter(self.pefts))
 
     @property
+    def first_seed(self) -> int:
+        """The first tuning seed of that entry."""
+        return self._seeds_of_peft(self.first_peft)[0]
+
+    @property
     def first_tuning(self) -> dict[str, str | int]:
         """PEFT entry and seed of the models that are explained: Table 15, Figures 4, 8 and 10."""
-        return {"peft": self.first_peft, "seed": self.seeds[0]}
+        return {"peft": self.first_peft, "seed": self.first_seed}
 
     @property
     def places(self) -> str:
@@ -156,22 +168,45 @@ class PaperContext:
         """Whether a dataset is the very one of the paper whose place it takes."""
         return bool(self.roles.get(dataset)) and self.official.get(dataset) == self.roles[dataset]
 
-    def seeds_of(self, dataset: str, split: str = "") -> tuple[int, ...]:
-        """Tuning seeds of a dataset: the first for the samples of Table 13, which are its replicates, and
-        for images that are explained."""
+    def seeds_of(self, dataset: str, split: str = "", peft: str = "") -> tuple[int, ...]:
+        """Tuning seeds of a PEFT entry on a dataset.
+
+        The first alone for the samples of Table 13, which are its replicates, and for images that are
+        explained. Without a PEFT entry: those of the run.
+        """
         sets = self.reordered.datasets.values() if self.reordered else ()
         single = is_explained(split) or any(dataset in names for names in sets)
-        return self.seeds[:1] if single else self.seeds
+        seeds = self._seeds_of_peft(peft)
+        return seeds[:1] if single else seeds
 
-    @property
-    def seeds_note(self) -> list[str]:
-        """A sentence for tables and figures whose numbers of tuned models are means over seeds."""
-        if len(self.seeds) == 1:
+    def _seeds_of_peft(self, peft: str) -> tuple[int, ...]:
+        return self.peft_seeds.get(peft, self.seeds)
+
+    def labels_by_seeds(self, pefts: Iterable[str]) -> dict[tuple[int, ...], list[str]]:
+        """Tuning seeds -> labels of the PEFT entries that have them."""
+        found: dict[tuple[int, ...], list[str]] = {}
+        for peft in pefts:
+            found.setdefault(self._seeds_of_peft(peft), []).append(self.pefts[peft])
+        return found
+
+    def seeds_note(self, *pefts: str) -> list[str]:
+        """A sentence for tables and figures of tuned models: of which seeds their numbers are.
+
+        Args:
+            pefts: The PEFT entries that are shown; none: the first.
+
+        Returns:
+            Nothing if no PEFT entry of the run has several seeds.
+        """
+        if all(len(self._seeds_of_peft(peft)) == 1 for peft in self.pefts):
             return []
-        *first, last = map(str, self.seeds)
+        by_seeds = self.labels_by_seeds(pefts or [self.first_peft])
+        said = [
+            _seeds_in_words(seeds) + (f" ({', '.join(labels)})" if len(by_seeds) > 1 else "")
+            for seeds, labels in by_seeds.items()
+        ]
         return [
-            f"Tuned models: means over the tuning seeds {', '.join(first)} and {last}; intervals do not "
-            "hold what further seeds would change."
+            f"Tuned models: {', '.join(said)}; intervals do not hold what further seeds would change."
         ]
 
     @property
@@ -222,6 +257,13 @@ class PaperContext:
     def subsets(self) -> list[tuple[str, ...]]:
         """Return the sets of members of Table 8, in its order of rows."""
         return member_sets(tuple(self.members))
+
+
+def _seeds_in_words(seeds: Sequence[int]) -> str:
+    *first, last = map(str, seeds)
+    if not first:
+        return f"the tuning seed {last} alone"
+    return f"means over the tuning seeds {', '.join(first)} and {last}"
 
 
 def _reordered(config: Mapping[str, Any]) -> ReorderedSets | None:

@@ -89,7 +89,7 @@ class ScoreLookup:
     """
 
     def __init__(self, scores: "pd.DataFrame", context: PaperContext) -> None:
-        """Index the rows of the context's run and seeds."""
+        """Index the rows of the context's run."""
         self._context = context
         self._cells: dict[tuple, dict[int | None, Cell]] = {}
         rows = scores[scores["run"] == context.run]
@@ -107,7 +107,7 @@ class ScoreLookup:
         group: str = "Overall",
         split: str | None = None,
     ) -> Cell | None:
-        """Return a number, the mean over the context's seeds, or None if a row is missing."""
+        """Return a number, the mean over the seeds of its PEFT, or None if a row is missing."""
         split = self._context.split if split is None else split
         columns = {
             "dataset": dataset,
@@ -119,7 +119,7 @@ class ScoreLookup:
         by_seed = self._cells.get(tuple(columns[name] for name in _FIELDS), {})
         if None in by_seed:
             return by_seed[None]
-        seeds = self._context.seeds_of(dataset, split or "")
+        seeds = self._context.seeds_of(dataset, split, predictor.peft)
         if not all(seed in by_seed for seed in seeds):
             return None
         chosen = [by_seed[seed] for seed in seeds]
@@ -141,10 +141,10 @@ class ScoreLookup:
         cell = self.find(dataset, predictor, metric, group, split)
         if cell is None:
             split = self._context.split if split is None else split
-            seeds = ", ".join(str(seed) for seed in self._context.seeds_of(dataset, split or ""))
+            seeds = self._context.seeds_of(dataset, split, predictor.peft)
             raise UserError(
                 f"the scores of run {self._context.run!r} lack the {metric} ({group}) of "
                 f"{predictor.describe()!r} on {dataset}{'/' + split if split else ''} "
-                f"(seeds {seeds}): make these outputs and score them"
+                f"(seeds {', '.join(map(str, seeds))}): make these outputs and score them"
             )
         return cell

@@ -1,6 +1,5 @@
 """Class accuracies in the order of a prior: their rows and their smoothing (Figures 3 and 9)."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +38,6 @@ def sorted_classes(
     dataset: str,
     predictor: Predictor,
     key: str,
-    seeds: Sequence[int],
 ) -> "pd.DataFrame":
     """Return one row a class, in descending order of `key`: the mean accuracy over seeds.
 
@@ -52,7 +50,6 @@ def sorted_classes(
         dataset: Of the classes.
         predictor: Whose accuracies.
         key: train_count or q.
-        seeds: Whose mean is taken; outputs without a seed count as they are.
 
     Raises:
         UserError: the table lacks the outputs, or the key.
@@ -63,6 +60,7 @@ def sorted_classes(
     rows = per_class
     for name, value in wanted.items():
         rows = rows[rows[name] == value]
+    seeds = context.seeds_of(dataset, context.split, predictor.peft)
     rows = rows[rows["seed"].isna() | rows["seed"].isin(seeds)]
     if rows.empty:
         raise UserError(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from dualtail.errors import UserError
 from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all, verdict_table
 from dualtail.paper.context import PaperContext
-from dualtail.paper.evidence import Claim
+from dualtail.paper.evidence import Claim, listed
 from dualtail.paper.layout import markdown_table
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.truth import is_known, recovery
@@ -61,12 +61,14 @@ def _introduction(per_class: "pd.DataFrame", context: PaperContext) -> list[str]
             size += f", {int(trained.sum()):,} training images, {trained.max()} to {trained.min()}"
             size += " a class"
         sizes.append(size + ")")
-    seeds = ", ".join(str(seed) for seed in context.seeds)
-    many = len(context.seeds) > 1
-    pefts = ", ".join(context.pefts.values())
+    tunings = [
+        f"{', '.join(labels)} ({'means over seeds' if len(seeds) > 1 else 'seed'} "
+        f"{', '.join(map(str, seeds))})"
+        for seeds, labels in context.labels_by_seeds(context.pefts).items()
+    ]
     return [
-        f"Foundation models {', '.join(context.members.values())}, tuned with {pefts} "
-        f"({'means over seeds' if many else 'seed'} {seeds}), on {' and '.join(sizes)}.",
+        f"Foundation models {', '.join(context.members.values())}, tuned with {listed(tunings)}, "
+        f"on {' and '.join(sizes)}.",
         "",
         "Accuracies are means over classes in percent, differences are in percentage points. "
         "Square brackets hold 95 % intervals of a bootstrap over test images within classes "

@@ -66,7 +66,10 @@ def fusion_modes_table(scores: "pd.DataFrame", context: PaperContext) -> Table:
             row_names=["Dataset", "Tuning", "Models"],
             cell=cell,
         ),
-        notes=("Differences are paired: both fusions on the same resampled images.",),
+        notes=(
+            "Differences are paired: both fusions on the same resampled images.",
+            *context.seeds_note(*context.pefts),
+        ),
     )
 
 

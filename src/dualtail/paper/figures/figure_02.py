@@ -52,7 +52,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             f"Accuracy (%, mean over classes) of the nine crossed groups on "
             f"{context.datasets[dataset]}: {context.members[member]} tuned with "
             f"{context.pefts[peft]} and (a) CE, (b) LA. "
-            + " ".join(["Small print: half the 95 % bootstrap interval.", *context.seeds_note])
+            + " ".join(["Small print: half the 95 % bootstrap interval.", *context.seeds_note()])
         ),
         figure=figure,
         data=pd.concat(

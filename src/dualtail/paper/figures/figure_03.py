@@ -50,7 +50,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             f"{context.members[member]} zero-shot and tuned with {context.pefts[peft]}, sorted by "
             "(a) training images and (b) the estimated pre-training prior. Lines: Gaussian moving "
             f"average over the rank with a standard deviation of {smoothing_width(n_classes):g} classes, "
-            + " ".join(["its weights renormalized at the ends.", *context.seeds_note])
+            + " ".join(["its weights renormalized at the ends.", *context.seeds_note()])
         ),
         figure=figure,
         data=data,
@@ -71,7 +71,7 @@ def _curves(
     parts = []
     for curve, predictor in predictors.items():
         for key in ORDERS:
-            found = sorted_classes(per_class, context, dataset, predictor, key, context.seeds)
+            found = sorted_classes(per_class, context, dataset, predictor, key)
             labels = {"dataset": context.datasets[dataset], "order": key, "curve": curve}
             parts.append(pd.DataFrame(labels, index=found.index).join(found))
     return pd.concat(parts, ignore_index=True).sort_values(

@@ -64,7 +64,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             f"classes) of {labels}, tuned with {context.pefts[peft]} and LA and fused by "
             f"{FUSION}; (b) its gain over {context.members[member]} alone (percentage points). "
             f"Small print: half the 95 % bootstrap interval, paired for the gain. P-groups are "
-            + " ".join([f"those of {context.members[member]}.", *context.seeds_note])
+            + " ".join([f"those of {context.members[member]}.", *context.seeds_note()])
         ),
         figure=figure,
         data=pd.concat(

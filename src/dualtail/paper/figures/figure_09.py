@@ -50,7 +50,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
         figure = Figure(figsize=(DOUBLE, 2.5))
         ax = figure.subplots()
         for name, (predictor, own) in curves.items():
-            rows = sorted_classes(per_class, own, dataset, predictor, "q", own.seeds)
+            rows = sorted_classes(per_class, own, dataset, predictor, "q")
             lookup = ScoreLookup(scores, own)
             spread = lookup.get(dataset, predictor, "spread", SPREAD_GROUPS["P"])
             overall = lookup.get(dataset, predictor)

@@ -49,6 +49,6 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         notes=(
             "Sampling noise alone makes two equally good models differ: the gap is never 0 on a "
             "finite test set, and it grows as the images per class get fewer.",
-            *context.seeds_note,
+            *context.seeds_note(*context.pefts),
         ),
     )

@@ -61,6 +61,6 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         notes=(
             "GLA = f_zs - log q + f_CE - log pi_S (Eq. 4); GLA-ZS = f_zs - log q; "
             "GLA-FT = f_CE - log pi_S.",
-            *context.seeds_note,
+            *context.seeds_note(),
         ),
     )

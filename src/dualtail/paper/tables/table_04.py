@@ -49,7 +49,7 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         f"among the labeled images of the balanced validation split (k = {k}, or all of them if "
         f"there are fewer; weight exp(cosine / {temperature})). The features are those before "
         "the head. Not in the paper's table: zero-shot features.",
-        *context.seeds_note,
+        *context.seeds_note(),
         *(
             f"{context.datasets[name]} has no validation split to take neighbors from: no rows."
             for name in context.without_val

@@ -115,7 +115,7 @@ def lay_out(scores: "pd.DataFrame", context: PaperContext, *, number: int, role:
             "Trained parameters of this run are those of PEFT and head, of all fused models "
             "together; the published counts of PEFT methods leave the head out. Extra data: "
             "besides the training split and the pre-trained weights.",
-            *context.seeds_note,
+            *context.seeds_note(),
         ),
     )
 

@@ -51,7 +51,7 @@ def lay_out(scores: "pd.DataFrame", context: PaperContext, *, number: int, peft:
     notes = [
         "The paper's rows are the single models and the fusion of logits; Eq. 7 itself averages "
         "probabilities. Overall is not in the paper's table.",
-        *context.seeds_note,
+        *context.seeds_note(peft),
     ]
     if len(context.members) > ALL_SETS_UP_TO:
         notes.append("Shown are single models, pairs, all but one, and all.")

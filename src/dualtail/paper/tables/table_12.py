@@ -42,5 +42,5 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         ),
         best="max",
         best_within="Dataset",
-        notes=tuple(context.seeds_note),
+        notes=tuple(context.seeds_note()),
     )
