@@ -3,6 +3,8 @@
 VISIBLE = "visible"
 """The one condition of images that come as a plain list."""
 
+DRAWN_VISIBLE = {"both": "both", "body_hidden": "head", "head_hidden": "body"}
+"""Conditions of the pairs that the world draws -> which parts are visible."""
 
 _PREFIX = "occlusion-"
 

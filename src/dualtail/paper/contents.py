@@ -1,5 +1,7 @@
 """The paper's tables and figures, and what a study must have for each. Free of pandas."""
 
+from typing import Any
+
 TABLES: dict[int, str] = {
     1: "",
     2: "members ce la",
@@ -41,7 +43,7 @@ NEEDS: dict[str, str] = {
     "pefts": "two or more entries in study.pefts",
     "ce": "ce in study.losses",
     "la": "la in study.losses",
-    "decoupling": "decoupling in the losses of study.variants",
+    "decoupling": "decoupling in study.losses, or in the losses of study.variants",
     "occlusion": "images with a part hidden, datasets.NAME.occlusion, of a dataset of the study",
     "reordered": "reordered in the entry of one of study.datasets",
     "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
@@ -53,3 +55,57 @@ NEEDS: dict[str, str] = {
     "confounder": "confounder.stable_diffusion, or a confounder and datasets of the world",
 }
 """What a study can lack -> how to have it."""
+
+
+def fillable(config: Any) -> tuple[list[int], list[int]]:
+    """Return the tables and the figures that a study can fill.
+
+    Args:
+        config: The `Config`. Its model is not imported here, or tables would be made again with every
+            edit of it.
+    """
+    tables, figures = (
+        [number for number, needs in known.items() if not _lacks(needs, config)]
+        for known in (TABLES, FIGURES)
+    )
+    return tables, figures
+
+
+def left_out(config: Any) -> list[str]:
+    """Return a line for every table and figure that a study cannot fill, with the reason."""
+    return [
+        f"{what} {number} is left out: it needs {lacks}"
+        for what, known in (("table", TABLES), ("figure", FIGURES))
+        for number, needs in known.items()
+        if (lacks := _lacks(needs, config))
+    ]
+
+
+def _lacks(needs: str, config: Any) -> str:
+    """What a study lacks of some words of `NEEDS`, in words; nothing if it has all."""
+    study, fusion, scratch, confounder = (
+        getattr(config, name) for name in ("study", "fusion", "scratch", "confounder")
+    )
+    datasets = [config.datasets[name] for name in study.datasets]
+    drawn = any(config.is_drawn(name) for name in study.datasets)
+    roles = {dataset.role for dataset in datasets}
+    has = {
+        "members": len(study.members) > 1,
+        "pefts": len(study.pefts) > 1,
+        "ce": "ce" in study.losses,
+        "la": "la" in study.losses,
+        "decoupling": "decoupling"
+        in {*study.losses, *(loss for more in study.variants for loss in more.losses)},
+        "occlusion": any(dataset.occlusion is not None for dataset in datasets),
+        "reordered": config.reordered_dataset is not None,
+        "fusion": len(study.members) == 1 or ("la" in fusion.losses and "logits" in fusion.modes),
+        "val": any(dataset.val is not None for dataset in datasets),
+        "places365_lt": "places365_lt" in roles,
+        "imagenet_lt": "imagenet_lt" in roles,
+        "inat2018": "inat2018" in roles,
+        "scratch": scratch is not None
+        and scratch.dataset in study.datasets
+        and scratch.loss in study.losses,
+        "confounder": confounder is not None and (confounder.stable_diffusion is not None or drawn),
+    }
+    return "; ".join(NEEDS[need] for need in needs.split() if not has[need])
