@@ -3,127 +3,223 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from dualtail.bias.combined_outputs import fuse_outputs
+from dualtail.cli.program import program
 from dualtail.errors import UserError
-from dualtail.jobs import (
-    ControlSet,
-    StudiedControls,
-    StudiedInterventions,
-    StudiedPrior,
-    StudyControlsJob,
-    StudyInterventionsJob,
-    StudyPriorJob,
-)
 from dualtail.outputs import Outputs, write_outputs
 from dualtail.stages import study_controls, study_interventions, study_prior
+from dualtail.study_table import Prediction, write_study
 
 Make = Callable[..., Outputs]
+MODES = ("logits", "probabilities")
+PATTERN = "{dataset}/{members}/{variant}.safetensors"
 
 
-def written(path: Path, outputs: Outputs) -> Path:
-    write_outputs(path, outputs)
+def write_config(folder: Path, **changes: Any) -> Path:
+    """What studies read of a resolved config: two members, one PEFT whose first seed is 3."""
+    dataset = {"label": "Toy", "role": "", "official": "", "val": {}, "prior_split": None}
+    corpora = {"a": "web", "b": None}
+    values = {
+        "run": "r",
+        "seed": 0,
+        "study": {
+            "datasets": ["toy"],
+            "members": ["a", "b"],
+            "pefts": ["p"],
+            "losses": ["ce", "la"],
+            "seeds": [0, 1],
+        },
+        "datasets": {"toy": dataset},
+        "foundation": {
+            m: {"label": m.upper(), "weights": {"corpus": c}} for m, c in corpora.items()
+        },
+        "pefts": {"p": {"label": "P", "seeds": [3, 4]}},
+        "fusion": {"losses": ["la"], "modes": list(MODES), "zero_shot": True},
+        "prior": {"split": "val"},
+        "scores": {"p_groups_from": "a", "bootstrap": 20},
+        "studies": {"controls": {}},
+        "world": None,
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(values | changes, sort_keys=False))
     return path
 
 
-def test_priors(make_outputs: Make, tmp_path: Path) -> None:
-    dump = make_outputs(kind="zero-shot", peft="", loss="", seed=0, split="val")
-    names = list(reversed(dump.header.class_names))
+def dualtail(*words: object) -> None:
+    done = CliRunner().invoke(program, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+
+
+def test_priors_are_estimated_on_their_split(make_outputs: Make, tmp_path: Path) -> None:
+    identity = {"kind": "zero-shot", "peft": "", "loss": "", "dataset": "toy", "members": ["a"]}
+    val, test = (make_outputs(**identity, seed=k, split=s) for k, s in enumerate(("val", "test")))
+    names = list(reversed(val.header.class_names))
     (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in names))
     # Of the class listed k-th there are k + 1 images.
     rows = [f"{k}_{i}.png {k}\n" for k in range(5) for i in range(k + 1)]
     (tmp_path / "list.txt").write_text("".join(rows))
-    entry = StudiedPrior(
-        dataset="toy",
-        label="Toy",
-        member="CLIP",
-        outputs=written(tmp_path / "val.safetensors", dump),
-        true_list=tmp_path / "list.txt",
-        true_names=tmp_path / "names.txt",
+    write_outputs(tmp_path / "both.safetensors", test, val)
+    write_outputs(tmp_path / "val.safetensors", val)
+    config = write_config(tmp_path)
+    for name in ("both", "val"):
+        prior = [tmp_path / f"{name}.safetensors", tmp_path / "list.txt", tmp_path / "names.txt"]
+        dualtail("study-prior", "--prior", *prior, "--config", config, "--out", tmp_path / name)
+    found = pd.read_csv(tmp_path / "both/figures/prior.csv")
+    assert found["q_true"].tolist() == pytest.approx(
+        [k / 15 for k in (5, 4, 3, 2, 1)] * 3, abs=1e-6
     )
-    study_prior.run(StudyPriorJob(priors=[entry], seed=0, root=tmp_path))
-    lines = (tmp_path / "figures/prior.csv").read_text().splitlines()
-    truth = [float(line.split(",")[-1]) for line in lines[1:6]]
-    assert truth == pytest.approx([k / 15 for k in (5, 4, 3, 2, 1)], abs=1e-6)
-    assert (tmp_path / "prior.csv").read_text().count("\n") == 4
-    assert "early-stopped" in (tmp_path / "prior.md").read_text()
+    assert set(found["dataset"] + found["member"]) == {"ToyA"}
+    assert (tmp_path / "both/prior.csv").read_text().count("\n") == 4
+    assert "early-stopped" in (tmp_path / "both/prior.md").read_text()
+    for file in ("prior.csv", "figures/prior.csv"):
+        assert (tmp_path / "both" / file).read_text() == (tmp_path / "val" / file).read_text()
+
+
+def test_priors_of_another_study_are_refused(make_outputs: Make, tmp_path: Path) -> None:
+    write_outputs(tmp_path / "o.safetensors", make_outputs(dataset="other", members=["a"]))
+    files = (tmp_path / "o.safetensors", tmp_path / "list.txt", tmp_path / "names.txt")
+    with pytest.raises(UserError, match=r"o\.safetensors: of a on other, which are not in the"):
+        study_prior.run([files], write_config(tmp_path), tmp_path)
+
+
+class Interventions(NamedTuple):
+    """Files of the study of interventions."""
+
+    datasets: list[tuple[str, Path]]
+    study: Path
+    config: Path
+    explained: str
+    out: Path
 
 
 @pytest.fixture
-def interventions(make_outputs: Make, tmp_path: Path) -> StudyInterventionsJob:
-    conditions = {"both": "both", "body_hidden": "head", "head_hidden": "body"}
-    models: list[dict[str, Path]] = [{}, {}, {}]
-    for k, condition in enumerate(conditions):
-        split = f"occlusion-{condition}"
-        dumps: list[Any] = [
-            make_outputs(seed=7 * k + j, members=[m], split=split) for j, m in enumerate("ab")
-        ]
-        dumps.append(fuse_outputs(dumps, "probabilities"))
-        for j, dump in enumerate(dumps):
-            models[j][condition] = written(tmp_path / f"{j}_{condition}.safetensors", dump)
+def interventions(make_outputs: Make, tmp_path: Path) -> Interventions:
+    """Two members, zero-shot and tuned with CE and LA, and the fusions of the first and last."""
+    found: dict[Prediction, list[Outputs]] = {}
+    identities = {
+        "zero-shot": {"kind": "zero-shot", "peft": "", "loss": "", "tuning_seed": None},
+        "p-ce-3": {"kind": "tuned", "peft": "p", "loss": "ce", "tuning_seed": 3},
+        "p-la-3": {"kind": "tuned", "peft": "p", "loss": "la", "tuning_seed": 3},
+    }
+    for k, condition in enumerate(("both", "body_hidden", "head_hidden")):
+        for variant, identity in identities.items():
+            seed = identity["tuning_seed"]
+            kind, peft, loss = (str(identity[name]) for name in ("kind", "peft", "loss"))
+            dumps = []
+            for j, member in enumerate("ab"):
+                dump = make_outputs(
+                    seed=7 * k + 31 * j + len(loss),
+                    members=[member],
+                    dataset="toy",
+                    split=f"occlusion-{condition}",
+                    kind=kind,
+                    peft=peft,
+                    loss=loss,
+                )
+                header = dump.header.model_copy(update={"seed": seed})
+                dumps.append(Outputs(header, dump.logits, dump.labels, dump.image_index))
+                row = Prediction(kind, "toy", member, variant, peft, loss, seed, explained=True)
+                found.setdefault(row, []).append(dumps[-1])
+            for mode in MODES if loss != "ce" else ():
+                tuning = (peft, loss, seed)
+                row = Prediction(
+                    "fused", "toy", "a+b", f"{variant}-{mode}", *tuning, "", mode, True
+                )
+                found.setdefault(row, []).append(fuse_outputs(dumps, mode))
+    for row, outputs in found.items():
+        names = {"dataset": row.dataset, "members": row.members, "variant": row.variant}
+        write_outputs(tmp_path / PATTERN.format(**names), *outputs)
+    others = [Prediction("tuned", "toy", "a", "p-la-4", "p", "la", 4)]
+    # Not in the order of the table.
+    write_study(tmp_path / "study.csv", [*others, *reversed(found)])
     even = {"visibility": [[0.2, 0.4, 0.4]] * 5}
     truth = {"creature": list(range(5)), "visibility": [0.4, 0.3, 0.3], "corpora": {"web": even}}
     (tmp_path / "truth.json").write_text(json.dumps(truth))
-    dataset = StudiedInterventions(
-        dataset="toy",
-        label="Toy",
-        truth=tmp_path / "truth.json",
-        conditions=conditions,
-        models=models,
-        corpora={"a": "web"},
-    )
-    return StudyInterventionsJob(
-        members={"a": "A", "b": "B"},
-        pefts={"adaptformer": "AdaptFormer"},
-        datasets=[dataset],
-        bootstrap=20,
-        seed=0,
-        root=tmp_path,
+    return Interventions(
+        [("toy", tmp_path / "truth.json")],
+        tmp_path / "study.csv",
+        write_config(tmp_path),
+        f"{tmp_path}/{PATTERN}",
+        tmp_path / "studies",
     )
 
 
-def test_interventions(interventions: StudyInterventionsJob) -> None:
-    study_interventions.run(interventions)
-    text = (interventions.root / "interventional.csv").read_text().splitlines()
-    names = [line.split('"')[-2] if '"' in line else "" for line in text]
-    assert len(text) == 1 + 3 + 2
-    assert names[-1] == "fused, probabilities less B"
-    assert (interventions.root / "figures/interventional.pdf").read_bytes()[:5] == b"%PDF-"
+def test_interventions_cover_zero_shot_and_fused_models(interventions: Interventions) -> None:
+    ((dataset, truth),) = interventions.datasets
+    dualtail(
+        *("study-interventions", "--dataset", dataset, truth, "--study", interventions.study),
+        *("--config", interventions.config, "--explained", interventions.explained),
+        *("--out", interventions.out),
+    )
+    table = pd.read_csv(interventions.out / "interventional.csv")
+    models = ["B", "A", "fused, probabilities", "fused, logits"]
+    less = [f"fused, {mode} less {model}" for mode in reversed(MODES) for model in "BA"]
+    assert table.iloc[:, :4].to_numpy().tolist() == [
+        ["Toy", tuning, what, model]
+        for tuning in ("zero-shot", "P, LA, seed 3")
+        for what, names in (("prediction", models), ("fused less single", less))
+        for model in names
+    ]
+    # B has no corpus in this world, so neither has a fusion with it.
+    known = table.dropna(subset="TV, corpus")
+    assert set(known["Model"]) == {"A"}
+    assert (interventions.out / "figures/interventional.pdf").read_bytes()[:5] == b"%PDF-"
 
 
-def test_no_truth_is_one_line(interventions: StudyInterventionsJob) -> None:
-    (interventions.root / "truth.json").write_text("{")
-    with pytest.raises(UserError, match=r"truth\.json: not a readable JSON"):
-        study_interventions.run(interventions)
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: f.datasets[0][1].write_text("{"), r"truth\.json: not a readable JSON"),
+        (lambda f: f.datasets[0][1].write_text("{}"), r"truth\.json: no visibilities"),
+        (
+            lambda f: (f.study.parent / "toy/b/p-la-3.safetensors").unlink(),
+            r"b/p-la-3.*no such file",
+        ),
+        (lambda f: f.study.write_text("kind\n"), r"study\.csv: no column"),
+    ],
+)
+def test_what_is_wrong_with_interventions_is_one_line(
+    interventions: Interventions, spoil: Callable[[Interventions], Any], message: str
+) -> None:
+    spoil(interventions)
+    with pytest.raises(UserError, match=message):
+        study_interventions.run(*interventions)
+    assert not interventions.out.exists()
+
+
+def test_a_dump_without_a_condition(interventions: Interventions, make_outputs: Make) -> None:
+    path = interventions.study.parent / "toy/a/zero-shot.safetensors"
+    write_outputs(path, make_outputs(dataset="toy", members=["a"], split="occlusion-both"))
+    with pytest.raises(
+        UserError, match=r"zero-shot\.safetensors: no split 'occlusion-body_hidden'"
+    ):
+        study_interventions.run(*interventions)
 
 
 def test_controls(make_outputs: Make, tmp_path: Path) -> None:
-    sets = []
-    for name, seeds in (("corpora", (0, 1)), ("seeds", (0, 2))):
-        singles = [make_outputs(seed=s, members=[f"m{s}"]) for s in seeds]
-        modes = ("logits", "probabilities")
-        files = {m: tmp_path / f"{name}_{m}.safetensors" for m in modes}
-        sets.append(
-            ControlSet(
-                name=name,
-                singles=[
-                    written(tmp_path / f"{s}.safetensors", dump)
-                    for s, dump in zip(seeds, singles, strict=True)
-                ],
-                fused={m: written(files[m], fuse_outputs(singles, m)) for m in modes},
-            )
-        )
-    study_controls.run(
-        StudyControlsJob(
-            datasets=[StudiedControls(label="Toy", sets=sets)],
-            tuning="X",
-            bootstrap=20,
-            seed=0,
-            root=tmp_path,
-        )
-    )
-    assert (tmp_path / "controls.csv").read_text().count("\n") == 1 + 3
-    assert "corpora less seeds" in (tmp_path / "controls.md").read_text()
+    sets = {"corpora": ["m0", "m1"], "seeds": ["m0", "m2"]}
+    for models in sets.values():
+        singles = [make_outputs(seed=int(m[1]), members=[m], dataset="toy") for m in models]
+        for dump in singles:
+            write_outputs(tmp_path / f"toy/{dump.header.members_key}/p-la-3.safetensors", dump)
+        for mode in MODES:
+            fused = tmp_path / f"toy/{'+'.join(models)}/p-la-3-{mode}.safetensors"
+            write_outputs(fused, fuse_outputs(singles, mode))
+    config = write_config(tmp_path, studies={"controls": sets})
+    pattern = f"{tmp_path}/{PATTERN}"
+    dualtail("study-controls", "--config", config, "--outputs", pattern, "--out", tmp_path)
+    table = pd.read_csv(tmp_path / "controls.csv")
+    assert table["Models"].tolist() == ["corpora", "seeds", "corpora less seeds"]
+    assert "models tuned with P and LA" in (tmp_path / "controls.md").read_text()
+    with pytest.raises(UserError, match=r"config\.yaml: studies\.controls: no sets of models"):
+        study_controls.run(write_config(tmp_path), pattern, tmp_path)
+    config = write_config(tmp_path, studies={"controls": {"x": ["m0", "m9"]}})
+    with pytest.raises(UserError, match=r"m0\+m9/p-la-3-logits\.safetensors: no such file"):
+        study_controls.run(config, pattern, tmp_path)

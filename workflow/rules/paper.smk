@@ -1,5 +1,6 @@
 # Tables, figures, the summary and the comparison: pivots of the score table. One process each: they take seconds.
 
+# Every name is an option of the verbs below.
 PAPER_INPUTS = dict(
     config=RUN + "/config.yaml",
     scores=RUN + "/scores.parquet",
@@ -21,15 +22,29 @@ PAPER_INPUTS = dict(
 )
 
 
+def paper_flags(wildcards, input):
+    """The files of PAPER_INPUTS as options, one each."""
+    files = [
+        (name, file)
+        for name in PAPER_INPUTS
+        for file in ([input[name]] if isinstance(input[name], str) else input[name])
+    ]
+    return shlex.join(f"--{name.replace('_', '-')}={file}" for name, file in files)
+
+
 rule tables:
     input:
         **PAPER_INPUTS,
     output:
-        csv=report(
-            collect(RUN + "/tables/table_{number:02d}.csv", number=TABLES),
-            caption="../report/table.rst",
-            category="Tables",
-        ),
+        csv=[
+            report(
+                f"{RUN}/tables/table_{number:02d}.csv",
+                caption="../report/table.rst",
+                category="Tables",
+                labels={"table": str(number)},
+            )
+            for number in TABLES
+        ],
         more=collect(
             RUN + "/tables/table_{number:02d}.{suffix}",
             number=TABLES,
@@ -56,11 +71,15 @@ rule figures:
     input:
         **PAPER_INPUTS,
     output:
-        png=report(
-            collect(RUN + "/figures/figure_{number:02d}.png", number=FIGURES),
-            caption="../report/figure.rst",
-            category="Figures",
-        ),
+        png=[
+            report(
+                f"{RUN}/figures/figure_{number:02d}.png",
+                caption="../report/figure.rst",
+                category="Figures",
+                labels={"figure": str(number)},
+            )
+            for number in FIGURES
+        ],
         more=collect(
             RUN + "/figures/figure_{number:02d}.{suffix}",
             number=FIGURES,

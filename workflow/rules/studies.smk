@@ -25,6 +25,36 @@ def study_figure(name):
     )
 
 
+def explained_and_fused(datasets):
+    """Models that predict images with a part hidden: untuned, tuned with a loss that is fused, and fused."""
+    return lookup(
+        query=f"dataset in {datasets} and explained and (loss == '' or loss in {C.fusion.losses})",
+        within=STUDY,
+    )
+
+
+def controls_files(wildcards):
+    """The models of every set of `studies.controls`, tuned alike, and their fusions."""
+    peft = C.study.pefts[0]
+    variant = f"{peft}-la-{C.seeds_of(peft)[0]}"
+    dumps = [
+        dump
+        for models in C.studies.controls.values()
+        for dump in (
+            *((model, variant) for model in models),
+            *(
+                ("+".join(models), f"{variant}-{mode}")
+                for mode in ("logits", "probabilities")
+            ),
+        )
+    ]
+    return [
+        OUTPUTS.format(dataset=dataset, members=members, variant=name)
+        for dataset in C.study.datasets
+        for members, name in dict.fromkeys(dumps)
+    ]
+
+
 # Estimated against true priors, by every estimator.
 rule study_prior:
     input:
@@ -62,10 +92,11 @@ rule study_prior:
 # Predictions with a part hidden against the true P(Y | do(X)).
 rule study_interventions:
     input:
+        study=ancient(RUN + "/study.csv"),
         config=RUN + "/config.yaml",
         outputs=collect(
             RUN + "/explained/{p.dataset}/{p.members}/{p.variant}.safetensors",
-            p=lookup(query=f"dataset in {INTERVENED} and explained", within=STUDY),
+            p=explained_and_fused(INTERVENED),
         ),
         truth=collect(WORLD + "/{dataset}/truth.json", dataset=INTERVENED),
     output:
@@ -79,13 +110,16 @@ rule study_interventions:
         mem_mb=memory(1000),
         runtime=10,
     params:
-        datasets=shlex.join(f"--dataset={dataset}" for dataset in INTERVENED),
+        datasets=shlex.join(
+            word
+            for dataset in INTERVENED
+            for word in ("--dataset", dataset, f"{WORLD}/{dataset}/truth.json")
+        ),
         explained=lambda w: EXPLAINED,
-        truth=lambda w: WORLD + "/{dataset}/truth.json",
         code=code("study-interventions"),
     shell:
-        "dualtail study-interventions {params.datasets} --config {input.config:q}"
-        " --explained {params.explained:q} --truth {params.truth:q} --out {RUN}/studies 2> {log:q}"
+        "dualtail study-interventions {params.datasets} --study {input.study:q} --config {input.config:q}"
+        " --explained {params.explained:q} --out {RUN}/studies 2> {log:q}"
 
 
 # Fusion by logits against fusion by probabilities.

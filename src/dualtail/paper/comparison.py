@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from dualtail.bias.groups import D_GROUPS, P_GROUPS
 from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
-from dualtail.paper.figures.figure_08 import hidden_parts
+from dualtail.paper.hidden_parts import hidden_parts
 from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, fused, over, tuned, zero_shot
 from dualtail.paper.published import published_numbers
 from dualtail.paper.tables.table_03 import gla_methods

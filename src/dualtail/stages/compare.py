@@ -1,24 +1,26 @@
 """Stage compare: every published number beside this run's, and the paper beside itself."""
 
+from pathlib import Path
+
 from dualtail.files import write_text
-from dualtail.jobs import PaperJob
 from dualtail.paper.claims import judge_all
 from dualtail.paper.comparison import compare
 from dualtail.paper.comparison_page import build_page
 from dualtail.paper.contradictions import CHECKS
+from dualtail.paper.files import PaperFiles
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.stages.paper_inputs import paper_context, scores_and_costs
 
 
-def run(job: PaperJob) -> None:
-    """Write comparison.csv and comparison.md.
+def run(files: PaperFiles, out: Path, csv: Path) -> None:
+    """Write the page as Markdown, and all numbers of it as CSV.
 
     Raises:
         UserError: an input is missing or not what it should be.
     """
-    scores, context = scores_and_costs(job), paper_context(job)
+    scores, context = scores_and_costs(files), paper_context(files)
     cells = compare(scores, context)
     judged = judge_all(ScoreLookup(scores, context), context)
     page = build_page(cells, judged, [check() for check in CHECKS], context)
-    write_text(job.root / "comparison.csv", cells.to_csv(index=False, lineterminator="\n"))
-    write_text(job.root / "comparison.md", page)
+    write_text(csv, cells.to_csv(index=False, lineterminator="\n"))
+    write_text(out, page)

@@ -1,31 +1,110 @@
 """What tables, figures and the summary are made from, read from disk."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dualtail.confounder.files import ConfounderFiles
+from dualtail.errors import UserError
 from dualtail.explain.examples import read_examples
-from dualtail.jobs import PaperJob
 from dualtail.paper.context import PaperContext
-from dualtail.scores.schema import SCORES, concatenate, read_frame
+from dualtail.paper.files import PaperFiles
+from dualtail.paper.run_config import read_context
+from dualtail.scores.schema import PER_CLASS, SCORES, concatenate, read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
+PRIOR_TEXT = ("dataset", "member", "class_name")
+PRIOR_NUMBERS = ("class_index", "q", "ci_low", "ci_high", "q_true")
+SHARES_TEXT = ("dataset", "members", "peft", "loss", "fusion", "region")
+SHARES_NUMBERS = ("seed", "share", "ci_low", "ci_high", "area", "n_images")
 
-def scores_and_costs(job: PaperJob) -> "pd.DataFrame":
-    """The score table with the rows of costs."""
-    return concatenate([read_frame(job.scores, SCORES), read_frame(job.costs, SCORES)], SCORES)
+
+def scores_and_costs(files: PaperFiles) -> "pd.DataFrame":
+    """The score table with the rows of costs.
+
+    Raises:
+        UserError: a table that is missing or not what it should be.
+    """
+    tables = [files.scores, *([files.costs] if files.costs is not None else [])]
+    return concatenate([read_frame(table, SCORES) for table in tables], SCORES)
 
 
-def paper_context(job: PaperJob) -> PaperContext:
-    """Names, order, roles, priors and explained images of the run."""
+def class_scores(files: PaperFiles) -> "pd.DataFrame":
+    """The accuracies of the classes.
+
+    Raises:
+        UserError: they are not given, missing or not what they should be.
+    """
+    if files.class_scores is None:
+        raise UserError("the accuracies of the classes are needed here: give --class-scores FILE")
+    return read_frame(files.class_scores, PER_CLASS)
+
+
+def paper_context(files: PaperFiles) -> PaperContext:
+    """Names, order, roles, priors and explained images of the run.
+
+    Raises:
+        UserError: a file that is missing or not what it should be.
+    """
+    examples = [read_examples(path) for path in files.examples]
+    confounder = None
+    if files.samples is not None:
+        confounder = ConfounderFiles(samples=files.samples, histories=list(files.histories))
+    return read_context(
+        files.config,
+        priors={} if files.priors is None else read_priors(files.priors),
+        examples={found.header.dataset: found for found in examples},
+        grad_cam=read_shares(files.grad_cam),
+        confounder=confounder,
+    )
+
+
+def read_priors(path: Path) -> "dict[tuple[str, str], pd.DataFrame]":
+    """Return (dataset, member) -> its rows: class_index, class_name, q and what else is known of them.
+
+    Raises:
+        UserError: the file is missing or lacks a column.
+    """
+    table = _read(path, PRIOR_TEXT, PRIOR_NUMBERS, "estimated priors")
+    return {
+        (str(dataset), str(member)): rows.drop(columns=["dataset", "member"])
+        .dropna(axis="columns", how="all")
+        .reset_index(drop=True)
+        for (dataset, member), rows in table.groupby(["dataset", "member"], sort=False)
+    }
+
+
+def read_shares(paths: Sequence[Path]) -> "pd.DataFrame | None":
+    """Return the shares of Grad-CAM maps of all datasets, without rows where regions are not known.
+
+    Raises:
+        UserError: a file is missing or lacks a column.
+    """
     import pandas as pd
 
-    priors = {(entry.dataset, entry.member): pd.read_csv(entry.prior) for entry in job.priors}
-    examples = {dataset: read_examples(path) for dataset, path in job.examples.items()}
-    text = dict.fromkeys(("members", "peft", "loss", "fusion"), str)
-    grad_cam = (
-        None
-        if job.grad_cam is None
-        else pd.read_csv(job.grad_cam, dtype=text, keep_default_na=False)
-    )
-    return PaperContext.from_config(job.config, priors, examples, grad_cam, job.confounder)
+    found = [_read(path, SHARES_TEXT, SHARES_NUMBERS, "shares of Grad-CAM maps") for path in paths]
+    if not found:
+        return None
+    # Without rows a column has no type, and would take it from the others.
+    return pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
+
+
+def _read(path: Path, text: Sequence[str], numbers: Sequence[str], what: str) -> "pd.DataFrame":
+    """Read a CSV file; names such as `nan` and `null` stay text."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(text, str),
+            keep_default_na=False,
+            na_values={column: [""] for column in numbers},
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no table of {what} ({error})".splitlines()[0]) from error
+    for column in (*text, *numbers):
+        if column not in table:
+            raise UserError(f"{path}: no table of {what}: it has no column {column!r}")
+    return table

@@ -1,28 +1,54 @@
 """Stage study-controls: several corpora against seeds of one, with and without visibility bias."""
 
-from dualtail.jobs import ControlSet, StudyControlsJob
-from dualtail.outputs import read_outputs
+from collections.abc import Sequence
+from pathlib import Path
+
+from dualtail.errors import UserError
+from dualtail.outputs import Outputs, read_outputs
 from dualtail.paper.layout import write_study_table
+from dualtail.paper.run_config import read_context
 from dualtail.studies.controls import MODES, FusedSet, control_rows, controls_table
+from dualtail.study_table import Prediction, file_of
+
+LOSS = "la"
+"""All models are tuned with it, with the first PEFT entry and its first seed."""
 
 
-def run(job: StudyControlsJob) -> None:
-    """Write controls.csv and controls.md.
+def run(config: Path, outputs: str, out: Path) -> None:
+    """Write controls.csv and controls.md: the sets of models of `studies.controls` on every dataset.
+
+    Args:
+        config: The resolved config of the run.
+        outputs: Pattern of dumps: {dataset}, {members}, {variant}.
+        out: Folder to write to.
 
     Raises:
-        UserError: unreadable dumps, or dumps of different images.
+        UserError: no set of models, unreadable dumps, or dumps of different images.
     """
+    context = read_context(config)
+    settings = context.config
+    sets = settings["studies"]["controls"]
+    if not sets:
+        raise UserError(f"{config}: studies.controls: no sets of models; see config/controls.yaml")
+    variant = f"{context.first_peft}-{LOSS}-{context.first_seed}"
+
+    def read(dataset: str, members: str, variant: str) -> Outputs:
+        return read_outputs(file_of(Prediction("", dataset, members, variant), outputs, config))
+
+    def fused_set(dataset: str, name: str, models: Sequence[str]) -> FusedSet:
+        members = "+".join(models)
+        by_logits, by_probabilities = (read(dataset, members, f"{variant}-{m}") for m in MODES)
+        singles = [read(dataset, model, variant) for model in models]
+        return FusedSet(name, singles, (by_logits, by_probabilities))
+
     rows = {
-        (dataset.label, *name): cells
-        for dataset in job.datasets
+        (label, *name): cells
+        for dataset, label in context.datasets.items()
         for name, cells in control_rows(
-            [_read(entry) for entry in dataset.sets], job.bootstrap, job.seed
+            [fused_set(dataset, name, models) for name, models in sets.items()],
+            settings["scores"]["bootstrap"],
+            settings["seed"],
         ).items()
     }
-    write_study_table(controls_table(rows, job.tuning), job.root)
-
-
-def _read(entry: ControlSet) -> FusedSet:
-    singles = [read_outputs(path) for path in entry.singles]
-    by_logits, by_probabilities = (read_outputs(entry.fused[mode]) for mode in MODES)
-    return FusedSet(entry.name, singles, (by_logits, by_probabilities))
+    tuning = f"{context.pefts[context.first_peft]} and {LOSS.upper()}"
+    write_study_table(controls_table(rows, tuning), out)

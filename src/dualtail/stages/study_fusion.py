@@ -1,19 +1,20 @@
 """Stage study-fusion: fusion by logits against fusion by probabilities."""
 
-from dualtail.jobs import PaperJob
+from pathlib import Path
+
+from dualtail.paper.files import PaperFiles
 from dualtail.paper.layout import write_study_table
 from dualtail.paper.style import write_paper_figure
 from dualtail.stages.paper_inputs import paper_context, scores_and_costs
 from dualtail.studies.fusion_modes import fusion_modes_figure, fusion_modes_table
 
 
-def run(job: PaperJob) -> None:
+def run(files: PaperFiles, out: Path) -> None:
     """Write logits_probabilities.csv, logits_probabilities.md, and the figure under figures/.
 
     Raises:
         UserError: the scores lack a fusion.
     """
-    scores, context = scores_and_costs(job), paper_context(job)
-    folder = job.root / "studies"
-    write_study_table(fusion_modes_table(scores, context), folder)
-    write_paper_figure(fusion_modes_figure(scores, context), folder / "figures")
+    scores, context = scores_and_costs(files), paper_context(files)
+    write_study_table(fusion_modes_table(scores, context), out)
+    write_paper_figure(fusion_modes_figure(scores, context), out / "figures")

@@ -1,15 +1,18 @@
 """Stage study-interventions: predictions under interventions against the true P(Y | do(X))."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dualtail.errors import UserError
-from dualtail.jobs import StudiedInterventions, StudyInterventionsJob
+from dualtail.explain.splits import DRAWN_VISIBLE, explained_split
 from dualtail.outputs import OutputsHeader, read_outputs
+from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import write_study_table
+from dualtail.paper.run_config import read_context
 from dualtail.paper.style import write_paper_figure
 from dualtail.studies.interventional import (
     Studied,
@@ -18,59 +21,97 @@ from dualtail.studies.interventional import (
     interventional_table,
 )
 from dualtail.studies.interventions import (
+    Visibility,
     corpus_weights,
     distances,
     read_probabilities,
     read_visibility,
 )
+from dualtail.study_table import Prediction, file_of, read_study
 
 
-def run(job: StudyInterventionsJob) -> None:
+def run(
+    datasets: Sequence[tuple[str, Path]], study: Path, config: Path, explained: str, out: Path
+) -> None:
     """Write interventional.csv, interventional.md, and the figure under figures/.
+
+    Args:
+        datasets: Drawn by the world with either part hidden, and what it says of them (truth.json).
+        study: What the run predicts.
+        config: The resolved config of the run.
+        explained: Pattern of dumps with a split a condition: {dataset}, {members}, {variant}.
+        out: Folder to write to.
 
     Raises:
         UserError: unreadable dumps, dumps that do not belong together, no truth.
     """
-    studied = [one for dataset in job.datasets for one in _studied(dataset, job)]
-    rows = interventional_rows(studied, job.bootstrap, job.seed)
-    write_study_table(interventional_table(rows), job.root)
+    context = read_context(config)
+    studied = []
+    for dataset, truth in datasets:
+        visibility = read_visibility(_read_json(truth))
+        for model in _models(read_study(study, dataset), context):
+            file = file_of(model, explained, study)
+            studied.append(_studied(file, visibility, context))
+    settings = context.config
+    rows = interventional_rows(studied, settings["scores"]["bootstrap"], settings["seed"])
+    write_study_table(interventional_table(rows), out)
     fused = list(dict.fromkeys(one.model for one in studied if len(one.members) > 1))
-    write_paper_figure(interventional_figure(rows, fused), job.root / "figures")
+    write_paper_figure(interventional_figure(rows, fused), out / "figures")
 
 
-def _studied(dataset: StudiedInterventions, job: StudyInterventionsJob) -> list[Studied]:
-    visibility = read_visibility(_read_json(dataset.truth))
-    found = []
-    for entry in dataset.models:
-        dumps = {dataset.conditions[name]: read_outputs(path) for name, path in entry.items()}
-        probabilities = read_probabilities(dumps)
-        first = next(iter(dumps.values()))
-        header, labels = first.header, np.asarray(first.labels)
-        weights = corpus_weights(header.members, dataset.corpora, visibility)
-        found.append(
-            Studied(
-                dataset=dataset.label,
-                tuning=_tuning(header, job),
-                model=_model(header, job),
-                members=tuple(header.members),
-                fusion=header.fusion,
-                labels=labels,
-                distances=distances(probabilities, labels, visibility.downstream, weights),
-            )
-        )
-    return found
+def _models(rows: Sequence[Prediction], context: PaperContext) -> list[Prediction]:
+    """The explained models: zero-shot, then those tuned with a loss that is fused; each with its fusions."""
+    fused_losses = context.config["fusion"]["losses"]
+    chosen = [row for row in rows if row.explained and (not row.loss or row.loss in fused_losses)]
+    tunings = list(dict.fromkeys((row.peft, row.loss, row.seed) for row in chosen))
+    tunings.sort(key=lambda tuning: tuning != ("", "", None))
+    return sorted(
+        chosen,
+        key=lambda row: (tunings.index((row.peft, row.loss, row.seed)), row.kind == "fused"),
+    )
 
 
-def _tuning(header: OutputsHeader, job: StudyInterventionsJob) -> str:
+def _studied(file: Path, visibility: Visibility, context: PaperContext) -> Studied:
+    """One model on one dataset.
+
+    Raises:
+        UserError: not a dump of all conditions, or of a dataset that is not in the study.
+    """
+    dumps = {
+        visible: read_outputs(file, explained_split(condition))
+        for condition, visible in DRAWN_VISIBLE.items()
+    }
+    probabilities = read_probabilities(dumps)
+    first = next(iter(dumps.values()))
+    header, labels = first.header, np.asarray(first.labels)
+    entries = context.config["foundation"]
+    corpora = {
+        member: corpus
+        for member in context.members
+        if (corpus := entries[member]["weights"]["corpus"]) is not None
+    }
+    weights = corpus_weights(header.members, corpora, visibility)
+    return Studied(
+        dataset=context.datasets[header.dataset],
+        tuning=_tuning(header, context),
+        model=_model(header, context),
+        members=tuple(header.members),
+        fusion=header.fusion,
+        labels=labels,
+        distances=distances(probabilities, labels, visibility.downstream, weights),
+    )
+
+
+def _tuning(header: OutputsHeader, context: PaperContext) -> str:
     if not header.peft:
         return "zero-shot"
-    return f"{job.pefts[header.peft]}, {header.loss.upper()}, seed {header.seed}"
+    return f"{context.pefts[header.peft]}, {header.loss.upper()}, seed {header.seed}"
 
 
-def _model(header: OutputsHeader, job: StudyInterventionsJob) -> str:
+def _model(header: OutputsHeader, context: PaperContext) -> str:
     if header.fusion:
         return f"fused, {header.fusion}"
-    return job.members[header.members_key]
+    return context.members[header.members_key]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

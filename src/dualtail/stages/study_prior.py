@@ -1,24 +1,45 @@
 """Stage study-prior: estimated against true prior, by every estimator. No model, no torch."""
 
-from dualtail.jobs import StudyPriorJob
-from dualtail.outputs import read_outputs
+from collections.abc import Sequence
+from pathlib import Path
+
+from dualtail.errors import UserError
+from dualtail.outputs import read_outputs, splits_of
+from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import write_study_table
+from dualtail.paper.run_config import read_context
 from dualtail.paper.style import write_paper_figure
+from dualtail.paper.tables.table_14 import prior_split
 from dualtail.stages.prior import true_prior
 from dualtail.studies.prior_recovery import KnownPrior, estimate_all, prior_figure, prior_table
 
 
-def run(job: StudyPriorJob) -> None:
+def run(priors: Sequence[tuple[Path, Path, Path]], config: Path, out: Path) -> None:
     """Write prior.csv, prior.md, and the figure under figures/.
+
+    Args:
+        priors: Zero-shot dump; image list and class names of the corpus that the model was pre-trained
+            on.
+        config: The resolved config of the run.
+        out: Folder to write to.
 
     Raises:
         UserError: an unreadable dump, or a corpus without one of its classes.
     """
-    priors = []
-    for entry in job.priors:
-        outputs = read_outputs(entry.outputs)
-        truth = true_prior(entry.true_list, entry.true_names, outputs.header.class_names)
-        priors.append(KnownPrior(entry.label, entry.member, outputs, truth))
-    estimates = estimate_all(priors, job.seed)
-    write_study_table(prior_table(estimates), job.root)
-    write_paper_figure(prior_figure(estimates), job.root / "figures")
+    context = read_context(config)
+    estimates = estimate_all([_known(*files, context) for files in priors], context.config["seed"])
+    write_study_table(prior_table(estimates), out)
+    write_paper_figure(prior_figure(estimates), out / "figures")
+
+
+def _known(dump: Path, true_list: Path, true_names: Path, context: PaperContext) -> KnownPrior:
+    """Outputs on the split that q is estimated on, and the true prior."""
+    identity = read_outputs(dump, splits_of(dump)[0], check=False).header
+    dataset, member = identity.dataset, identity.members_key
+    if dataset not in context.datasets or member not in context.members:
+        raise UserError(
+            f"{dump}: of {member} on {dataset}, which are not in the study of the config"
+        )
+    outputs = read_outputs(dump, prior_split(context, dataset))
+    truth = true_prior(true_list, true_names, outputs.header.class_names)
+    return KnownPrior(context.datasets[dataset], context.members[member], outputs, truth)

@@ -1,19 +1,20 @@
 """Stage tables: tables of the paper."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from dualtail.jobs import PaperJob
+from dualtail.paper.files import PaperFiles
 from dualtail.paper.layout import write_paper_table
 from dualtail.paper.tables import build_table
 from dualtail.stages.paper_inputs import paper_context, scores_and_costs
 
 
-def run(numbers: Sequence[int], job: PaperJob) -> None:
-    """Write tables as CSV, Markdown and LaTeX.
+def run(numbers: Sequence[int], files: PaperFiles, out: Path) -> None:
+    """Write tables as CSV, Markdown and LaTeX into a folder.
 
     Raises:
         UserError: no such table, or the scores lack rows that it shows.
     """
-    scores, context = scores_and_costs(job), paper_context(job)
+    scores, context = scores_and_costs(files), paper_context(files)
     for number in numbers:
-        write_paper_table(build_table(number, scores, context), job.root / "tables")
+        write_paper_table(build_table(number, scores, context), out)

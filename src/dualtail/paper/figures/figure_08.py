@@ -7,23 +7,12 @@ import numpy as np
 from dualtail.errors import UserError
 from dualtail.explain.examples import Examples
 from dualtail.paper.context import PaperContext
+from dualtail.paper.hidden_parts import hidden_parts
 from dualtail.paper.style import BLUE, DOUBLE, GRAY, PaperFigure, styled
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-EACH = 2
-"""Images for each hidden part."""
-
-
-def hidden_parts(examples: Examples) -> list[tuple[int, int]]:
-    """Return (image, condition) of the columns: the first images go to the first hidden part ..."""
-    conditions = range(1, examples.pictures.shape[1])
-    pairs = [
-        (EACH * k + j, condition) for k, condition in enumerate(conditions) for j in range(EACH)
-    ]
-    return [(image, condition) for image, condition in pairs if image < len(examples)]
 
 
 def predictors(context: PaperContext) -> dict[str, dict[str, Any]]:

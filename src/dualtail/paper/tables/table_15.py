@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from dualtail.errors import UserError
 from dualtail.explain.splits import explained_split
 from dualtail.paper.context import PaperContext
-from dualtail.paper.figures.figure_08 import hidden_parts
+from dualtail.paper.hidden_parts import hidden_parts
 from dualtail.paper.layout import EMPTY, Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, tuned
 

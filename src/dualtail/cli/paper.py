@@ -1,0 +1,261 @@
+"""Verbs that make tables, figures, the summary and the studies of a run. No model, no image, no torch."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dualtail.paper.files import PaperFiles
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+INPUT = click.Path(dir_okay=False, path_type=Path)
+CONFIG = click.option(
+    "--config", required=True, type=INPUT, help="config.yaml of the run, from `dualtail resolve`."
+)
+NUMBERS = click.argument("numbers", nargs=-1, required=True, type=int)
+
+
+def folder(default: str) -> Callable[[Verb], Verb]:
+    """The option of the folder to write to."""
+    return click.option(
+        "--out",
+        default=default,
+        show_default=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder to write to.",
+    )
+
+
+def file(option: str, default: str, what: str = "File to write.") -> Callable[[Verb], Verb]:
+    """The option of a file to write."""
+    output = click.Path(dir_okay=False, path_type=Path)
+    return click.option(option, default=default, show_default=True, type=output, help=what)
+
+
+FILES = (
+    CONFIG,
+    click.option("--scores", required=True, type=INPUT, help="Score table of the run."),
+    click.option("--class-scores", type=INPUT, help="Accuracy of every class."),
+    click.option("--priors", type=INPUT, help="CSV of the estimated priors."),
+    click.option("--costs", type=INPUT, help="CSV of what tuning costs: Tables 5 to 7 and 9."),
+    click.option(
+        "--grad-cam",
+        multiple=True,
+        type=INPUT,
+        help="CSV of shares of Grad-CAM maps; repeat for each dataset.",
+    ),
+    click.option(
+        "--examples",
+        multiple=True,
+        type=INPUT,
+        help="Explained images: Table 15, Figures 4, 8, 10; repeat for each dataset.",
+    ),
+    click.option("--samples", type=INPUT, help="Samples of the six-class study, CSV."),
+    click.option(
+        "--histories",
+        multiple=True,
+        type=INPUT,
+        help="Training curve of the six-class study, CSV; repeat for each network.",
+    ),
+)
+
+
+def paper_files(verb: Verb) -> Verb:
+    """Give a verb the options of `PaperFiles`; it gets them as the argument `files`."""
+
+    @functools.wraps(verb)
+    def callback(*args: Any, **kwargs: Any) -> Any:
+        files = PaperFiles(**{name: kwargs.pop(name) for name in PaperFiles._fields})
+        if (files.samples is None) != (not files.histories):
+            raise click.UsageError("--samples and --histories go together")
+        return verb(*args, files=files, **kwargs)
+
+    for option in reversed(FILES):
+        callback = option(callback)
+    return callback  # type: ignore[return-value]
+
+
+@click.command("tables")
+@NUMBERS
+@paper_files
+@folder("tables")
+def tables(numbers: tuple[int, ...], files: PaperFiles, out: Path) -> None:
+    """Make tables NUMBERS of the paper (CSV, Markdown, LaTeX) from the scores of a run.
+
+    \b
+    Example (a table of accuracies needs no more than this):
+      dualtail tables 3 8 --config results/world/config.yaml --scores results/world/scores.parquet
+    """
+    from dualtail.stages.tables import run
+
+    run(numbers, files, out)
+
+
+@click.command("figures")
+@NUMBERS
+@paper_files
+@folder("figures")
+def figures(numbers: tuple[int, ...], files: PaperFiles, out: Path) -> None:
+    """Make figures NUMBERS of the paper (PDF, PNG, CSV) from the scores of a run.
+
+    \b
+    Example:
+      dualtail figures 2 6 --config results/world/config.yaml --scores results/world/scores.parquet \\
+        --class-scores results/world/class_scores.parquet
+    """
+    from dualtail.stages.figures import run
+
+    run(numbers, files, out)
+
+
+@click.command("summary")
+@paper_files
+@file("--out", "summary.md")
+def summary(files: PaperFiles, out: Path) -> None:
+    """Write what came out of a run, in sentences with numbers.
+
+    \b
+    Example:
+      dualtail summary --config results/world/config.yaml --scores results/world/scores.parquet \\
+        --class-scores results/world/class_scores.parquet
+    """
+    from dualtail.stages.summary import run
+
+    run(files, out)
+
+
+@click.command("compare")
+@paper_files
+@file("--csv", "comparison.csv", "File of the numbers.")
+@file("--out", "comparison.md", "File of the page.")
+def compare(files: PaperFiles, csv: Path, out: Path) -> None:
+    """Set every published number beside that of a run, and the paper beside itself.
+
+    \b
+    Example:
+      dualtail compare --config results/world/config.yaml --scores results/world/scores.parquet \\
+        --costs results/world/costs.csv
+    """
+    from dualtail.stages.compare import run
+
+    run(files, out, csv)
+
+
+@click.command("study-prior")
+@click.option(
+    "--prior",
+    "priors",
+    multiple=True,
+    required=True,
+    nargs=3,
+    type=INPUT,
+    metavar="DUMP LIST NAMES",
+    help="Zero-shot outputs; image list and class names of the corpus that the model was pre-trained on. "
+    "Repeat for each model and dataset.",
+)
+@CONFIG
+@folder("studies")
+def study_prior(priors: tuple[tuple[Path, Path, Path], ...], config: Path, out: Path) -> None:
+    """Set estimated priors, by every estimator, against the true ones.
+
+    \b
+    Example:
+      dualtail study-prior --config results/world/config.yaml \\
+        --prior results/world/outputs/world_places/clip/zero-shot.safetensors \\
+                data/world/corpora/clip/list.txt data/world/corpora/clip/classnames.txt
+    """
+    from dualtail.stages.study_prior import run
+
+    run(priors, config, out)
+
+
+@click.command("study-interventions")
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    required=True,
+    type=(str, INPUT),
+    metavar="NAME TRUTH",
+    help="Dataset whose images the world drew with either part hidden, and its truth.json. Repeat for "
+    "each.",
+)
+@click.option(
+    "--study", required=True, type=INPUT, help="study.csv of the run, from `dualtail study`."
+)
+@CONFIG
+@click.option(
+    "--explained",
+    required=True,
+    metavar="PATTERN",
+    help="Outputs with a part hidden; {dataset}, {members} and {variant} are filled in.",
+)
+@folder("studies")
+def study_interventions(
+    datasets: tuple[tuple[str, Path], ...], study: Path, config: Path, explained: str, out: Path
+) -> None:
+    """Set predictions with a part hidden against the true P(Y|do(X)).
+
+    \b
+    Example:
+      dualtail study-interventions --dataset world_places data/world/world_places/truth.json \\
+        --study results/world/study.csv --config results/world/config.yaml \\
+        --explained 'results/world/explained/{dataset}/{members}/{variant}.safetensors'
+    """
+    from dualtail.stages.study_interventions import run
+
+    run(datasets, study, config, explained, out)
+
+
+@click.command("study-fusion")
+@paper_files
+@folder("studies")
+def study_fusion(files: PaperFiles, out: Path) -> None:
+    """Set fusion by logits against fusion by probabilities.
+
+    \b
+    Example:
+      dualtail study-fusion --config results/world/config.yaml --scores results/world/scores.parquet
+    """
+    from dualtail.stages.study_fusion import run
+
+    run(files, out)
+
+
+@click.command("study-controls")
+@CONFIG
+@click.option(
+    "--outputs",
+    required=True,
+    metavar="PATTERN",
+    help="Outputs of models and fusions; {dataset}, {members} and {variant} are filled in.",
+)
+@folder("studies")
+def study_controls(config: Path, outputs: str, out: Path) -> None:
+    """Set several corpora against seeds of one, with and without visibility bias.
+
+    The sets of models are `studies.controls` of the config.
+
+    \b
+    Example:
+      dualtail study-controls --config results/world/config.yaml \\
+        --outputs 'results/world/outputs/{dataset}/{members}/{variant}.safetensors'
+    """
+    from dualtail.stages.study_controls import run
+
+    run(config, outputs, out)
+
+
+VERBS: list[click.Command] = [
+    tables,
+    figures,
+    summary,
+    compare,
+    study_prior,
+    study_interventions,
+    study_fusion,
+    study_controls,
+]

@@ -1,0 +1,213 @@
+"""Verbs of the paper, from files: what they write is what the functions on frames return."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from dualtail.cli.program import program
+from dualtail.errors import UserError
+from dualtail.explain.examples import write_examples
+from dualtail.files import write_text
+from dualtail.paper.contents import FIGURES, TABLES
+from dualtail.paper.context import PaperContext
+from dualtail.paper.figures import build_figure
+from dualtail.paper.files import PaperFiles
+from dualtail.paper.layout import to_csv
+from dualtail.paper.summary import build_summary
+from dualtail.paper.tables import build_table
+from dualtail.scores.schema import PER_CLASS, write_frame
+from dualtail.stages.paper_inputs import paper_context, read_priors, read_shares
+
+PRIOR_COLUMNS = "dataset,member,class_index,class_name,q,ci_low,ci_high,q_true"
+
+
+def config_of(context: PaperContext) -> dict:
+    """A resolved config from which the context follows."""
+    datasets = {
+        name: {
+            "label": label,
+            "role": context.roles[name],
+            "official": "",
+            "val": {"list": "val.txt"},
+            "tuning": context.config["datasets"].get(name, {}).get("tuning", {}),
+            "reordered": {"samples": 1, "loss": "la"} if name == "world_places" else None,
+        }
+        for name, label in context.datasets.items()
+    }
+    return {
+        **context.config,
+        "run": context.run,
+        "study": {
+            "datasets": list(context.datasets),
+            "members": list(context.members),
+            "pefts": list(context.pefts),
+            "seeds": list(context.seeds),
+        },
+        "datasets": datasets,
+        "foundation": {name: {"label": label} for name, label in context.members.items()},
+        "pefts": {p: {"label": label, "seeds": None} for p, label in context.pefts.items()},
+        "scores": {"p_groups_from": "clip"},
+        "world": {**context.config["world"], "datasets": dict.fromkeys(context.datasets, "smooth")},
+    }
+
+
+@pytest.fixture(scope="session")
+def files(run, plain_context, tmp_path_factory) -> PaperFiles:
+    """The toy run as files."""
+    folder, context = tmp_path_factory.mktemp("run"), plain_context
+    scores, classes = run
+    # The samples of Table 13 are numbered from 1.
+    names = {
+        name: name.removesuffix("0") + "1" for (name,) in context.reordered_sets().datasets.values()
+    }
+    is_cost = scores["kind"] == "cost"
+    write_frame(folder / "scores.parquet", scores[~is_cost].replace({"dataset": names}))
+    write_frame(folder / "costs.csv", scores[is_cost])
+    write_frame(folder / "classes.parquet", classes.replace({"dataset": names}), PER_CLASS)
+    write_text(folder / "config.yaml", yaml.safe_dump(config_of(context)))
+    priors = [
+        prior.assign(dataset=dataset, member=member, ci_low=float("nan"), ci_high=float("nan"))
+        for (dataset, member), prior in context.priors.items()
+    ]
+    pd.concat(priors)[PRIOR_COLUMNS.split(",")].to_csv(folder / "priors.csv", index=False)
+    shares = []
+    for dataset, rows in context.grad_cam.groupby("dataset"):
+        shares.append(folder / f"{dataset}.csv")
+        rows.to_csv(shares[-1], index=False)
+    examples = []
+    for dataset, found in context.examples.items():
+        examples.append(folder / f"{dataset}.safetensors")
+        write_examples(examples[-1], found)
+    return PaperFiles(
+        config=folder / "config.yaml",
+        scores=folder / "scores.parquet",
+        class_scores=folder / "classes.parquet",
+        priors=folder / "priors.csv",
+        costs=folder / "costs.csv",
+        grad_cam=tuple(shares),
+        examples=tuple(examples),
+        samples=context.confounder.samples,
+        histories=tuple(context.confounder.histories),
+    )
+
+
+def options(files: PaperFiles) -> list[str]:
+    """The files as options, as the rules write them."""
+    found = []
+    for name, value in files._asdict().items():
+        for file in value if isinstance(value, tuple) else [value] if value else []:
+            found.append(f"--{name.replace('_', '-')}={file}")
+    return found
+
+
+def dualtail(*words: object) -> Result:
+    return CliRunner().invoke(program, [str(word) for word in words])
+
+
+def test_tables_are_those_of_the_scores(files, scores, context, tmp_path: Path):
+    numbers = [number for number in TABLES if number not in (7, 11)]
+    done = dualtail("tables", *numbers, *options(files), "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    for number in numbers:
+        written = (tmp_path / f"table_{number:02d}.csv").read_text()
+        assert written == to_csv(build_table(number, scores, context)), number
+    assert len(list(tmp_path.iterdir())) == 3 * len(numbers)
+
+
+def test_figures_are_those_of_the_scores(files, scores, per_class, context, tmp_path: Path):
+    done = dualtail("figures", *FIGURES, *options(files), "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    for number in FIGURES:
+        written = pd.read_csv(tmp_path / f"figure_{number:02d}.csv")
+        data = build_figure(number, scores, per_class, context).data
+        written, data = (frame.astype(object).where(frame.notna(), "") for frame in (written, data))
+        pd.testing.assert_frame_equal(written, data, atol=1e-5)
+    assert len(list(tmp_path.iterdir())) == 3 * len(FIGURES)
+
+
+def test_summary_and_comparison(files, scores, per_class, context, tmp_path: Path):
+    done = dualtail("summary", *options(files), "--out", tmp_path / "s.md")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "s.md").read_text() == build_summary(scores, per_class, context)
+    page, csv = tmp_path / "c.md", tmp_path / "c.csv"
+    done = dualtail("compare", *options(files), "--out", page, "--csv", csv)
+    assert done.exit_code == 0, done.output
+    assert page.read_text().startswith("# The paper beside the run `toy`")
+    assert set(pd.read_csv(csv)["verdict"]) == {"other data", "no unit", "not run"}
+
+
+def test_accuracies_need_config_and_scores_alone(files, scores, context, tmp_path: Path):
+    few = options(PaperFiles(files.config, files.scores))
+    assert dualtail("tables", 8, *few, "--out", tmp_path).exit_code == 0
+    assert (tmp_path / "table_08.csv").read_text() == to_csv(build_table(8, scores, context))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tables", 9], "lack the gflops .* of 'cost clip adaptformer la'"),
+        (["tables", 15], "no images with hidden parts"),
+        (["tables", 16], "no six-class study"),
+        (["tables", 99], "table 99: not built here; known: 1, 2"),
+        (["figures", 2], "give --class-scores FILE"),
+        (["summary"], "give --class-scores FILE"),
+        (["summary", "--samples", "s.csv"], "--samples and --histories go together"),
+        (["compare", "--histories", "h.csv"], "--samples and --histories go together"),
+    ],
+)
+def test_what_is_not_given_is_asked_for(files, tmp_path: Path, words, message):
+    few = options(PaperFiles(files.config, files.scores))
+    done = dualtail(*words, *few, "--out", tmp_path / "out")
+    assert done.exit_code != 0
+    (line,) = [line for line in done.output.splitlines() if line.startswith("Error: ")]
+    assert re.search(message, line)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("study: [", "not YAML"),
+        ("- 1", "must be a mapping"),
+        ("run: x", r"not the resolved config of a run \(KeyError\('study'\)\)"),
+        ("{study: 1, world: null}", "not the resolved config of a run"),
+    ],
+)
+def test_a_config_that_is_none(files, tmp_path: Path, text, message):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(UserError, match=rf"c\.yaml: .*{message}"):
+        paper_context(files._replace(config=tmp_path / "c.yaml"))
+    with pytest.raises(UserError, match=r"gone\.yaml: cannot be read"):
+        paper_context(files._replace(config=tmp_path / "gone.yaml"))
+
+
+def test_priors_keep_names_that_look_like_nothing_and_truth_where_it_is_known(tmp_path: Path):
+    lines = [PRIOR_COLUMNS, "a,m,0,null,0.25,0.1,0.3,0.5", "a,m,1,nan,0.75,0.7,0.8,0.5"]
+    lines += ["b,m,0,NA,0.5,,,", "b,m,1,x,0.5,,,"]
+    (tmp_path / "p.csv").write_text("\n".join(lines) + "\n")
+    found = read_priors(tmp_path / "p.csv")
+    assert list(found) == [("a", "m"), ("b", "m")]
+    assert found["a", "m"]["class_name"].tolist() == ["null", "nan"]
+    assert found["a", "m"]["q_true"].tolist() == [0.5, 0.5]
+    assert list(found["b", "m"].columns) == ["class_index", "class_name", "q"]
+    assert found["b", "m"]["class_name"].tolist() == ["NA", "x"]
+    (tmp_path / "p.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    with pytest.raises(UserError, match=r"p\.csv: no table of estimated priors.*'q_true'"):
+        read_priors(tmp_path / "p.csv")
+    (tmp_path / "p.csv").write_text("")
+    with pytest.raises(UserError, match=r"p\.csv: no table of estimated priors"):
+        read_priors(tmp_path / "p.csv")
+
+
+def test_shares_of_datasets_whose_regions_are_not_known(files, tmp_path: Path, grad_cam):
+    header = files.grad_cam[0].read_text().splitlines()[0]
+    (tmp_path / "none.csv").write_text(header + "\n")
+    mixed = read_shares([tmp_path / "none.csv", *files.grad_cam])
+    pd.testing.assert_frame_equal(mixed, read_shares(files.grad_cam))
+    assert mixed["seed"].dtype == int
+    assert len(read_shares([tmp_path / "none.csv"])) == 0
+    assert read_shares([]) is None
