@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dualtail.config.section import Section
 from dualtail.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class ConfounderFiles(Section):
+class ConfounderFiles(NamedTuple):
     """Files of the study that are not in the score table."""
 
     samples: Path

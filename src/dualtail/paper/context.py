@@ -222,7 +222,8 @@ class PaperContext:
         """
         if dataset not in self.examples:
             raise UserError(
-                f"no explained images of {dataset}: run `dualtail explain-models` first"
+                f"no explained images of {dataset}: `dualtail score-explanations` chooses them, "
+                "and --examples takes its file"
             )
         return self.examples[dataset]
 
