@@ -1,4 +1,4 @@
-"""`python -m dualtail`, as torchrun starts it."""
+"""`python -m dualtail`."""
 
 from dualtail.cli.program import main
 

@@ -70,12 +70,6 @@ def claim_devices(
     return chosen
 
 
-def keep_claim_in_next_program() -> None:
-    """Let the program that this process becomes (exec) hold the locks on."""
-    for descriptor in _held:
-        os.set_inheritable(descriptor, True)
-
-
 def hide_devices(environment: MutableMapping[str, str] = os.environ) -> None:
     """Let this process see no GPU: a job on the CPU needs neither its memory nor its start-up."""
     environment[VISIBLE] = ""

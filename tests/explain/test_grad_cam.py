@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from captum.attr import LayerGradCam
+from torch import nn
 
 from dualtail.explain.grad_cam import grad_cam
 from dualtail.explain.maps import fuse_maps
@@ -112,3 +114,39 @@ def test_fused_maps_are_those_of_the_averaged_logits(
     np.testing.assert_allclose(
         fuse_maps(single), joint.detach().reshape(-1, 2, 3).numpy(), rtol=2e-4, atol=2e-5
     )
+
+
+@pytest.mark.parametrize("peft", ["adaptformer", "vpt-deep", "vpt-shallow", "ssf"])
+def test_maps_are_those_of_captum(make_model: Make, images: torch.Tensor, peft: str) -> None:
+    model = make_model(peft)
+    mapped = MappedModel(model)
+    with torch.enable_grad():
+        found = LayerGradCam(mapped, mapped.map).attribute(
+            images, target=CLASSES, relu_attributions=False
+        )
+    assert isinstance(found, torch.Tensor)
+    assert torch.equal(grad_cam(model, images, CLASSES), found[:, 0].detach())
+
+
+class MappedModel(nn.Module):
+    """Images -> logits, with the patches that the last attention reads as the output of `map`."""
+
+    def __init__(self, model: TunedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.map = nn.Identity()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            tokens = last_tokens(self.model.backbone, images)
+        norm = self.model.backbone.blocks[-1].ln_1
+        hook = norm.register_forward_hook(self.through_map)
+        try:
+            return self.model.head(cls_of_tokens(self.model.backbone, tokens))
+        finally:
+            hook.remove()
+
+    def through_map(self, _norm: nn.Module, _args: object, tokens: torch.Tensor) -> torch.Tensor:
+        cls, patches, prompts = tokens.detach().split([1, 6, tokens.shape[1] - 7], dim=1)
+        grid = patches.transpose(1, 2).unflatten(2, (2, 3)).clone().requires_grad_()
+        return torch.cat([cls, self.map(grid).flatten(2).transpose(1, 2), prompts], dim=1)

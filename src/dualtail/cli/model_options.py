@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from dualtail.foundation.spec import FoundationSpec
 
 Verb = Callable[..., Any]
-
-
 MODEL = "NAME|ARCH,TAG|ARCH,FILE"
 MODEL_HELP = (
     "The foundation model: clip, openclip or metaclip (the paper's three); an open_clip architecture (or "

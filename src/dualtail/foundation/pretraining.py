@@ -98,7 +98,6 @@ def pretrain(
     settings: PretrainingSettings,
     seed: int,
     description: str = "pre-training",
-    bar_position: int = 0,
     checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
@@ -119,7 +118,6 @@ def pretrain(
         settings: the optimizer's settings.
         seed: of initialization and order.
         description: title of the progress bar.
-        bar_position: line of the progress bar, for processes side by side.
         checkpoints: where the state is saved and found; None: nowhere.
         on_epoch: called with each epoch's row of the history as it is done.
 
@@ -146,7 +144,6 @@ def pretrain(
             settings,
             seed,
             description,
-            bar_position,
             checkpoints,
             on_epoch,
         )
@@ -221,7 +218,6 @@ def _train(
     settings: PretrainingSettings,
     seed: int,
     description: str,
-    bar_position: int,
     checkpoints: Checkpoints | None,
     on_epoch: Callable[[dict[str, float]], None] | None,
 ) -> list[dict[str, float]]:
@@ -245,7 +241,7 @@ def _train(
         advice=lambda: f"lower pretraining.lr (now {settings.lr:g})",
         augmentation=batches.generator,
     )
-    with progress.shown(bar_position) as bar:
+    with progress.shown() as bar:
         while (epoch := progress.epoch).number < settings.epochs:
             for rows in epoch.remaining:
                 step = epoch.number * len(epoch.batches) + epoch.done

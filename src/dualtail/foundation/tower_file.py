@@ -51,6 +51,16 @@ def load_image_model(spec: FoundationSpec) -> tuple[ImageModel, str]:
     Raises:
         UserError: see `load_foundation`; or a vision tower that is no plain ViT.
     """
+    found, weights_hash = load_without_text(spec)
+    return found if isinstance(found, ImageModel) else image_model(found), weights_hash
+
+
+def load_without_text(spec: FoundationSpec) -> tuple[ImageModel | nn.Module, str]:
+    """The same for every kind of tower: what cannot be read here is open_clip's whole model.
+
+    Raises:
+        UserError: see `load_foundation`.
+    """
     sizes = None
     if spec.weights is not None and spec.architecture_config is not None:
         sizes = tower_sizes(spec.architecture_config, spec.activation)
@@ -58,8 +68,7 @@ def load_image_model(spec: FoundationSpec) -> tuple[ImageModel, str]:
         shapes = check_weights_file(spec.weights)
         if f"{PREFIX}class_embedding" in shapes and "logit_scale" in shapes:
             return _read(spec.weights, spec.architecture, sizes, shapes), sha256_file(spec.weights)
-    model, weights_hash = load_foundation(spec)
-    return image_model(model), weights_hash
+    return load_foundation(spec)
 
 
 def image_model(model: nn.Module) -> ImageModel:

@@ -52,7 +52,6 @@ def train(
     std: Sequence[float],
     label: str,
     on_epoch: Callable[[Epoch], Row],
-    bar_position: int = 0,
     checkpoints: Checkpoints | None = None,
 ) -> list[Row]:
     """Train a network in place.
@@ -72,7 +71,6 @@ def train(
         mean, std: Normalization of each channel.
         label: Text of the progress bar and of messages.
         on_epoch: Called as an epoch is done; returns its row of the history, and may use the model.
-        bar_position: Line of the progress bar, for processes side by side.
         checkpoints: Where the state is saved and found; None: nowhere.
 
     Returns:
@@ -120,7 +118,7 @@ def train(
         augmentation=augmentation,
         drawn=lambda: augmented.generator_state,
     )
-    with progress.shown(bar_position) as bar:
+    with progress.shown() as bar:
         while (epoch := progress.epoch).number < settings.epochs:
             model.train()
             remaining = epoch.remaining

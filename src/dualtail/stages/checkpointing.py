@@ -19,7 +19,6 @@ from dualtail.foundation.settings import Descriptors
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.registry import Registry, sources
 from dualtail.training.checkpoints import Checkpoints
-from dualtail.tuning.processes import ALONE, Processes
 
 LIBRARIES = ("numpy", "open-clip-torch", "pillow", "torch", "torchvision")
 """Whose versions may change the bits of a training."""
@@ -35,7 +34,6 @@ def checkpoints_of(
     data: Mapping[str, str],
     parts: Iterable[tuple[Registry, str]] = (),
     threads: int | None = None,
-    processes: Processes = ALONE,
 ) -> Checkpoints:
     """The saved state of a training, with a key that covers everything that decides its result.
 
@@ -48,26 +46,22 @@ def checkpoints_of(
         data: Name -> hash of everything that is read.
         parts: What the stage looks up by name.
         threads: Threads that compute, if the training sets that itself.
-        processes: Those that train together; the first one saves.
     """
     if seconds <= 0:
-        return Checkpoints(label=label, asked=processes.asked)
+        return Checkpoints(label=label)
     modules, files = sources(parts)
     key = {
         "setting": sha256_text(json.dumps(settings, sort_keys=True)),
         "code": code_hash([stage, *modules], files),
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
         "device": _device(torch.get_num_threads() if threads is None else threads),
-        "processes": str(processes.size),
     }
-    return Checkpoints(
-        path,
-        key | dict(data),
-        seconds,
-        label,
-        writes=processes.first,
-        asked=processes.asked,
-    )
+    return Checkpoints(path, key | dict(data), seconds, label)
+
+
+def state_of(out: Path) -> Path:
+    """Where the state of a training is while it runs: beside the file that the training writes."""
+    return out.with_suffix(".state.safetensors")
 
 
 def pack_identity(path: Path, pack: Pack | WholePack) -> str:
@@ -94,6 +88,11 @@ def prompts_identity(spec: FoundationSpec) -> str:
     if isinstance(spec.templates, Descriptors):
         return sha256_file(spec.templates.descriptors)
     return ""
+
+
+def described_model(spec: FoundationSpec) -> dict[str, Any]:
+    """A foundation model as JSON, without paths of this machine."""
+    return spec.model_dump(mode="json", exclude={"weights", "record"})
 
 
 def described(task: Section, *paths: str) -> dict[str, Any]:

@@ -1,38 +1,44 @@
 """Stage tune: PEFT and head on a long-tailed training split, then the tuned model's outputs."""
 
-import functools
 import json
 import resource
 import sys
 import time
-from dataclasses import asdict
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.pack import Pack, read_pack
 from dualtail.datasets.packed_images import CentralSquares, PackedImages, evaluation_images
 from dualtail.datasets.whole_pack import WholePack, read_training_pack
+from dualtail.errors import UserError
 from dualtail.files import sha256_file, write_text
-from dualtail.foundation.loading import load_foundation
-from dualtail.jobs import TuneJob, TuneTask
-from dualtail.lanes import run_lanes
-from dualtail.outputs import OutputsHeader
+from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.prompts import class_texts
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.foundation.text_features import read_text_features
+from dualtail.foundation.tower_file import image_model, load_image_model
+from dualtail.foundation.vision import VisionTower
+from dualtail.foundation.zero_shot import text_features
+from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 from dualtail.stages.checkpointing import (
     checkpoints_of,
-    described,
+    described_model,
     pack_identity,
     prompts_identity,
+    state_of,
 )
 from dualtail.stages.compute import best_device
-from dualtail.stages.dumping import model_record, write_dump
+from dualtail.stages.dumping import model_record, predict_pack
 from dualtail.stages.progress import log_line
-from dualtail.stages.zero_shot import class_features
 from dualtail.training.checkpoints import Checkpoints, remove_states
 from dualtail.training.history import write_history
+from dualtail.training.interruption import signals_handled
 from dualtail.tuning.adapter_file import load_adapter, save_adapter
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.cost import forward_gflops, training_gflops
@@ -47,215 +53,324 @@ from dualtail.tuning.heads import HEADS, Head, build_head
 from dualtail.tuning.loop import EpochMetrics, tune
 from dualtail.tuning.losses import LOSSES, make_loss
 from dualtail.tuning.peft import PEFTS, parse_peft_options
-from dualtail.tuning.processes import Processes, processes_of_torchrun, run_together
-from dualtail.tuning.tuned_model import build_tuned_model, trained_parameters
+from dualtail.tuning.settings import TuningSettings
+from dualtail.tuning.tuned_model import TunedModel, build_tuned_model, trained_parameters
+
+Train = Pack | WholePack
 
 
-def run(job: TuneJob, lanes: int, checkpoint_seconds: float = 0) -> None:
-    """Tune every model; write adapter, record, history and dumps of each.
+@dataclass(frozen=True)
+class Part:
+    """A PEFT method or a loss.
 
-    A head that is re-trained follows its base in the same worker, if this job tunes that too.
+    Attributes:
+        method: One of ours, or `path/to/file.py:Class`.
+        options: Of the method; missing ones take their defaults.
+        name: In dumps and tables.
+    """
+
+    method: str
+    options: Mapping[str, Any]
+    name: str
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One tuning: what it reads, and how.
+
+    Attributes:
+        spec: The foundation model.
+        dataset: Its name in dumps.
+        train_pack: Packed training split.
+        predict_packs: Packed splits that the tuned model predicts.
+        text: Text features of the class names; None: encoded here, if the head starts from them.
+        peft, loss: What is trained, and with what.
+        settings: How.
+        seed: Of initial values, order and augmentation.
+        prior: CSV of the model's pre-training prior q, for losses that read it.
+        base: Adapter whose PEFT is kept as it is, while a new head is trained; None: both are trained.
+    """
+
+    spec: FoundationSpec
+    dataset: str
+    train_pack: Path
+    predict_packs: Sequence[Path]
+    text: Path | None
+    peft: Part
+    loss: Part
+    settings: TuningSettings
+    seed: int = 0
+    prior: Path | None = None
+    base: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """For people: `adaptformer-la-0 clip on places`."""
+        name = f"{self.peft.name}-{self.loss.name}-{self.seed}"
+        return f"{name} {self.spec.member} on {self.dataset}"
+
+
+@dataclass(frozen=True)
+class TunedFiles:
+    """What a tuning writes.
+
+    Attributes:
+        adapter: PEFT and head.
+        record: What was tuned, and what it cost (JSON).
+        history: Training curve (CSV).
+        outputs: Dump of the predicted splits; None: not written.
+    """
+
+    adapter: Path
+    record: Path
+    history: Path
+    outputs: Path | None
+
+    @classmethod
+    def beside(cls, adapter: Path, outputs: Path | None) -> "TunedFiles":
+        """Named like the adapter."""
+        record, history = adapter.with_suffix(".json"), adapter.with_suffix(".history.csv")
+        return cls(adapter, record, history, outputs)
+
+    @classmethod
+    def inside(cls, folder: Path, outputs: Path | None = None) -> "TunedFiles":
+        """In a folder of their own."""
+        names = ("adapter.safetensors", "record.json", "history.csv", "outputs.safetensors")
+        adapter, record, history, own = (folder / name for name in names)
+        return cls(adapter, record, history, outputs or own)
+
+
+def run(tuning: Tuning, files: TunedFiles, checkpoint_seconds: float = 0) -> list[Outputs]:
+    """Tune one model; write adapter, record and history, and the outputs of the predicted splits.
+
+    Args:
+        tuning: What is tuned.
+        files: What is written.
+        checkpoint_seconds: Time between two saves of the state; 0: nothing is saved.
+
+    Returns:
+        The outputs.
 
     Raises:
         UserError: weights or packs that cannot be read, a class without training images, a loss that
             diverges.
-        Interrupted: the process was asked to stop; states are saved.
+        Interrupted: the process was asked to stop; the state is saved.
     """
-    chains = {task.adapter: [task] for task in job.tasks if task.base is None}
-    for task in job.tasks:
-        if task.base is not None:
-            chains.setdefault(task.base, []).append(task)
-    with processes_of_torchrun() as processes:
-        tune_chain = functools.partial(_tune_chain, checkpoint_seconds, processes)
-        if processes.size > 1:
-            run_together(tune_chain, list(chains.values()), lanes, processes)
-        else:
-            run_lanes(tune_chain, list(chains.values()), lanes)
-        if processes.first:
-            remove_states([task.checkpoint for task in job.tasks])
+    with signals_handled():
+        visual, text, weights_hash = _foundation(tuning)
+        train = read_training_pack(tuning.train_pack)
+        model = _model(tuning, visual, text, train)
+        del visual
+        state = state_of(files.adapter)
+        checkpoints = _checkpoints(tuning, train, weights_hash, checkpoint_seconds, state)
+        history = _train(tuning, model, train, checkpoints)
+        record = _record(tuning, train, weights_hash)
+        options = parse_peft_options(tuning.peft.method, tuning.peft.options)
+        method = tuning.peft.method
+        save_adapter(files.adapter, model, peft=method, peft_options=options, record=record)
+        write_history(files.history, [asdict(row) for row in history])
+        started = time.perf_counter()
+        found = _predict(tuning, model, weights_hash, sha256_file(files.adapter))
+        costs = _costs(model, history, len(train), found, time.perf_counter() - started)
+        if files.outputs is not None and found:
+            write_outputs(files.outputs, *found)
+        write_text(files.record, json.dumps(record | {"costs": costs}, indent=1) + "\n")
+        remove_states([state])
+    return found
 
 
-def _tune_chain(
-    checkpoint_seconds: float, processes: Processes, tasks: list[TuneTask], lane: int
-) -> None:
-    for task in tasks:
-        _tune_one(task, lane, checkpoint_seconds, processes)
-        processes.wait()  # for the adapter that the next one may start from
+def _foundation(tuning: Tuning) -> tuple[VisionTower, torch.Tensor | None, str]:
+    """Vision tower, text features if the head starts from them, and hash of the weights."""
+    spec, device = tuning.spec, best_device()
+    names = read_training_pack(tuning.train_pack).header.class_names
+    if tuning.settings.head.init != "text" or tuning.text is not None:
+        found, weights_hash = load_image_model(spec)
+        text = None
+        if tuning.settings.head.init == "text" and tuning.text is not None:
+            text = read_text_features(tuning.text, names, weights_hash).to(device)
+        return found.visual.to(device), text, weights_hash
+    model, weights_hash = load_foundation(spec)
+    tower = image_model(model).visual
+    text = text_features(model.to(device), tokenizer_of(spec), class_texts(spec.templates, names))
+    return tower, text, weights_hash
 
 
-def _tune_one(task: TuneTask, lane: int, checkpoint_seconds: float, processes: Processes) -> None:
-    spec, settings = task.foundation, task.settings
-    foundation, weights_hash = load_foundation(spec)
-    foundation = foundation.to(best_device())
-    train = read_training_pack(task.train_pack)
-    options = parse_peft_options(task.method, task.options)
-    names = train.header.class_names
-    head = _start_head(task, foundation, train)
-    if task.base is None:
-        model = build_tuned_model(
-            foundation.visual,  # type: ignore[arg-type]
+def _model(
+    tuning: Tuning, visual: VisionTower, text: torch.Tensor | None, train: Train
+) -> TunedModel:
+    """The model before training."""
+    settings, method = tuning.settings, tuning.peft.method
+    head = _start_head(tuning, visual, text, train)
+    if tuning.base is None:
+        return build_tuned_model(
+            visual,
             head,
-            peft=task.method,
-            peft_options=options,
+            peft=method,
+            peft_options=parse_peft_options(method, tuning.peft.options),
             precision=settings.precision,
-            seed=task.seed,
+            seed=tuning.seed,
         )
+    model, _ = load_adapter(tuning.base, visual, settings.precision, peft=method)
+    model.peft.requires_grad_(False)
+    model.head = head.to(model.device)
+    return model
+
+
+def _start_head(
+    tuning: Tuning, visual: VisionTower, text: torch.Tensor | None, train: Train
+) -> Head:
+    """The head before training: from class names, from untuned features, or random."""
+    settings, n_classes = tuning.settings.head, train.n_classes
+    streams = np.random.SeedSequence(tuning.seed).spawn(2)
+    if text is not None:
+        weight = text_weight(text, visual.proj)
+    elif settings.init == "none":
+        generator = torch.Generator().manual_seed(int(streams[0].generate_state(1)[0]))
+        width = BackboneShape.of(visual).width
+        weight = HEADS[settings.type].random_weight(n_classes, width, generator)
     else:
-        visual = cast(nn.Module, foundation.visual)
-        model, _ = load_adapter(task.base, visual, settings.precision, peft=task.method)
-        model.peft.requires_grad_(False)
-        model.head = head.to(model.device)
-    del foundation
-    name = f"{task.peft}-{task.loss}-{task.seed} {spec.member} on {task.dataset}"
-    history = tune(
-        model,
-        _training_images(task, train),
-        train.labels,
-        make_loss(
-            task.loss_method,
-            train.counts(),
-            names,
-            task.loss_options,
-            None if task.prior is None else read_prior_csv(task.prior, names).q,
-        ),
-        settings,
-        seed=task.seed,
-        mean=spec.transform.mean,
-        std=spec.transform.std,
-        label=name,
-        bar_position=lane,
-        checkpoints=_checkpoints(task, train, weights_hash, checkpoint_seconds, name, processes),
-        on_epoch=(lambda row: _log_epoch(name, settings.epochs, row)) if processes.first else None,
-        processes=processes,
-    )
-    if not processes.first:
-        return
-    # Not by a clock here: an interrupted training takes several processes.
-    seconds = sum(row.seconds for row in history)
-    identity: dict[str, Any] = {
-        "dataset": task.dataset,
-        "member": spec.member,
-        "peft": task.peft,
-        "loss": task.loss,
-        "seed": task.seed,
-    }
-    resolved = task.model_dump(
-        mode="json",
-        include={"foundation", "method", "options", "loss_method", "loss_options", "settings"},
-    )
-    # The hash says which weights; a path would make equal adapters differ.
-    del resolved["foundation"]["weights"]
-    provenance = identity | {
-        "weights_hash": weights_hash,
-        "train_split_hash": train.header.split_hash,
-        "resolved": resolved,
-    }
-    write_history(task.history, [asdict(row) for row in history])
-    save_adapter(task.adapter, model, peft=task.method, peft_options=options, record=provenance)
-    record = model_record(spec, weights_hash, settings.precision, sha256_file(task.adapter))
-    predicting = time.perf_counter()
-    n_predicted = 0
-    for entry in task.dumps:
-        pack = read_pack(entry.pack)
-        header = OutputsHeader(
-            kind="tuned",
-            dataset=task.dataset,
-            split=pack.header.split,
-            split_hash=pack.header.split_hash,
-            class_names=pack.header.class_names,
-            members=[spec.member],
-            peft=task.peft,
-            loss=task.loss,
-            seed=task.seed,
-            models=[record],
+        index = np.arange(len(train))
+        if settings.shots != "all":
+            index = few_shot_index(train.labels, settings.shots, np.random.default_rng(streams[1]))
+        transform = tuning.spec.transform
+        features = frozen_features(
+            visual,
+            evaluation_images(train, transform.resize),
+            index,
+            size=(transform.crop, transform.crop),
+            mean=transform.mean,
+            std=transform.std,
+            label=f"features of {tuning.spec.member} on {tuning.dataset}/train",
         )
-        write_dump(entry.out, model, pack, header, spec.transform)
-        n_predicted += len(pack)
-    costs = {
-        "parameters": trained_parameters(model),
-        "gflops": forward_gflops(model, model.shape.image_size),
-        "training_gflops": training_gflops(model, model.shape.image_size),
-        "images_per_second": n_predicted / (time.perf_counter() - predicting),
-        "training_images_per_second": len(train) * settings.epochs / seconds,
-        "tuning_seconds": seconds,
-        "peak_memory": _peak_memory_gib(),
-    }
-    write_text(task.record, json.dumps(provenance | {"costs": costs}, indent=1) + "\n")
+        start = class_mean_weight if settings.init == "class-mean" else linear_probe_weight
+        weight = start(features, train.labels[index], n_classes)
+    return build_head(settings.type, weight, settings.scale)
 
 
-def _log_epoch(name: str, epochs: int, row: EpochMetrics) -> None:
+def _train(
+    tuning: Tuning, model: TunedModel, train: Train, checkpoints: Checkpoints
+) -> list[EpochMetrics]:
+    names, loss = train.header.class_names, tuning.loss
+    q = None if tuning.prior is None else read_prior_csv(tuning.prior, names).q
+    return tune(
+        model,
+        _training_images(tuning, train),
+        train.labels,
+        make_loss(loss.method, train.counts(), names, loss.options, q),
+        tuning.settings,
+        seed=tuning.seed,
+        mean=tuning.spec.transform.mean,
+        std=tuning.spec.transform.std,
+        label=tuning.title,
+        checkpoints=checkpoints,
+        on_epoch=lambda row: _log_epoch(tuning, row),
+    )
+
+
+def _training_images(tuning: Tuning, train: Train) -> WholePack | PackedImages | CentralSquares:
+    """What training reads: whole images if they are packed and random crops are cut from them."""
+    if isinstance(train, WholePack) and tuning.settings.augmentation.crop_scale is not None:
+        return train
+    return evaluation_images(train, tuning.spec.transform.resize)
+
+
+def _log_epoch(tuning: Tuning, row: EpochMetrics) -> None:
     log_line(
-        f"{name}: epoch {row.epoch}/{epochs}, loss {row.loss:.4f}, "
+        f"{tuning.title}: epoch {row.epoch}/{tuning.settings.epochs}, loss {row.loss:.4f}, "
         f"training accuracy {row.train_accuracy:.1%}, lr {row.lr:.3g}, "
         f"{row.images_per_second:,.0f} img/s"
     )
 
 
 def _checkpoints(
-    task: TuneTask,
-    train: Pack | WholePack,
-    weights_hash: str,
-    seconds: float,
-    label: str,
-    processes: Processes,
+    tuning: Tuning, train: Train, weights_hash: str, seconds: float, path: Path
 ) -> Checkpoints:
-    read = {
-        "foundation model": weights_hash,
-        "training pack": pack_identity(task.train_pack, train),
-        "prompt set": prompts_identity(task.foundation),
-        "prior": "" if task.prior is None else sha256_file(task.prior),
-        "base": "" if task.base is None else sha256_file(task.base),
-    }
-    paths = ("prior", "base", "train_pack", "dumps", "adapter", "record", "history")
+    read = {"prior": tuning.prior, "base": tuning.base, "text features": tuning.text}
     return checkpoints_of(
-        task.checkpoint,
+        path,
         seconds,
-        label,
+        tuning.title,
         stage=__name__,
-        settings=described(task, *paths),
-        data=read,
-        parts=[(PEFTS, task.method), (LOSSES, task.loss_method)],
-        processes=processes,
+        settings=_described(tuning),
+        data={
+            "foundation model": weights_hash,
+            "training pack": pack_identity(tuning.train_pack, train),
+            "prompt set": prompts_identity(tuning.spec),
+            **{name: "" if file is None else sha256_file(file) for name, file in read.items()},
+        },
+        parts=[(PEFTS, tuning.peft.method), (LOSSES, tuning.loss.method)],
     )
 
 
-def _training_images(
-    task: TuneTask, train: Pack | WholePack
-) -> WholePack | PackedImages | CentralSquares:
-    """What training reads: whole images if they are packed and random crops are cut from them."""
-    if isinstance(train, WholePack) and task.settings.augmentation.crop_scale is not None:
-        return train
-    return evaluation_images(train, task.foundation.transform.resize)
+def _described(tuning: Tuning) -> dict[str, Any]:
+    """What decides a tuning, as JSON, without paths: equal tunings have equal records."""
+    return {
+        "dataset": tuning.dataset,
+        "member": tuning.spec.member,
+        "peft": tuning.peft.name,
+        "loss": tuning.loss.name,
+        "seed": tuning.seed,
+        "resolved": {
+            "foundation": described_model(tuning.spec),
+            "method": tuning.peft.method,
+            "options": dict(tuning.peft.options),
+            "loss_method": tuning.loss.method,
+            "loss_options": dict(tuning.loss.options),
+            "settings": tuning.settings.model_dump(mode="json"),
+        },
+    }
 
 
-def _start_head(task: TuneTask, foundation: Any, train: Pack | WholePack) -> Head:
-    """The head before training: from class names, from untuned features, or random."""
-    spec, settings = task.foundation, task.settings.head
-    visual, n_classes = foundation.visual, len(train.header.class_names)
-    width = BackboneShape.of(visual).width
-    streams = np.random.SeedSequence(task.seed).spawn(2)
-    if settings.init == "text":
-        weight = text_weight(class_features(foundation, spec, train), visual.proj)
-    elif settings.init == "none":
-        generator = torch.Generator().manual_seed(int(streams[0].generate_state(1)[0]))
-        weight = HEADS[settings.type].random_weight(n_classes, width, generator)
-    else:
-        index = np.arange(len(train))
-        if settings.shots != "all":
-            index = few_shot_index(train.labels, settings.shots, np.random.default_rng(streams[1]))
-        side = spec.transform.crop
-        features = frozen_features(
-            visual,
-            evaluation_images(train, task.foundation.transform.resize),
-            index,
-            size=(side, side),
-            mean=spec.transform.mean,
-            std=spec.transform.std,
-            label=f"features of {spec.member} on {task.dataset}/train",
+def _record(tuning: Tuning, train: Train, weights_hash: str) -> dict[str, Any]:
+    hashes = {"weights_hash": weights_hash, "train_split_hash": train.header.split_hash}
+    return _described(tuning) | hashes
+
+
+def _predict(
+    tuning: Tuning, model: TunedModel, weights_hash: str, adapter_hash: str
+) -> list[Outputs]:
+    spec, found = tuning.spec, []
+    record = model_record(spec, weights_hash, tuning.settings.precision, adapter_hash)
+    for path in tuning.predict_packs:
+        pack = read_pack(path)
+        if pack.n_classes != model.head.n_classes:
+            raise UserError(
+                f"{path}: {pack.n_classes} classes, but {tuning.train_pack} has {model.head.n_classes}"
+            )
+        header = OutputsHeader(
+            kind="tuned",
+            dataset=tuning.dataset,
+            split=pack.header.split,
+            split_hash=pack.header.split_hash,
+            class_names=pack.header.class_names,
+            members=[spec.member],
+            peft=tuning.peft.name,
+            loss=tuning.loss.name,
+            seed=tuning.seed,
+            models=[record],
         )
-        start = class_mean_weight if settings.init == "class-mean" else linear_probe_weight
-        weight = start(features, train.labels[index], n_classes)
-    return build_head(settings.type, weight, settings.scale)
+        found.append(predict_pack(model, pack, header, spec.transform))
+    return found
+
+
+def _costs(
+    model: TunedModel,
+    history: Sequence[EpochMetrics],
+    n_train: int,
+    predicted: Sequence[Outputs],
+    predicting: float,
+) -> dict[str, float]:
+    # Not by a clock here: an interrupted training takes several processes.
+    seconds = sum(row.seconds for row in history)
+    return {
+        "parameters": trained_parameters(model),
+        "gflops": forward_gflops(model, model.shape.image_size),
+        "training_gflops": training_gflops(model, model.shape.image_size),
+        "images_per_second": sum(found.n_images for found in predicted) / predicting,
+        "training_images_per_second": n_train * len(history) / seconds,
+        "tuning_seconds": seconds,
+        "peak_memory": _peak_memory_gib(),
+    }
 
 
 def _peak_memory_gib() -> float:

@@ -23,8 +23,6 @@ class Checkpoints:
         seconds: Time between two saves, by a clock that nobody can set; 0: nothing is saved. A state
             that takes long to write is saved less often: see `largest_share`.
         label: The training, for messages.
-        writes: False: a state is only read, another process of this training saves it.
-        asked: Returns the number of the signal that asked to stop, 0 if none did.
     """
 
     largest_share = 0.02
@@ -36,16 +34,11 @@ class Checkpoints:
         key: Mapping[str, str] | None = None,
         seconds: float = 0.0,
         label: str = "training",
-        *,
-        writes: bool = True,
-        asked: Callable[[], int] = interruption.asked,
     ) -> None:
         self.path = path if seconds > 0 else None
         self._key = dict(key or {})
         self._seconds = seconds
         self._label = label
-        self._writes = writes
-        self._asked = asked
         self._next = time.monotonic() + seconds
 
     def load(self, trained: Trained) -> TrainingState | None:
@@ -73,9 +66,9 @@ class Checkpoints:
         Raises:
             Interrupted: the process was asked to stop.
         """
-        number = self._asked()
+        number = interruption.asked()
         due = time.monotonic() >= self._next
-        if self.path is not None and self._writes and (number or due):
+        if self.path is not None and (number or due):
             saved = self._save(capture)
             if number and saved:
                 notice(f"{self._label}: stopped after {where()}; its state is {self.path}")
@@ -84,7 +77,7 @@ class Checkpoints:
 
     def finish(self, capture: Callable[[], TrainingState]) -> None:
         """Keep the finished training: what comes after it in the same job may be interrupted too."""
-        if self.path is not None and self._writes:
+        if self.path is not None:
             self._save(capture)
 
     def advice(self) -> str:

@@ -141,13 +141,8 @@ class Progress:
         return self.epoch.number * self._n + in_epoch
 
     @contextmanager
-    def shown(self, position: int = 0, hidden: bool = False) -> Iterator[tqdm]:
-        """Show the training's progress bar, in images; within, signals wait for the end of a step.
-
-        Args:
-            position: Line of the bar, for trainings side by side.
-            hidden: No bar; there is none either if the log is not a terminal.
-        """
+    def shown(self) -> Iterator[tqdm]:
+        """Show the training's progress bar, in images; within, signals wait for the end of a step."""
         with (
             tqdm(
                 total=self._epochs * self._n,
@@ -155,8 +150,7 @@ class Progress:
                 unit="img",
                 unit_scale=True,
                 desc=self._label,
-                position=position,
-                disable=True if hidden else None,
+                disable=None,
             ) as bar,
             interruption.deferred(),
         ):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dualtail.files import atomic_path
+from dualtail.training.sgd import Sgd
 
 HEADER_KEY = "dualtail_training_state"
 SCHEMA_VERSION = 1
@@ -52,7 +53,7 @@ class Trained:
     """
 
     modules: Mapping[str, nn.Module]
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | Sgd
     scaler: torch.amp.GradScaler | None = None
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
 

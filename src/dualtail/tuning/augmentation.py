@@ -126,21 +126,15 @@ class Augment:
         self._size = size
         self._generator = generator
 
-    def __call__(
-        self, images: torch.Tensor, n: int | None = None, rows: slice = slice(None)
-    ) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Map (B, 3, H, W) uint8 to (B, 3, *size), values 0..255 (uint8 if nothing is resized).
-
-        Args:
-            images: A batch, or `rows` of a batch of `n` images: randomness is drawn for all n.
 
         Raises:
             UserError: without random crops, if the images are smaller than `size`.
         """
-        n = len(images) if n is None else n
-        flip = None
+        n, flip = len(images), None
         if self._settings.flip:
-            flip = (torch.rand(n, generator=self._generator) < 0.5)[rows]
+            flip = torch.rand(n, generator=self._generator) < 0.5
         if self._settings.crop_scale is None:
             cropped = center_crop(images, self._size)
             if flip is None:
@@ -149,4 +143,4 @@ class Augment:
             return torch.where(mirror[:, None, None, None], cropped.flip(3), cropped)
         height, width = images.shape[-2:]
         boxes = random_boxes(n, (height, width), self._settings.crop_scale, self._generator)
-        return resized_crops(images, boxes[rows], self._size, flip)
+        return resized_crops(images, boxes, self._size, flip)

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 
 from dualtail.tuning.augmentation import random_boxes, resized_crops
-from dualtail.tuning.processes import ALONE, Processes
 
 AHEAD = 2
 """Batches that threads prepare while a GPU works on another; a CPU has nothing to spare for that."""
@@ -94,7 +93,6 @@ class CropBatches:
         size: Height and width the model sees.
         generator: On the CPU, the only source of randomness.
         device: Where batches are needed.
-        processes: Those that share every batch; each cuts its own rows.
     """
 
     def __init__(
@@ -105,10 +103,8 @@ class CropBatches:
         size: tuple[int, int],
         generator: torch.Generator,
         device: torch.device,
-        processes: Processes = ALONE,
     ) -> None:
         self._images = images
-        self._processes = processes
         self._scale = scale
         self._flip = flip
         self._size = size
@@ -147,9 +143,6 @@ class CropBatches:
             flip = torch.rand(n, generator=self._generator) < 0.5
         sizes = torch.from_numpy(self._images.sizes[index.numpy()])
         boxes = random_boxes(n, sizes, self._scale, self._generator)
-        own = self._processes.rows(n)
-        index, boxes, flip = index[own], boxes[own], flip[own]
-        n = len(index)
         rows, box_list, flips = index.tolist(), boxes.tolist(), flip.tolist()
         parts = [slice(k, None, threads) for k in range(min(threads, n))]
         if self._on_gpu:

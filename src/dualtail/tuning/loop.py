@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +13,10 @@ from dualtail.errors import UserError
 from dualtail.training.checkpoints import Checkpoints, notice
 from dualtail.training.memory import free_cached_memory, is_out_of_memory
 from dualtail.training.progress import Progress
+from dualtail.training.sgd import Sgd
 from dualtail.training.state import Trained
 from dualtail.tuning.crop_batches import WholeImages
 from dualtail.tuning.pixels import ImageSource, Normalize
-from dualtail.tuning.processes import ALONE, Processes
 from dualtail.tuning.settings import TuningSettings
 from dualtail.tuning.training_batches import training_batches
 from dualtail.tuning.tuned_model import TunedModel
@@ -60,10 +61,8 @@ def tune(
     mean: Sequence[float],
     std: Sequence[float],
     label: str = "tuning",
-    bar_position: int = 0,
     checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[EpochMetrics], None] | None = None,
-    processes: Processes = ALONE,
 ) -> list[EpochMetrics]:
     """Train PEFT and head in place.
 
@@ -74,9 +73,6 @@ def tune(
     If a step needs more memory than there is, it is done again in pieces of half the size, and so are
     all later ones; the gradient is the same within rounding.
 
-    Several processes compute the same: each the logits of its rows of every batch, and all the same step.
-    In float32 parameters differ from those of one process by rounding alone.
-
     Args:
         model: On the device to train on. Its `precision` is what counts, not the settings'.
         images: N training images: of one size, or whole if random crops are cut from them.
@@ -86,17 +82,15 @@ def tune(
         seed: Of order and augmentation.
         mean, std: Normalization of each channel.
         label: Text of the progress bar and of messages.
-        bar_position: Line of the progress bar, for processes side by side.
         checkpoints: Where the state is saved and found; None: nowhere.
         on_epoch: Called with each epoch's row as it is done.
-        processes: Those that train together, all with the same arguments; `checkpoints` ask them too.
 
     Returns:
         One row an epoch, with those from before a saved state.
 
     Raises:
         UserError: no images, labels that do not fit, a loss that is no longer finite, or too little
-            memory for a single image or, with several processes, for a process's rows.
+            memory for a single image.
         Interrupted: the process was asked to stop; the state is saved.
     """
     targets = _check_labels(labels, len(images), model.head.n_classes, label).to(model.device)
@@ -105,21 +99,21 @@ def tune(
     order = torch.Generator().manual_seed(order_seed)
     augmentation = torch.Generator().manual_seed(augment_seed)
     augmented = training_batches(
-        images, settings.augmentation, model.shape.image_size, augmentation, device, processes
+        images, settings.augmentation, model.shape.image_size, augmentation, device
     )
     normalize = Normalize(mean, std, device)
     loss = loss.to(device)
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(
-        trained,
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        # Fused SGD starts from an uninitialized momentum if GradScaler skips the first step; stock
-        # SGD does not, at the price of one wait for the device a step.
-        fused=model.precision != "float16",
-    )
-    scaler = torch.amp.GradScaler(device.type, enabled=model.precision == "float16")
+    sgd: dict[str, Any] = {
+        "lr": settings.lr,
+        "momentum": settings.momentum,
+        "weight_decay": settings.weight_decay,
+    }
+    half = model.precision == "float16"
+    # The fused kernel starts from an uninitialized momentum if GradScaler skips the first step; stock
+    # SGD does not, at the price of one wait for the device a step.
+    optimizer = torch.optim.SGD(trained, **sgd) if half else Sgd(trained, **sgd)
+    scaler = torch.amp.GradScaler(device.type, enabled=half)
     n = len(images)
 
     def lr() -> float:
@@ -140,9 +134,8 @@ def tune(
         drawn=lambda: augmented.generator_state,
         extra={"micro_batch": settings.micro_batch},
     )
-    processes.check_same(progress.epoch.number, progress.epoch.done)
     model.train()
-    with progress.shown(bar_position, hidden=not processes.first) as bar:
+    with progress.shown() as bar:
         while (epoch := progress.epoch).number < settings.epochs:
             for group in optimizer.param_groups:
                 group["lr"] = lr()
@@ -154,26 +147,18 @@ def tune(
                     optimizer.zero_grad(set_to_none=True)
                     try:
                         micro_batch = progress.extra["micro_batch"]
-                        logits, value = _backward(model, loss, x, y, micro_batch, scaler, processes)
+                        logits, value = _backward(model, loss, x, y, micro_batch, scaler)
                         break
                     except (RuntimeError, MemoryError) as error:
                         if not is_out_of_memory(error):
                             raise
-                        if processes.size > 1:
-                            # The others wait for this one somewhere in the same step.
-                            raise UserError(_too_large(len(x), progress)) from error
                     # Only here the error is gone, and with it the tensors that it held.
                     progress.extra["micro_batch"] = _half(micro_batch, len(x), progress)
                     free_cached_memory()
-                own = processes.share(len(y))
-                correct = (logits.argmax(dim=1) == y[processes.rows(len(y))])[:own].sum()
-                value, correct = processes.add_up(trained, value, correct)
-                scaler.step(optimizer)
+                scaler.step(optimizer)  # type: ignore[arg-type]
                 scaler.update()
-                epoch.sums["correct"] += correct
+                epoch.sums["correct"] += (logits.argmax(dim=1) == y).sum()
                 bar.update(len(index))
-                if (epoch.done + 1) % READ_EVERY == 0 or epoch.done + 1 == len(epoch.batches):
-                    processes.agree()
                 progress.step_done(value)
                 if epoch.done % READ_EVERY == 0:
                     progress.check_losses()
@@ -207,54 +192,43 @@ def _backward(
     labels: torch.Tensor,
     micro_batch: int | None,
     scaler: torch.amp.GradScaler,
-    processes: Processes,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Add the gradient of a batch's loss, in pieces if asked; the pieces give the same gradient.
 
     A plain mean over images is summed piece by piece. Any other loss needs the logits of the whole
     batch: they are computed first without gradients, and each piece is then run again with the
-    loss's gradient in its logits, which costs one more forward pass (none if there is one piece).
+    loss's gradient in its logits, which costs one more forward pass.
 
     Args:
-        images: (b, 3, H, W), this process's rows.
-        labels: (B,) of the whole batch.
+        images: (B, 3, H, W).
+        labels: (B,).
 
     Returns:
-        Logits (b, C) and this process's share of the loss, both without gradients.
+        Logits (B, C) and the loss, both without gradients.
     """
-    n, own = len(labels), processes.share(len(labels))
-    rows = processes.rows(n)
-    whole = micro_batch is None or micro_batch >= len(images)
-    if whole and processes.size == 1:
+    n = len(labels)
+    if micro_batch is None or micro_batch >= n:
         logits, _ = model(images)
         value = loss(logits, labels)
         scaler.scale(value).backward()
         return logits.detach(), value.detach()
-    size = len(images) if micro_batch is None else micro_batch
-    pieces = list(zip(images.split(size), labels[rows].split(size), strict=True))
+    pieces = list(zip(images.split(micro_batch), labels.split(micro_batch), strict=True))
     if getattr(loss, "mean_over_images", False):
         found, total = [], torch.zeros((), device=images.device)
         for x, y in pieces:
             logits, _ = model(x)
-            # Without a share of its own a process has one image, which counts nothing.
-            value = loss(logits, y) * (len(x) / n if own else 0.0)
+            value = loss(logits, y) * (len(x) / n)
             scaler.scale(value).backward()
             found.append(logits.detach())
             total += value.detach()
         return torch.cat(found), total
-    with torch.set_grad_enabled(whole):
-        part = torch.cat([model(x)[0] for x, _ in pieces])
-    logits = processes.joined(part[:own], n).detach().requires_grad_()
-    value = loss(logits, labels)
+    with torch.no_grad():
+        logits = torch.cat([model(x)[0] for x, _ in pieces])
+    value = loss(logits.requires_grad_(), labels)
     (gradient,) = torch.autograd.grad(scaler.scale(value), logits)
-    directions = gradient[rows] if own else torch.zeros_like(part)
-    if whole:
-        part.backward(directions)
-    else:
-        for (x, _), direction in zip(pieces, directions.split(size), strict=True):
-            model(x)[0].backward(direction)
-    # All have the whole batch's loss; their shares are added up.
-    return part.detach(), value.detach() if processes.first else torch.zeros_like(value.detach())
+    for (x, _), direction in zip(pieces, gradient.split(micro_batch), strict=True):
+        model(x)[0].backward(direction)
+    return logits.detach(), value.detach()
 
 
 def _check_labels(
@@ -295,10 +269,3 @@ def _half(micro_batch: int | None, n: int, progress: Progress) -> int:
         f"(tuning.micro_batch: {half} starts so)"
     )
     return half
-
-
-def _too_large(n: int, progress: Progress) -> str:
-    return (
-        f"{progress.out_of_memory(n)}: set tuning.micro_batch to {max(1, n // 2)} or less (the same "
-        "command then goes on)"
-    )

@@ -8,7 +8,6 @@ import torch
 from dualtail.tuning.augmentation import Augment
 from dualtail.tuning.crop_batches import CropBatches, WholeImages
 from dualtail.tuning.pixels import ImageSource, load_batch
-from dualtail.tuning.processes import ALONE, Processes
 from dualtail.tuning.settings import Augmentation
 
 
@@ -34,7 +33,6 @@ class SquareBatches:
         size: Height and width the model sees.
         generator: On the CPU, the only source of randomness.
         device: Where batches are needed.
-        processes: Those that share every batch; each makes its own rows.
     """
 
     def __init__(
@@ -44,19 +42,15 @@ class SquareBatches:
         size: tuple[int, int],
         generator: torch.Generator,
         device: torch.device,
-        processes: Processes,
     ) -> None:
         self._images = images
         self._augment = Augment(settings, size, generator)
         self._generator = generator
         self._device = device
-        self._processes = processes
 
     def __call__(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         for index in batches:
-            rows = self._processes.rows(len(index))
-            pixels = load_batch(self._images, index[rows], self._device)
-            yield self._augment(pixels, len(index), rows)
+            yield self._augment(load_batch(self._images, index, self._device))
 
     @property
     def generator_state(self) -> torch.Tensor:
@@ -70,7 +64,6 @@ def training_batches(
     size: tuple[int, int],
     generator: torch.Generator,
     device: torch.device,
-    processes: Processes = ALONE,
 ) -> TrainingBatches:
     """Return what makes augmented images (B, 3, *size) on `device` of batches of indices (B,).
 
@@ -80,7 +73,6 @@ def training_batches(
         size: Height and width the model sees.
         generator: On the CPU, the only source of randomness.
         device: Where batches are needed.
-        processes: Those that share every batch; each makes its own rows, (b, 3, *size).
 
     Raises:
         ValueError: whole images, but no random crops.
@@ -88,7 +80,5 @@ def training_batches(
     if isinstance(images, WholeImages):
         if settings.crop_scale is None:
             raise ValueError("whole images have many sizes: without random crops give squares")
-        return CropBatches(
-            images, settings.crop_scale, settings.flip, size, generator, device, processes
-        )
-    return SquareBatches(images, settings, size, generator, device, processes)
+        return CropBatches(images, settings.crop_scale, settings.flip, size, generator, device)
+    return SquareBatches(images, settings, size, generator, device)

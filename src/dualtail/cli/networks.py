@@ -1,0 +1,136 @@
+"""Verbs that train networks from random weights."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dualtail.cli.flags import MethodParam, SectionParam, options
+from dualtail.cli.model_options import CHECKPOINT_SECONDS, Compute, compute_options
+from dualtail.foundation.settings import Transform
+from dualtail.scratch.settings import ScratchTraining
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+HISTORY = click.option("--history", type=FILE, help="Training curve to write (CSV).")
+
+
+@click.command("train-scratch")
+@click.option("--train-pack", required=True, type=FILE, help="Packed split (`dualtail pack`).")
+@click.option(
+    "--predict-pack",
+    "predict_packs",
+    multiple=True,
+    required=True,
+    type=FILE,
+    help="Packed split that the network predicts.",
+)
+@click.option(
+    "--transform",
+    required=True,
+    type=SectionParam(Transform),
+    help="What the network sees of an image: resize=256,crop=224.",
+)
+@click.option(
+    "--loss",
+    default="la",
+    show_default=True,
+    type=MethodParam(),
+    help="Loss and its options: la,tau=1.5; or path/to/file.py:Class.",
+)
+@click.option("--loss-name", help="Its name in tables.  [default: the loss]")
+@click.option("--dataset", help="Name of the dataset in dumps.  [default: of the pack]")
+@SEED
+@options(ScratchTraining)
+@compute_options
+@CHECKPOINT_SECONDS
+@HISTORY
+@click.option("--outputs", required=True, type=FILE, help="Dump to write, of all predicted splits.")
+@click.option("--out", required=True, type=FILE, help="Weights to write (.safetensors).")
+def train_scratch(
+    train_pack: Path,
+    predict_packs: tuple[Path, ...],
+    transform: Transform,
+    loss: tuple[str, dict[str, Any]],
+    loss_name: str | None,
+    dataset: str | None,
+    seed: int,
+    scratch_training: ScratchTraining,
+    compute: Compute,
+    checkpoint_seconds: float,
+    history: Path | None,
+    outputs: Path,
+    out: Path,
+) -> None:
+    """Train a ResNet from scratch on the images that foundation models are tuned on (Figure 9).
+
+    \b
+    Example:
+      dualtail train-scratch --train-pack packs/train.safetensors --predict-pack packs/test.safetensors \\
+          --transform resize=256,crop=224 --architecture resnet50 --outputs dump.safetensors \\
+          --out resnet50.safetensors
+    """
+    from dualtail.datasets.pack_file import open_pack
+    from dualtail.stages.train_scratch import ScratchTask, run
+
+    compute.set_up()
+    task = ScratchTask(
+        dataset or open_pack(train_pack).header.dataset,
+        train_pack,
+        predict_packs,
+        transform,
+        *loss,
+        loss_name or loss[0].rpartition(":")[2],
+        scratch_training,
+        seed,
+    )
+    run(task, out, history or out.with_suffix(".history.csv"), outputs, checkpoint_seconds)
+
+
+@click.command("train-confounder")
+@click.option(
+    "--images",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of `dualtail draw-confounder`.",
+)
+@click.option("--train-set", required=True, type=click.Choice(["A", "B"]))
+@click.option(
+    "--image-size",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Side of the images that the network sees, in pixels.",
+)
+@SEED
+@options(ScratchTraining)
+@compute_options
+@CHECKPOINT_SECONDS
+@HISTORY
+@click.option("--out", required=True, type=FILE, help="Dump to write: splits A_test and B_test.")
+def train_confounder(
+    images: Path,
+    train_set: str,
+    image_size: int,
+    seed: int,
+    scratch_training: ScratchTraining,
+    compute: Compute,
+    checkpoint_seconds: float,
+    history: Path | None,
+    out: Path,
+) -> None:
+    """Train a network of the six-class study (D.7) on set A or B, and test it on both.
+
+    \b
+    Example:
+      dualtail train-confounder --images confounder/images --train-set A --architecture resnet32 \\
+          --out A.safetensors
+    """
+    from dualtail.stages.train_confounder import ConfounderTask, run
+
+    compute.set_up()
+    task = ConfounderTask(images, train_set, image_size, scratch_training, seed)
+    run(task, history or out.with_suffix(".history.csv"), out, checkpoint_seconds)
+
+
+VERBS: list[click.Command] = [train_scratch, train_confounder]

@@ -1,0 +1,254 @@
+"""Verbs that tune a foundation model, and that look into a tuned one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dualtail.cli.explained_options import explained_images
+from dualtail.cli.flags import MethodParam, options
+from dualtail.cli.model_options import (
+    CHECKPOINT_SECONDS,
+    Compute,
+    ModelArgument,
+    compute_options,
+    model_options,
+)
+from dualtail.tuning.settings import TuningSettings
+
+if TYPE_CHECKING:
+    from dualtail.stages.tune import TunedFiles
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+ANY = click.Path(path_type=Path)
+Method = tuple[str, dict[str, Any]]
+
+
+def _method_name(method: str) -> str:
+    """A method's name in tables: of one's own, that of the class."""
+    return method.rpartition(":")[2]
+
+
+@click.command("tune")
+@model_options
+@click.option(
+    "--images",
+    type=ANY,
+    help="Folder with one folder a class (or with train, test and val folders of that kind); with "
+    "--train-list, the folder or zip archive that its paths are under.",
+)
+@click.option("--train-list", type=FILE, help="`relative/path.jpg label` lines.")
+@click.option("--val-list", type=FILE, help="The same; predicted as well.")
+@click.option("--test-list", type=FILE, help="The same; without it, a part of --train-list.")
+@click.option("--class-names", type=FILE, help="One name a line, in label order.")
+@click.option(
+    "--test-share",
+    default=0.2,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of every class that is tested, where the images are not split.",
+)
+@click.option(
+    "--train-pack", type=FILE, help="Instead of --images: a packed split (`dualtail pack`)."
+)
+@click.option(
+    "--predict-pack",
+    "predict_packs",
+    multiple=True,
+    type=FILE,
+    help="With --train-pack: a packed split that the tuned model predicts.",
+)
+@click.option(
+    "--text-features",
+    type=FILE,
+    help="Text features of the class names (`dualtail predict --text-features-out`). Default: encoded "
+    "here.",
+)
+@click.option(
+    "--peft",
+    default="adaptformer",
+    show_default=True,
+    type=MethodParam(),
+    help="Method and its options: adaptformer,bottleneck=8; or path/to/file.py:Class.",
+)
+@click.option("--peft-name", help="Its name in tables.  [default: the method]")
+@click.option(
+    "--loss",
+    default="la",
+    show_default=True,
+    type=MethodParam(),
+    help="Loss and its options: la,tau=1.5; or path/to/file.py:Class.",
+)
+@click.option("--loss-name", help="Its name in tables.  [default: the loss]")
+@click.option("--prior", type=FILE, help="CSV of q (`dualtail prior`), for losses that read it.")
+@click.option(
+    "--retrain-head-of",
+    type=FILE,
+    metavar="ADAPTER",
+    help="Keep the PEFT of this adapter as it is, and train a new head only.",
+)
+@click.option("--dataset", help="Name of the dataset in dumps.  [default: of the images]")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@options(TuningSettings)
+@compute_options
+@CHECKPOINT_SECONDS
+@click.option("--outputs", type=FILE, help="Dump to write, of all predicted splits.")
+@click.option(
+    "--out",
+    required=True,
+    type=ANY,
+    help="Folder for all that is made; or the adapter file (.safetensors).",
+)
+def tune(
+    model: ModelArgument,
+    images: Path | None,
+    train_list: Path | None,
+    val_list: Path | None,
+    test_list: Path | None,
+    class_names: Path | None,
+    test_share: float,
+    train_pack: Path | None,
+    predict_packs: tuple[Path, ...],
+    text_features: Path | None,
+    peft: Method,
+    peft_name: str | None,
+    loss: Method,
+    loss_name: str | None,
+    prior: Path | None,
+    retrain_head_of: Path | None,
+    dataset: str | None,
+    seed: int,
+    tuning_settings: TuningSettings,
+    compute: Compute,
+    checkpoint_seconds: float,
+    outputs: Path | None,
+    out: Path,
+) -> None:
+    """Tune a foundation model on your images, without touching its weights; say how good it is.
+
+    \b
+    Examples:
+      dualtail tune --model ViT-B-16,openai --images photos --peft adaptformer --loss la --out tuned/
+      dualtail tune --model clip --images photos.zip --train-list train.txt --test-list test.txt \\
+          --class-names names.txt --loss ce --epochs 20 --out tuned/
+
+    `photos` contains one subfolder per class. If there is no test split, one is made (stratified, seeded),
+    and said so. Classes with few training images profit from --loss la (Eq. 2). The command may be
+    repeated after an interruption: it goes on from the last saved state. `dualtail predict --adapter
+    tuned/adapter.safetensors` classifies other images.
+    """
+    if (images is None) == (train_pack is None):
+        raise click.UsageError("give either --images (and perhaps lists), or --train-pack")
+    lists = {
+        split: file
+        for split, file in (("train", train_list), ("val", val_list), ("test", test_list))
+        if file is not None
+    }
+    if train_pack is not None and (lists or class_names):
+        raise click.UsageError("lists and --class-names go with --images, not with --train-pack")
+    if images is not None and predict_packs:
+        raise click.UsageError("--predict-pack goes with --train-pack, not with --images")
+    from dualtail.datasets.pack_file import open_pack
+    from dualtail.stages.tune import Part, Tuning, run
+
+    spec, files, data = model.spec(), _files(out, outputs), None
+    if images is not None:
+        from dualtail.stages.tune_images import find_splits, make_packs
+
+        dataset = dataset or images.resolve().stem
+        data = find_splits(images, lists, class_names, test_share, seed)
+        whole = tuning_settings.augmentation.crop_scale is not None
+        side, folder = spec.transform.resize, files.adapter.parent
+        packs = make_packs(data, dataset, side, whole, folder, compute.threads or 2)
+        train_pack = packs.pop("train")
+        predict_packs = tuple(packs.values())
+    assert train_pack is not None
+    tuning = Tuning(
+        spec=spec,
+        dataset=dataset or open_pack(train_pack).header.dataset,
+        train_pack=train_pack,
+        predict_packs=predict_packs,
+        text=text_features,
+        peft=Part(*peft, peft_name or _method_name(peft[0])),
+        loss=Part(*loss, loss_name or _method_name(loss[0])),
+        settings=tuning_settings,
+        seed=seed,
+        prior=prior,
+        base=retrain_head_of,
+    )
+    compute.set_up()
+    found = run(tuning, files, checkpoint_seconds)
+    if data is not None:
+        from dualtail.stages.tune_images import accuracy_lines
+
+        lines = accuracy_lines(found, data)
+        click.echo("\n".join([*lines, f"adapter: {files.adapter}", f"outputs: {files.outputs}"]))
+
+
+def _files(out: Path, outputs: Path | None) -> "TunedFiles":
+    """What is written: a folder of files, or files beside the adapter."""
+    from dualtail.stages.tune import TunedFiles
+
+    if out.suffix == ".safetensors":
+        return TunedFiles.beside(out, outputs)
+    return TunedFiles.inside(out, outputs)
+
+
+@click.command("explain-model")
+@model_options
+@explained_images
+@click.option("--adapter", type=FILE, help="Of the tuned model.  [default: zero-shot]")
+@click.option(
+    "--peft",
+    type=MethodParam(),
+    help="Its method, needed only if it is one of your own: path/to/file.py:Class.",
+)
+@click.option(
+    "--text-features",
+    type=FILE,
+    help="Text features of the class names, for a zero-shot model. Default: encoded here.",
+)
+@click.option(
+    "--reference", required=True, type=FILE, help="The model's dump on the test split: what it is."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="bfloat16",
+    show_default=True,
+    help="Arithmetic of the vision tower.",
+)
+@compute_options
+@click.option(
+    "--maps", required=True, type=FILE, help="Grad-CAM maps to write (none of zero-shot)."
+)
+@click.option("--out", required=True, type=FILE, help="Dump to write, with one split a condition.")
+def explain_model(
+    model: ModelArgument,
+    explained: Any,
+    adapter: Path | None,
+    peft: Method | None,
+    text_features: Path | None,
+    reference: Path,
+    precision: Any,
+    compute: Compute,
+    maps: Path,
+    out: Path,
+) -> None:
+    """What a model looks at: outputs on images with a part hidden, and Grad-CAM maps.
+
+    \b
+    Example:
+      dualtail explain-model --model clip --adapter tuned/adapter.safetensors \\
+          --reference tuned/outputs.safetensors --images photos --list tuned/lists/test.txt \\
+          --maps maps.safetensors --out explained.safetensors
+    """
+    from dualtail.stages.explain import Predictor, run
+
+    compute.set_up()
+    method = peft and peft[0]
+    predictor = Predictor(model.spec(), adapter, method, text_features, reference, precision)
+    run(predictor, explained, out, maps)
+
+
+VERBS: list[click.Command] = [tune, explain_model]
