@@ -243,7 +243,7 @@ def explain_model(
           --reference tuned/outputs.safetensors --images photos --list tuned/lists/test.txt \\
           --maps maps.safetensors --out explained.safetensors
     """
-    from dualtail.stages.explain import Predictor, run
+    from dualtail.stages.explain_model import Predictor, run
 
     compute.set_up()
     method = peft and peft[0]
