@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,8 @@ from click.testing import CliRunner, Result
 from safetensors.torch import save
 
 from dualtail.cli.program import program
-from dualtail.config.document import read_config
 from dualtail.downloads import sources
 from dualtail.foundation.weights_record import read_record
-from dualtail.jobs import FetchWeightsJob
-from dualtail.plan import Plan, as_json
 
 
 def run(*arguments: str) -> Result:
@@ -236,8 +232,6 @@ def study(root: Path, tmp_path: Path) -> list[str]:
             },
             "cifar": {
                 "label": "CIFAR",
-                "root": str(tmp_path / "cifar_lists"),
-                "val": None,
                 "make_lists": {"cifar100": {"folder": str(tmp_path / "cifar")}},
             },
         },
@@ -274,31 +268,25 @@ def test_all_for_a_study_puts_files_where_the_config_wants_them(
     assert paths == ["/me/model/resolve/main/open_clip_config.json"]  # it may exist by now
 
 
-def fetch_job(study: list[str], **changes: Any) -> FetchWeightsJob:
-    plan = Plan(read_config([Path(file) for file in study]))
-    job = plan.foundation.fetch_weights_job("mine")
-    return job.model_copy(update=changes)
+FETCH = ["fetch-weights", "--model", "ViT-B-32,hf-hub:me/model"]
 
 
-def test_a_run_downloads_only_if_asked(
-    server: Any, hub: Path, study: list[str], tmp_path: Path
-) -> None:
+def test_a_run_downloads_only_if_asked(server: Any, hub: Path, tmp_path: Path) -> None:
     server.files["/me/model/resolve/main/open_clip_model.safetensors"] = weights()
     out = tmp_path / "record.json"
-    job = fetch_job(study, out=out)
-    assert not job.download
-    result = run("fetch-weights", "--settings", as_json(job))
+    fetch = [*FETCH, "--out", str(out)]
+    result = run(*fetch)
     assert result.exit_code == 1
     assert (
-        "foundation.mine: the weights of hf-hub:me/model are not on this machine" in result.output
+        "--model ViT-B-32,hf-hub:me/model: the weights of hf-hub:me/model are not on this machine"
+        in (result.output)
     )
     assert "`dualtail download hf-hub:me/model` fetches them" in result.output
-    assert "or set downloads: true" in result.output
+    assert "or allow it with --download (of a run: downloads: true)" in result.output
     assert server.requests == []
     assert not out.exists()
 
-    allowed = as_json(job.model_copy(update={"download": True}))
-    result = run("fetch-weights", "--settings", allowed)
+    result = run(*fetch, "--download")
     assert result.exit_code == 0, result.output
     first = out.read_bytes()
     record = read_record(out)
@@ -308,18 +296,32 @@ def test_a_run_downloads_only_if_asked(
 
     # Found again without the network, and the record is the same to the byte.
     asked = len(server.requests)
-    assert run("fetch-weights", "--settings", as_json(job)).exit_code == 0
+    assert run(*fetch).exit_code == 0
     assert out.read_bytes() == first
     assert len(server.requests) == asked
+    assert run("fetch-weights", "--model", "hf-hub:me/model", "--out", str(out)).exit_code == 0
+    assert out.read_bytes() == first
 
     record.file.write_bytes(weights(1.0))
-    result = run("fetch-weights", "--settings", as_json(job))
-    assert "is there, and is not me/model/open_clip_model.safetensors" in result.output
+    assert "is there, and is not me/model/open_clip_model.safetensors" in run(*fetch).output
 
 
-def test_weights_in_the_hubs_own_cache_are_found(
-    server: Any, hub: Path, study: list[str], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("ViT-B-16", "a model is given as NAME (clip, openclip, metaclip), ARCHITECTURE,TAG"),
+        ("clop", "did you mean 'clip'?"),
+        ("ViT-B-16,opanai", "ViT-B-16 has no tag 'opanai', did you mean 'openai'"),
+        ("hf-hub:model", "a model on the hub is given as hf-hub:ORGANIZATION/NAME"),
+    ],
+)
+def test_models_without_weights_to_fetch(model: str, message: str, tmp_path: Path) -> None:
+    result = run("fetch-weights", "--model", model, "--out", str(tmp_path / "record.json"))
+    assert result.exit_code == 1
+    assert message in result.output
+
+
+def test_weights_in_the_hubs_own_cache_are_found(server: Any, hub: Path, tmp_path: Path) -> None:
     server.files["/"] = b""  # there is nothing else
     repository = tmp_path / "cache/models--me--model"
     snapshot = repository / "snapshots/0123"
@@ -328,30 +330,15 @@ def test_weights_in_the_hubs_own_cache_are_found(
     (repository / "refs/main").write_text("0123")
     (snapshot / "open_clip_model.safetensors").write_bytes(weights())
     out = tmp_path / "record.json"
-    result = run("fetch-weights", "--settings", as_json(fetch_job(study, out=out)))
+    result = run(*FETCH, "--out", str(out))
     assert result.exit_code == 0, result.output
     assert read_record(out).file == snapshot / "open_clip_model.safetensors"
     assert "was there, in the hub's cache" in run("download", "hf-hub:me/model").output
     assert all(path.endswith("config.json") for path, _, _ in server.requests)
 
 
-def test_what_was_fetched_must_be_weights(
-    server: Any, hub: Path, study: list[str], tmp_path: Path
-) -> None:
+def test_what_was_fetched_must_be_weights(server: Any, hub: Path, tmp_path: Path) -> None:
     server.files["/me/model/resolve/main/open_clip_model.safetensors"] = b"not tensors"
-    job = fetch_job(study, out=tmp_path / "record.json", download=True)
-    result = run("fetch-weights", "--settings", as_json(job))
+    result = run(*FETCH, "--download", "--out", str(tmp_path / "record.json"))
     assert "truncated or not a safetensors file" in result.output
     assert not (tmp_path / "record.json").exists()
-
-
-def test_the_plan_hands_records_to_compute_rules(study: list[str]) -> None:
-    plan = Plan(read_config([Path(file) for file in study]))
-    record = plan.paths.weights_record("mine")
-    assert plan.foundation.fetched_here == ["mine"]
-    assert record in plan.foundation.zero_shot_inputs(["mine"])
-    spec = plan.foundation.foundation_spec("mine")
-    assert (str(spec.record), spec.hub, spec.weights) == (record, "hf-hub:me/model", None)
-    job = json.loads(as_json(plan.foundation.fetch_weights_job("mine")))
-    assert (job["download"], job["out"]) == (False, record)
-    assert os.environ.get("HF_HUB_OFFLINE", "1") == "1"

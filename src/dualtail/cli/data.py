@@ -144,15 +144,30 @@ def check_dataset(
     if "train" not in given or len(given) < len(splits):
         raise click.UsageError("--split: give train, and every split once")
     found = run(class_names, names_format, names, given, official, group_counts, train_counts)
-    say_what_was_found(context, [dataset, *(f"  {line}" for line in found.lines)], found.problems)
+    _say(context, [dataset, *(f"  {line}" for line in found.lines)], len(found.problems))
 
 
-def say_what_was_found(context: click.Context, lines: list[str], problems: list[str]) -> None:
+@click.command("check-data")
+@click.argument("files", nargs=-1, required=True, type=ANY)
+@click.pass_context
+def check_data(context: click.Context, files: tuple[Path, ...]) -> None:
+    """Check the datasets of the study in config FILES: lists, hashes, classes, groups, images, weights.
+
+    Says what is missing and how to get it; the exit code is 1 if anything is wrong.
+
+    Example: dualtail check-data config.yaml config/caltech101.yaml
+    """
+    from dualtail.config.document import read_config
+    from dualtail.datasets.check_study import check_study
+
+    _say(context, *check_study(read_config(files)))
+
+
+def _say(context: click.Context, lines: list[str], problems: int) -> None:
     """Print lines, and end with exit code 1 if there are problems."""
     click.echo("\n".join(lines))
     if problems:
-        n = len(problems)
-        click.echo(f"{n} problem{'s' if n > 1 else ''}", err=True)
+        click.echo(f"{problems} problem{'s' if problems > 1 else ''}", err=True)
         context.exit(1)
 
 
@@ -229,4 +244,11 @@ def pack(
     run(dataset, split, image_list, images, class_names, side, whole, threads, out)
 
 
-VERBS: list[click.Command] = [make_lists, draw_corpus, check_dataset, reorder, pack]
+VERBS: list[click.Command] = [
+    check_data,
+    check_dataset,
+    make_lists,
+    draw_corpus,
+    reorder,
+    pack,
+]

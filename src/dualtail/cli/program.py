@@ -1,5 +1,6 @@
 """The `dualtail` program: help in sections, mistakes as one line, exit codes."""
 
+import importlib
 import signal
 import sys
 from typing import Any
@@ -7,28 +8,45 @@ from typing import Any
 import click
 
 from dualtail import __version__
-from dualtail.cli import dumps, images, provenance, settings, stages
 from dualtail.errors import UserError
-from dualtail.provenance.record import recorded
 from dualtail.training.interruption import Interrupted
-from dualtail.workflow_lock import job_of_run
 
 SECTIONS = {
-    "Your own dumps (no model, no images)": dumps.VERBS,
-    "Your own images and models (no config)": images.VERBS,
-    "Configuration": settings.VERBS,
-    "What made a file": provenance.VERBS,
-    "Stages of the workflow (what Snakemake calls)": stages.VERBS,
+    "Your own dumps (no model, no images)": "dumps",
+    "Scores (no model, no images)": "scores",
+    "Your own images and models (no config)": "images",
+    "Foundation models (no config)": "foundation",
+    "Tuning (no config)": "tuning",
+    "Networks without pre-training": "networks",
+    "Tables, figures and studies of a run": "paper",
+    "The embedded world": "world",
+    "Image lists and packs": "data",
+    "Configuration": "settings",
+    "What made a file": "provenance",
+    "Stages of the workflow (what Snakemake calls)": "stages",
 }
+"""Title -> module of its verbs. A verb is looked up in this order, so that those run most start soonest."""
+
+
+def _verbs(module: str) -> list[click.Command]:
+    return importlib.import_module(f"dualtail.cli.{module}").VERBS
 
 
 class Program(click.Group):
-    """A group whose help has sections and whose mistakes are one line."""
+    """A group whose help has sections, whose mistakes are one line, and that imports as little as it can."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [verb.name or "" for module in SECTIONS.values() for verb in _verbs(module)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verbs = (verb for module in SECTIONS.values() for verb in _verbs(module))
+        return next((verb for verb in verbs if verb.name == cmd_name), None)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, verbs in SECTIONS.items():
+        for title, module in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(v.name or "", v.get_short_help_str(100)) for v in verbs])
+                rows = [(v.name or "", v.get_short_help_str(100)) for v in _verbs(module)]
+                formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -57,22 +75,12 @@ class Program(click.Group):
     epilog="The whole pipeline: snakemake --cores 2 --resources gpu=1",
 )
 @click.version_option(__version__, prog_name="dualtail")
-@click.pass_context
-def program(ctx: click.Context) -> None:
+def program() -> None:
     """Measure and repair the bias of foundation models under long-tailed distributions.
 
     Which classes does a model under-serve? Estimate its pre-training prior from cached logits, adjust
     them, fuse several models, score the result by groups.
     """
-    ctx.with_resource(job_of_run(ctx.invoked_subcommand or ""))
-
-
-CALLED_BY_RULES = {"prior", "knn", "score", "check-data", *(v.name for v in stages.VERBS)}
-"""Verbs that say of themselves what made their files."""
-
-for _verbs in SECTIONS.values():
-    for _verb in _verbs:
-        program.add_command(recorded(_verb) if _verb.name in CALLED_BY_RULES else _verb)
 
 
 def main() -> None:

@@ -63,47 +63,6 @@ def resolve(text: str, out: Path) -> None:
     write_text(out, document.resolved_yaml(document.resolve(text)))
 
 
-@click.command("check-data")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--settings", metavar="JSON|FILE", help="Datasets as the workflow gives them.")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Report, if all is well."
-)
-@click.pass_context
-def check_data(
-    context: click.Context, files: tuple[Path, ...], settings: str | None, out: Path | None
-) -> None:
-    """Check the datasets of the study in config FILES: lists, hashes, classes, groups, images, weights.
-
-    Says what is missing and how to get it; the exit code is 1 if anything is wrong.
-
-    Example: dualtail check-data config.yaml config/caltech101.yaml
-    """
-    from dualtail.config.document import read_config
-    from dualtail.files import write_text
-    from dualtail.jobs import CheckDataJob, read_job
-    from dualtail.plan import Plan
-    from dualtail.stages import check_data as datasets
-    from dualtail.stages import check_weights as weights
-
-    if bool(files) == (settings is not None):
-        raise click.UsageError("give config FILES, or --settings")
-    if settings is not None:
-        lines, problems = datasets.run(read_job(CheckDataJob, settings))
-    else:
-        plan = Plan(read_config(files))
-        lines, problems = datasets.run(plan.data.check_job(plan.scope.datasets))
-        of_weights, missing = weights.run(plan)
-        lines, problems = lines + of_weights, problems + missing
-    for line in lines:
-        click.echo(line)
-    if problems:
-        click.echo(f"{problems} problem{'s' if problems > 1 else ''}", err=True)
-        context.exit(1)
-    if out is not None:
-        write_text(out, "".join(f"{line}\n" for line in lines))
-
-
 @click.command("plan")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -184,8 +143,8 @@ def download(
     """
     from dualtail.config.document import read_config
     from dualtail.downloads.sources import listing
-    from dualtail.plan import Plan
-    from dualtail.stages.download import run, wanted_by_name, wanted_by_study
+    from dualtail.downloads.wanted import wanted_by_name
+    from dualtail.stages.download import run
 
     if listed:
         click.echo("\n".join(listing()))
@@ -195,7 +154,9 @@ def download(
     if configs and folder is not None:
         raise click.UsageError("--all-for puts files where the config wants them: leave --to out")
     if configs:
-        wanted, notes = wanted_by_study(Plan(read_config(configs)))
+        from dualtail.downloads.lacking import lacking
+
+        wanted, notes = lacking(read_config(configs))
     else:
         wanted, notes = [w for name in names for w in wanted_by_name(name, folder)], []
     run(wanted, mirror, click.echo)
@@ -203,4 +164,4 @@ def download(
         click.echo(note)
 
 
-VERBS = [config_verb, check_config, resolve, check_data, plan_verb, download]
+VERBS = [config_verb, check_config, resolve, plan_verb, download]

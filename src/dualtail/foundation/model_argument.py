@@ -14,7 +14,15 @@ from typing import Any, Literal
 from dualtail.config.names import nearest
 from dualtail.errors import UserError
 from dualtail.foundation.architecture import architecture_config, architecture_name
-from dualtail.foundation.hub import CONFIG_FILE, HUB_PREFIX, files_of_hub_id, find_here, hub_off
+from dualtail.foundation.hub import (
+    CONFIG_FILE,
+    HUB_PREFIX,
+    HubFile,
+    files_of_hub_id,
+    files_of_tag,
+    find_here,
+    hub_off,
+)
 from dualtail.foundation.settings import WEIGHT_SUFFIXES, PromptSet, Transform
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.weights_record import not_here, read_record
@@ -163,6 +171,28 @@ def _hub_id_of_record(text: str, path: Path) -> str:
             f"--model {text}: {path} is no record of weights; `dualtail fetch-weights` writes one"
         )
     return f"{HUB_PREFIX}{place[1]}" + ("" if place[2] == "main" else f"@{place[2]}")
+
+
+def files_of_model(text: str) -> tuple[list[HubFile], str]:
+    """The files on the hub that a model argument may have its weights in, the preferred one first.
+
+    Args:
+        text: A model argument whose weights are a tag or on the hub.
+
+    Returns:
+        The files, and the model as `dualtail download` takes it.
+
+    Raises:
+        UserError: not of this grammar, or open_clip has no such architecture or tag.
+    """
+    full = PAPER_MODELS.get(text, text)
+    architecture, _, source = full.rpartition(",")
+    if source.startswith(HUB_PREFIX):
+        return files_of_hub_id(source), source
+    if not (architecture and source):
+        hint = nearest(text, PAPER_MODELS)
+        raise UserError(f"--model {text}: a model is given as {GRAMMAR}{hint}")
+    return files_of_tag(architecture, source), full
 
 
 def parse_models(

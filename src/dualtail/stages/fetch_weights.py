@@ -1,24 +1,31 @@
 """Stage fetch-weights: which file the weights of a tag or hub id are; downloaded only if allowed."""
 
+from pathlib import Path
+
 from dualtail.errors import UserError
 from dualtail.foundation.fetching import weights_of
-from dualtail.foundation.loading import check_weights_file, download_name, hub_files
+from dualtail.foundation.loading import check_weights_file
+from dualtail.foundation.model_argument import files_of_model
 from dualtail.foundation.weights_record import write_record
-from dualtail.jobs import FetchWeightsJob
 
 
-def run(job: FetchWeightsJob) -> None:
+def run(model: str, download: bool, out: Path) -> None:
     """Write the record of a model's weights.
 
+    Args:
+        model: ARCHITECTURE,TAG or hf-hub:ORGANIZATION/NAME, also after an architecture.
+        download: Whether the network may be used.
+        out: The record.
+
     Raises:
-        UserError: the weights are not on this machine and may not or cannot be downloaded, or their
-            file is damaged.
+        UserError: nothing of this name; the weights are not on this machine and may not or cannot be
+            downloaded; or their file is damaged.
     """
-    spec = job.foundation
+    files, name = files_of_model(model)
     try:
-        record = weights_of(hub_files(spec), download_name(spec), job.download)
+        record = weights_of(files, name, download)
     except UserError as error:
-        allow = "" if job.download else "; or set downloads: true in the config"
-        raise UserError(f"foundation.{spec.member}: {error}{allow}") from error
+        allow = "" if download else "; or allow it with --download (of a run: downloads: true)"
+        raise UserError(f"--model {model}: {error}{allow}") from error
     check_weights_file(record.file)
-    write_record(job.out, record)
+    write_record(out, record)

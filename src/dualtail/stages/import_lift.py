@@ -5,9 +5,9 @@ from pathlib import Path
 from dualtail.datasets.class_names import category_names
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
+from dualtail.foundation.loading import load_foundation
 from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.spec import FoundationSpec
-from dualtail.stages.predict import load_named
 from dualtail.tuning.adapter_file import save_adapter
 from dualtail.tuning.lift_checkpoint import (
     INATURALIST_CLASSES,
@@ -49,7 +49,7 @@ def run(
             f"{checkpoint}: {INATURALIST_CLASSES:,} classes are iNaturalist2018, which LIFT renumbers "
             "by sorted name; give its categories.json with --categories"
         )
-    foundation, weights_hash = load_named(spec)
+    foundation, weights_hash = load_foundation(spec)
     visual = from_open_clip(foundation.get_submodule("visual"))
     model = lift_model(checkpoint, adapter, visual, scale, "float32")
     record = {

@@ -1,8 +1,9 @@
-"""Stage predict: outputs of any model on any images, zero-shot or tuned, without a pack."""
+"""Stage predict: what a model says about packed splits or any images, zero-shot or tuned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,22 +13,22 @@ from dualtail.datasets.decoded_images import DecodedImages
 from dualtail.datasets.image_folder import read_image_folder
 from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.datasets.images import ImageStore
+from dualtail.datasets.whole_pack import read_training_pack
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.loading import load_foundation, tokenizer_of
-from dualtail.foundation.open_clip_tower import from_open_clip
-from dualtail.foundation.prompts import class_texts
+from dualtail.foundation.open_clip_tower import from_open_clip, not_plain
+from dualtail.foundation.prompts import class_texts, prompt_summary
 from dualtail.foundation.spec import FoundationSpec
+from dualtail.foundation.text_features import write_text_features
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
-from dualtail.outputs import Outputs, OutputsHeader, write_outputs
+from dualtail.outputs import Outputs, OutputsHeader
 from dualtail.stages.compute import best_device
-from dualtail.stages.dumping import model_record
+from dualtail.stages.dumping import model_record, predict_pack
 from dualtail.tuning.adapter_file import load_adapter
 from dualtail.tuning.inference import predict
-from dualtail.tuning.tuned_model import DTYPES
+from dualtail.tuning.tuned_model import DTYPES, Precision
 from dualtail.tuning.views import Views
-
-Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -78,42 +79,31 @@ def predict_images(
     precision: Precision,
     threads: int,
     adapter: Path | None = None,
+    text_out: Path | None = None,
 ) -> Outputs:
     """Run a model over images: zero-shot, or with the PEFT and head of an adapter file.
+
+    Args:
+        spec: The foundation model.
+        data: The images.
+        precision: Arithmetic of the vision tower.
+        threads: Decoders.
+        adapter: What it was tuned to; None: zero-shot.
+        text_out: File for the text features of the classes; None: none.
 
     Raises:
         UserError: weights or images that cannot be read, or an adapter of other weights or classes.
     """
-    foundation, weights_hash = load_named(spec)
-    foundation = foundation.to(best_device())
-    if adapter is None:
-        text = text_features(
-            foundation, tokenizer_of(spec), class_texts(spec.templates, data.class_names)
-        )
-        model: torch.nn.Module = ZeroShotModel(foundation, text, DTYPES[precision])
-        tuning = {}
-    else:
-        model, tuning = _tuned(spec, foundation, weights_hash, data, precision, adapter)
-    del foundation
-    adapter_hash = "" if adapter is None else sha256_file(adapter)
-    header = OutputsHeader(
-        kind="zero-shot" if adapter is None else "tuned",
-        dataset=data.dataset,
-        split=data.split,
-        split_hash=data.images.hash,
-        class_names=data.class_names,
-        members=[spec.member],
-        models=[model_record(spec, weights_hash, precision, adapter_hash)],
-        **tuning,
-    )
-    side = spec.transform.crop
+    model = _load(spec, data.class_names, precision, adapter, text_out)
+    header = model.header(data.dataset, data.split, data.images.hash)
+    transform, side = spec.transform, spec.transform.crop
     with ImageStore(data.root) as store:
         predictions = predict(
-            model.to(best_device()),
-            DecodedImages(data.images, store, spec.transform.resize, threads),
-            views=Views(spec.transform.views, (side, side), spec.transform.random_views),
-            mean=spec.transform.mean,
-            std=spec.transform.std,
+            model.module,
+            DecodedImages(data.images, store, transform.resize, threads),
+            views=Views(transform.views, (side, side), transform.random_views),
+            mean=transform.mean,
+            std=transform.std,
             batch_size=64,
             label=header.title,
         )
@@ -127,49 +117,126 @@ def predict_images(
     )
 
 
-def load_named(spec: FoundationSpec) -> tuple[torch.nn.Module, str]:
-    """`load_foundation` for a model named on the command line: its mistakes name the option."""
-    try:
-        return load_foundation(spec)
-    except UserError as error:
-        where, _, rest = str(error).partition(": ")
-        if not where.startswith("foundation."):
-            raise
-        advice = rest.replace("weights.path", "ARCHITECTURE,FILE")
-        raise UserError(f"--model {spec.member}: {advice}") from error
-
-
-def run(
+def predict_packs(
     spec: FoundationSpec,
-    data: LabelledImages,
+    packs: Sequence[Path],
+    *,
     precision: Precision,
-    threads: int,
-    adapter: Path | None,
-    out: Path,
-) -> None:
-    """Predict and write a dump.
+    adapter: Path | None = None,
+    text_out: Path | None = None,
+) -> list[Outputs]:
+    """Run a model over packed splits of one dataset.
+
+    Args:
+        spec: The foundation model.
+        packs: Files of `dualtail pack`.
+        precision: Arithmetic of the vision tower.
+        adapter: What it was tuned to; None: zero-shot.
+        text_out: File for the text features of the classes; None: none.
+
+    Returns:
+        One a pack, in their order.
 
     Raises:
-        UserError: see `predict_images`.
+        UserError: weights or a pack that cannot be read, packs of several datasets, or an adapter of
+            other weights or classes.
     """
-    outputs = predict_images(spec, data, precision=precision, threads=threads, adapter=adapter)
-    write_outputs(out, outputs)
+    opened = [read_training_pack(path) for path in packs]
+    first = opened[0].header
+    for path, pack in zip(packs, opened, strict=True):
+        here = pack.header
+        if (here.dataset, here.class_names) != (first.dataset, first.class_names):
+            raise UserError(
+                f"{path}: of the dataset {here.dataset!r} with {len(here.class_names)} classes; {packs[0]} "
+                f"is of {first.dataset!r} with {len(first.class_names)}: a dump is of one dataset"
+            )
+    splits = [pack.header.split for pack in opened]
+    for path, split in zip(packs, splits, strict=True):
+        if splits.count(split) > 1:
+            raise UserError(f"{path}: another pack is of the split {split!r}, too; give each once")
+    model = _load(spec, first.class_names, precision, adapter, text_out)
+    return [
+        predict_pack(
+            model.module,
+            pack,
+            model.header(first.dataset, pack.header.split, pack.header.split_hash),
+            spec.transform,
+        )
+        for pack in opened
+    ]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model on its device, and what its dumps say of it."""
+
+    module: torch.nn.Module
+    class_names: list[str]
+    identity: dict[str, Any]
+
+    def header(self, dataset: str, split: str, split_hash: str) -> OutputsHeader:
+        return OutputsHeader(
+            dataset=dataset,
+            split=split,
+            split_hash=split_hash,
+            class_names=self.class_names,
+            **self.identity,
+        )
+
+
+def _load(
+    spec: FoundationSpec,
+    class_names: list[str],
+    precision: Precision,
+    adapter: Path | None,
+    text_out: Path | None,
+) -> _Model:
+    foundation, weights_hash = load_foundation(spec)
+    _check_crop(spec, foundation.get_submodule("visual"))
+    foundation = foundation.to(best_device())
+    if text_out is not None or adapter is None:
+        text = text_features(
+            foundation, tokenizer_of(spec), class_texts(spec.templates, class_names)
+        )
+    if text_out is not None:
+        summary = prompt_summary(spec.templates)
+        write_text_features(text_out, text, class_names, weights_hash, summary)
+    if adapter is None:
+        module: torch.nn.Module = ZeroShotModel(foundation, text, DTYPES[precision])
+        identity: dict[str, Any] = {"kind": "zero-shot"}
+    else:
+        module, identity = _tuned(spec, foundation, weights_hash, class_names, precision, adapter)
+    adapter_hash = "" if adapter is None else sha256_file(adapter)
+    record = model_record(spec, weights_hash, precision, adapter_hash)
+    identity |= {"members": [spec.member], "models": [record]}
+    return _Model(module.to(best_device()), class_names, identity)
+
+
+def _check_crop(spec: FoundationSpec, visual: Any) -> None:
+    """A plain ViT has positions for one size of image."""
+    side = spec.transform.crop
+    if not not_plain(visual) and tuple(visual.image_size) != (side, side):
+        height, width = visual.image_size
+        raise UserError(
+            f"--transform of {spec.member}: crop is {side}, but {spec.architecture} sees images of "
+            f"{height} x {width} pixels"
+        )
 
 
 def _tuned(
     spec: FoundationSpec,
     foundation: torch.nn.Module,
     weights_hash: str,
-    data: LabelledImages,
+    class_names: list[str],
     precision: Precision,
     adapter: Path,
-) -> tuple[torch.nn.Module, dict]:
+) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The tuned model, and what its dump's header says of the tuning."""
     visual = from_open_clip(foundation.get_submodule("visual"))
     model, header = load_adapter(adapter, visual, precision)
-    if header.n_classes != len(data.class_names):
+    if header.n_classes != len(class_names):
         raise UserError(
-            f"{adapter}: tuned on {header.n_classes} classes; there are {len(data.class_names)} here"
+            f"{adapter}: tuned on {header.n_classes} classes; there are {len(class_names)} here"
         )
     expected = header.record.get("weights_hash", weights_hash)
     if expected != weights_hash:
@@ -179,6 +246,7 @@ def _tuned(
         )
     record = header.record
     return model, {
+        "kind": "tuned",
         "peft": str(record.get("peft", header.peft)),
         "loss": str(record.get("loss", "")),
         "seed": record.get("seed"),

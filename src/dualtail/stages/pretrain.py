@@ -1,6 +1,7 @@
-"""Stage pretrain: small CLIPs on long-tailed corpora."""
+"""Stage pretrain: a small CLIP on a long-tailed corpus."""
 
-import functools
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from safetensors.torch import save_file
@@ -10,68 +11,108 @@ from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore, decode_squares
 from dualtail.errors import UserError
 from dualtail.files import atomic_path, sha256_text
+from dualtail.foundation.architecture import architecture_config
 from dualtail.foundation.pretraining import pretrain
-from dualtail.jobs import PretrainJob, PretrainTask
-from dualtail.lanes import run_lanes
-from dualtail.stages.checkpointing import array_identity, checkpoints_of, described
+from dualtail.foundation.pretraining_settings import PretrainingSettings
+from dualtail.stages.checkpointing import array_identity, checkpoints_of, state_of
+from dualtail.stages.compute import set_up
 from dualtail.stages.progress import log_line
 from dualtail.training.checkpoints import remove_states
 from dualtail.training.history import write_history
+from dualtail.training.interruption import signals_handled
 
 
-def run(job: PretrainJob, lanes: int, checkpoint_seconds: float = 0) -> None:
-    """Pre-train every model and write its checkpoint, which open_clip loads, and its history.
+@dataclass(frozen=True)
+class Corpus:
+    """What a model is pre-trained on.
+
+    Attributes:
+        image_list: Image list.
+        images: Folder or zip archive that its paths are under.
+        class_names: One a line.
+        caption: Of an image; {} stands for its class name.
+    """
+
+    image_list: Path
+    images: Path
+    class_names: Path
+    caption: str
+
+
+def run(
+    architecture: str,
+    corpus: Corpus,
+    settings: PretrainingSettings,
+    seed: int,
+    out: Path,
+    checkpoint_seconds: float = 0,
+) -> None:
+    """Pre-train a model on one core; write its checkpoint, which open_clip loads, and its history.
+
+    Args:
+        architecture: One that comes with dualtail, or a JSON file; its image size is that of the images.
+        corpus: What is learned from.
+        settings: How.
+        seed: Of initial weights and order.
+        out: The checkpoint; `<out without suffix>.history.csv` is written beside it.
+        checkpoint_seconds: Time between two saves of the state; 0: nothing is saved.
 
     Raises:
-        UserError: a corpus that cannot be read, or images that do not fit the architecture.
-        Interrupted: the process was asked to stop; states are saved.
+        UserError: a corpus or architecture that cannot be read, or that do not go together.
+        Interrupted: the process was asked to stop; the state is saved.
     """
-    run_lanes(functools.partial(_pretrain_one, checkpoint_seconds), job.tasks, lanes)
-    remove_states([task.checkpoint for task in job.tasks])
-
-
-def _pretrain_one(checkpoint_seconds: float, task: PretrainTask, lane: int) -> None:
-    spec = task.foundation
-    if spec.architecture_config is None:
+    set_up("cpu", 1)
+    config = architecture_config(architecture)
+    if config is None:
         raise UserError(
-            f"foundation.{spec.member}.architecture: only models from a JSON file are pre-trained "
-            f"here; give {spec.architecture}'s config as a file"
+            f"--architecture {architecture}: only models from a JSON file are pre-trained here; give its "
+            "open_clip config as a file"
         )
-    names = read_class_names(task.class_names)
-    corpus = read_image_list(task.list, len(names))
-    side = spec.transform.crop
-    images = np.empty((len(corpus), side, side, 3), dtype=np.uint8)
-    with ImageStore(task.images) as store:
-        for row, image in enumerate(decode_squares(corpus, store, side)):
+    names = read_class_names(corpus.class_names)
+    images, labels = _decoded(corpus, len(names), config["vision_cfg"]["image_size"])
+    label = f"pre-training {out.stem}"
+    with signals_handled():
+        state, history = pretrain(
+            images,
+            labels,
+            names,
+            corpus.caption,
+            config,
+            settings,
+            seed,
+            description=label,
+            checkpoints=checkpoints_of(
+                state_of(out),
+                checkpoint_seconds,
+                label,
+                stage=__name__,
+                settings={
+                    "architecture": config,
+                    "caption": corpus.caption,
+                    "settings": settings.model_dump(mode="json"),
+                    "seed": seed,
+                },
+                data={
+                    "corpus": array_identity(images, labels),
+                    "class names": sha256_text(*names),
+                },
+            ),
+            on_epoch=lambda row: log_line(
+                f"{label}: epoch {row['epoch']:.0f}/{settings.epochs}, "
+                f"loss {row['loss']:.4f}, accuracy in training {row['accuracy']:.1%}"
+            ),
+        )
+        write_history(out.with_suffix(".history.csv"), history)
+        with atomic_path(out) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
+        remove_states([state_of(out)])
+
+
+def _decoded(corpus: Corpus, n_classes: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Central squares (N, side, side, 3) uint8 and labels (N,) of all images."""
+    listed = read_image_list(corpus.image_list, n_classes)
+    images = np.empty((len(listed), side, side, 3), dtype=np.uint8)
+    with ImageStore(corpus.images) as store:
+        for row, image in enumerate(decode_squares(listed, store, side)):
             images[row] = image
-    label = f"pre-training {spec.member}"
-    state, history = pretrain(
-        images,
-        corpus.labels,
-        names,
-        task.caption,
-        spec.architecture_config,
-        task.settings,
-        task.seed,
-        description=label,
-        bar_position=lane,
-        checkpoints=checkpoints_of(
-            task.checkpoint,
-            checkpoint_seconds,
-            label,
-            stage=__name__,
-            settings=described(task, "list", "images", "class_names", "out", "history"),
-            data={
-                "corpus": array_identity(images, corpus.labels),
-                "class names": sha256_text(*names),
-            },
-            threads=1,
-        ),
-        on_epoch=lambda row: log_line(
-            f"{label}: epoch {row['epoch']:.0f}/{task.settings.epochs}, "
-            f"loss {row['loss']:.4f}, accuracy in training {row['accuracy']:.1%}"
-        ),
-    )
-    write_history(task.history, history)
-    with atomic_path(task.out) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
+    return images, listed.labels

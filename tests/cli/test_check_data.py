@@ -1,4 +1,4 @@
-"""Verbs on configs: check-data says what is missing, and its exit code tells."""
+"""check-data: what a study lacks is said, and its exit code tells."""
 
 from pathlib import Path
 
@@ -19,9 +19,11 @@ def files(root: Path, tmp_path: Path) -> list[str]:
         (data / f"{split}.txt").write_text(f"{split}0.jpg 0\n{split}1.jpg 1\n")
         for label in (0, 1):
             (data / f"{split}{label}.jpg").write_text("")
+    (tmp_path / "clip.safetensors").touch()
     changes = {
         "world": None,
-        "study": {"datasets": ["mine"]},
+        "study": {"datasets": ["mine"], "members": ["clip"]},
+        "foundation": {"clip": {"weights": str(tmp_path / "clip.safetensors")}},
         "prior": {"split": "test"},
         "datasets": {"mine": {"label": "Mine", "root": str(data), "val": None}},
     }
@@ -34,6 +36,7 @@ def test_a_whole_dataset_passes(files: list[str]) -> None:
     assert result.exit_code == 0, result.output
     assert "2 class names" in result.output
     assert "ok: every image is there" in result.output
+    assert "clip: weights are there" in result.output
 
 
 def test_a_missing_image_fails(files: list[str], tmp_path: Path) -> None:
@@ -73,7 +76,9 @@ def test_missing_weights_come_with_the_command_that_fetches_them(
         name: {"architecture": "ViT-B-16-quickgelu", "weights": {"corpus": None, **weights}}
         for name, weights in sources.items()
     }
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"foundation": models}))
+    models["clip"]["weights"] = "openai"
+    changes = {"foundation": models, "study": {"members": list(models)}}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(changes))
     arguments = ["check-data", *files, str(tmp_path / "models.yaml")]
     result = CliRunner().invoke(program, arguments)
     assert result.exit_code == 1

@@ -1,0 +1,169 @@
+"""Verbs on foundation models: their weights, the pre-training of small ones, outputs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dualtail.cli.flags import options
+from dualtail.cli.model_options import (
+    CHECKPOINT_SECONDS,
+    Compute,
+    ModelArgument,
+    compute_options,
+    model_options,
+)
+from dualtail.foundation.pretraining_settings import PretrainingSettings
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+ANY = click.Path(path_type=Path)
+
+
+@click.command("fetch-weights")
+@click.option(
+    "--model",
+    required=True,
+    metavar="NAME|ARCH,TAG|hf-hub:ORGANIZATION/NAME",
+    help="clip, openclip or metaclip; an open_clip architecture with a pretrained tag; a model on the "
+    "hub, also after an architecture.",
+)
+@click.option("--download", is_flag=True, help="Download what is not on this machine.")
+@click.option("--out", required=True, type=FILE, help="Record (JSON) of the file.")
+def fetch_weights(model: str, download: bool, out: Path) -> None:
+    """Find the weights of a tag or hub id, or download them, and record which file they are.
+
+    The record can be given in place of weights: --model ARCHITECTURE,RECORD.json
+
+    Example: dualtail fetch-weights --model ViT-B-16,laion2b_s34b_b88k --download --out openclip.json
+    """
+    from dualtail.stages.fetch_weights import run
+
+    run(model, download, out)
+
+
+@click.command("pretrain")
+@click.option(
+    "--architecture",
+    default="world-vit-8",
+    show_default=True,
+    help="world-vit-8, photo-vit-16, or a JSON file: the config of a plain ViT in open_clip's form.",
+)
+@click.option("--list", "image_list", required=True, type=FILE, help="Image list of the corpus.")
+@click.option("--images", required=True, type=ANY, help="Folder or zip archive of its images.")
+@click.option("--class-names", required=True, type=FILE, help="One name a line, in label order.")
+@click.option(
+    "--caption",
+    default="a photo of a {}.",
+    show_default=True,
+    help="Caption of an image; {} stands for its class name.",
+)
+@options(PretrainingSettings)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@CHECKPOINT_SECONDS
+@click.option("--out", required=True, type=FILE, help="Checkpoint (.safetensors) to write.")
+def pretrain(
+    architecture: str,
+    image_list: Path,
+    images: Path,
+    class_names: Path,
+    caption: str,
+    pretraining_settings: PretrainingSettings,
+    seed: int,
+    checkpoint_seconds: float,
+    out: Path,
+) -> None:
+    """Pre-train a small CLIP on images with captions, on one core.
+
+    Its history is written beside it. Killed, the same command goes on from the saved state.
+
+    \b
+    Example: dualtail generate-corpus clip --out corpus
+             dualtail pretrain --list corpus/list.txt --class-names corpus/classnames.txt \\
+               --images corpus/images.zip --epochs 2 --out clip.safetensors
+    """
+    if caption.count("{}") != 1:
+        raise click.UsageError("--caption: exactly one {} for the class name is needed")
+    Compute("cpu", 1).claim()
+    from dualtail.stages.pretrain import Corpus, run
+
+    corpus = Corpus(image_list, images, class_names, caption)
+    run(architecture, corpus, pretraining_settings, seed, out, checkpoint_seconds)
+
+
+@click.command("predict")
+@model_options
+@click.option("--adapter", type=FILE, help="Adapter file; without it the outputs are zero-shot.")
+@click.option(
+    "--pack",
+    "packs",
+    multiple=True,
+    type=FILE,
+    help="Packed split (`dualtail pack`); given again, several splits of a dataset make one dump.",
+)
+@click.option(
+    "--images",
+    type=ANY,
+    help="Instead: a folder with a folder a class; with --list, the folder or zip archive of its paths.",
+)
+@click.option("--list", "image_list", type=FILE, help="`relative/path.jpg label` lines.")
+@click.option(
+    "--class-names",
+    type=FILE,
+    help="One name a line, in label order (folders: sorted). Default: the folders' names.",
+)
+@click.option("--dataset", help="Name of the dataset in the dump.  [default: of the folder]")
+@click.option("--split", help="Name of the split in the dump.  [default: test]")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of the vision tower.",
+)
+@compute_options
+@click.option(
+    "--text-features-out",
+    type=FILE,
+    help="File for the text features of the class names, for tune.",
+)
+@click.option("--out", required=True, type=FILE, help="Dump to write.")
+def predict(
+    model: ModelArgument,
+    adapter: Path | None,
+    packs: tuple[Path, ...],
+    images: Path | None,
+    image_list: Path | None,
+    class_names: Path | None,
+    dataset: str | None,
+    split: str | None,
+    precision: Any,
+    compute: Compute,
+    text_features_out: Path | None,
+    out: Path,
+) -> None:
+    """Write a model's outputs on labelled images as a dump: zero-shot, or tuned with an adapter.
+
+    \b
+    Examples:
+      dualtail predict --model clip --images photos --out clip.safetensors
+      dualtail predict --model ViT-B-16,w.safetensors --pack val.safetensors --pack test.safetensors \\
+        --out outputs.safetensors
+    """
+    if bool(packs) == (images is not None):
+        raise click.UsageError("give either --images or --pack")
+    if packs and any(value is not None for value in (image_list, class_names, dataset, split)):
+        raise click.UsageError("--list, --class-names, --dataset and --split go with --images")
+    from dualtail.outputs import write_outputs
+    from dualtail.stages.predict import find_images, predict_images, predict_packs
+
+    compute.set_up()
+    how: Any = {"precision": precision, "adapter": adapter, "text_out": text_features_out}
+    if images is None:
+        found = predict_packs(model.spec(), packs, **how)
+    else:
+        data = find_images(images, image_list, class_names, dataset, split or "test")
+        found = [predict_images(model.spec(), data, threads=compute.threads or 2, **how)]
+    write_outputs(out, *found)
+
+
+VERBS: list[click.Command] = [fetch_weights, pretrain, predict]
