@@ -15,7 +15,9 @@ from dualtail.outputs import (
     OutputsHeader,
     check_same_split,
     read_outputs,
+    read_splits,
     split_hash,
+    splits_of,
     write_outputs,
 )
 
@@ -42,8 +44,50 @@ def test_our_memory_map_agrees_with_safetensors_own_reader(
     write_outputs(tmp_path / "a.safetensors", make_outputs(n=7, c=3))
     theirs = load_file(tmp_path / "a.safetensors")
     ours = read_outputs(tmp_path / "a.safetensors")
-    np.testing.assert_array_equal(theirs["logits"], ours.logits)
-    np.testing.assert_array_equal(theirs["features"], ours.features)
+    np.testing.assert_array_equal(theirs["test/logits"], ours.logits)
+    np.testing.assert_array_equal(theirs["test/features"], ours.features)
+
+
+def test_a_dump_of_several_splits(tmp_path: Path, make_outputs: Make) -> None:
+    val = make_outputs(n=10, split="val", split_hash="v", seed=0)
+    test = make_outputs(n=25, split="test", split_hash="t", seed=0, d=None)
+    path = tmp_path / "a.safetensors"
+    write_outputs(path, val, test)
+    assert splits_of(path) == ["val", "test"]
+    for found, written in zip(read_splits(path), (val, test), strict=True):
+        assert found.header == written.header
+        np.testing.assert_array_equal(found.logits, written.logits)
+        np.testing.assert_array_equal(found.labels, written.labels)
+    assert read_outputs(path, "val").features is not None
+    assert read_outputs(path).header == test.header
+    assert read_outputs(path).features is None
+    assert read_outputs(path, default="val").header == val.header
+    with pytest.raises(UserError, match=r"a\.safetensors: no split 'train'; it has val, test$"):
+        read_outputs(path, "train")
+    with pytest.raises(
+        UserError, match="no split 'train'; it has val, test: name one with --split"
+    ):
+        read_outputs(path, default="train")
+
+
+def test_the_only_split_is_read_whatever_its_name(tmp_path: Path, make_outputs: Make) -> None:
+    write_outputs(tmp_path / "a.safetensors", make_outputs(split="val"))
+    assert read_outputs(tmp_path / "a.safetensors").header.split == "val"
+    with pytest.raises(UserError, match=r"no split 'test'; it has val$"):
+        read_outputs(tmp_path / "a.safetensors", "test")
+
+
+@pytest.mark.parametrize(
+    "other", [{"split": "test"}, {"split": "val", "members": ["b"]}, {"split": "val", "seed": 1}]
+)
+def test_splits_of_different_predictors_do_not_go_into_one_dump(
+    tmp_path: Path, make_outputs: Make, other: dict
+) -> None:
+    second = make_outputs()
+    second = replace(second, header=second.header.model_copy(update=other))
+    with pytest.raises(UserError, match="is there twice, or of another predictor"):
+        write_outputs(tmp_path / "a.safetensors", make_outputs(), second)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_equal_outputs_give_equal_bytes(tmp_path: Path, make_outputs: Make) -> None:
@@ -106,23 +150,45 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         read_outputs(tmp_path / "p.safetensors")
 
 
-def test_a_newer_schema_and_a_wrong_header_are_refused(tmp_path: Path, make_outputs: Make) -> None:
-    from safetensors.numpy import save_file
+def rewritten(path: Path, change: Callable[[str], str], without: str = "") -> Path:
+    """A copy of a dump with another header text, or without a tensor."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
 
-    outputs = make_outputs()
-    text = outputs.header.model_dump_json()
-    tensors = {"logits": outputs.logits, "labels": outputs.labels}
-    newer = text.replace('"schema_version":1', '"schema_version":2')
-    save_file(tensors, tmp_path / "n.safetensors", metadata={"dualtail": newer})
-    with pytest.raises(UserError, match="schema version 2, this dualtail reads 1"):
-        read_outputs(tmp_path / "n.safetensors")
-    wrong = text.replace('"kind":"tuned"', '"kind":"magic"')
-    save_file(tensors, tmp_path / "w.safetensors", metadata={"dualtail": wrong})
-    with pytest.raises(UserError, match="header: kind"):
-        read_outputs(tmp_path / "w.safetensors")
-    save_file(tensors, tmp_path / "t.safetensors", metadata={"dualtail": text})
-    with pytest.raises(UserError, match="no tensor 'image_index'"):
-        read_outputs(tmp_path / "t.safetensors")
+    with safe_open(path, framework="numpy") as stream:
+        text = stream.metadata()["dualtail"]
+    assert change(text) != text or without
+    tensors = {name: tensor for name, tensor in load_file(path).items() if name != without}
+    save_file(tensors, path.with_name("b.safetensors"), metadata={"dualtail": change(text)})
+    return path.with_name("b.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace('schema_version": 2', 'schema_version": 1'), "version 1, this"),
+        (lambda text: text.replace('"tuned"', '"magic"'), "header: kind"),
+        (lambda text: text.replace('{"test": "h"}', "{}"), "it names no splits"),
+        (lambda text: text.replace('{"test": "h"}', '["test"]'), "it names no splits"),
+        (lambda text: text.replace('{"test": "h"}', '{"val": "h"}'), "val has no tensor"),
+        (lambda text: "[]", "not a JSON object"),
+        (lambda text: text[:-1], "not a JSON object"),
+    ],
+)
+def test_other_schemas_and_wrong_headers_are_refused(
+    tmp_path: Path, make_outputs: Make, change: Callable[[str], str], message: str
+) -> None:
+    write_outputs(tmp_path / "a.safetensors", make_outputs())
+    wrong = rewritten(tmp_path / "a.safetensors", change)
+    with pytest.raises(UserError, match=rf"b\.safetensors: .*{message}"):
+        read_outputs(wrong)
+
+
+def test_a_dump_without_one_of_its_tensors_is_refused(tmp_path: Path, make_outputs: Make) -> None:
+    write_outputs(tmp_path / "a.safetensors", make_outputs())
+    wrong = rewritten(tmp_path / "a.safetensors", str, without="test/image_index")
+    with pytest.raises(UserError, match="damaged: test has no tensor 'image_index'"):
+        read_outputs(wrong)
 
 
 @pytest.mark.parametrize(

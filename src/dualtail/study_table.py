@@ -64,8 +64,9 @@ def read_study(path: Path, dataset: str | None = None) -> list[Prediction]:
     found = [_prediction(row, f"{path}: line {line}") for line, row in enumerate(rows, start=2)]
     chosen = [row for row in found if dataset is None or row.dataset == dataset]
     if not chosen:
-        known = ", ".join(dict.fromkeys(row.dataset for row in found)) or "nothing"
-        raise UserError(f"{path}: no prediction of dataset {dataset!r}; it has: {known}")
+        known = ", ".join(dict.fromkeys(row.dataset for row in found))
+        of = f" of dataset {dataset!r}; it has: {known}" if known else ""
+        raise UserError(f"{path}: no prediction{of}")
     return chosen
 
 

@@ -43,7 +43,7 @@ def make(kind="tuned", members=("clip",), seed=0, split="test", noise=1.5, **hea
     )
 
 
-def score(dumps, validation=(), **options):
+def score(dumps, validation=None, **options):
     defaults = {
         "run": "r",
         "train_counts": COUNTS,
@@ -170,11 +170,12 @@ def test_fused_dumps_gain_over_each_member():
     assert set(gains["members"]) == {"clip+openclip|clip", "clip+openclip|openclip"}
 
 
-def test_temperature_is_of_the_validation_dump_of_the_same_predictor():
-    validation = [make(split="val", loss="ce", noise=9), make(split="val", noise=3)]
-    table = score([LA], validation).table
-    expected = metrics.fit_temperature(validation[1].logits, validation[1].labels)
+def test_a_temperature_is_of_its_own_dump():
+    validation = make(split="val", noise=3)
+    table = score([CE, LA], [None, validation]).table
+    expected = metrics.fit_temperature(validation.logits, validation.labels)
     assert pick(table, metric="temperature")["value"] == pytest.approx(expected, abs=1e-5)
+    assert pick(table, metric="temperature")["loss"] == "la"
     hit = metrics.predict(LA.logits) == LA.labels
     ece = metrics.expected_calibration_error(metrics.confidence(LA.logits, expected), hit)
     assert pick(table, metric="ece_calibrated")["value"] == pytest.approx(100 * ece, abs=1e-5)
@@ -249,13 +250,15 @@ def test_grouping_has_every_scheme():
 
 def test_bad_inputs_are_refused():
     wrong = replace(LA, header=LA.header.model_copy(update={"dataset": "other"}))
-    other_names = LA.header.model_copy(update={"split": "val", "class_names": ["x"] * C})
     cases = [
         (lambda: score([]), "nothing to score"),
         (lambda: score([LA, wrong]), "different datasets"),
         (lambda: score([LA, LA]), "score one of them"),
-        (lambda: score([LA], [LA]), "another split"),
-        (lambda: score([LA], [replace(LA, header=other_names)]), "class_names"),
+        (lambda: score([LA], [LA]), "another split of the same predictor"),
+        (
+            lambda: score([LA], [make(split="val", loss="ce")]),
+            "another split of the same predictor",
+        ),
         (lambda: score([LA], d_groups=D[:5]), "D-groups"),
         (lambda: score([LA], p_groups=D), "P-groups: 'D-Few'; allowed: P-Many"),
         (lambda: score([LA], train_counts=COUNTS[:3]), "train_counts"),

@@ -32,9 +32,7 @@ def explained_flags(dataset):
 
 def drawn_pairs_flag(dataset):
     """The world, where it drew the images: then they are shown larger, and it is known what a pixel is of."""
-    occlusion = C.datasets[dataset].occlusion
-    is_drawn = C.is_drawn(dataset) and occlusion and occlusion.table.name == "pairs.csv"
-    if not is_drawn:
+    if dataset not in INTERVENED:
         return ""
     world = C.world.of_dataset(dataset).model_dump(mode="json", exclude_defaults=True)
     return shlex.join(["--world", values_text(world)])

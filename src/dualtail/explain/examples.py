@@ -155,5 +155,5 @@ def _position(known: Sequence[Shown], wanted: Mapping[str, Any], what: str) -> i
             return index
     title = " ".join(str(value) for value in wanted.values() if value not in ("", None))
     raise UserError(
-        f"the examples lack the {what} of {title!r}: run `dualtail explain-models` again"
+        f"the examples lack the {what} of {title!r}: run `dualtail score-explanations` again"
     )

@@ -1,0 +1,350 @@
+"""Stages on dumps: prior, adjust, fuse, knn. All splits of a dump, and what does not go together."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, logsumexp
+
+from dualtail.bias.prior import estimate_prior
+from dualtail.bias.prior.table import read_prior_csv, write_prior_csv
+from dualtail.errors import UserError
+from dualtail.outputs import Outputs, read_outputs, read_splits, splits_of, write_outputs
+from dualtail.stages import adjust, fuse, knn, prior
+
+Make = Callable[..., Outputs]
+Q = np.array([5, 4, 3, 2, 1]) / 15
+COUNTS = np.array([50, 40, 30, 20, 10])
+
+
+@pytest.fixture
+def write(tmp_path: Path, make_outputs: Make) -> Callable[..., Path]:
+    """Write a dump with splits of different images, deterministic in its name."""
+
+    def written(name: str, *splits: str, **header: Any) -> Path:
+        path = tmp_path / f"{name}.safetensors"
+        seed = sum(map(ord, name))
+        sizes = {"train": 60, "val": 20, "test": 40}
+        dumps = [
+            make_outputs(n=sizes[s], seed=seed + sizes[s], split=s, split_hash=s, **header)
+            for s in splits or ("val", "test")
+        ]
+        write_outputs(path, *dumps)
+        return path
+
+    return written
+
+
+@pytest.fixture
+def priors(tmp_path: Path) -> tuple[Path, Path]:
+    """q and training counts as files."""
+    write_prior_csv(tmp_path / "q.csv", [f"class {i}" for i in range(5)], Q)
+    (tmp_path / "counts.csv").write_text("count\n" + "\n".join(map(str, COUNTS)) + "\n")
+    return tmp_path / "q.csv", tmp_path / "counts.csv"
+
+
+ZERO_SHOT = {"kind": "zero-shot", "peft": "", "loss": ""}
+
+
+# prior
+
+
+def test_the_true_prior_is_matched_by_name(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("owl\ncat\ndog\nelk\n")
+    (tmp_path / "list.txt").write_text("a 0\nb 0\nc 0\nd 1\ne 2\nf 2\ng 3\n")
+    truth = prior.true_prior(tmp_path / "list.txt", tmp_path / "names.txt", ["cat", "dog", "owl"])
+    np.testing.assert_allclose(truth, [1 / 6, 2 / 6, 3 / 6])
+    with pytest.raises(UserError, match="no image of class 'ant'"):
+        prior.true_prior(tmp_path / "list.txt", tmp_path / "names.txt", ["cat", "ant"])
+
+
+def test_the_prior_file_and_its_record(tmp_path: Path, write: Callable[..., Path]) -> None:
+    dump = write("zs", members=["a"], **ZERO_SHOT)
+    (tmp_path / "names.txt").write_text("".join(f"class {i}\n" for i in range(5)))
+    (tmp_path / "list.txt").write_text("".join(f"x {i}\n" for i in (0, 1, 1, 2, 3, 4)))
+    truth = (tmp_path / "list.txt", tmp_path / "names.txt")
+    out = tmp_path / "q.csv"
+    said = prior.run(dump, None, "exact", "auto", 10, 0, truth, out)
+    table = read_prior_csv(out)
+    assert table.q_true is not None
+    np.testing.assert_allclose(table.q_true, np.array([1, 2, 1, 1, 1]) / 6)
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert record["imbalance_factor"] == pytest.approx(table.q.max() / table.q.min())
+    assert record["gradient"] <= 1e-6
+    assert (record["dataset"], record["members"], record["split"]) == ("toy", "a", "val")
+    assert "true prior known" in said
+
+
+@pytest.mark.parametrize(
+    ("splits", "asked", "used"),
+    [
+        (("val", "test"), None, "val"),
+        (("train", "test"), "train", "train"),
+        (("test",), None, "test"),
+    ],
+)
+def test_the_split_that_q_is_estimated_on(
+    tmp_path: Path, write: Callable[..., Path], splits: tuple[str, ...], asked: str, used: str
+) -> None:
+    dump = write("zs", *splits, **ZERO_SHOT)
+    prior.run(dump, asked, "exact", 0.0, 10, 0, None, tmp_path / "q.csv")
+    outputs = read_outputs(dump, used)
+    expected = estimate_prior(outputs.logits, outputs.labels, 0.0).q
+    np.testing.assert_allclose(read_prior_csv(tmp_path / "q.csv").q, expected, rtol=1e-9)
+    assert json.loads((tmp_path / "q.json").read_text())["split"] == used
+
+
+def test_without_val_the_split_must_be_named(tmp_path: Path, write: Callable[..., Path]) -> None:
+    dump = write("zs", "train", "test", **ZERO_SHOT)
+    with pytest.raises(
+        UserError, match="no split 'val'; it has train, test: name one with --split"
+    ):
+        prior.run(dump, None, "exact", 0.0, 10, 0, None, tmp_path / "q.csv")
+    assert not (tmp_path / "q.csv").exists()
+
+
+def test_a_prior_of_tuned_outputs_is_remarked_upon(
+    tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    said = prior.run(write("ce"), None, "exact", 0.0, 10, 0, None, tmp_path / "q.csv")
+    assert "these are tuned outputs" in said
+
+
+# adjust
+
+
+def test_every_split_is_adjusted_by_equation_4(
+    tmp_path: Path, write: Callable[..., Path], priors: tuple[Path, Path]
+) -> None:
+    """The zero-shot dump has a split more: the training images that q was estimated on."""
+    ce = write("ce", loss="ce")
+    zs = write("zs", "train", "val", "test", **ZERO_SHOT)
+    log_q, log_pi = np.log(Q), np.log(COUNTS / COUNTS.sum())
+    expected = {
+        "gla": lambda f, z: z - log_q + f - log_pi,
+        "gla-zs": lambda f, z: z - log_q,
+        "gla-ft": lambda f, z: f - log_pi,
+    }
+    for name, formula in expected.items():
+        out = tmp_path / f"{name}.safetensors"
+        adjust.run(ce, name, *priors, zs, out)
+        assert splits_of(out) == ["val", "test"]
+        for found in read_splits(out):
+            split = found.header.split
+            tuned, untuned = read_outputs(ce, split), read_outputs(zs, split)
+            logits = formula(tuned.logits.astype(float), untuned.logits.astype(float))
+            np.testing.assert_allclose(found.logits, logits, atol=1e-2)
+            np.testing.assert_array_equal(found.labels, tuned.labels)
+            header = found.header
+            identity = (header.kind, header.adjustment, header.peft, header.loss, header.seed)
+            assert identity == ("adjusted", name, "adaptformer", "ce", 0)
+
+
+def test_an_adjustment_may_be_left_out_or_spelled_out(
+    tmp_path: Path, write: Callable[..., Path], priors: tuple[Path, Path]
+) -> None:
+    ce, zs = write("ce", loss="ce"), write("zs", **ZERO_SHOT)
+    q, counts = priors
+    calls = {
+        "gla": (ce, q, counts, zs),
+        "gla-zs": (zs, q, None, None),
+        "gla-ft": (ce, None, counts, None),
+    }
+    for name, (dump, *given) in calls.items():
+        adjust.run(dump, None, *given, tmp_path / "deduced.safetensors")
+        adjust.run(dump, name, *given, tmp_path / "named.safetensors")
+        deduced, named = (
+            (tmp_path / f"{n}.safetensors").read_bytes() for n in ("deduced", "named")
+        )
+        assert deduced == named
+        assert read_outputs(tmp_path / "named.safetensors").header.adjustment == name
+
+
+def test_what_an_adjustment_does_not_use_is_not_read(
+    tmp_path: Path, write: Callable[..., Path], priors: tuple[Path, Path]
+) -> None:
+    nothing = tmp_path / "none.csv"
+    adjust.run(write("ce"), "gla-ft", nothing, priors[1], nothing, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match=r"none\.csv: cannot be read"):
+        adjust.run(write("ce"), "gla-ft", None, nothing, None, tmp_path / "b.safetensors")
+
+
+def test_adjustments_refuse_what_is_missing_or_does_not_fit(
+    tmp_path: Path, write: Callable[..., Path], priors: tuple[Path, Path]
+) -> None:
+    q, counts = priors
+    ce, zs = write("ce"), write("zs", **ZERO_SHOT)
+    test_only = write("few", "test", **ZERO_SHOT)
+    other = write("other", dataset="else", **ZERO_SHOT)
+    fused = write("fused", kind="fused", members=["a", "b"])
+    cases = [
+        ((ce, "gla", q, None, zs), "adjustment gla needs --train-counts"),
+        ((ce, "gla", q, counts, None), "adjustment gla needs --zero-shot"),
+        ((ce, "gla-zs", None, counts, zs), "adjustment gla-zs needs --prior"),
+        ((ce, "gla-ft", q, None, zs), "adjustment gla-ft needs --train-counts"),
+        ((ce, None, q, counts, None), r"--zero-shot together \(GLA\)"),
+        ((ce, None, None, None, None), "give --prior"),
+        ((ce, "gla", q, counts, test_only), r"few\.safetensors: no split 'val'; it has test"),
+        ((ce, "gla", q, counts, other), "different datasets, 'toy' and 'else'"),
+        ((fused, "gla-ft", q, counts, zs), "fused already; adjust the single models"),
+    ]
+    for (dump, *given), message in cases:
+        with pytest.raises(UserError, match=message):
+            adjust.run(dump, *given, tmp_path / "x.safetensors")
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+# fuse
+
+
+def fused(tmp_path: Path, dumps: list[Path], **options: Any) -> list[Outputs]:
+    defaults = {"method": "logits", "options": {}, "name": "", "weights": None, "splits": ()}
+    fuse.run(dumps, **(defaults | options), out=tmp_path / "fused.safetensors")
+    return read_splits(tmp_path / "fused.safetensors")
+
+
+@pytest.mark.parametrize("method", ["logits", "probabilities"])
+@pytest.mark.parametrize("weights", [None, [2.0, 1.0, 1.0]])
+def test_every_split_is_fused_by_the_formula(
+    tmp_path: Path, write: Callable[..., Path], method: str, weights: list[float] | None
+) -> None:
+    dumps = [write(name, members=[name]) for name in "abc"]
+    shares = np.array([0.5, 0.25, 0.25] if weights else [1 / 3] * 3)
+    found = fused(tmp_path, dumps, method=method, weights=weights)
+    assert [one.header.split for one in found] == ["val", "test"]
+    for one in found:
+        logits = np.stack([read_outputs(d, one.header.split).logits.astype(float) for d in dumps])
+        if method == "logits":
+            expected = (shares[:, None, None] * logits).sum(0)
+        else:
+            expected = logsumexp(log_softmax(logits, axis=2), axis=0, b=shares[:, None, None])
+        np.testing.assert_allclose(one.logits, expected, atol=5e-3)
+        assert (one.header.kind, one.header.members) == ("fused", ["a", "b", "c"])
+        assert (one.header.fusion, one.header.loss) == (method, "la")
+        assert one.header.weights == pytest.approx(shares)
+
+
+def test_a_mode_has_the_name_that_it_is_given(tmp_path: Path, write: Callable[..., Path]) -> None:
+    dumps = [write(name, members=[name]) for name in "ab"]
+    found = fused(tmp_path, dumps, weights=[3.0, 1.0], name="mine")
+    assert {one.header.fusion for one in found} == {"mine"}
+
+
+def test_splits_may_be_left_out(tmp_path: Path, write: Callable[..., Path]) -> None:
+    dumps = [write(name, "train", "test", members=[name], **ZERO_SHOT) for name in "ab"]
+    everything = fused(tmp_path, dumps)
+    assert [one.header.split for one in everything] == ["train", "test"]
+    (found,) = fused(tmp_path, dumps, splits=["test"])
+    np.testing.assert_array_equal(found.logits, everything[1].logits)
+
+
+def test_dumps_that_are_not_fused(tmp_path: Path, write: Callable[..., Path]) -> None:
+    a, few = write("a"), write("few", "test")
+    c4, other = write("c4", c=4), write("other", dataset="else")
+    cases: list[tuple[list[Path], dict[str, Any], str]] = [
+        (
+            [a, few],
+            {},
+            r"a\.safetensors and .*few\.safetensors: different splits, val, test and test; "
+            "say with --split",
+        ),
+        ([a, few], {"splits": ["val"]}, r"few\.safetensors: no split 'val'; it has test"),
+        ([a, c4], {}, "different class counts, 5 and 4"),
+        ([a, other], {}, "different datasets, 'toy' and 'else'"),
+        ([a], {}, "at least two dumps"),
+        ([a, a], {"weights": [1.0]}, "fusion weights: 1 for 2 members"),
+        ([a, a], {"method": "logit"}, "unknown fusion rule 'logit', did you mean 'logits'"),
+        ([a, a], {"options": {"t": 1}}, "option 't'"),
+        ([a, tmp_path / "none.safetensors"], {}, r"none\.safetensors: no such file"),
+    ]
+    for dumps, options, message in cases:
+        with pytest.raises(UserError, match=message):
+            fused(tmp_path, dumps, **options)
+    assert not (tmp_path / "fused.safetensors").exists()
+
+
+# knn
+
+
+def with_features(dump: Outputs, split: str, seed: int) -> Outputs:
+    """The dump on a split of its own, with features around a center for each class."""
+    rng = np.random.default_rng(seed)
+    centers = 4 * np.eye(6)[:3]
+    features = centers[dump.labels] + rng.normal(size=(dump.n_images, 6))
+    header = dump.header.model_copy(update={"split": split, "split_hash": split})
+    return replace(dump, header=header, features=features.astype(np.float16), source=split)
+
+
+@pytest.fixture
+def featured(make_outputs: Make) -> tuple[Outputs, Outputs]:
+    """(queries on test, bank on val)"""
+    queries, bank = (
+        with_features(make_outputs(n=90, c=3, seed=i), split, i)
+        for i, split in enumerate(("test", "val"))
+    )
+    return queries, bank
+
+
+def test_knn_outputs_are_outputs_like_others(
+    featured: tuple[Outputs, Outputs], tmp_path: Path
+) -> None:
+    from dualtail.scores.table import score_outputs
+
+    queries, bank = featured
+    both, out = tmp_path / "both.safetensors", tmp_path / "knn.safetensors"
+    write_outputs(both, bank, queries)
+    knn.run(both, None, None, None, 20, 0.1, out)
+    (found,) = read_splits(out)
+    assert (found.header.kind, found.header.split) == ("knn", "test")
+    np.testing.assert_array_equal(found.labels, queries.labels)
+    np.testing.assert_allclose(np.exp(found.logits).sum(axis=1), 1, atol=1e-4)
+    # The nearest of three centers 4 apart, seen through unit noise: nearly always the class.
+    table = score_outputs([found], run="r", replicates=20).table
+    accuracy = table.query("kind == 'knn' and metric == 'accuracy'")["value"].item()
+    assert accuracy == pytest.approx(100 * (found.logits.argmax(1) == queries.labels).mean())
+    assert accuracy > 90
+
+
+def test_the_bank_of_the_knn_may_be_in_another_file(
+    featured: tuple[Outputs, Outputs], tmp_path: Path
+) -> None:
+    queries, bank = featured
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("both", "queries", "bank", "out")}
+    write_outputs(files["both"], bank, queries)
+    write_outputs(files["queries"], queries)
+    write_outputs(files["bank"], bank)
+    found = []
+    for dump, split, other, bank_split in (
+        ("both", "test", None, "val"),
+        ("queries", None, "bank", None),
+        ("queries", None, "both", None),
+        ("both", None, "bank", "val"),
+    ):
+        knn.run(
+            files[dump], split, files[other] if other else None, bank_split, 5, 0.1, files["out"]
+        )
+        found.append(files["out"].read_bytes())
+    assert len(set(found)) == 1
+    with pytest.raises(UserError, match=r"queries\.safetensors: no split 'val'; it has test"):
+        knn.run(files["queries"], None, None, None, 5, 0.1, files["out"])
+    with pytest.raises(UserError, match="queries and bank are both of the split 'test'"):
+        knn.run(files["queries"], None, None, "test", 5, 0.1, files["out"])
+
+
+def test_knn_refuses_what_does_not_belong_together(featured: tuple[Outputs, Outputs]) -> None:
+    queries, bank = featured
+    assert bank.features is not None
+    other = replace(bank, header=bank.header.model_copy(update={"members": ["else"]}))
+    zero = replace(bank, features=np.zeros_like(bank.features))
+    for wrong, message in (
+        (queries, "both of the split 'test'; the bank must be another one"),
+        (other, "not the same members; the bank must be of the same model"),
+        (replace(bank, features=None), "val: a dump without features; kNN needs them"),
+        (zero, "test and val: knn: the feature in row 0 of the bank is zero"),
+    ):
+        with pytest.raises(UserError, match=message):
+            knn.knn_outputs(queries, wrong, 5, 0.1)

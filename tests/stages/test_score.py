@@ -1,0 +1,99 @@
+"""Scoring dumps: of several splits, of a study's dataset, and what is not there."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dualtail.errors import UserError
+from dualtail.outputs import Outputs, write_outputs
+from dualtail.scores import metrics
+from dualtail.scores.schema import SCORES, read_frame
+from dualtail.scores.settings import ScoreSettings
+from dualtail.stages import score
+from dualtail.study_table import Prediction, write_study
+
+Make = Callable[..., Outputs]
+PATTERN = "{dataset}/{members}/{variant}.safetensors"
+
+
+@pytest.fixture
+def splits(make_outputs: Make) -> tuple[Outputs, Outputs]:
+    """The same predictor on val and test, too sure of itself."""
+    val = make_outputs(n=30, seed=1, split="val", split_hash="v")
+    test = make_outputs(n=60, seed=2, split="test", split_hash="t")
+    return replace(val, logits=4 * val.logits), replace(test, logits=4 * test.logits)
+
+
+def scored(dumps: list[Path], out: Path, split: str | None = None) -> pd.DataFrame:
+    settings = ScoreSettings(bootstrap=20)
+    score.run(dumps, split, None, None, None, settings, "r", 0, None, out)
+    return read_frame(out, SCORES)
+
+
+def test_the_temperature_is_fitted_on_val_of_the_same_dump(
+    splits: tuple[Outputs, Outputs], tmp_path: Path
+) -> None:
+    val, test = splits
+    write_outputs(tmp_path / "both.safetensors", val, test)
+    write_outputs(tmp_path / "test.safetensors", test)
+    table = scored([tmp_path / "both.safetensors"], tmp_path / "both.csv")
+    expected = metrics.fit_temperature(val.logits, val.labels)
+    assert expected > 1.5
+    found = table.set_index("metric")["value"]
+    assert found["temperature"] == pytest.approx(expected, abs=1e-6)
+    hit = metrics.predict(test.logits) == test.labels
+    ece = metrics.expected_calibration_error(metrics.confidence(test.logits, expected), hit)
+    assert found["ece_calibrated"] == pytest.approx(100 * ece, abs=1e-5)
+    assert set(table["split"]) == {"test"}
+    # All other numbers are those of test alone.
+    alone = scored([tmp_path / "test.safetensors"], tmp_path / "test.csv")
+    assert not alone["metric"].isin(["temperature", "ece_calibrated"]).any()
+    more = table["metric"].isin(["temperature", "ece_calibrated"])
+    pd.testing.assert_frame_equal(table[~more].reset_index(drop=True), alone)
+
+
+def test_the_split_that_is_scored(splits: tuple[Outputs, Outputs], tmp_path: Path) -> None:
+    dump = tmp_path / "both.safetensors"
+    write_outputs(dump, *splits)
+    table = scored([dump], tmp_path / "val.csv", "val")
+    assert set(table["split"]) == {"val"}
+    assert "temperature" not in set(table["metric"])
+    with pytest.raises(UserError, match=r"both\.safetensors: no split 'A_test'; it has val, test$"):
+        scored([dump], tmp_path / "x.csv", "A_test")
+    renamed = (
+        replace(s, header=s.header.model_copy(update={"split": f"{s.header.split}_B"}))
+        for s in splits
+    )
+    write_outputs(dump, *renamed)
+    with pytest.raises(UserError, match="it has val_B, test_B: name one with --split"):
+        scored([dump], tmp_path / "x.csv")
+
+
+def test_dumps_of_a_study(make_outputs: Make, tmp_path: Path) -> None:
+    rows = [
+        Prediction("tuned", "toy", member, f"vpt-{loss}-0", "vpt", loss, 0)
+        for member in ("clip", "openclip")
+        for loss in ("ce", "la")
+    ]
+    study = tmp_path / "study.csv"
+    write_study(study, [*rows, rows[0]._replace(dataset="other")])
+    files = []
+    for k, row in enumerate(rows):
+        files.append(tmp_path / f"toy/{row.members}/{row.variant}.safetensors")
+        dump = make_outputs(seed=k, members=[row.members], loss=row.loss, peft="vpt")
+        write_outputs(files[-1], dump)
+    pattern = f"{tmp_path}/{PATTERN}"
+    found = score.dumps_of_study(study, "toy", pattern)
+    assert found == files
+    table = scored(found, tmp_path / "s.csv")
+    overall = table[(table["metric"] == "accuracy") & (table["scheme"] == "all")]
+    assert overall[["members", "loss"]].values.tolist() == [[r.members, r.loss] for r in rows]
+    with pytest.raises(
+        UserError, match=r"other/clip/vpt-ce-0\.safetensors: no such file, but .*study"
+    ):
+        score.dumps_of_study(study, "other", pattern)
+    with pytest.raises(UserError, match="no prediction of dataset 'tyo'; it has: toy, other"):
+        score.dumps_of_study(study, "tyo", pattern)
