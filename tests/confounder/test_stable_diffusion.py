@@ -13,7 +13,6 @@ from dualtail.confounder.stable_diffusion import StableDiffusionImages, image_se
 from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore, decode_squares
 from dualtail.errors import UserError
-from dualtail.jobs import DrawConfounderJob
 from dualtail.stages import draw_confounder
 
 Settings = Callable[..., StableDiffusionSettings]
@@ -112,8 +111,7 @@ def test_the_study_with_photographs(settings: Settings, tmp_path: Path) -> None:
         test_per_class=10,
         samples=2,
     )
-    job = DrawConfounderJob(settings=study, world=None, seed=0, out=tmp_path)
-    draw_confounder.run(job)
+    draw_confounder.run(study, None, 0, tmp_path)
     images = read_image_list(tmp_path / "B_train.txt", 2)
     with ImageStore(tmp_path / "images.zip") as store:
         decoded = list(decode_squares(images, store, study.image_size))

@@ -7,6 +7,8 @@ import click
 
 from dualtail.cli.flags import MethodParam, SectionParam, options
 from dualtail.cli.model_options import CHECKPOINT_SECONDS, Compute, compute_options
+from dualtail.confounder.settings import ConfounderSettings
+from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.settings import Transform
 from dualtail.scratch.settings import ScratchTraining
 
@@ -133,4 +135,41 @@ def train_confounder(
     run(task, history or out.with_suffix(".history.csv"), out, checkpoint_seconds)
 
 
-VERBS: list[click.Command] = [train_scratch, train_confounder]
+@click.command("draw-confounder")
+@options(ConfounderSettings, without={"seeds", "training"})
+@click.option(
+    "--world",
+    type=SectionParam(WorldSettings),
+    help="The world whose creatures are drawn, as it differs from the default: n_classes=12; {} for "
+    "the default.",
+)
+@SEED
+@compute_options
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to: images.zip, lists of A and B, class names, samples.",
+)
+def draw_confounder(
+    confounder_settings: ConfounderSettings,
+    world: WorldSettings | None,
+    seed: int,
+    compute: Compute,
+    out: Path,
+) -> None:
+    """Make the images of the six-class study (D.7): every one shows one of two parts of its class.
+
+    \b
+    Examples:
+      dualtail draw-confounder --world n_classes=60 --out images
+      dualtail draw-confounder --stable-diffusion model=/models/sd,precision=float16 --out images
+    """
+    from dualtail.stages.draw_confounder import run
+
+    if confounder_settings.stable_diffusion is not None:
+        compute.set_up()
+    run(confounder_settings, world, seed, out)
+
+
+VERBS: list[click.Command] = [train_scratch, train_confounder, draw_confounder]
