@@ -6,6 +6,7 @@
 from snakemake.utils import min_version
 
 from dualtail.one_run import hold, stop_jobs_at_sigterm
+from dualtail.provenance.manifest import write_manifest
 
 min_version("9.0")
 

@@ -23,7 +23,6 @@ SECTIONS = {
     "Image lists and packs": "data",
     "Configuration": "settings",
     "What made a file": "provenance",
-    "Stages of the workflow (what Snakemake calls)": "stages",
 }
 """Title -> module of its verbs. A verb is looked up in this order, so that those run most start soonest."""
 
