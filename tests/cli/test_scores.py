@@ -1,0 +1,174 @@
+"""The verbs that make score tables, as rules and people call them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from dualtail.cli.explained_options import explained_images
+from dualtail.cli.program import program
+from dualtail.outputs import Outputs, write_outputs
+from dualtail.study import predictions
+from dualtail.study_table import Prediction, read_study, write_study
+
+Make = Callable[..., Outputs]
+Run = Callable[..., Result]
+PATTERN = "outputs/{dataset}/{members}/{variant}.safetensors"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str, fails: bool = False) -> Result:
+        result = CliRunner().invoke(program, list(arguments))
+        assert (result.exit_code != 0) == fails, result.output
+        if fails:
+            assert isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return invoke
+
+
+def test_the_study_of_a_config(run: Run, root: Path) -> None:
+    from dualtail.config.document import read_config
+
+    run("study", str(root / "config.yaml"), "--out", "study.csv")
+    assert read_study(Path("study.csv")) == predictions(read_config([root / "config.yaml"]))
+    Path("wrong.yaml").write_text("run: x\nstudi: {}\n")
+    message = run("study", "wrong.yaml", "--out", "x.csv", fails=True).output
+    assert "wrong.yaml: " in message
+    assert message.count("\n") == 1
+    assert "none.yaml: cannot be read" in run("study", "none.yaml", "--out", "x", fails=True).output
+
+
+def test_dumps_are_given_or_those_of_a_study(run: Run, make_outputs: Make) -> None:
+    rows = [Prediction("tuned", "toy", m, "vpt-la-0", "vpt", "la", 0) for m in ("a", "b")]
+    write_study(Path("study.csv"), rows)
+    files = []
+    for k, row in enumerate(rows):
+        files.append(f"outputs/toy/{row.members}/vpt-la-0.safetensors")
+        write_outputs(files[-1], make_outputs(seed=k, members=[row.members], peft="vpt"))
+    Path("c.csv").write_text("count\n200\n50\n30\n5\n1\n")
+    more = ["--train-counts", "c.csv", "--bootstrap", "10", "--run", "r", "--many", "40"]
+    given = run("score", *files, *more, "--class-scores", "k.csv", "--out", "given.csv")
+    study = ["--study", "study.csv", "--dataset", "toy", "--outputs", PATTERN]
+    listed = run("score", *study, *more, "--out", "listed.csv")
+    assert given.output == listed.output
+    assert Path("given.csv").read_text() == Path("listed.csv").read_text()
+    scores = pd.read_csv("given.csv")
+    many = scores.query("group == 'D-Many' and metric == 'accuracy'")
+    assert many["n_classes"].tolist() == [2, 2]
+    assert set(scores["run"]) == {"r"}
+    assert len(pd.read_csv("k.csv")) == 10
+    for words, message in (
+        ([], "give either DUMPS, or --study, --dataset and --outputs together"),
+        (study[:4], "give either DUMPS"),
+        ([*files, *study], "give either DUMPS"),
+        ([*study[:3], "tyo", *study[4:]], "no prediction of dataset 'tyo'; it has: toy"),
+        ([*study[:5], "{split}"], "may stand in braces"),
+        ([*study[:5], "x/{members}.safetensors"], "x/a.safetensors: no such file, but study.csv"),
+        ([*files, "--split", "val"], "no split 'val'; it has test"),
+        ([*files, "--p-groups", "halves"], "'halves' is not one of"),
+        ([*files, "--bootstrap", "0"], "--bootstrap: "),
+    ):
+        assert message in run("score", *words, "--out", "x.csv", fails=True).output
+    assert not Path("x.csv").exists()
+
+
+def test_collecting(run: Run, make_outputs: Make) -> None:
+    """From dumps to the tables of a run, by the verbs alone."""
+    write_study(
+        Path("study.csv"),
+        [
+            Prediction("zero-shot", "toy", "a", "zero-shot"),
+            Prediction("tuned", "toy", "a", "vpt-la-0", "vpt", "la", 0),
+        ],
+    )
+    dumps = {
+        "zero-shot": make_outputs(members=["a"], kind="zero-shot", peft="", loss="", split="val"),
+        "vpt-la-0": make_outputs(members=["a"], peft="vpt", split="val"),
+    }
+    for variant, dump in dumps.items():
+        write_outputs(PATTERN.format(dataset="toy", members="a", variant=variant), dump)
+    Path("priors/toy").mkdir(parents=True)
+    zero_shot = "outputs/toy/a/zero-shot.safetensors"
+    run("prior", zero_shot, "--bootstrap", "5", "--out", "priors/toy/a.csv")
+    run(
+        *["score", "--study", "study.csv", "--dataset", "toy", "--outputs", PATTERN],
+        *["--bootstrap", "5", "--class-scores", "classes.parquet", "--out", "s.parquet"],
+    )
+    record = {"dataset": "toy", "member": "a", "peft": "vpt", "loss": "la", "seed": 0}
+    Path("adapters").mkdir()
+    Path("adapters/vpt-la-0.json").write_text(json.dumps(record | {"costs": {"parameters": 7}}))
+    words = ["collect", "s.parquet", "--class-scores", "classes.parquet", "--study", "study.csv"]
+    words += ["--priors", "priors/{dataset}/{member}.csv", "--records", "adapters/{variant}.json"]
+    run(*words, "--run", "r", "--out", "out")
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "class_scores.parquet",
+        "costs.csv",
+        "metrics.json",
+        "priors.csv",
+        "scores.csv",
+        "scores.parquet",
+    ]
+    scores = pd.read_csv("out/scores.csv", keep_default_na=False)
+    assert set(scores["kind"]) == {"zero-shot", "tuned", "prior"}
+    assert pd.read_csv("out/costs.csv")["value"].tolist() == [7]
+    assert len(pd.read_csv("out/priors.csv")) == 5
+
+
+@pytest.fixture
+def shown() -> Callable[..., Any]:
+    """What a verb on explained images gets, or its message."""
+
+    @click.command()
+    @explained_images
+    @click.option("--seed", default=0)
+    def verb(explained: Any, seed: int) -> None:
+        click.echo(f"{explained} {seed}")
+
+    return lambda *words: CliRunner().invoke(verb, list(words)).output
+
+
+def test_explained_images_of_a_table_or_a_list(shown: Callable[..., str]) -> None:
+    conditions = "both='both, seen',hidden=head hidden"
+    text = shown("--images", "p.zip", "--table", "t.csv", "--conditions", conditions, "--seed", "3")
+    assert "conditions={'both': 'both, seen', 'hidden': 'head hidden'}) 3" in text
+    assert "is_table=True, most=600" in text
+    text = shown("--images", "photos", "--list", "test.txt", "--most", "5")
+    assert "is_table=False, most=5, conditions={'visible': 'visible'}" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give either --table (with --conditions) or --list"),
+        (["--table", "t", "--list", "l"], "give either --table (with --conditions) or --list"),
+        (["--table", "t"], "--table needs --conditions, at least two"),
+        (["--table", "t", "--conditions", "both=all"], "--table needs --conditions, at least two"),
+        (["--table", "t", "--conditions", "a=x,b=no"], "with labels that are text"),
+        (["--table", "t", "--conditions", "[a, b]"], "--table needs --conditions"),
+        (["--list", "l", "--conditions", "a=x,b=y"], "--conditions goes with --table"),
+        (["--list", "l", "--most", "0"], "--most"),
+    ],
+)
+def test_explained_images_that_are_not_said(
+    shown: Callable[..., str], words: list[str], message: str
+) -> None:
+    assert message in shown("--images", "p", *words)
+
+
+def test_score_explanations_says_what_is_wrong(run: Run) -> None:
+    words = ["score-explanations", "--study", "s.csv", "--dataset", "toy", "--explained", PATTERN]
+    words += ["--images", "p", "--list", "l.txt", "--grad-cam", "g.csv", "--examples", "e", "--out"]
+    words += ["o.csv", "--transform"]
+    assert "s.csv: cannot be read" in run(*words, "resize=8,crop=8", fails=True).output
+    assert "'--transform': crop: Field required" in run(*words, "resize=8", fails=True).output
+    world = ["resize=8,crop=8", "--world", "n_clases=3"]
+    assert "'--world': n_clases: Extra inputs" in run(*words, *world, fails=True).output
