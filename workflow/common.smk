@@ -11,6 +11,7 @@ from dualtail.bias.fusion_rules import FUSION_RULES
 from dualtail.cli.flags import flags, method_text, values_text
 from dualtail.code_hash import code_hash
 from dualtail.config.document import config_files, minimal_json, validate_config
+from dualtail.datasets.places import POOL, Places
 from dualtail.errors import UserError
 from dualtail.paper.contents import fillable, left_out
 from dualtail.registry import sources
@@ -24,9 +25,9 @@ from dualtail.study import (
     studies_of,
     tunings,
 )
+from dualtail.tuning.loss_options import reads_prior
 from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS
-from dualtail.tuning.settings import PRIOR_LOSSES
 
 try:
     C = validate_config(config, config_files("config.yaml", workflow.overwrite_configfiles))
@@ -75,79 +76,19 @@ def code(verb, modules=(), peft=None, loss=None, fusion=None):
 
 # Where a dataset's lists and images are: drawn by the world, made by `make-lists`, or given by the user.
 
-
-def parent(dataset):
-    """The dataset of the config whose test split, prior and settings a dataset has."""
-    return C.reordered_dataset if dataset in REORDERED else dataset
-
-
-def entry_of(dataset):
-    return C.datasets[parent(dataset)]
+PLACES = Places(C)
+parent, splits, evaluated = PLACES.parent, PLACES.splits, PLACES.evaluated
+image_list, images, class_names = PLACES.image_list, PLACES.images, PLACES.class_names
 
 
 def root(dataset):
     """The folder of lists and class names."""
-    if C.datasets[dataset].make_lists is not None:
-        return Path(RUN, "lists", dataset)
-    return C.datasets[dataset].root
-
-
-def splits(dataset):
-    """train, val (if there is one), test; a re-ordered training set has its parent's test split."""
-    return [
-        split
-        for split in ("train", "val", "test")
-        if getattr(entry_of(dataset), split) is not None
-        and (dataset not in REORDERED or split != "val")
-    ]
-
-
-def evaluated(dataset):
-    """The splits that models predict."""
-    return [split for split in splits(dataset) if split != "train"]
-
-
-def image_list(dataset, split):
-    if dataset in REORDERED and split == "train":
-        return f"{RUN}/reordered/{dataset}.txt"
-    return (root(parent(dataset)) / getattr(entry_of(dataset), split).list).as_posix()
-
-
-def images(dataset, split):
-    """The folder or archive that a split's paths are under."""
-    entry = entry_of(dataset)
-    files = getattr(entry, split)
-    if dataset in REORDERED and split == "train":
-        files = entry.reordered.pool
-    return ((entry.images_root or root(parent(dataset))) / files.images).as_posix()
-
-
-def class_names(dataset):
-    return (root(parent(dataset)) / entry_of(dataset).class_names).as_posix()
-
-
-def names_flags(dataset):
-    entry = entry_of(dataset)
-    return f"--class-names {class_names(dataset)} --names-format {entry.names_format} --names {entry.names}"
+    return PLACES.entry(dataset).root
 
 
 def dataset_files(dataset, *wanted):
-    """Lists, class names and archives as inputs of a rule (folders of images are not tracked).
-
-    Of data that the user brings, what is there: a missing file must not stop Snakemake from planning, because
-    the job that checks the dataset says how to get it.
-    """
-    entry = entry_of(dataset)
-    lists = [class_names(dataset), *(image_list(dataset, split) for split in wanted)]
-    archives = [images(dataset, split) for split in wanted if images(dataset, split).endswith(".zip")]
-    if entry.make_lists is not None:
-        inside = f"{root(parent(dataset)).as_posix()}/"
-        files = [file for file in [*lists, *archives] if not file.startswith(inside)]
-        return list(dict.fromkeys([inside[:-1], *files]))
-    files = list(dict.fromkeys([*lists, *archives]))
-    if C.is_drawn(parent(dataset)):
-        return files
-    return [file for file in files if Path(file).is_file() or file.startswith(f"{RUN}/")]
+    """Lists, class names and archives as inputs of a rule (folders of images are not tracked)."""
+    return PLACES.inputs(PLACES.files(dataset, *wanted))
 
 
 def pack(dataset, split, member):
@@ -203,15 +144,6 @@ def model_flags(wildcards, input):
     return " ".join([model, activation, transform_flag(wildcards.member), prompt_flags(wildcards.member)])
 
 
-def corpus_folder(corpus):
-    """Where the list and the class names of a corpus are."""
-    if C.corpora[corpus].sample is not None:
-        return Path(RUN, "corpora", corpus)
-    return C.corpora[corpus].root
-
-
 def corpus_files(corpus):
     """List, class names and images of a corpus."""
-    entry, folder = C.corpora[corpus], corpus_folder(corpus)
-    files = [folder / entry.list, folder / entry.class_names, (entry.images_root or folder) / entry.images]
-    return [file.as_posix() for file in files]
+    return list(PLACES.corpus(corpus))

@@ -1,33 +1,57 @@
 # Image lists and images, whoever made them: checked, decoded once, packed.
 
 
-def list_sources(dataset):
+def list_tables(dataset):
     """The files that `make-lists` reads (folders are not tracked)."""
     table = C.datasets[dataset].make_lists.table
-    return [] if table is None else [table.table.as_posix(), table.names_table.as_posix()]
-
-
-def sampled_list(sample):
-    """The list that a corpus is drawn from."""
-    return (root(sample.dataset) / f"{sample.list}.txt").as_posix()
+    return PLACES.inputs(
+        [] if table is None else [table.table.as_posix(), table.names_table.as_posix()]
+    )
 
 
 def pool_list(dataset):
-    return (root(dataset) / C.datasets[dataset].reordered.pool.list).as_posix()
+    """What re-ordered training sets are drawn from."""
+    return image_list(dataset, POOL)
 
 
-def group_counts_file(dataset):
-    """What makes a dataset's D-groups, if it is not its training counts."""
-    counts = None if dataset in REORDERED else C.datasets[dataset].group_counts
-    return [] if counts is None else (root(dataset) / counts).as_posix()
+def names_flags(dataset):
+    entry = PLACES.entry(dataset)
+    return shlex.join(
+        [
+            *("--class-names", class_names(dataset)),
+            *("--names-format", entry.names_format, "--names", entry.names),
+        ]
+    )
+
+
+def checked_files(dataset):
+    counts = PLACES.group_counts(dataset)
+    files = PLACES.files(dataset, *splits(dataset))
+    return PLACES.inputs([*files, *([counts] if counts else [])])
 
 
 def check_flags(dataset):
-    official, counts = entry_of(dataset).official, group_counts_file(dataset)
-    is_official = official and dataset not in REORDERED
-    return (f"--official {official} " if is_official else "") + (
-        f"--group-counts {counts}" if counts else ""
-    )
+    """The splits of a dataset, and what it must be."""
+    words = [
+        word
+        for split in splits(dataset)
+        for word in (
+            "--split",
+            split,
+            image_list(dataset, split),
+            images(dataset, split),
+        )
+    ]
+    official, counts = PLACES.entry(dataset).official, PLACES.group_counts(dataset)
+    if official and dataset not in REORDERED:
+        words += ["--official", official]
+    return shlex.join(words + (["--group-counts", counts] if counts else []))
+
+
+def sampled(corpus):
+    """The list that a corpus is drawn from, and its class names."""
+    sample = C.corpora[corpus].sample
+    return [image_list(sample.dataset, sample.list), class_names(sample.dataset)]
 
 
 def whole_flags(dataset, split):
@@ -35,13 +59,13 @@ def whole_flags(dataset, split):
     crops = C.tuning_of(parent(dataset)).augmentation.crop_scale
     if split != "train" or crops is None:
         return ""
-    return f"--whole {values_text(C.packs.model_dump(mode='json'))}"
+    return shlex.join(["--whole", values_text(C.packs.model_dump(mode="json"))])
 
 
 # From a table of images, a folder a class, or CIFAR-100.
 rule make_lists:
     input:
-        lambda w: list_sources(w.dataset),
+        lambda w: list_tables(w.dataset),
     output:
         directory(RUN + "/lists/{dataset}"),
     log:
@@ -58,10 +82,10 @@ rule make_lists:
         "dualtail make-lists {params.source} --out {output:q} 2> {log:q}"
 
 
-# A corpus with a prior of one's choice, drawn from the lists of a dataset.
+# A corpus with a prior of one's choice, drawn from a list of a dataset.
 rule draw_corpus:
     input:
-        lambda w: dataset_files(C.corpora[w.corpus].sample.dataset),
+        lambda w: PLACES.inputs(sampled(w.corpus)),
     output:
         list=RUN + "/corpora/{corpus}/list.txt",
         class_names=RUN + "/corpora/{corpus}/classnames.txt",
@@ -73,19 +97,19 @@ rule draw_corpus:
         mem_mb=memory(500),
         runtime=5,
     params:
-        source=lambda w: sampled_list(C.corpora[w.corpus].sample),
-        class_names=lambda w: class_names(C.corpora[w.corpus].sample.dataset),
+        source=lambda w: sampled(w.corpus)[0],
+        names=lambda w: names_flags(C.corpora[w.corpus].sample.dataset),
         sample=lambda w: flags(C.corpora[w.corpus].sample, without={"dataset", "list"}),
         code=code("draw-corpus"),
     shell:
-        "dualtail draw-corpus --from {params.source:q} --class-names {params.class_names:q} {params.sample}"
+        "dualtail draw-corpus --from {params.source:q} {params.names} {params.sample}"
         " --out-list {output.list:q} --out-class-names {output.class_names:q} 2> {log:q}"
 
 
 # The first job of a dataset: what is missing or wrong is said before anything else.
 rule check_dataset:
     input:
-        lambda w: dataset_files(w.dataset, *splits(w.dataset)),
+        lambda w: checked_files(w.dataset),
     output:
         train_counts=RUN + "/packs/{dataset}/train_counts.csv",
     log:
@@ -98,8 +122,14 @@ rule check_dataset:
         runtime=60,
     params:
         splits=lambda w: shlex.join(
-            f"--split={split}={image_list(w.dataset, split)},{images(w.dataset, split)}"
+            word
             for split in splits(w.dataset)
+            for word in (
+                "--split",
+                split,
+                image_list(w.dataset, split),
+                images(w.dataset, split),
+            )
         ),
         names=lambda w: names_flags(w.dataset),
         more=lambda w: check_flags(w.dataset),
@@ -112,7 +142,9 @@ rule check_dataset:
 # Training sets whose counts follow, oppose or ignore the pre-training prior (Table 13, Figure 7).
 rule reorder:
     input:
-        files=lambda w: [pool_list(w.parent), image_list(w.parent, "train")],
+        lists=lambda w: PLACES.inputs(
+            [pool_list(w.parent), image_list(w.parent, "train")]
+        ),
         prior=RUN + "/priors/{parent}/" + C.scores.p_groups_from + ".csv",
     output:
         RUN + "/reordered/{parent}.{order}.{sample}.txt",
@@ -127,16 +159,20 @@ rule reorder:
         mem_mb=memory(1000),
         runtime=10,
     params:
+        pool=lambda w: pool_list(w.parent),
+        train=lambda w: image_list(w.parent, "train"),
         seed=C.seed,
         code=code("reorder"),
     shell:
-        "dualtail reorder --pool {input.files[0]:q} --train {input.files[1]:q} --prior {input.prior:q}"
+        "dualtail reorder --pool {params.pool:q} --train {params.train:q} --prior {input.prior:q}"
         " --order {wildcards.order} --sample {wildcards.sample} --seed {params.seed} --out {output:q} 2> {log:q}"
 
 
 rule pack:
     input:
-        files=lambda w: dataset_files(w.dataset, w.split),
+        files=lambda w: PLACES.inputs(
+            [image_list(w.dataset, w.split), images(w.dataset, w.split)]
+        ),
         checked=RUN + "/packs/{dataset}/train_counts.csv",
     output:
         RUN + "/packs/{dataset}/{split}_{side}px.safetensors",
@@ -151,10 +187,9 @@ rule pack:
     params:
         list=lambda w: image_list(w.dataset, w.split),
         images=lambda w: images(w.dataset, w.split),
-        names=lambda w: names_flags(w.dataset),
         whole=lambda w: whole_flags(w.dataset, w.split),
         code=code("pack"),
     shell:
         "dualtail pack --dataset {wildcards.dataset} --split {wildcards.split} --list {params.list:q}"
-        " --images {params.images:q} {params.names} --side {wildcards.side} {params.whole} --threads {threads}"
-        " --out {output:q} 2> {log:q}"
+        " --images {params.images:q} --class-names {input.checked:q} --side {wildcards.side} {params.whole}"
+        " --threads {threads} --out {output:q} 2> {log:q}"

@@ -12,10 +12,25 @@ def pretraining_seed(member):
     return C.seed if seed is None else seed
 
 
+def corpus_of(member):
+    """List, class names and images that a model is pre-trained on."""
+    return PLACES.corpus(C.foundation[member].weights.corpus)
+
+
+def corpus_flags(member):
+    found = corpus_of(member)
+    return shlex.join(
+        [
+            *("--list", found.list, "--class-names", found.class_names),
+            "--images",
+            found.images,
+        ]
+    )
+
+
 def zero_shot_splits(dataset):
     """The splits that tuned models predict, and the one that q is estimated on."""
     return list(dict.fromkeys([*evaluated(dataset), prior_split(dataset)]))
-
 
 
 # The only rule that may use the network, and only with `downloads: true`; on a cluster too where Snakemake runs.
@@ -33,9 +48,10 @@ rule fetch_weights:
         "dualtail fetch-weights {params.model} {params.downloads} --out {output:q} 2> {log:q}"
 
 
+# On one core, wherever there is a GPU: these models are small.
 rule pretrain:
     input:
-        corpus=lambda w: corpus_files(C.foundation[w.member].weights.corpus),
+        corpus=lambda w: PLACES.inputs(corpus_of(w.member)),
         architecture=architecture_file,
     output:
         weights=RUN + "/foundation/{member}.safetensors",
@@ -44,23 +60,20 @@ rule pretrain:
         RUN + "/logs/pretrain/{member}.log",
     benchmark:
         RUN + "/benchmarks/pretrain/{member}.tsv"
-    threads: C.jobs.threads
     resources:
-        gpu=gpu,
         mem_mb=memory(C.jobs.mem_mb),
         runtime=C.jobs.runtime,
     params:
-        model=lambda w: f"--architecture {C.foundation[w.member].architecture} --member {w.member}",
-        side=lambda w: transform(w.member).crop,
+        architecture=lambda w: C.foundation[w.member].architecture,
+        corpus=lambda w: corpus_flags(w.member),
         caption=lambda w: C.corpora[C.foundation[w.member].weights.corpus].caption,
         settings=flags(C.pretraining),
         seed=lambda w: pretraining_seed(w.member),
         code=code("pretrain"),
     shell:
-        "dualtail pretrain {params.model} --list {input.corpus[0]:q} --class-names {input.corpus[1]:q}"
-        " --images {input.corpus[2]:q} --caption {params.caption:q} --side {params.side} {params.settings}"
-        " --seed {params.seed} --device {DEVICE} --threads {threads} --checkpoint-seconds {CHECKPOINT_SECONDS}"
-        " --history {output.history:q} --out {output.weights:q} 2> {log:q}"
+        "dualtail pretrain --architecture {params.architecture:q} {params.corpus} --caption {params.caption:q}"
+        " {params.settings} --seed {params.seed} --checkpoint-seconds {CHECKPOINT_SECONDS}"
+        " --out {output.weights:q} 2> {log:q}"
 
 
 # Outputs of an untuned model, and the text features of the class names that tuned heads start from.

@@ -27,6 +27,12 @@ rule study:
         "dualtail study {input:q} --out {output:q} 2> {log:q}"
 
 
+def group_counts(dataset):
+    """What makes a dataset's D-groups, if it is not its training counts."""
+    found = PLACES.group_counts(dataset)
+    return [] if found is None else [found]
+
+
 rule score:
     input:
         study=ancient(RUN + "/study.csv"),
@@ -36,7 +42,7 @@ rule score:
         ),
         train_counts=RUN + "/packs/{dataset}/train_counts.csv",
         prior=lambda w: f"{RUN}/priors/{parent(w.dataset)}/{C.scores.p_groups_from}.csv",
-        group_counts=lambda w: group_counts_file(w.dataset),
+        group_counts=lambda w: PLACES.inputs(group_counts(w.dataset)),
     output:
         scores=RUN + "/scores/{dataset}.parquet",
         class_scores=RUN + "/scores/{dataset}.classes.parquet",
@@ -49,8 +55,8 @@ rule score:
         runtime=60,
     params:
         pattern=lambda w: OUTPUTS,
-        groups=lambda w, input: (
-            f"--group-counts {input.group_counts}" if input.group_counts else ""
+        groups=lambda w: shlex.join(
+            f"--group-counts={file}" for file in group_counts(w.dataset)
         ),
         settings=flags(C.scores, without={"p_groups_from"}),
         run=f"--run {C.run} --seed {C.seed}",

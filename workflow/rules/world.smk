@@ -16,7 +16,7 @@ rule generate_corpus:
         mem_mb=memory(1500),
         runtime=10,
     params:
-        world=lambda w: flags(C.world.of_corpus(w.corpus), without={"folder"}),
+        world=lambda w: flags(C.world.of_corpus(w.corpus)),
         code=code("generate-corpus"),
     shell:
         "dualtail generate-corpus {wildcards.corpus} {params.world}"
@@ -47,7 +47,7 @@ rule generate_dataset:
         mem_mb=memory(1500),
         runtime=10,
     params:
-        world=lambda w: flags(C.world.of_dataset(w.dataset), without={"folder"}),
+        world=lambda w: flags(C.world.of_dataset(w.dataset)),
         code=code("generate-dataset"),
     shell:
         "dualtail generate-dataset {wildcards.dataset} {params.world} --out {WORLD}/{wildcards.dataset} 2> {log:q}"
@@ -66,7 +66,7 @@ rule generate_pool:
         mem_mb=memory(1500),
         runtime=10,
     params:
-        world=lambda w: flags(C.world.of_dataset(w.dataset), without={"folder"}),
+        world=lambda w: flags(C.world.of_dataset(w.dataset)),
         code=code("generate-pool"),
     shell:
         "dualtail generate-pool {wildcards.dataset} {params.world} --out {WORLD}/{wildcards.dataset} 2> {log:q}"
@@ -89,7 +89,7 @@ rule draw_world:
         mem_mb=memory(500),
         runtime=5,
     params:
-        world=lambda w: flags(C.world.of_corpora(), without={"folder"}),
+        world=lambda w: flags(C.world.of_corpora()),
         code=code("draw-world"),
     shell:
         "dualtail draw-world {params.world} --out {output:q} 2> {log:q}"
