@@ -69,6 +69,7 @@ def measure(name: str, duration: float, folder: Path) -> dict[str, float]:
     """Train for so many seconds in this process."""
     import open_clip
 
+    from dualtail.foundation.open_clip_tower import from_open_clip
     from dualtail.foundation.pretraining import build_model
     from dualtail.foundation.spec import ARCHITECTURES
     from dualtail.tuning.heads import build_head
@@ -85,7 +86,7 @@ def measure(name: str, duration: float, folder: Path) -> dict[str, float]:
         visual, width = open_clip.create_model(architecture).visual, 768
     head = build_head("cosine", torch.randn(n_classes, width), 25.0)
     model = build_tuned_model(
-        visual,  # type: ignore[arg-type]
+        from_open_clip(visual),
         head,
         peft=peft,
         peft_options={},

@@ -73,8 +73,8 @@ def report(results: Path, seconds: float, n_train: int, n_held_out: int) -> None
     for row in rows_of(results / "costs.csv"):
         name = f"{row['members']} {row['peft']} {row['loss']}"
         print(f"{name:24} {row['metric']:28} {float(row['value']):14,.4g}")
-    dump = next((results / "outputs/zero_shot").rglob("test.safetensors"))
-    print(f"\n{dump.name}: {dump.stat().st_size / n_held_out:,.0f} bytes an image")
+    dump = next((results / "outputs").rglob("zero-shot.safetensors"))  # of val and test
+    print(f"\n{dump.name}: {dump.stat().st_size / (2 * n_held_out):,.0f} bytes an image")
     for split, n in (("train", n_train), ("test", n_held_out)):
         pack = next((results / "packs").rglob(f"{split}_*.safetensors"))
         print(f"{pack.name}: {pack.stat().st_size / n:,.0f} bytes an image")

@@ -60,8 +60,9 @@ def measure_model(case: dict) -> dict:
     import open_clip
     import torch
 
+    from dualtail.foundation.open_clip_tower import from_open_clip
     from dualtail.foundation.zero_shot import ZeroShotModel
-    from dualtail.stages.dumping import best_device
+    from dualtail.stages.compute import set_up
     from dualtail.tuning.cost import forward_gflops
     from dualtail.tuning.heads import build_head
     from dualtail.tuning.inference import predict
@@ -71,16 +72,15 @@ def measure_model(case: dict) -> dict:
     from dualtail.tuning.tuned_model import DTYPES, build_tuned_model
     from dualtail.tuning.views import Views
 
-    torch.set_num_threads(case["threads"])
-    torch.set_flush_denormal(True)
+    device = set_up("auto", case["threads"])
     torch.manual_seed(0)
-    device, precision, batch, n = best_device(), case["precision"], case["batch"], case["images"]
+    precision, batch, n = case["precision"], case["batch"], case["images"]
     foundation = open_clip.create_model(ARCHITECTURE).to(device).eval()
     if case["method"] == "zero-shot":
         model = ZeroShotModel(foundation, torch.randn(CLASSES, 512), DTYPES[precision]).to(device)
     else:
         model = build_tuned_model(
-            foundation.visual,  # type: ignore[arg-type]
+            from_open_clip(foundation.visual),
             build_head("cosine", torch.randn(CLASSES, 768, device=device), 25.0),
             peft=case["method"],
             peft_options={},

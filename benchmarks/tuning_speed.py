@@ -33,13 +33,14 @@ Step = Callable[[], object]
 def ours(options: argparse.Namespace) -> dict[str, Step]:
     import open_clip
 
+    from dualtail.foundation.open_clip_tower import from_open_clip
     from dualtail.tuning.heads import build_head
     from dualtail.tuning.losses import make_loss
     from dualtail.tuning.tuned_model import build_tuned_model
 
     n = options.n_classes
     model = build_tuned_model(
-        open_clip.create_model("ViT-B-16-quickgelu").visual,  # type: ignore[arg-type]
+        from_open_clip(open_clip.create_model("ViT-B-16-quickgelu").visual),
         build_head("cosine", torch.randn(n, 768), 25.0),
         peft="adaptformer",
         peft_options={},
