@@ -56,7 +56,7 @@ def test_wrong_tables(tmp_path: Path, text: str, complaint: str) -> None:
 def test_the_worlds_own_table(tmp_path: Path) -> None:
     from dualtail.datasets.world.generate import generate_dataset, plan_pairs
     from dualtail.datasets.world.settings import WorldSettings
-    from dualtail.plan.explain import WORLD_PAIRS
+    from dualtail.explain.splits import DRAWN_VISIBLE
 
     world = WorldSettings(
         n_classes=4,
@@ -70,9 +70,8 @@ def test_the_worlds_own_table(tmp_path: Path) -> None:
         image_size=8,
     )
     generate_dataset(world, "world_places", tmp_path)
-    table, images, conditions = WORLD_PAIRS
-    assert (tmp_path / images).is_file()
-    found = read_conditions(tmp_path / table, conditions, 4)
+    assert (tmp_path / "pairs.zip").is_file()
+    found = read_conditions(tmp_path / "pairs.csv", list(DRAWN_VISIBLE), 4)
     rows, plan = plan_pairs(world, "world_places")
     assert found["both"].paths == [f"both/{row:06d}.png" for row in rows]
     np.testing.assert_array_equal(found["both"].labels, plan.labels)

@@ -21,7 +21,7 @@ from dualtail.explain.examples import (
 )
 from dualtail.explain.maps import Maps, fuse_maps, heat, read_maps
 from dualtail.explain.scores import agreed, score_condition, share_rows
-from dualtail.explain.splits import explained_split
+from dualtail.explain.splits import DRAWN_VISIBLE, explained_split
 from dualtail.files import write_text
 from dualtail.foundation.settings import Transform
 from dualtail.outputs import Outputs, OutputsHeader, read_outputs
@@ -36,12 +36,6 @@ if TYPE_CHECKING:
 Tuning = tuple[str, str, int | None]
 
 REGIONS = ("head", "body")
-SHOWN_CONDITIONS = {
-    "both": (True, True),
-    "body_hidden": (True, False),
-    "head_hidden": (False, True),
-}
-"""Conditions of the world -> whether head and body are drawn."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +96,9 @@ def run(
     Raises:
         UserError: dumps, maps or images that do not belong together, or are not there.
     """
-    unknown = set(explained.images.conditions) - set(SHOWN_CONDITIONS)
+    unknown = set(explained.images.conditions) - set(DRAWN_VISIBLE)
     if explained.world is not None and unknown:
-        known = ", ".join(SHOWN_CONDITIONS)
+        known = ", ".join(DRAWN_VISIBLE)
         raise UserError(f"--conditions: a world draws {known}, not {min(unknown)!r}")
     rows = [row for row in read_study(study, explained.dataset) if row.explained]
     files = {row: file_of(row, pattern, study) for row in rows}
@@ -242,8 +236,8 @@ def _pictures(explained: Explanations, rows: NDArray[np.int64]) -> NDArray[np.ui
     if world is not None:
         plan = plan_pairs(world, name)[1].take(rows)
         found = [
-            render_plan(world, name, plan.show(*SHOWN_CONDITIONS[condition]), world.display_size)
-            for condition in explained.images.conditions
+            render_plan(world, name, plan.show(seen != "body", seen != "head"), world.display_size)
+            for seen in (DRAWN_VISIBLE[condition] for condition in explained.images.conditions)
         ]
     else:
         lists = explained_lists(explained.images)
