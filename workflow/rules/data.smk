@@ -31,21 +31,13 @@ def checked_files(dataset):
 
 
 def check_flags(dataset):
-    """The splits of a dataset, and what it must be."""
-    words = [
-        word
-        for split in splits(dataset)
-        for word in (
-            "--split",
-            split,
-            image_list(dataset, split),
-            images(dataset, split),
-        )
-    ]
+    """What a dataset must be beyond whole."""
     official, counts = PLACES.entry(dataset).official, PLACES.group_counts(dataset)
-    if official and dataset not in REORDERED:
-        words += ["--official", official]
-    return shlex.join(words + (["--group-counts", counts] if counts else []))
+    is_official = official and dataset not in REORDERED
+    return shlex.join(
+        (["--official", official] if is_official else [])
+        + (["--group-counts", counts] if counts else [])
+    )
 
 
 def sampled(corpus):
