@@ -1,11 +1,16 @@
 """The code hash: blind to text, awake to code, at any depth."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dualtail import code_hash as module
 from dualtail.errors import UserError
+from dualtail.registry import sources
+from dualtail.tuning.losses import LOSSES
+from dualtail.tuning.peft import PEFTS
 
 
 @pytest.fixture
@@ -43,6 +48,29 @@ def test_comments_docstrings_and_layout_do_not_matter(package: Path) -> None:
     leaf = package / "deep/leaf.py"
     leaf.write_text('"""Other."""\n# comment\ndef f(x):\n    "changed"\n    return (x)  # why\n')
     assert hash_now() == before
+
+
+def raising(statement: str) -> str:
+    return f"def f(x):\n    if x < 0:\n        {statement}\n    return x\n"
+
+
+def test_of_an_error_only_its_type_matters(package: Path) -> None:
+    leaf = package / "deep/leaf.py"
+    found = []
+    for statement in (
+        "raise ValueError('negative')",
+        "raise ValueError(f'{x} is negative; give another')",
+        "raise ValueError('negative') from None",
+        "raise TypeError('negative')",
+        "raise errors.ValueError('negative')",
+        "raise",
+        "return ValueError('negative')",
+        "return ValueError('other')",
+    ):
+        leaf.write_text(raising(statement))
+        found.append(hash_now())
+    assert found[0] == found[1] == found[2]
+    assert len(set(found)) == len(found) - 2
 
 
 @pytest.mark.parametrize(
@@ -88,9 +116,6 @@ def test_an_unknown_module_is_an_error(package: Path) -> None:
 
 def test_the_hash_finds_everything_that_python_would_import() -> None:
     """The static search over-approximates what importing the stage really loads."""
-    import subprocess
-    import sys
-
     loaded = subprocess.run(
         [
             sys.executable,
@@ -110,3 +135,41 @@ def test_the_hash_finds_everything_that_python_would_import() -> None:
             found.add(name)
             waiting.extend(module._parse(name)[1])
     assert set(loaded) <= found
+
+
+def modules_of(stage: str, *parts: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [f"dualtail.stages.{stage}", *parts]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(module._parse(name)[1])
+    return found
+
+
+def test_a_tuning_depends_on_its_own_method_and_loss_only() -> None:
+    parts, _ = sources([(PEFTS, "lora"), (LOSSES, "ldam")])
+    found = modules_of("tune", *parts)
+    assert {"dualtail.tuning.peft.lora", "dualtail.tuning.losses.ldam"} <= found
+    assert {"dualtail.tuning.peft_options.lora", "dualtail.tuning.loss_options.ldam"} <= found
+    packages = [f"dualtail.tuning.{name}." for name in ("peft", "losses")]
+    options = [f"dualtail.tuning.{name}." for name in ("peft_options", "loss_options")]
+    own = {"lora", "ldam", "low_rank", "_low_rank", "_blocks", "method", "bottleneck"}
+    for name in found:
+        if name.startswith((*packages, *options)):
+            assert name.rpartition(".")[2] in own, name
+
+
+@pytest.mark.parametrize("stage", ["tune", "explain_model", "train_scratch", "train_confounder"])
+def test_models_do_not_depend_on_verbs_scores_and_the_whole_config(stage: str) -> None:
+    foreign = [f"dualtail.{p}" for p in ("cli", "scores", "paper", "study", "config.model")]
+    assert not [name for name in modules_of(stage) if name.startswith(tuple(foreign))]
+
+
+@pytest.mark.parametrize("stage", ["tune", "explain_model"])
+def test_what_runs_once_a_tuning_imports_torch_and_little_more(stage: str) -> None:
+    heavy = "open_clip torchvision torch._dynamo transformers timm captum scipy pandas matplotlib"
+    code = f"import sys, dualtail.stages.{stage}; print([m for m in {heavy.split()} if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"

@@ -8,9 +8,13 @@ from dualtail.bias.fusion_rules.method import FusionRule
 from dualtail.bias.settings import FUSION_OPTIONS
 from dualtail.config.names import NameProblem, known_name
 from dualtail.errors import UserError
+from dualtail.tuning.loss_options import reads_prior
+from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS, parse_peft_options, peft_class
 from dualtail.tuning.peft.method import PeftMethod
-from dualtail.tuning.settings import PEFT_OPTIONS, AdaptFormerOptions, VptDeepOptions
+from dualtail.tuning.peft_options import PEFT_OPTIONS
+from dualtail.tuning.peft_options.adaptformer import Options as AdaptFormerOptions
+from dualtail.tuning.peft_options.vpt_deep import Options as VptDeepOptions
 
 OWN = """
 from torch import nn
@@ -69,7 +73,7 @@ def test_unknown_names_list_the_known_ones():
     with pytest.raises(UserError, match=r"did you mean 'adaptformer'\?.*vpt-deep"):
         peft_class("adaptfromer")
     with pytest.raises(
-        UserError, match="unknown PEFT method 'zzz'; known: adaptformer, adapter, vpt-deep"
+        UserError, match="unknown PEFT method 'zzz'; known: adapter, adaptformer, bias, full"
     ):
         PEFTS.check("zzz")
     with pytest.raises(UserError):
@@ -117,7 +121,7 @@ def test_names_are_suggested_as_in_configs():
         PEFTS.check("adaptfromer")
     hint = "; one of your own is given as path/to/file.py:Class"
     assert str(registry.value) == str(config.value) + hint
-    assert ", did you mean 'adaptformer'?; known: adaptformer, adapter" in str(config.value)
+    assert ", did you mean 'adaptformer'?; known: adapter, adaptformer" in str(config.value)
 
 
 def test_a_users_broken_or_missing_file(tmp_path):
@@ -141,3 +145,23 @@ def test_looking_up_options_does_not_import_torch():
         "import dualtail.tuning.settings; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_options_are_listed_without_reading_them():
+    code = (
+        "import sys; from dualtail.tuning.peft import PEFTS;"
+        "assert 'vpt-deep' in list(PEFTS.options) and len(PEFTS.options) == 10;"
+        "PEFTS.parse('lora', {'rank': 3});"
+        "read = sorted(m for m in sys.modules if 'peft_options.' in m);"
+        "assert read == ['dualtail.tuning.peft_options.' + m for m in ('_blocks', '_low_rank', 'lora')]"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert "nothing" not in PEFT_OPTIONS
+    with pytest.raises(KeyError):
+        PEFT_OPTIONS["_blocks"]
+
+
+def test_the_losses_that_read_the_prior_say_so():
+    for name in LOSSES.options:
+        assert reads_prior(name) == LOSSES.find(name).needs_prior == (name == "gla")
+    assert not reads_prior("mine.py:Loss")

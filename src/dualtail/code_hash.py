@@ -1,8 +1,8 @@
 """A hash of the code a verb uses, so that editing it re-runs the rules that call it.
 
 Snakemake does not see edits of imported modules. Every rule therefore carries this hash in its
-params. It covers the syntax trees, without comments and docstrings, of a module and of all dualtail
-modules it can import, found without importing anything.
+params. It covers the syntax trees, without comments, docstrings and texts of errors, of a module and of
+all dualtail modules it can import, found without importing anything.
 """
 
 import ast
@@ -25,7 +25,8 @@ def code_hash(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
         files: Source files outside the package, e.g. a user's own PEFT method.
 
     Returns:
-        16 hex digits; they change when the code changes, not when a comment or docstring does.
+        16 hex digits; they change when the code changes, not when a comment, a docstring or the text of
+        an error does.
     """
     found: set[str] = set()
     waiting = list(modules)
@@ -94,9 +95,13 @@ def _hash_of_source(text: str, name: str) -> str:
 
 
 class _WithoutText(ast.NodeTransformer):
-    """Drop docstrings: strings that stand as statements."""
+    """Drop docstrings (strings that stand as statements), and all of an error but its type."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             return None
         return node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return ast.Raise(exc=kind, cause=None)

@@ -1,14 +1,15 @@
 """Parts that a config names: PEFT methods, losses and fusion rules, ours or from a user's file.
 
-A part is one module named like it (`vpt-deep` -> `vpt_deep.py`) that sets `METHOD` to its class, plus
-an entry with its options in the `settings` module beside the package. A user's own part needs neither:
+A part is one module named like it (`vpt-deep` -> `vpt_deep.py`) that sets `METHOD` to its class, and
+another of the same name with its options, free of torch. A user's own part needs neither:
 `path/to/file.py:Class`. Looking up a name imports only that module; checking one imports nothing.
 """
 
 import ast
 import importlib
 import importlib.util
-from collections.abc import Collection, Iterable, Mapping
+import pkgutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,40 @@ def _names_in(file: Path, where: str) -> tuple[list[str], list[str]]:
     others = [node.id for node in nodes if isinstance(node, ast.Name)]
     others += [n.asname or n.name for n in nodes if isinstance(n, ast.alias)]
     return classes, others
+
+
+class ListedOptions(Mapping[str, type[Section]]):
+    """Name -> options of all parts of a kind, without a list of them: a module each, read when asked for.
+
+    So nothing but the part itself imports its options, and a new part leaves the code hash of the others
+    as it is.
+
+    Args:
+        package: Package of modules with a class `Options`; those that begin with `_` are none.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def __getitem__(self, name: str) -> type[Section]:
+        if name not in self._names():
+            raise KeyError(name)
+        return importlib.import_module(self.module(name)).Options
+
+    def module(self, name: str) -> str:
+        """Dotted name of the module of one part's options."""
+        return f"{self._package}.{name.replace('-', '_')}"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def _names(self) -> list[str]:
+        folder = importlib.import_module(self._package).__path__
+        modules = (module.name for module in pkgutil.iter_modules(folder))
+        return sorted(m.replace("_", "-") for m in modules if not m.startswith("_"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,4 +190,6 @@ def sources(parts: Iterable[tuple[Registry, str]]) -> tuple[list[str], list[Path
             files.append(own_file(name))
         else:
             modules.append(registry.module(name))
+            if isinstance(registry.options, ListedOptions):
+                modules.append(registry.options.module(name))
     return modules, files

@@ -9,7 +9,7 @@ from dualtail.errors import UserError
 from dualtail.tuning.adapter_file import HEADER_KEY, load_adapter, read_adapter_header, save_adapter
 from dualtail.tuning.heads import CosineHead, build_head
 from dualtail.tuning.peft import parse_peft_options
-from dualtail.tuning.settings import PEFT_OPTIONS
+from dualtail.tuning.peft_options import PEFT_OPTIONS
 from dualtail.tuning.tuned_model import build_tuned_model
 
 

@@ -8,7 +8,7 @@ from dualtail.foundation.activation import QuickGelu
 from dualtail.tuning.attention import PackedAttention
 from dualtail.tuning.backbone import BackboneShape, cls_feature
 from dualtail.tuning.fast_tower import use_fast_parts
-from dualtail.tuning.settings import PEFT_OPTIONS
+from dualtail.tuning.peft_options import PEFT_OPTIONS
 from dualtail.tuning.tuned_model import build_peft
 
 

@@ -11,7 +11,8 @@ from dualtail.tuning.head_start import text_weight
 from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.loop import cosine_lr, tune
 from dualtail.tuning.losses import make_loss
-from dualtail.tuning.settings import PEFT_OPTIONS, Augmentation, TuningSettings
+from dualtail.tuning.peft_options import PEFT_OPTIONS
+from dualtail.tuning.settings import Augmentation, TuningSettings
 from dualtail.tuning.tuned_model import build_tuned_model
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)

@@ -4,7 +4,7 @@
 def prior_if_read(wildcards):
     """The model's estimated prior q, for losses that read it."""
     loss = C.losses[wildcards.loss]
-    if not (loss.prior or loss.method in PRIOR_LOSSES):
+    if not (loss.prior or reads_prior(loss.method)):
         return []
     return f"{RUN}/priors/{parent(wildcards.dataset)}/{wildcards.member}.csv"
 

@@ -12,7 +12,8 @@ from dualtail.config.errors import nested
 from dualtail.config.names import NameProblem, known_name
 from dualtail.errors import UserError
 from dualtail.registry import check_name, is_own
-from dualtail.tuning.settings import LOSS_OPTIONS, PEFT_OPTIONS, PRIOR_LOSSES
+from dualtail.tuning.loss_options import LOSS_OPTIONS, reads_prior
+from dualtail.tuning.peft_options import PEFT_OPTIONS
 
 if TYPE_CHECKING:
     from dualtail.config.model import Config
@@ -161,7 +162,7 @@ def _losses(config: Config) -> None:
             )
     if config.scratch is not None:
         loss = config.losses[config.scratch.loss]
-        if loss.method in PRIOR_LOSSES or loss.prior or loss.retrain is not None:
+        if reads_prior(loss.method) or loss.prior or loss.retrain is not None:
             raise NameProblem(
                 "scratch.loss",
                 f"{config.scratch.loss!r} needs a prior q or a first stage, and a network without "

@@ -13,7 +13,7 @@ from dualtail.config.names import NameProblem
 from dualtail.config.paths import expand_variables
 from dualtail.datasets.settings import SPLITS
 from dualtail.datasets.world.settings import World
-from dualtail.tuning.settings import LOSS_OPTIONS, PRIOR_LOSSES
+from dualtail.tuning.loss_options import LOSS_OPTIONS, reads_prior
 
 Values = dict[str, Any]
 
@@ -54,7 +54,7 @@ def fill_in(values: Mapping[str, Any]) -> Values:
         filled["datasets"] = datasets
     if _is_mapping(values.get("corpora", {})):
         filled["corpora"] = corpora
-    own_losses = [name for name in LOSS_OPTIONS if name not in PRIOR_LOSSES]
+    own_losses = [name for name in LOSS_OPTIONS if not reads_prior(name)]
     filled["losses"] = _with_own(values.get("losses", {}), own_losses)
     fusion = values.get("fusion", {})
     if _is_mapping(fusion):

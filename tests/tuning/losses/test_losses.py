@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualtail.errors import UserError
+from dualtail.tuning.loss_options import LOSS_OPTIONS
 from dualtail.tuning.losses import LOSSES, make_loss
 from dualtail.tuning.losses.method import Loss
-from dualtail.tuning.settings import LOSS_OPTIONS
 
 
 @pytest.mark.parametrize("name", LOSS_OPTIONS)
@@ -204,7 +204,7 @@ def test_classes_without_images_are_named_at_once():
     ("name", "counts", "complaint"),
     [
         ("lla", [1, 2], "did you mean 'la'"),
-        ("xyz", [1, 2], "known: ce, la, gla, bs, focal, ldam, cb, grw, lade"),
+        ("xyz", [1, 2], "known: bs, cb, ce, focal, gla, grw, la, lade, ldam"),
         ("la", [1, -2], ">= 0"),
         ("ce", [0, 0], "at least one image"),
         ("la", [1.0, float("nan")], ">= 0"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dualtail.tuning.backbone import BackboneShape, cls_feature
 from dualtail.tuning.peft.adaptformer import AdaptFormer, ParallelAdapter
 from dualtail.tuning.peft.bottleneck import auto_bottleneck
-from dualtail.tuning.settings import AdaptFormerOptions
+from dualtail.tuning.peft_options.adaptformer import Options as AdaptFormerOptions
 from dualtail.tuning.tuned_model import trained_parameters
 
 VIT_B_16 = BackboneShape(

@@ -12,7 +12,7 @@ from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.peft import parse_peft_options, peft_class
 from dualtail.tuning.peft.low_rank import LowRank
 from dualtail.tuning.peft.ssf import ScaleShift
-from dualtail.tuning.settings import PEFT_OPTIONS
+from dualtail.tuning.peft_options import PEFT_OPTIONS
 from dualtail.tuning.tuned_model import (
     build_peft,
     build_tuned_model,

@@ -7,7 +7,7 @@ import torch
 from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.tuning.backbone import BackboneShape, cls_feature
 from dualtail.tuning.peft.vpt_deep import VptDeep
-from dualtail.tuning.settings import VptDeepOptions
+from dualtail.tuning.peft_options.vpt_deep import Options as VptDeepOptions
 from dualtail.tuning.tuned_model import trained_parameters
 
 VIT_B_16 = BackboneShape(

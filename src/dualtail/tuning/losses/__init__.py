@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from dualtail.config.section import Section
 from dualtail.errors import UserError
 from dualtail.registry import Registry
-from dualtail.tuning.settings import LOSS_OPTIONS
+from dualtail.tuning.loss_options import LOSS_OPTIONS
 
 if TYPE_CHECKING:
     import numpy as np

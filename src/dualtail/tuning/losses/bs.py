@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dualtail.tuning.loss_options.bs import Options as OwnOptions
 from dualtail.tuning.losses.method import Loss, float_tensor
-from dualtail.tuning.settings import BalancedSoftmaxOptions
 
 
 class BalancedSoftmax(Loss):
@@ -16,11 +16,11 @@ class BalancedSoftmax(Loss):
     The same function as logit adjustment with tau = 1, reached from another argument.
     """
 
-    Options = BalancedSoftmaxOptions
+    Options = OwnOptions
     mean_over_images: ClassVar[bool] = True
     log_counts: torch.Tensor
 
-    def __init__(self, train_counts: np.ndarray, options: BalancedSoftmaxOptions) -> None:
+    def __init__(self, train_counts: np.ndarray, options: OwnOptions) -> None:
         super().__init__(train_counts, options)
         self.register_buffer("log_counts", float_tensor(np.log(train_counts)))
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dualtail.tuning.loss_options.cb import Options as OwnOptions
 from dualtail.tuning.losses.method import Loss, float_tensor
-from dualtail.tuning.settings import ClassBalancedOptions
 
 
 class ClassBalanced(Loss):
@@ -14,10 +14,10 @@ class ClassBalanced(Loss):
     w_c = (1 - beta) / (1 - beta^n_c); the batch's loss is sum_i w_yi CE_i / sum_i w_yi.
     """
 
-    Options = ClassBalancedOptions
+    Options = OwnOptions
     weights: torch.Tensor
 
-    def __init__(self, train_counts: np.ndarray, options: ClassBalancedOptions) -> None:
+    def __init__(self, train_counts: np.ndarray, options: OwnOptions) -> None:
         super().__init__(train_counts, options)
         # 1 - beta^n without cancellation.
         effective = -np.expm1(train_counts * np.log(options.beta))

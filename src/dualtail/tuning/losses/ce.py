@@ -5,14 +5,14 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
+from dualtail.tuning.loss_options.ce import Options as OwnOptions
 from dualtail.tuning.losses.method import Loss
-from dualtail.tuning.settings import CrossEntropyOptions
 
 
 class CrossEntropy(Loss):
     """CE(f, y), the mean over the batch; blind to the training counts."""
 
-    Options = CrossEntropyOptions
+    Options = OwnOptions
     needs_every_class: ClassVar[bool] = False
     mean_over_images: ClassVar[bool] = True
 

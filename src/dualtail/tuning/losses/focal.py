@@ -6,18 +6,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dualtail.tuning.loss_options.focal import Options as OwnOptions
 from dualtail.tuning.losses.method import Loss
-from dualtail.tuning.settings import FocalOptions
 
 
 class Focal(Loss):
     """-(1 - p_y)^gamma log p_y, the mean over the batch (Lin et al., ICCV 2017)."""
 
-    Options = FocalOptions
+    Options = OwnOptions
     needs_every_class: ClassVar[bool] = False
     mean_over_images: ClassVar[bool] = True
 
-    def __init__(self, train_counts: np.ndarray, options: FocalOptions) -> None:
+    def __init__(self, train_counts: np.ndarray, options: OwnOptions) -> None:
         super().__init__(train_counts, options)
         self.gamma = options.gamma
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dualtail.tuning.loss_options.grw import Options as OwnOptions
 from dualtail.tuning.losses.method import Loss, float_tensor
-from dualtail.tuning.settings import GeneralizedReweightOptions
 
 
 class GeneralizedReweight(Loss):
@@ -14,10 +14,10 @@ class GeneralizedReweight(Loss):
     The batch's loss is sum_i w_yi CE_i / sum_i w_yi.
     """
 
-    Options = GeneralizedReweightOptions
+    Options = OwnOptions
     weights: torch.Tensor
 
-    def __init__(self, train_counts: np.ndarray, options: GeneralizedReweightOptions) -> None:
+    def __init__(self, train_counts: np.ndarray, options: OwnOptions) -> None:
         super().__init__(train_counts, options)
         weights = (train_counts / train_counts.sum()) ** -options.exponent
         self.register_buffer("weights", float_tensor(weights / weights.mean()))

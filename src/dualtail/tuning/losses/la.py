@@ -6,18 +6,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dualtail.tuning.loss_options.la import Options as OwnOptions
 from dualtail.tuning.losses.method import Loss, float_tensor, log_prior
-from dualtail.tuning.settings import LogitAdjustedOptions
 
 
 class LogitAdjusted(Loss):
     """CE(f + tau log pi_S, y), the mean over the batch (Eq. 2; Menon et al., ICLR 2021)."""
 
-    Options = LogitAdjustedOptions
+    Options = OwnOptions
     mean_over_images: ClassVar[bool] = True
     log_prior: torch.Tensor
 
-    def __init__(self, train_counts: np.ndarray, options: LogitAdjustedOptions) -> None:
+    def __init__(self, train_counts: np.ndarray, options: OwnOptions) -> None:
         super().__init__(train_counts, options)
         self.register_buffer("log_prior", float_tensor(options.tau * log_prior(train_counts)))
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dualtail.tuning.loss_options.lade import Options as OwnOptions
 from dualtail.tuning.losses.method import Loss, float_tensor, log_prior
-from dualtail.tuning.settings import LadeOptions
 
 EPSILON = 1e-9
 """Added to both priors inside the logarithms of the estimate, as the definition has it."""
@@ -22,12 +22,12 @@ class Lade(Loss):
     first term.
     """
 
-    Options = LadeOptions
+    Options = OwnOptions
     log_prior: torch.Tensor
     prior: torch.Tensor
     log_ratio: torch.Tensor
 
-    def __init__(self, train_counts: np.ndarray, options: LadeOptions) -> None:
+    def __init__(self, train_counts: np.ndarray, options: OwnOptions) -> None:
         super().__init__(train_counts, options)
         prior = train_counts / train_counts.sum()
         log_ratio = np.log(1 / len(prior) + EPSILON) - np.log(prior + EPSILON)

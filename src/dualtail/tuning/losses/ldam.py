@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dualtail.tuning.loss_options.ldam import Options as OwnOptions
 from dualtail.tuning.losses.method import Loss, float_tensor
-from dualtail.tuning.settings import LdamOptions
 
 
 class Ldam(Loss):
@@ -17,11 +17,11 @@ class Ldam(Loss):
     cosines, so it is multiplied by the head's scale.
     """
 
-    Options = LdamOptions
+    Options = OwnOptions
     mean_over_images: ClassVar[bool] = True
     margins: torch.Tensor
 
-    def __init__(self, train_counts: np.ndarray, options: LdamOptions) -> None:
+    def __init__(self, train_counts: np.ndarray, options: OwnOptions) -> None:
         super().__init__(train_counts, options)
         margins = (train_counts.min() / train_counts) ** 0.25
         self.register_buffer("margins", float_tensor(options.scale * options.max_margin * margins))

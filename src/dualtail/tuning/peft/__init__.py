@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualtail.config.section import Section
 from dualtail.registry import Registry
-from dualtail.tuning.settings import PEFT_OPTIONS
+from dualtail.tuning.peft_options import PEFT_OPTIONS
 
 if TYPE_CHECKING:
     from dualtail.tuning.peft.method import PeftMethod

@@ -10,7 +10,7 @@ from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.bottleneck import bottleneck_width
 from dualtail.tuning.peft.method import PeftMethod
-from dualtail.tuning.settings import AdapterOptions
+from dualtail.tuning.peft_options.adapter import Options as OwnOptions
 
 
 class SequentialAdapter(nn.Module):
@@ -49,13 +49,13 @@ class SequentialAdapter(nn.Module):
 class Adapter(PeftMethod):
     """A `SequentialAdapter` in every block (Houlsby et al., ICML 2019; after the FFN, as in LIFT)."""
 
-    Options = AdapterOptions
+    Options = OwnOptions
 
     def __init__(
         self,
         shape: BackboneShape,
         n_classes: int,
-        options: AdapterOptions,
+        options: OwnOptions,
         generator: torch.Generator,
     ) -> None:
         super().__init__(shape, n_classes, options, generator)

@@ -10,7 +10,7 @@ from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.bottleneck import bottleneck_width
 from dualtail.tuning.peft.method import PeftMethod
-from dualtail.tuning.settings import AdaptFormerOptions
+from dualtail.tuning.peft_options.adaptformer import Options as OwnOptions
 
 
 class ParallelAdapter(nn.Module):
@@ -69,13 +69,13 @@ class ParallelAdapter(nn.Module):
 class AdaptFormer(PeftMethod):
     """A `ParallelAdapter` in every block (Chen et al., AdaptFormer, NeurIPS 2022; as in LIFT)."""
 
-    Options = AdaptFormerOptions
+    Options = OwnOptions
 
     def __init__(
         self,
         shape: BackboneShape,
         n_classes: int,
-        options: AdaptFormerOptions,
+        options: OwnOptions,
         generator: torch.Generator,
     ) -> None:
         super().__init__(shape, n_classes, options, generator)

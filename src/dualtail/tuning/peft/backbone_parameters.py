@@ -12,7 +12,7 @@ from torch import nn
 from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.method import PeftMethod
-from dualtail.tuning.settings import BlockOptions
+from dualtail.tuning.peft_options._blocks import BlockOptions
 
 
 def block_parameters(shape: BackboneShape) -> dict[str, tuple[int, ...]]:

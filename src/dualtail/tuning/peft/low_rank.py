@@ -10,7 +10,7 @@ from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.bottleneck import bottleneck_width
 from dualtail.tuning.peft.method import PeftMethod
-from dualtail.tuning.settings import LoraOptions
+from dualtail.tuning.peft_options._low_rank import LowRankOptions
 
 
 class LowRank(nn.Module):
@@ -45,13 +45,13 @@ class LowRank(nn.Module):
 class LowRankMethod(PeftMethod):
     """Low-rank maps in every block; a method says where, by `block_maps`."""
 
-    Options = LoraOptions
+    Options = LowRankOptions
 
     def __init__(
         self,
         shape: BackboneShape,
         n_classes: int,
-        options: LoraOptions,
+        options: LowRankOptions,
         generator: torch.Generator,
     ) -> None:
         super().__init__(shape, n_classes, options, generator)

@@ -7,7 +7,7 @@ from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.attention import OpenAttention
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.method import PeftMethod
-from dualtail.tuning.settings import SsfOptions
+from dualtail.tuning.peft_options.ssf import Options as OwnOptions
 
 SPREAD = 0.02
 """Standard deviation of both at the start (around 1 and 0)."""
@@ -40,7 +40,7 @@ class BlockScaleShift(nn.ModuleDict):
     """One block's scales and shifts, keyed by the module they act on (`/` for `.`)."""
 
     def __init__(
-        self, shape: BackboneShape, options: SsfOptions, generator: torch.Generator
+        self, shape: BackboneShape, options: OwnOptions, generator: torch.Generator
     ) -> None:
         widths: dict[str, int] = {}
         if options.norms:
@@ -67,13 +67,13 @@ class Ssf(PeftMethod):
     They start near the identity, not at it.
     """
 
-    Options = SsfOptions
+    Options = OwnOptions
 
     def __init__(
         self,
         shape: BackboneShape,
         n_classes: int,
-        options: SsfOptions,
+        options: OwnOptions,
         generator: torch.Generator,
     ) -> None:
         super().__init__(shape, n_classes, options, generator)

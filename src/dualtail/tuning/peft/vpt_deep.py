@@ -8,7 +8,7 @@ from torch import nn
 from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.method import PeftMethod
-from dualtail.tuning.settings import VptDeepOptions
+from dualtail.tuning.peft_options.vpt_deep import Options as OwnOptions
 
 
 class BlockPrompts(nn.Module):
@@ -52,13 +52,13 @@ class BlockPrompts(nn.Module):
 class VptDeep(PeftMethod):
     """`BlockPrompts` in every block (Jia et al., Visual Prompt Tuning, ECCV 2022; as in LIFT)."""
 
-    Options = VptDeepOptions
+    Options = OwnOptions
 
     def __init__(
         self,
         shape: BackboneShape,
         n_classes: int,
-        options: VptDeepOptions,
+        options: OwnOptions,
         generator: torch.Generator,
     ) -> None:
         super().__init__(shape, n_classes, options, generator)

@@ -8,7 +8,7 @@ from torch import nn
 from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.peft.method import PeftMethod
-from dualtail.tuning.settings import VptOptions
+from dualtail.tuning.peft_options.vpt_shallow import Options as OwnOptions
 
 
 class VptShallow(PeftMethod):
@@ -17,13 +17,13 @@ class VptShallow(PeftMethod):
     They pass through every block like the other tokens.
     """
 
-    Options = VptOptions
+    Options = OwnOptions
 
     def __init__(
         self,
         shape: BackboneShape,
         n_classes: int,
-        options: VptOptions,
+        options: OwnOptions,
         generator: torch.Generator,
     ) -> None:
         super().__init__(shape, n_classes, options, generator)

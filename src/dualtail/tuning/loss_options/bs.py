@@ -1,0 +1,7 @@
+"""`bs` has no options."""
+
+from dualtail.config.section import Section
+
+
+class Options(Section):
+    """`bs` has no options."""

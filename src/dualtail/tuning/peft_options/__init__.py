@@ -1,0 +1,5 @@
+"""What may be set for each PEFT method of `tuning/peft/`: one module a method, free of torch."""
+
+from dualtail.registry import ListedOptions
+
+PEFT_OPTIONS = ListedOptions(__name__)
