@@ -133,7 +133,8 @@ def prompt_flags(member):
     prompts = C.prompts[C.foundation[member].prompts]
     if isinstance(prompts, list):
         return shlex.join(f"--prompt={template}" for template in prompts)
-    return f"--prompts {prompts}" if isinstance(prompts, str) else f"--descriptors {prompts.descriptors}"
+    words = ["--prompts", prompts] if isinstance(prompts, str) else ["--descriptors", str(prompts.descriptors)]
+    return shlex.join(words)
 
 
 def model_flags(wildcards, input):

@@ -17,10 +17,11 @@ rule generate_corpus:
         runtime=10,
     params:
         world=lambda w: flags(C.world.of_corpus(w.corpus)),
+        out=lambda w: f"{WORLD}/corpora/{w.corpus}",
         code=code("generate-corpus"),
     shell:
         "dualtail generate-corpus {wildcards.corpus} {params.world}"
-        " --out {WORLD}/corpora/{wildcards.corpus} 2> {log:q}"
+        " --out {params.out:q} 2> {log:q}"
 
 
 rule generate_dataset:
@@ -48,9 +49,10 @@ rule generate_dataset:
         runtime=10,
     params:
         world=lambda w: flags(C.world.of_dataset(w.dataset)),
+        out=lambda w: f"{WORLD}/{w.dataset}",
         code=code("generate-dataset"),
     shell:
-        "dualtail generate-dataset {wildcards.dataset} {params.world} --out {WORLD}/{wildcards.dataset} 2> {log:q}"
+        "dualtail generate-dataset {wildcards.dataset} {params.world} --out {params.out:q} 2> {log:q}"
 
 
 # A large balanced training set, from which those of Table 13 are drawn.
@@ -67,9 +69,10 @@ rule generate_pool:
         runtime=10,
     params:
         world=lambda w: flags(C.world.of_dataset(w.dataset)),
+        out=lambda w: f"{WORLD}/{w.dataset}",
         code=code("generate-pool"),
     shell:
-        "dualtail generate-pool {wildcards.dataset} {params.world} --out {WORLD}/{wildcards.dataset} 2> {log:q}"
+        "dualtail generate-pool {wildcards.dataset} {params.world} --out {params.out:q} 2> {log:q}"
 
 
 # Some creatures, larger, for people.
