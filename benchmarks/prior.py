@@ -47,11 +47,9 @@ def write_logits(path: Path, n_classes: int, n_images: int, sigma: float) -> np.
 
 def measure(task: str, path: Path, n_classes: int, replicates: int) -> dict[str, float]:
     """Run one task in this process."""
-    from dualtail.bias.prior import (
-        bootstrap_prior,
-        estimate_prior,
-        estimate_prior_early_stopped,
-    )
+    from dualtail.bias.prior.bootstrap import bootstrap_prior
+    from dualtail.bias.prior.early_stopping import estimate_prior_early_stopped
+    from dualtail.bias.prior.estimate import estimate_prior
 
     logits = np.load(path, mmap_mode="r", allow_pickle=False)
     labels = np.arange(len(logits)) % n_classes

@@ -148,7 +148,7 @@ def test_places_lt_has_its_published_groups(shared: Path) -> None:
 
 
 def test_groups_of_the_released_imagenet_prior(shared: Path) -> None:
-    from dualtail.bias.prior import read_prior_csv
+    from dualtail.bias.prior.table import read_prior_csv
 
     table = read_prior_csv(shared / "data/prior/clip_vitb16_imagenet_q.csv")
     groups = p_groups(table.q)

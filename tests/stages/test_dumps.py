@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, logsumexp
 
-from dualtail.bias.prior import estimate_prior
+from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.bias.prior.table import read_prior_csv, write_prior_csv
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, read_outputs, read_splits, splits_of, write_outputs

@@ -10,7 +10,8 @@ from dualtail.bias.adjustment import adjust_gla_zs
 from dualtail.bias.fusion import fuse
 from dualtail.bias.fusion_rules import make_fusion_rule
 from dualtail.bias.groups import CROSS_GROUPS, cross_groups, d_groups, p_groups
-from dualtail.bias.prior import PriorEstimate, PriorIntervals, bootstrap_prior, estimate_prior
+from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
+from dualtail.bias.prior.estimate import PriorEstimate, estimate_prior
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.scores.bootstrap import interval, weight_blocks

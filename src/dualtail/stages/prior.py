@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dualtail.bias.prior import PRIOR_ESTIMATORS, PriorEstimate
 from dualtail.bias.prior.bootstrap import RESAMPLED, PriorIntervals, bootstrap_prior
+from dualtail.bias.prior.estimate import PriorEstimate
+from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
 from dualtail.bias.prior.table import write_prior_csv
 from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_list import read_image_list

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dualtail.bias.prior import PRIOR_ESTIMATORS, PriorEstimate
+from dualtail.bias.prior.estimate import PriorEstimate
+from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
 from dualtail.outputs import Outputs
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.style import BLUE, DOUBLE, GRAY, GREEN, VERMILION, PaperFigure, styled

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualtail.bias.prior import bootstrap_prior, estimate_prior
-from dualtail.bias.prior.bootstrap import stratified_resamples
+from dualtail.bias.prior.bootstrap import bootstrap_prior, stratified_resamples
+from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.errors import UserError
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from dualtail.bias.prior import estimate_prior, estimate_prior_early_stopped
-from dualtail.bias.prior.early_stopping import calibration_temperature
+from dualtail.bias.prior.early_stopping import calibration_temperature, estimate_prior_early_stopped
+from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.bias.prior.regression import BiasRegression
 from dualtail.errors import UserError
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from dualtail.bias.prior import PRIOR_ESTIMATORS, certify, estimate_prior
 from dualtail.bias.prior import regression as regression_module
+from dualtail.bias.prior.estimate import certify, estimate_prior
+from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
 from dualtail.errors import UserError
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from dualtail.bias.prior import estimate_prior
+from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.bias.prior.regression import BiasRegression
 from dualtail.bias.prior.ridge import FOLDS, RIDGES, choose_ridge, stratified_folds
 from dualtail.errors import UserError

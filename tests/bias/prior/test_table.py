@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtail.bias.prior import read_prior_csv, write_prior_csv
+from dualtail.bias.prior.table import read_prior_csv, write_prior_csv
 from dualtail.errors import UserError
 
 NAMES = ["ant", 'the "big", bad wolf', "Löwe"]
