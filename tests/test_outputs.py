@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dualtail.datasets.image_list import split_hash
 from dualtail.errors import UserError
 from dualtail.outputs import (
     Outputs,
@@ -16,7 +17,6 @@ from dualtail.outputs import (
     check_same_split,
     read_outputs,
     read_splits,
-    split_hash,
     splits_of,
     write_outputs,
 )

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualtail import __version__
 from dualtail.errors import UserError
-from dualtail.files import atomic_path, sha256_text
+from dualtail.files import atomic_path
 
 SCHEMA_VERSION = 2
 HEADER_KEY = "dualtail"
@@ -122,11 +122,6 @@ class Outputs:
     @property
     def n_classes(self) -> int:
         return self.logits.shape[1]
-
-
-def split_hash(paths: Sequence[str], labels: np.ndarray | Sequence[int]) -> str:
-    """Hash an image list: its paths and labels, in order."""
-    return sha256_text(*(f"{path} {int(label)}" for path, label in zip(paths, labels, strict=True)))
 
 
 def check_outputs(outputs: Outputs) -> None:

@@ -30,11 +30,13 @@ from dualtail.config.names import (
 from dualtail.config.paths import ConfigPath
 from dualtail.config.section import Section
 from dualtail.confounder.settings import ConfounderSettings
-from dualtail.datasets.settings import CorpusEntry, DatasetEntry, PackSettings, Reordered
+from dualtail.datasets.entries import CorpusEntry, DatasetEntry, Reordered
+from dualtail.datasets.settings import PackSettings
 from dualtail.datasets.world.settings import World
 from dualtail.explain.settings import ExplainSettings
+from dualtail.foundation.entries import FoundationEntry
 from dualtail.foundation.pretraining_settings import PretrainingSettings
-from dualtail.foundation.settings import FoundationEntry, PromptSet, Transform
+from dualtail.foundation.settings import PromptSet, Transform
 from dualtail.scores.settings import KnnSettings, ScoreSettings
 from dualtail.scratch.settings import ScratchSettings
 from dualtail.tuning.settings import LossEntry, PeftEntry, TuningSettings

@@ -1,5 +1,6 @@
 """Image lists, as OLTR and LIFT publish them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +8,7 @@ import numpy as np
 
 from dualtail.datasets.text_file import read_lines
 from dualtail.errors import UserError
-from dualtail.files import write_text
-from dualtail.outputs import split_hash
+from dualtail.files import sha256_text, write_text
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class ImageList:
     def where(self, row: int) -> str:
         """`train.txt line 12: train/000012.png`, for messages."""
         return f"{self.source} line {row + 1}: {self.paths[row]}"
+
+
+def split_hash(paths: Sequence[str], labels: np.ndarray | Sequence[int]) -> str:
+    """Hash an image list: its paths and labels, in order."""
+    return sha256_text(*(f"{path} {int(label)}" for path, label in zip(paths, labels, strict=True)))
 
 
 def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:

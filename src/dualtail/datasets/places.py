@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from dualtail.config.model import Config
-from dualtail.datasets.settings import DatasetEntry, ImageListFiles
+from dualtail.datasets.entries import DatasetEntry, ImageListFiles
 from dualtail.study import reordered
 
 POOL = "pool"
