@@ -71,7 +71,11 @@ rule explain:
         precision=lambda w: C.tuning_of(w.dataset).precision,
         code=lambda w: code(
             "explain-model",
-            peft=None if w.variant == "zero-shot" else C.pefts[w.variant.split("-")[0]].method,
+            peft=(
+                None
+                if w.variant == "zero-shot"
+                else C.pefts[w.variant.split("-")[0]].method
+            ),
         ),
     shell:
         "dualtail explain-model {params.model} {params.images} {params.adapter} --text-features {input.text:q}"
