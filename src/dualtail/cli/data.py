@@ -29,14 +29,14 @@ def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(get_args(NamesVersion)),
             default="corrected",
             show_default=True,
-            help="folders: names by the folders of the images, or by line number as published.",
+            help="folders: names matched by the images' folders, or by line number as published.",
         ),
         click.option(
             "--names-format",
             type=click.Choice(get_args(NamesFormat)),
             default="lines",
             show_default=True,
-            help="lines: a name a line in label order; folders: `folder class name` a line; "
+            help="lines: one name per line, in label order; folders: lines of `folder class name`; "
             "categories: categories.json of iNaturalist.",
         ),
         click.option("--class-names", required=True, type=FILE, help="File of class names."),
@@ -49,7 +49,7 @@ def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--out", required=True, type=FOLDER, help="Folder to write to.")
 @options(ListSource)
 def make_lists(list_source: ListSource, out: Path) -> None:
-    """Make image lists and class names from a table of images, a folder a class, or CIFAR-100.
+    """Make image lists and class names from a table of images, a folder per class, or CIFAR-100.
 
     Images are not touched. Writes <split>.txt and classnames.txt.
 
@@ -70,7 +70,7 @@ def make_lists(list_source: ListSource, out: Path) -> None:
 @names_options
 @options(LongTailSample)
 @click.option("--out-list", required=True, type=FILE, help="Image list of the corpus.")
-@click.option("--out-class-names", required=True, type=FILE, help="Its class names, one a line.")
+@click.option("--out-class-names", required=True, type=FILE, help="Its class names, one per line.")
 def draw_corpus(
     long_tail_sample: LongTailSample,
     image_list: Path,
@@ -115,7 +115,7 @@ def draw_corpus(
     "--group-counts", type=FILE, help="CSV of counts that make the D-groups; checked too."
 )
 @click.option(
-    "--train-counts", type=FILE, help="CSV to write: class names, training images a class."
+    "--train-counts", type=FILE, help="CSV to write: class names, and training images per class."
 )
 @click.pass_context
 def check_dataset(
@@ -131,8 +131,8 @@ def check_dataset(
 ) -> None:
     """Check DATASET before anything is made of it: lists, hashes, classes, groups, images.
 
-    No image is decoded. Says everything that is there and everything that is wrong; the exit code is 1
-    if anything is.
+    No image is decoded. Prints what is there and everything that is wrong; the exit code is 1 if
+    anything is.
 
     \b
     Example: dualtail check-dataset birds --class-names names.txt \\
@@ -209,7 +209,10 @@ def reorder(
 @click.option("--list", "image_list", required=True, type=FILE, help="Image list.")
 @click.option("--images", required=True, type=ANY, help="Folder or zip archive of its images.")
 @click.option(
-    "--class-names", required=True, type=FILE, help="One a line, or the CSV of check-dataset."
+    "--class-names",
+    required=True,
+    type=FILE,
+    help="One name per line, or the CSV of check-dataset.",
 )
 @click.option(
     "--side", required=True, type=click.IntRange(1), help="Shorter side after resizing, in pixels."
@@ -220,7 +223,13 @@ def reorder(
     help="Whole images, for a training split that random crops are cut from, instead of central "
     "squares: format=auto|raw|jpeg (auto: raw up to raw_limit_gb=40), jpeg_quality=95.",
 )
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Decoders.")
+@click.option(
+    "--threads",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Images decoded in parallel.",
+)
 @click.option("--out", required=True, type=FILE, help="Pack to write (safetensors).")
 def pack(
     dataset: str,

@@ -50,7 +50,7 @@ def fetch_weights(model: str, download: bool, out: Path) -> None:
 )
 @click.option("--list", "image_list", required=True, type=FILE, help="Image list of the corpus.")
 @click.option("--images", required=True, type=ANY, help="Folder or zip archive of its images.")
-@click.option("--class-names", required=True, type=FILE, help="One name a line, in label order.")
+@click.option("--class-names", required=True, type=FILE, help="One name per line, in label order.")
 @click.option(
     "--caption",
     default="a photo of a {}.",
@@ -74,7 +74,7 @@ def pretrain(
 ) -> None:
     """Pre-train a small CLIP on images with captions, on one core.
 
-    Its history is written beside it. Killed, the same command goes on from the saved state.
+    Its history is written beside it. After an interruption, repeat the command to resume.
 
     \b
     Example: dualtail generate-corpus clip --out corpus
@@ -98,18 +98,18 @@ def pretrain(
     "packs",
     multiple=True,
     type=FILE,
-    help="Packed split (`dualtail pack`); given again, several splits of a dataset make one dump.",
+    help="Packed split (`dualtail pack`); repeat it to have several splits of a dataset in one dump.",
 )
 @click.option(
     "--images",
     type=ANY,
-    help="Instead: a folder with a folder a class; with --list, the folder or zip archive of its paths.",
+    help="Instead: a folder with one subfolder per class; with --list, the folder or zip archive of its paths.",
 )
 @click.option("--list", "image_list", type=FILE, help="`relative/path.jpg label` lines.")
 @click.option(
     "--class-names",
     type=FILE,
-    help="One name a line, in label order (folders: sorted). Default: the folders' names.",
+    help="One name per line, in label order (folders: sorted). Default: the folders' names.",
 )
 @click.option("--dataset", help="Name of the dataset in the dump.  [default: of the folder]")
 @click.option("--split", help="Name of the split in the dump.  [default: test]")

@@ -22,13 +22,13 @@ ANY = click.Path(path_type=Path)
     "--images",
     required=True,
     type=ANY,
-    help="Folder with a folder a class; with --list, the folder or zip archive of its paths.",
+    help="Folder with one subfolder per class; with --list, the folder or zip archive of its paths.",
 )
 @click.option("--list", "image_list", type=FILE, help="`relative/path.jpg label` lines.")
 @click.option(
     "--class-names",
     type=FILE,
-    help="One name a line, in label order (folders: sorted). Default: the folders' names.",
+    help="One name per line, in label order (folders: sorted). Default: the folders' names.",
 )
 @click.option(
     "--precision",
