@@ -103,7 +103,7 @@ def pretrain(
 @click.option(
     "--images",
     type=ANY,
-    help="Instead: a folder with one subfolder per class; with --list, the folder or zip archive of its paths.",
+    help="Instead: a folder with one subfolder per class; with --list, the folder or archive of its paths.",
 )
 @click.option("--list", "image_list", type=FILE, help="`relative/path.jpg label` lines.")
 @click.option(
