@@ -232,6 +232,6 @@ def test_a_raw_pack_that_cannot_fit_is_refused_at_once(
 
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(whole_pack.shutil, "disk_usage", lambda _: usage(1000))
-    with pytest.raises(UserError, match=r"about 0\.0 GB needed.*packs\.format: jpeg"):
+    with pytest.raises(UserError, match=r"about 0\.0 GB needed.*--whole format=jpeg"):
         packed(photos, format="raw")
     assert packed(photos, format="jpeg").header.form == "jpeg"

@@ -199,7 +199,7 @@ def _check_room(path: Path, n_bytes: int) -> None:
     if n_bytes > free:
         raise UserError(
             f"{path}: cannot be written: about {n_bytes / 1e9:.1f} GB needed, {free / 1e9:.1f} GB "
-            "free; set packs.format: jpeg, or results to another disk"
+            "free; take --whole format=jpeg (of a run: packs.format), or another disk"
         )
 
 
