@@ -78,6 +78,33 @@ rule studies:
         RUN + "/studies/controls.md" if C.studies.controls else [],
 
 
+# Data that the world draws, and what is made of models: with `collect_scores` and `all` the stages of dvc.yaml.
+rule world:
+    input:
+        collect(WORLD + "/{dataset}/truth.json", dataset=DRAWN_DATASETS),
+        [pool_list(parent(dataset)) for dataset in REORDERED],
+        [
+            corpus_files(C.foundation[member].weights.corpus)
+            for member in C.study.members
+            if C.foundation[member].weights.corpus is not None
+        ],
+
+
+rule models:
+    input:
+        collect(
+            RUN + "/outputs/{p.dataset}/{p.members}/{p.variant}.safetensors",
+            p=list(STUDY.itertuples()),
+        ),
+        collect(RUN + "/explained/{dataset}/scores.parquet", dataset=C.study.datasets),
+        collect(RUN + "/confounder/{test_set}_test.parquet", test_set=CONFOUNDER_SETS),
+        collect(
+            RUN + "/priors/{dataset}/{member}.csv",
+            dataset=C.study.datasets,
+            member=C.study.members,
+        ),
+
+
 # One run at a time in a folder that it writes; jobs of a cluster are parts of a run.
 onstart:
     if workflow.is_main_process:

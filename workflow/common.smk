@@ -13,6 +13,7 @@ from dualtail.code_hash import code_hash
 from dualtail.config.document import config_files, minimal_json, validate_config
 from dualtail.datasets.places import POOL, Places
 from dualtail.errors import UserError
+from dualtail.files import sha256_text
 from dualtail.paper.contents import fillable, left_out
 from dualtail.registry import sources
 from dualtail.study import (

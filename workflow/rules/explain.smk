@@ -86,7 +86,7 @@ rule explain:
 # Confidences with a part hidden (Table 15, Figure 8), shares of maps by part, the images that figures show.
 rule score_explanations:
     input:
-        study=ancient(RUN + "/study.csv"),
+        study=RUN + "/study.csv",
         images=lambda w: explained_files(w.dataset),
         outputs=collect(
             RUN + "/explained/{p.dataset}/{p.members}/{p.variant}.safetensors",

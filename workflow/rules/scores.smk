@@ -1,5 +1,7 @@
 # One tidy score table from all dumps; everything in tables and figures is read from it.
 
+CONFIG_JSON = minimal_json(C)
+
 
 # The settings of the run in full, without those of jobs: names, labels and settings for tables and figures.
 rule resolve_config:
@@ -8,23 +10,22 @@ rule resolve_config:
     log:
         RUN + "/logs/resolve_config.log",
     params:
-        values=minimal_json(C),
+        values=CONFIG_JSON,
     shell:
         "dualtail resolve --json {params.values:q} --out {output:q} 2> {log:q}"
 
 
 # What is predicted, a line each: it says to verbs which files to read, where a command would be too long.
+# It is made again when its lines change, not with every setting: what reads it would be, too.
 rule study:
-    input:
-        RUN + "/config.yaml",
     output:
         RUN + "/study.csv",
     log:
         RUN + "/logs/study.log",
     params:
-        code=code("study"),
+        lines=sha256_text(STUDY.to_csv())[:16],
     shell:
-        "dualtail study {input:q} --out {output:q} 2> {log:q}"
+        "dualtail study --json {CONFIG_JSON:q} --out {output:q} 2> {log:q}"
 
 
 def group_counts(dataset):
@@ -35,7 +36,7 @@ def group_counts(dataset):
 
 rule score:
     input:
-        study=ancient(RUN + "/study.csv"),
+        study=RUN + "/study.csv",
         outputs=collect(
             RUN + "/outputs/{p.dataset}/{p.members}/{p.variant}.safetensors",
             p=lookup(query="dataset == '{dataset}'", within=STUDY),
@@ -70,7 +71,7 @@ rule score:
 # The tables of the run: scores of all datasets, class accuracies, priors, costs, headline numbers.
 rule collect_scores:
     input:
-        study=ancient(RUN + "/study.csv"),
+        study=RUN + "/study.csv",
         scores=[
             *collect(RUN + "/scores/{dataset}.parquet", dataset=DATASETS),
             *collect(

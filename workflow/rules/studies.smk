@@ -92,7 +92,7 @@ rule study_prior:
 # Predictions with a part hidden against the true P(Y | do(X)).
 rule study_interventions:
     input:
-        study=ancient(RUN + "/study.csv"),
+        study=RUN + "/study.csv",
         config=RUN + "/config.yaml",
         outputs=collect(
             RUN + "/explained/{p.dataset}/{p.members}/{p.variant}.safetensors",

@@ -22,16 +22,23 @@ STUDY_HELP = "Table of a run's predictions, from `dualtail study`."
 
 
 @click.command("study")
-@click.argument("config", type=FILE)
+@click.argument("files", nargs=-1, type=FILE)
+@click.option(
+    "--json", "text", help="In place of FILES: config values, as `dualtail resolve` has them."
+)
 @OUT
-def study(config: Path, out: Path) -> None:
-    """List what a run predicts, a line a prediction: which dumps other verbs read.
+def study(files: tuple[Path, ...], text: str | None, out: Path) -> None:
+    """List what a config (FILES, merged left to right) predicts, a line each: which dumps verbs read.
 
-    Example: dualtail study results/world/config.yaml --out results/world/study.csv
+    Example: dualtail study config.yaml mine.yaml --out study.csv
     """
-    from dualtail.stages.study import run
+    from dualtail.config.document import read_config, resolve
+    from dualtail.study import predictions
+    from dualtail.study_table import write_study
 
-    run(config, out)
+    if bool(files) == (text is not None):
+        raise click.UsageError("give config FILES, or --json")
+    write_study(out, predictions(read_config(files) if text is None else resolve(text)))
 
 
 @click.command("score")
