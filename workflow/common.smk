@@ -31,7 +31,9 @@ from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS
 
 try:
-    C = validate_config(config, config_files("config.yaml", workflow.overwrite_configfiles))
+    C = validate_config(
+        config, config_files("config.yaml", workflow.overwrite_configfiles)
+    )
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -43,11 +45,17 @@ STUDY = pd.DataFrame(predictions(C), columns=Prediction._fields)
 REORDERED = reordered(C)
 DATASETS = [*C.study.datasets, *REORDERED]
 DRAWN_DATASETS = [d for d in C.study.datasets if C.is_drawn(d)]
-DRAWS_WORLD = bool(DRAWN_DATASETS or any(C.foundation[m].weights.corpus for m in C.study.members))
+DRAWS_WORLD = bool(
+    DRAWN_DATASETS or any(C.foundation[m].weights.corpus for m in C.study.members)
+)
 CORPORA = list(C.corpora)
 STUDIES = studies_of(C)
 INTERVENED = intervened(C)
-CONFOUNDER_SETS = ["A", "B"] if C.confounder and (C.confounder.stable_diffusion or DRAWN_DATASETS) else []
+CONFOUNDER_SETS = (
+    ["A", "B"]
+    if C.confounder and (C.confounder.stable_diffusion or DRAWN_DATASETS)
+    else []
+)
 TABLES, FIGURES = fillable(C)
 DEVICE = C.jobs.device
 CHECKPOINT_SECONDS = C.jobs.checkpoint_seconds
@@ -71,8 +79,12 @@ def memory(mem_mb):
 def code(verb, modules=(), peft=None, loss=None, fusion=None):
     """The hash of the code behind a verb, and of the PEFT, loss or fusion rule that it looks up by name."""
     named = [(PEFTS, peft), (LOSSES, loss), (FUSION_RULES, fusion)]
-    parts, files = sources((registry, name) for registry, name in named if name is not None)
-    return code_hash([f"dualtail.stages.{verb.replace('-', '_')}", *modules, *parts], files)
+    parts, files = sources(
+        (registry, name) for registry, name in named if name is not None
+    )
+    return code_hash(
+        [f"dualtail.stages.{verb.replace('-', '_')}", *modules, *parts], files
+    )
 
 
 # Where a dataset's lists and images are: drawn by the world, made by `make-lists`, or given by the user.
@@ -98,6 +110,11 @@ def pack(dataset, split, member):
     return f"{RUN}/packs/{own}/{split}_{transform(member).resize}px.safetensors"
 
 
+def named(option, file):
+    """An option with a file, if there is one."""
+    return shlex.join([option, file]) if file else ""
+
+
 # Foundation models and corpora.
 
 
@@ -110,7 +127,11 @@ def weights(wildcards):
     found = C.foundation[wildcards.member].weights
     if found.corpus is not None:
         return f"{RUN}/foundation/{wildcards.member}.safetensors"
-    return found.path.as_posix() if found.path is not None else f"{RUN}/foundation/{wildcards.member}.weights.json"
+    return (
+        found.path.as_posix()
+        if found.path is not None
+        else f"{RUN}/foundation/{wildcards.member}.weights.json"
+    )
 
 
 def architecture_file(wildcards):
@@ -121,8 +142,12 @@ def architecture_file(wildcards):
 
 def model_files(wildcards):
     """Files that a model's entry names besides weights: of an architecture, of texts on each class."""
-    descriptors = getattr(C.prompts[C.foundation[wildcards.member].prompts], "descriptors", None)
-    return architecture_file(wildcards) + ([descriptors.as_posix()] if descriptors else [])
+    descriptors = getattr(
+        C.prompts[C.foundation[wildcards.member].prompts], "descriptors", None
+    )
+    return architecture_file(wildcards) + (
+        [descriptors.as_posix()] if descriptors else []
+    )
 
 
 def transform_flag(member):
@@ -134,7 +159,11 @@ def prompt_flags(member):
     prompts = C.prompts[C.foundation[member].prompts]
     if isinstance(prompts, list):
         return shlex.join(f"--prompt={template}" for template in prompts)
-    words = ["--prompts", prompts] if isinstance(prompts, str) else ["--descriptors", str(prompts.descriptors)]
+    words = (
+        ["--prompts", prompts]
+        if isinstance(prompts, str)
+        else ["--descriptors", str(prompts.descriptors)]
+    )
     return shlex.join(words)
 
 
@@ -142,8 +171,17 @@ def model_flags(wildcards, input):
     """A foundation model as verbs take it."""
     entry = C.foundation[wildcards.member]
     model = f"--model {shlex.quote(f'{entry.architecture},{input.weights}')} --member {wildcards.member}"
-    activation = f"--activation {entry.activation}" if entry.activation != "native" else ""
-    return " ".join([model, activation, transform_flag(wildcards.member), prompt_flags(wildcards.member)])
+    activation = (
+        f"--activation {entry.activation}" if entry.activation != "native" else ""
+    )
+    return " ".join(
+        [
+            model,
+            activation,
+            transform_flag(wildcards.member),
+            prompt_flags(wildcards.member),
+        ]
+    )
 
 
 def corpus_files(corpus):

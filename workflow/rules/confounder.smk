@@ -34,7 +34,7 @@ rule draw_confounder:
         code=code("draw-confounder"),
     shell:
         "dualtail draw-confounder {params.settings} {params.world} --seed {params.seed} --device {DEVICE}"
-        " --out {RUN}/confounder/images 2> {log:q}"
+        " --out {RUN:q}/confounder/images 2> {log:q}"
 
 
 rule train_confounder:
@@ -59,7 +59,7 @@ rule train_confounder:
         settings=lambda w: flags(C.confounder.training),
         code=code("train-confounder"),
     shell:
-        "dualtail train-confounder --images {RUN}/confounder/images --train-set {wildcards.train_set}"
+        "dualtail train-confounder --images {RUN:q}/confounder/images --train-set {wildcards.train_set}"
         " --image-size {params.size} --seed {wildcards.seed} {params.settings} --device {DEVICE}"
         " --threads {threads} --checkpoint-seconds {CHECKPOINT_SECONDS}"
         " --history {output.history:q} --out {output.outputs:q} 2> {log:q}"

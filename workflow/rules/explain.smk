@@ -67,7 +67,7 @@ rule explain:
     params:
         model=model_flags,
         images=lambda w: explained_flags(w.dataset),
-        adapter=lambda w, input: f"--adapter {input.adapter}" if input.adapter else "",
+        adapter=lambda w, input: named("--adapter", input.adapter),
         precision=lambda w: C.tuning_of(w.dataset).precision,
         code=lambda w: code(
             "explain-model",

@@ -64,7 +64,7 @@ rule tables:
             "tables", (*(f"dualtail.paper.tables.table_{n:02d}" for n in TABLES),)
         ),
     shell:
-        "dualtail tables {params.numbers} {params.files} --out {RUN}/tables 2> {log:q}"
+        "dualtail tables {params.numbers} {params.files} --out {RUN:q}/tables 2> {log:q}"
 
 
 rule figures:
@@ -99,7 +99,7 @@ rule figures:
             "figures", (*(f"dualtail.paper.figures.figure_{n:02d}" for n in FIGURES),)
         ),
     shell:
-        "dualtail figures {params.numbers} {params.files} --out {RUN}/figures 2> {log:q}"
+        "dualtail figures {params.numbers} {params.files} --out {RUN:q}/figures 2> {log:q}"
 
 
 rule summary:

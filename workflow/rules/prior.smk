@@ -37,7 +37,7 @@ rule prior:
         estimator=lambda w: estimator(w.dataset),
         settings=flags(C.prior, without={"split", "estimator"}),
         truth=lambda w, input: (
-            f"--true-list {input.truth[0]} --true-names {input.truth[1]}"
+            shlex.join(["--true-list", input.truth[0], "--true-names", input.truth[1]])
             if input.truth
             else ""
         ),

@@ -125,4 +125,4 @@ rule collect_scores:
         code=code("collect"),
     shell:
         "dualtail collect {input.scores:q} {params.class_scores} --study {input.study:q} --priors {params.priors:q}"
-        " --records {params.records:q} --run {C.run} --out {RUN} 2> {log:q}"
+        " --records {params.records:q} --run {C.run} --out {RUN:q} 2> {log:q}"

@@ -86,7 +86,7 @@ rule study_prior:
         ),
         code=code("study-prior"),
     shell:
-        "dualtail study-prior {params.priors} --config {input.config:q} --out {RUN}/studies 2> {log:q}"
+        "dualtail study-prior {params.priors} --config {input.config:q} --out {RUN:q}/studies 2> {log:q}"
 
 
 # Predictions with a part hidden against the true P(Y | do(X)).
@@ -119,7 +119,7 @@ rule study_interventions:
         code=code("study-interventions"),
     shell:
         "dualtail study-interventions {params.datasets} --study {input.study:q} --config {input.config:q}"
-        " --explained {params.explained:q} --out {RUN}/studies 2> {log:q}"
+        " --explained {params.explained:q} --out {RUN:q}/studies 2> {log:q}"
 
 
 # Fusion by logits against fusion by probabilities.
@@ -140,7 +140,7 @@ rule study_fusion:
         files=paper_flags,
         code=code("study-fusion"),
     shell:
-        "dualtail study-fusion {params.files} --out {RUN}/studies 2> {log:q}"
+        "dualtail study-fusion {params.files} --out {RUN:q}/studies 2> {log:q}"
 
 
 # Several corpora against seeds of one, with and without visibility bias: is it ensembling?
@@ -161,4 +161,4 @@ rule study_controls:
         outputs=lambda w: OUTPUTS,
         code=code("study-controls"),
     shell:
-        "dualtail study-controls --config {input.config:q} --outputs {params.outputs:q} --out {RUN}/studies 2> {log:q}"
+        "dualtail study-controls --config {input.config:q} --outputs {params.outputs:q} --out {RUN:q}/studies 2> {log:q}"

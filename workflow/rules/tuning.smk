@@ -49,8 +49,8 @@ rule tune:
         ),
         peft=lambda w: method_text(C.pefts[w.peft].method, C.pefts[w.peft].options),
         loss=lambda w: method_text(C.losses[w.loss].method, C.losses[w.loss].options),
-        prior=lambda w, input: f"--prior {input.prior}" if input.prior else "",
-        base=lambda w, input: f"--retrain-head-of {input.base}" if input.base else "",
+        prior=lambda w, input: named("--prior", input.prior),
+        base=lambda w, input: named("--retrain-head-of", input.base),
         settings=lambda w: flags(C.tuning_of(parent(w.dataset))),
         code=lambda w: code(
             "tune", peft=C.pefts[w.peft].method, loss=C.losses[w.loss].method
