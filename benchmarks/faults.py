@@ -1,7 +1,7 @@
 """Break a tiny run in every way, run the same command again, and count what was lost.
 
     uv run python benchmarks/faults.py --times 5                # all faults, a table at the end
-    uv run python benchmarks/faults.py --only worker,disk       # some of them
+    uv run python benchmarks/faults.py --only job,disk          # some of them
 
 A cell starts from a copy of an undisturbed run from which the outputs of one random stage are deleted. The
 fault strikes at a random moment of the stage's job; then the same command runs again. Lost is: a file that
@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ WORLD = Path("data/world_faults")
 TAG = "DUALTAIL_FAULTS"
 """Environment variable by which all processes of a cell are found."""
 
-MEASURED = (".history.csv", ".json", ".tsv", ".log")
-"""Endings of files that hold times."""
+MEASURED = (".history.csv", ".json", ".tsv", ".log", ".lock", ".lock.owner")
+"""Endings of files that hold times, and of locks."""
 
 PATIENCE = 600.0
 
@@ -56,46 +57,62 @@ class Stage:
 
     Attributes:
         rule: Its name, as folders of logs and benchmarks have it.
+        folder: Where what it makes is.
         made: Files and folders that it makes, as patterns.
         targets: Outputs that all of it is made for.
-        workers: Whether its job forks workers.
     """
 
     rule: str
+    folder: Path
     made: tuple[str, ...]
     targets: tuple[str, ...]
-    workers: bool = False
 
 
+MEMBERS = ("clip", "openclip")
+DUMPS = RUN / "outputs/world_places"
 STAGES = {
     "generate_dataset": Stage(
         "generate_dataset",
+        WORLD / "world_places",
         (f"{WORLD}/world_places",),
         (f"{WORLD}/world_places/train.txt",),
     ),
-    "pack": Stage("pack", (f"{RUN}/packs",), (f"{RUN}/packs/world_places/train_counts.csv",)),
+    "pack": Stage(
+        "pack",
+        RUN / "packs",
+        (f"{RUN}/packs",),
+        tuple(
+            f"{RUN}/packs/world_places/{split}_32px.safetensors"
+            for split in ("train", "val", "test")
+        ),
+    ),
     "pretrain": Stage(
-        "pretrain", (f"{RUN}/foundation",), (f"{RUN}/foundation/clip.safetensors",), True
+        "pretrain",
+        RUN / "foundation",
+        (f"{RUN}/foundation/*.*",),
+        tuple(f"{RUN}/foundation/{member}.safetensors" for member in MEMBERS),
     ),
     "zero_shot": Stage(
         "zero_shot",
-        (f"{RUN}/outputs/zero_shot",),
-        (f"{RUN}/outputs/zero_shot/world_places/clip/val.safetensors",),
-        True,
+        RUN / "outputs",
+        (f"{DUMPS}/*/zero-shot.safetensors", f"{RUN}/foundation/*/*"),
+        tuple(f"{DUMPS}/{member}/zero-shot.safetensors" for member in MEMBERS),
     ),
     "prior": Stage(
         "prior",
+        RUN / "priors",
         (f"{RUN}/priors",),
-        tuple(f"{RUN}/priors/world_places/{member}.csv" for member in ("clip", "openclip")),
+        tuple(f"{RUN}/priors/world_places/{member}.csv" for member in MEMBERS),
     ),
     "tune": Stage(
         "tune",
-        (f"{RUN}/adapters", f"{RUN}/outputs/tuned"),
-        (f"{RUN}/outputs/tuned/world_places/clip/adaptformer-la-0/test.safetensors",),
-        True,
+        RUN / "adapters",
+        (f"{RUN}/adapters", f"{DUMPS}/*/adaptformer-*"),
+        tuple(f"{DUMPS}/{member}/adaptformer-la-0.safetensors" for member in MEMBERS),
     ),
 }
 ALL = [target for stage in STAGES.values() for target in stage.targets]
+TRAINING = ("pretrain", "tune")
 
 
 class Lost(Exception):
@@ -176,13 +193,13 @@ class Cell:
                 os.kill(pid, signal.SIGKILL)
 
     def jobs(self) -> list[int]:
-        """The processes of `dualtail`, without the workers that they forked."""
-        verbs = [p for p, line in self.processes().items() if line[1:2] and _is_program(line[1])]
-        return [p for p in verbs if _parent(p) not in verbs]
+        """The processes of `dualtail`."""
+        return [p for p, line in self.processes().items() if line[1:2] and _is_program(line[1])]
 
-    def workers(self) -> list[int]:
-        jobs = self.jobs()
-        return [p for p in self.processes() if _parent(p) in jobs]
+    def training(self, rule: str) -> list[int]:
+        """Jobs, once one of a rule has trained for an epoch."""
+        logs = (self.folder / RUN / "logs" / rule).rglob("*.log")
+        return self.jobs() if any("epoch 1/" in log.read_text() for log in logs) else []
 
     def edit_config(self, old: str, new: str) -> None:
         path = self.folder / CONFIG
@@ -219,13 +236,6 @@ def _is_program(path: str) -> bool:
     return Path(path).name == "dualtail"
 
 
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if "rror" in line]
     return (lines or text.splitlines() or [""])[-1][:200]
@@ -248,17 +258,20 @@ class Trial:
     chance: random.Random
 
     def start_and_wait(
-        self, what: str = "jobs", command: tuple[str, ...] = ()
+        self, training: bool = False, command: tuple[str, ...] = ()
     ) -> tuple[subprocess.Popen[str], list[int]]:
-        """Start the run, or another command, and wait until a random moment of the stage's job."""
+        """Start the run, or another command, and wait until a random moment of the stage's job.
+
+        With `training` until one after the first epoch: a small job imports for most of its time.
+        """
         start = self.cell.start_command if command else self.cell.start
+        logs = self.cell.folder / RUN / "logs" / self.stage.rule
+        shutil.rmtree(logs, ignore_errors=True)
         run = start(*(command or self.stage.targets))
-        find = self.cell.jobs if what == "jobs" else self.cell.workers
+        find = partial(self.cell.training, self.stage.rule) if training else self.cell.jobs
         self.cell.wait_for(find, run)
-        # A small job imports for most of its time, and works for a little.
-        span = self.seconds if what == "jobs" else self.seconds / 8
-        time.sleep(self.chance.random() * span)
-        found = find()
+        time.sleep(self.chance.random() * (self.seconds / 8 if training else self.seconds))
+        found = self.cell.jobs()
         if run.poll() is not None or not found:
             self.cell.end(run)
             raise Missed
@@ -279,8 +292,16 @@ def kill_snakemake(trial: Trial) -> None:
     """`kill -9` of Snakemake; the next command comes at once, beside its orphans."""
     run, _ = trial.start_and_wait()
     run.kill()
-    trial.cell.log += "killed\n"
     run.wait()
+
+
+def kill_snakemake_then_change(trial: Trial) -> None:
+    """`kill -9` of Snakemake alone; a setting is changed at once, while jobs with the old one live."""
+    section = {"tune": "tuning", "pretrain": "pretraining"}[trial.stage.rule]
+    right, wrong = f"{section}:\n  epochs: 2\n", f"{section}:\n  epochs: 40\n"
+    trial.cell.edit_config(right, wrong)
+    kill_snakemake(trial)
+    trial.cell.edit_config(wrong, right)
 
 
 def kill_job(trial: Trial) -> None:
@@ -288,15 +309,6 @@ def kill_job(trial: Trial) -> None:
     run, jobs = trial.start_and_wait()
     with contextlib.suppress(ProcessLookupError):
         os.kill(trial.chance.choice(jobs), signal.SIGKILL)
-    if trial.cell.end(run) == 0:
-        raise Missed
-
-
-def kill_worker(trial: Trial) -> None:
-    """`kill -9` of a worker that a job forked, as the system does when memory is out."""
-    run, workers = trial.start_and_wait("workers")
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(trial.chance.choice(workers), signal.SIGKILL)
     if trial.cell.end(run) == 0:
         raise Missed
 
@@ -316,10 +328,13 @@ def interrupt(trial: Trial) -> None:
 
 
 def kill_dvc(trial: Trial) -> None:
-    """`kill -9` of DVC alone, whose stage is the run; then the same command."""
+    """`kill -9` of DVC alone, whose stage is the run; then the same command until it is taken.
+
+    While the Snakemake of the first one lives, the second must say so.
+    """
     cell = trial.cell
     dvc = (sys.executable, "-m", "dvc")
-    command = f"exec snakemake {' '.join(trial.stage.targets)} --configfile {CONFIG} --cores 2"
+    command = f"snakemake {' '.join(trial.stage.targets)} --configfile {CONFIG} --cores 2"
     stage = {"cmd": command, "deps": [CONFIG], "outs": [{str(RUN): {"persist": True}}]}
     (cell.folder / "dvc.yaml").write_text(json.dumps({"stages": {"run": stage}}))
     if cell.end(cell.start_command(*dvc, "init", "-q", "--no-scm")):
@@ -328,7 +343,11 @@ def kill_dvc(trial: Trial) -> None:
     run.kill()
     run.wait()
     if cell.end(cell.start_command(*dvc, "repro")):
-        raise Lost(f"dvc repro does not go on: {_last_line(cell.log)}")
+        if "another run is alive here: pid" not in cell.log:
+            raise Lost(f"dvc repro does not go on: {_last_line(cell.log)}")
+        cell.wait_for_silence(PATIENCE)
+        if cell.end(cell.start_command(*dvc, "repro")):
+            raise Lost(f"dvc repro does not go on: {_last_line(cell.log)}")
 
 
 def not_finite(trial: Trial) -> None:
@@ -344,9 +363,9 @@ def not_finite(trial: Trial) -> None:
 
 
 def no_memory(trial: Trial) -> None:
-    """From a random moment the workers get no more memory; then the same command without that limit."""
-    run, workers = trial.start_and_wait("workers")
-    for pid in workers:
+    """From a random moment the jobs get no more memory; then the same command without that limit."""
+    run, jobs = trial.start_and_wait(training=True)
+    for pid in jobs:
         with contextlib.suppress(OSError, IndexError):
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
             limit = pages * os.sysconf("SC_PAGESIZE") + trial.chance.randrange(1 << 22)
@@ -399,9 +418,9 @@ def read_only_caches(trial: Trial) -> None:
 
 
 def corrupt_image(trial: Trial) -> None:
-    """A picture in an archive that the run drew is overwritten: it draws the archive again.
+    """A picture in an archive that the run drew is overwritten: the message must name it.
 
-    If it does not, its message must name the picture, and the archive is put back.
+    Then the archive is put back.
     """
     splits = ("train", "val", "test")
     archive = trial.cell.folder / WORLD / f"world_places/{trial.chance.choice(splits)}.zip"
@@ -411,9 +430,7 @@ def corrupt_image(trial: Trial) -> None:
     data[at : at + 60] = bytes(60)
     archive.write_bytes(data)
     if trial.cell.end(trial.cell.start(*trial.stage.targets)) == 0:
-        if archive.read_bytes() != whole:
-            raise Lost("a corrupt image was packed")
-        return
+        raise Lost("a corrupt image was packed")
     if "corrupt image" not in trial.cell.log or ".txt line " not in trial.cell.log:
         raise Lost(f"the message does not name the image: {_last_line(trial.cell.log)}")
     archive.write_bytes(whole)
@@ -422,7 +439,7 @@ def corrupt_image(trial: Trial) -> None:
 
 def full_disk(trial: Trial) -> None:
     """The stage's folder is a disk that is too small; then room is made."""
-    folder = trial.cell.folder / trial.stage.made[0].partition("/*")[0]
+    folder = trial.cell.folder / trial.stage.folder
     keep = Path(tempfile.mkdtemp(dir=trial.cell.folder))
     if folder.exists():
         shutil.copytree(folder, keep / "kept", symlinks=True)
@@ -450,7 +467,6 @@ def full_disk(trial: Trial) -> None:
     shutil.rmtree(made)
 
 
-FORKING = tuple(name for name, stage in STAGES.items() if stage.workers)
 FAULTS: dict[str, tuple[str, Fault, tuple[str, ...]]] = {
     "all": ("kill -9 of Snakemake and its jobs", kill_everything, tuple(STAGES)),
     "snakemake": (
@@ -458,13 +474,17 @@ FAULTS: dict[str, tuple[str, Fault, tuple[str, ...]]] = {
         kill_snakemake,
         tuple(STAGES),
     ),
+    "change": (
+        "kill -9 of Snakemake alone, another setting at once",
+        kill_snakemake_then_change,
+        TRAINING,
+    ),
     "job": ("kill -9 of a job", kill_job, tuple(STAGES)),
-    "worker": ("kill -9 of a worker of a job", kill_worker, FORKING),
     "term": ("SIGTERM to Snakemake", terminate, tuple(STAGES)),
     "int": ("SIGINT to all (Ctrl-C)", interrupt, tuple(STAGES)),
     "disk": ("disk full (small tmpfs), then room made", full_disk, tuple(STAGES)),
-    "memory": ("no more memory for the workers of a job", no_memory, FORKING),
-    "loss": ("a loss that is not finite, then a better setting", not_finite, ("pretrain", "tune")),
+    "memory": ("no more memory for a job that trains", no_memory, TRAINING),
+    "loss": ("a loss that is not finite, then a better setting", not_finite, TRAINING),
     "dvc": ("kill -9 of DVC, same command", kill_dvc, tuple(STAGES)),
     "image": ("a corrupt image in an archive that the run made", corrupt_image, ("pack",)),
     "caches": ("home and caches cannot be written", read_only_caches, tuple(STAGES)),
@@ -556,7 +576,7 @@ def trial(
         shutil.copytree(work / "undisturbed", folder, symlinks=True)
         for pattern in stage.made:
             for path in folder.glob(pattern):
-                shutil.rmtree(path)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         cell = Cell(folder, str(folder))
         try:
             fault(Trial(cell, stage, seconds[name], chance))
