@@ -13,13 +13,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import Field
 from snakemake.utils import format as snakemake_format
 
+from dualtail.cli.flags import parse_values, values_text
 from dualtail.config.document import read_config
-from dualtail.config.section import Section
 from dualtail.errors import UserError
-from dualtail.plan import as_json
 
 EVIL = "a'b\"c $(touch M1) `touch M2` ; touch M3; \u00e4 \u2603 & | * ? ~ # ! \\ %s $HOME"
 """What a path may hold."""
@@ -28,9 +26,8 @@ TEXT = EVIL + " ${IFS}\n touch M4 \n{x} {dataset} {} {{}} <config> \t -- --out"
 """What a label may hold."""
 
 
-class Job(Section):
-    texts: list[str] = Field(default_factory=list)
-
+PROMPT = EVIL + " ${IFS} \t {} -- --out"
+"""What a prompt may hold: one slot."""
 
 texts = st.text(
     st.one_of(
@@ -48,17 +45,23 @@ def through_a_shell(command: str, folder: Path | None = None) -> list[str]:
     return shown.decode().split("\0")[:-1]
 
 
-@given(st.lists(texts, max_size=4))
+@given(st.dictionaries(st.sampled_from(["a", "b_c", "d"]), texts, max_size=3))
 @settings(max_examples=60)
-def test_a_job_s_settings_reach_the_verb_intact(found: list[str]) -> None:
-    text = as_json(Job(texts=found))
-    assert not re.search(r"\{\s*\w+[^{}]*\}", text.replace('{"texts":', "")), "a wildcard is left"
-    params = type("Params", (), {"settings": text})
+def test_values_of_settings_reach_the_verb_intact(found: dict[str, str]) -> None:
+    params = type("Params", (), {"settings": values_text(found)})
     command = snakemake_format("printf '%s\\0' --settings {params.settings:q}", params=params)
     option, received = through_a_shell(command)
     assert option == "--settings"
-    assert received == text
-    assert json.loads(received) == {"texts": found}
+    assert parse_values(received) == found
+
+
+@given(texts)
+@settings(max_examples=30)
+def test_a_config_reaches_its_verb_intact(text: str) -> None:
+    """As rule resolve_config passes it: one argument of JSON."""
+    params = type("Params", (), {"values": json.dumps({"label": text})})
+    command = snakemake_format("printf '%s\\0' {params.values:q}", params=params)
+    assert json.loads(through_a_shell(command)[0]) == {"label": text}
 
 
 @given(st.lists(texts.filter(lambda t: t and "\0" not in t), min_size=1, max_size=4))
@@ -121,23 +124,24 @@ def test_every_command_of_a_run_with_hostile_values(root: Path, tmp_path: Path) 
     assert not [p.name for p in tmp_path.rglob("M?")], "a value was run"
 
     results = f"results {EVIL}/hostile/"
-    jobs = [json.loads(a[a.index("--settings") + 1]) for a in received if "--settings" in a]
-    assert len(jobs) > 20
-    found = {text for job in jobs for text in all_texts(job)}
-    assert TEXT in found
-    assert f"clip {TEXT}" in found
-    assert any(text.startswith(results) for text in found)
-    assert any(text.startswith(f"{world}/world_places") for text in found)
-    flags = [a for arguments in received for a in arguments if a.startswith(results)]
-    assert len(flags) > 5, "verbs that get paths as arguments"
+    (values,) = {a[a.index("--json") + 1] for a in received if "--json" in a}
+    found = set(all_texts(json.loads(values)))
+    assert {TEXT, f"clip {TEXT}"} <= found
+    # Options of some verbs hold several paths; no argument holds a part of one.
+    paths = [a.partition("=")[2] if a.startswith("--") else a for args in received for a in args]
+    assert sum(path.startswith(results) for path in paths) > len(commands)
+    assert any(path.startswith(f"{world}/world_places") for path in paths)
+    assert not [a for args in received for a in args if a in EVIL.split()], "a path was cut"
+    assert any(PROMPT in a for args in received for a in args if a.startswith("--prompt="))
 
 
 def hostile(world: str) -> dict[str, Any]:
     return {
         "run": "hostile",
         "results": f"results {EVIL}",
-        "datasets": {"world_places": {"label": TEXT, "root": f"{world}/world_places"}},
-        "corpora": {m: {"root": f"{world}/corpora/{m}"} for m in ("clip", "openclip")},
+        "datasets": {"world_places": {"label": TEXT}},
+        "world": {"folder": world},
+        "prompts": {"photo": [PROMPT]},
         "foundation": {m: {"label": f"{m} {TEXT}"} for m in ("clip", "openclip")},
         "pefts": {"adaptformer": {"label": TEXT}},
     }
