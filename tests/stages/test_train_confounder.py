@@ -11,10 +11,10 @@ from dualtail.confounder.sets import SETS
 from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
-from dualtail.jobs import ConfounderJob, ConfounderTask, DrawConfounderJob
 from dualtail.outputs import read_outputs
 from dualtail.scratch.settings import ScratchTraining
 from dualtail.stages import draw_confounder, train_confounder
+from dualtail.stages.train_confounder import ConfounderTask
 from dualtail.training.checkpoints import Checkpoints
 from dualtail.tuning.settings import Augmentation
 
@@ -39,41 +39,36 @@ class Killed(BaseException):
     pass
 
 
-def task(images: Path, out: Path, train_set: str, **changes) -> ConfounderTask:
-    values = {
-        "dataset": "six_classes",
-        "train_set": train_set,
-        "seed": 0,
-        "settings": STUDY.training,
-        "image_size": STUDY.image_size,
-        "folder": images,
-        "dumps": {name: out / f"{train_set}-{name}.safetensors" for name in SETS},
-        "history": out / f"{train_set}.csv",
-        "checkpoint": out / f"{train_set}.state.safetensors",
-    }
-    return ConfounderTask.model_validate(values | changes)
+def task(images: Path, train_set: str) -> ConfounderTask:
+    return ConfounderTask(images, train_set, STUDY.image_size, STUDY.training, seed=0)
+
+
+def run(task: ConfounderTask, out: Path, seconds: float = 0) -> None:
+    train_confounder.run(
+        task, out / f"{task.train_set}.csv", out / f"{task.train_set}.safetensors", seconds
+    )
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
-    draw_confounder.run(DrawConfounderJob(settings=STUDY, world=WORLD, seed=0, out=folder))
+    draw_confounder.run(STUDY, WORLD, 0, folder)
     return folder
 
 
 def test_both_sets_are_trained_on_and_tested_on(images: Path, tmp_path: Path) -> None:
     for out in (tmp_path / "a", tmp_path / "b"):
-        tasks = [task(images, out, train_set) for train_set in SETS]
-        train_confounder.run(ConfounderJob(tasks=tasks), 1)
+        for train_set in SETS:
+            run(task(images, train_set), out)
     for file in sorted((tmp_path / "a").iterdir()):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
     for train_set in SETS:
         history = pd.read_csv(tmp_path / "a" / f"{train_set}.csv")
         assert list(history["epoch"]) == [1, 2]
         for test_set in SETS:
-            found = read_outputs(tmp_path / "a" / f"{train_set}-{test_set}.safetensors")
+            found = read_outputs(tmp_path / "a" / f"{train_set}.safetensors", f"{test_set}_test")
             assert found.header.members == [f"resnet20.{train_set}"]
-            assert found.header.split == f"{test_set}_test"
+            assert found.header.dataset == "six_classes"
             assert found.n_images == 60
             accuracy = 100 * (found.logits.argmax(axis=1) == found.labels).mean()
             assert history[f"{test_set}_test"].iloc[-1] == pytest.approx(accuracy, abs=1e-5)
@@ -84,8 +79,7 @@ def test_a_killed_job_goes_on_to_the_same_files(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     """In the second epoch, and when all is trained: files and their columns are the same."""
-    alone, killed = (task(images, tmp_path / name, "A") for name in ("alone", "killed"))
-    train_confounder.run(ConfounderJob(tasks=[alone]), 1)
+    run(task(images, "A"), tmp_path / "alone")
     done: list[str] = []
     after_step = Checkpoints.after_step
 
@@ -102,17 +96,18 @@ def test_a_killed_job_goes_on_to_the_same_files(
         patch.setattr(Checkpoints, "after_step", dying)
         patch.setattr(Checkpoints, "largest_share", 1e9)
         patch.setattr(train_confounder, "write_history", no_files)
-        train_confounder.run(ConfounderJob(tasks=[killed]), 1, 1e-9)
+        run(task(images, "A"), tmp_path / "killed", 1e-9)
     assert (done[-1] == "epoch 2, step 1") == (steps == 5)
-    train_confounder.run(ConfounderJob(tasks=[killed]), 1, 1e-9)
-    assert killed.history.read_bytes() == alone.history.read_bytes()
-    for name, dump in alone.dumps.items():
-        assert killed.dumps[name].read_bytes() == dump.read_bytes()
+    run(task(images, "A"), tmp_path / "killed", 1e-9)
+    for name in ("A.csv", "A.safetensors"):
+        alone, killed = (tmp_path / folder / name for folder in ("alone", "killed"))
+        assert killed.read_bytes() == alone.read_bytes()
+    assert len(list((tmp_path / "killed").iterdir())) == 2, "no state is left"
 
 
 def test_sets_in_memory_are_what_was_drawn(images: Path) -> None:
     names = (images / "classnames.txt").read_text().split()
-    a, b = (train_confounder.read_set(images, "x", f"{s}_test", names, 16) for s in "AB")
+    a, b = (train_confounder.read_set(images, f"{s}_test", names, 16) for s in "AB")
     assert a.images.shape == b.images.shape == (60, 16, 16, 3)
     assert list(np.bincount(b.labels)) == [20, 20, 20]
     shared = {i.tobytes() for i in a.images} & {i.tobytes() for i in b.images}
@@ -130,12 +125,12 @@ def test_the_samples_are_the_pools_first_images_enlarged(images: Path) -> None:
 
 
 def test_neither_world_nor_stable_diffusion(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="confounder: set stable_diffusion, or a world"):
-        draw_confounder.run(DrawConfounderJob(settings=STUDY, world=None, seed=0, out=tmp_path))
+    with pytest.raises(UserError, match="give --stable-diffusion, or --world"):
+        draw_confounder.run(STUDY, None, 0, tmp_path)
 
 
 def test_missing_images_are_named(images: Path, tmp_path: Path) -> None:
     for name in ("classnames.txt", "A_train.txt"):
         (tmp_path / name).write_bytes((images / name).read_bytes())
     with pytest.raises(UserError, match=r"images\.zip"):
-        train_confounder.run(ConfounderJob(tasks=[task(tmp_path, tmp_path / "out", "A")]), 1)
+        run(task(tmp_path, "A"), tmp_path / "out")

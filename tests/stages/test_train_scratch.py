@@ -1,13 +1,15 @@
 """Training from scratch end to end, on packs of a few images."""
 
 import csv
-import json
 import multiprocessing
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dualtail.cli.flags import flags
 from dualtail.datasets import pack as pack_module
 from dualtail.datasets.images import decode_squares
+from dualtail.datasets.settings import PackSettings
 from dualtail.errors import UserError
 from dualtail.files import atomic_path, sha256_file
 from dualtail.foundation.settings import Transform
-from dualtail.jobs import DumpFiles, PackJob, ScratchJob, ScratchTask
 from dualtail.outputs import read_outputs
 from dualtail.scratch.resnet import build_model
 from dualtail.scratch.settings import ScratchTraining
-from dualtail.stages import dumping, pack, train_scratch
+from dualtail.stages import pack, train_scratch
+from dualtail.stages.train_scratch import ScratchTask
 from dualtail.training import checkpoints
 from dualtail.training.checkpoints import Checkpoints
 from dualtail.tuning.settings import Augmentation
@@ -45,30 +49,16 @@ def packed(folder: Path, whole: bool = False) -> Path:
             Image.fromarray(pixels).save(folder / f"{split}{row}.png")
             lines.append(f"{split}{row}.png {row % 3}\n")
         (folder / f"{split}.txt").write_text("".join(lines))
-    splits = [
-        {
-            "split": split,
-            "list": folder / f"{split}.txt",
-            "images": folder,
-            "side": 8,
-            "whole": {} if whole and split == "train" else None,
-            "out": folder / f"{split}.safetensors",
-        }
-        for split in ("train", "test")
-    ]
-    job = {
-        "dataset": "toy",
-        "class_names": folder / "classnames.txt",
-        "splits": splits,
-        "train_counts": folder / "counts.csv",
-    }
-    made = PackJob.model_validate(job)
-    (folder / "job.json").write_text(made.model_dump_json())
-    pack.run(made, 1)
+        pack_split(folder, split, PackSettings() if whole and split == "train" else None)
     return folder
 
 
-def task(folder: Path, out: Path, **changes) -> ScratchTask:
+def pack_split(folder: Path, split: str, whole: PackSettings | None = None) -> None:
+    names, out = folder / "classnames.txt", folder / f"{split}.safetensors"
+    pack.run("toy", split, folder / f"{split}.txt", folder, names, 8, whole, 1, out)
+
+
+def task(folder: Path, **changes: Any) -> ScratchTask:
     training = ScratchTraining(
         architecture="resnet20",
         width=4,
@@ -77,31 +67,34 @@ def task(folder: Path, out: Path, **changes) -> ScratchTask:
         lr=0.05,
         augmentation=Augmentation(crop_scale=None, flip=False),
     )
-    values = {
-        "dataset": "toy",
-        "seed": 0,
-        "loss": "la",
-        "loss_method": "la",
-        "loss_options": {},
-        "settings": training,
-        "transform": Transform(resize=8, crop=8),
-        "transform_name": "small",
-        "train_pack": folder / "train.safetensors",
-        "dumps": [
-            DumpFiles(split="test", pack=folder / "test.safetensors", out=out / "test.safetensors")
-        ],
-        "weights": out / "weights.safetensors",
-        "history": out / "history.csv",
-        "checkpoint": out / "state.safetensors",
-    }
-    return ScratchTask.model_validate(values | changes)
+    found = ScratchTask(
+        dataset="toy",
+        train_pack=folder / "train.safetensors",
+        predict_packs=[folder / "test.safetensors"],
+        transform=Transform(resize=8, crop=8),
+        loss="la",
+        loss_options={},
+        loss_name="la",
+        settings=training,
+        seed=0,
+    )
+    return replace(found, **changes)
+
+
+def run(task: ScratchTask, out: Path, seconds: float = 0) -> None:
+    weights, history, outputs = (out / name for name in (WEIGHTS, "history.csv", OUTPUTS))
+    train_scratch.run(task, weights, history, outputs, seconds)
+
+
+WEIGHTS, OUTPUTS = "weights.safetensors", "test.safetensors"
+STATE = "weights.state.safetensors"
 
 
 def test_outputs_weights_and_history(tmp_path: Path) -> None:
     folder = packed(tmp_path)
     outs = [tmp_path / name for name in ("a", "b")]
     for out in outs:
-        train_scratch.run(ScratchJob(tasks=[task(folder, out)]), 1)
+        run(task(folder), out)
     for name in ("test.safetensors", "weights.safetensors", "history.csv"):
         assert (outs[0] / name).read_bytes() == (outs[1] / name).read_bytes()
     found = read_outputs(outs[0] / "test.safetensors")
@@ -141,8 +134,8 @@ def test_whole_training_images(tmp_path: Path, crop_scale: tuple[float, float] |
         folder.mkdir()
         packed(folder, whole)
         augmentation = Augmentation(crop_scale=crop_scale, flip=False)
-        settings = task(folder, folder).settings.model_copy(update={"augmentation": augmentation})
-        train_scratch.run(ScratchJob(tasks=[task(folder, folder / "out", settings=settings)]), 1)
+        settings = task(folder).settings.model_copy(update={"augmentation": augmentation})
+        run(task(folder, settings=settings), folder / "out")
         found.append(read_outputs(folder / "out/test.safetensors"))
     for outputs in found:
         assert (outputs.logits.argmax(axis=1) == outputs.labels).mean() > 0.6
@@ -155,11 +148,10 @@ def test_nothing_half_written_stays(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"ResNet-20 \(width 4\) from scratch, la-0 on toy: the loss is"
     ):
-        settings = task(folder, out).settings.model_copy(update={"lr": 1e30, "epochs": 20})
-        train_scratch.run(ScratchJob(tasks=[task(folder, out, settings=settings)]), 1)
+        settings = task(folder).settings.model_copy(update={"lr": 1e30, "epochs": 20})
+        run(task(folder, settings=settings), out)
     with pytest.raises(UserError, match="no such file"):
-        missing = task(folder, out, train_pack=folder / "none.safetensors")
-        train_scratch.run(ScratchJob(tasks=[missing]), 1)
+        run(task(folder, train_pack=folder / "none.safetensors"), out)
     assert not out.exists() or not list(out.iterdir())
 
 
@@ -193,11 +185,19 @@ def contents(out: Path) -> list[bytes]:
     return [(out / name).read_bytes() for name in FILES]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[bytes]]:
     """Packs, and what comes out without kills."""
     folder = packed(tmp_path_factory.mktemp("packs"))
-    train_scratch.run(ScratchJob(tasks=[task(folder, folder / "out")]), 1)
+    run(task(folder), folder / "out")
     return folder, contents(folder / "out")
 
 
@@ -210,38 +210,36 @@ def test_a_killed_job_goes_on_to_the_same_files(
     step: int,
 ) -> None:
     folder, expected = undisturbed
-    job = ScratchJob(tasks=[task(folder, tmp_path)])
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_after(patch, step)
-        train_scratch.run(job, 1, OFTEN)
+        run(task(folder), tmp_path, OFTEN)
     assert not any((tmp_path / name).exists() for name in FILES)
     capsys.readouterr()
     done = killed_after(monkeypatch, 0)
-    train_scratch.run(job, 1, OFTEN)
+    run(task(folder), tmp_path, OFTEN)
     assert len(done) == STEPS - step
     epoch = -(-step // 3)
     assert f"going on after epoch {epoch}, step {step - 3 * (epoch - 1)}" in capsys.readouterr().err
     assert contents(tmp_path) == expected
-    assert not job.tasks[0].checkpoint.exists(), "nobody needs it any more"
+    assert not (tmp_path / STATE).exists(), "nobody needs it any more"
 
 
 def test_killed_while_it_writes_its_outputs_it_does_not_train_again(
     undisturbed: tuple[Path, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, expected = undisturbed
-    job = ScratchJob(tasks=[task(folder, tmp_path)])
 
     def dying(*_: Any) -> None:
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(train_scratch, "write_dump", dying)
-        train_scratch.run(job, 1, 3600)
+        patch.setattr(train_scratch, "predict_pack", dying)
+        run(task(folder), tmp_path, 3600)
     # Snakemake removes all outputs of a job that did not end well.
     for name in FILES:
         (tmp_path / name).unlink(missing_ok=True)
     done = killed_after(monkeypatch, 0)
-    train_scratch.run(job, 1, 3600)
+    run(task(folder), tmp_path, 3600)
     assert done == []
     assert contents(tmp_path) == expected
 
@@ -252,7 +250,7 @@ def test_without_an_interval_nothing_is_saved(
     folder, _ = undisturbed
     killed_after(monkeypatch, 4)
     with pytest.raises(Killed):
-        train_scratch.run(ScratchJob(tasks=[task(folder, tmp_path)]), 1, 0)
+        run(task(folder), tmp_path, 0)
     assert not list(tmp_path.iterdir())
 
 
@@ -267,7 +265,7 @@ def changed_pack(folder: Path, copy: Path) -> dict[str, Any]:
     [
         (lambda *_: {"seed": 1}, "another setting"),
         (lambda *_: {"loss_options": {"tau": 2.0}}, "another setting"),
-        (lambda *_: {"loss_method": "ce"}, "another code, setting"),
+        (lambda *_: {"loss": "ce"}, "another code, setting"),
         (changed_pack, "another training pack"),
     ],
 )
@@ -282,17 +280,17 @@ def test_a_state_of_another_training_is_not_used(
     folder, _ = undisturbed
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_after(patch, 4)
-        train_scratch.run(ScratchJob(tasks=[task(folder, tmp_path)]), 1, OFTEN)
-    other = task(folder, tmp_path, **change(folder, tmp_path))
+        run(task(folder), tmp_path, OFTEN)
+    other = task(folder, **change(folder, tmp_path))
     done = killed_after(monkeypatch, 0)
-    train_scratch.run(ScratchJob(tasks=[other]), 1, OFTEN)
+    run(other, tmp_path, OFTEN)
     err = capsys.readouterr().err
     assert f"state.safetensors is not used: it was made with {said}\n" in err
     assert len(done) == STEPS
     found = contents(tmp_path)
     for name in FILES:
         (tmp_path / name).unlink()
-    train_scratch.run(ScratchJob(tasks=[other]), 1)
+    run(other, tmp_path)
     assert found == contents(tmp_path)
 
 
@@ -303,10 +301,10 @@ def test_places_are_no_part_of_the_key(
     folder, expected = undisturbed
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_after(patch, 4)
-        train_scratch.run(ScratchJob(tasks=[task(folder, tmp_path / "a")]), 1, OFTEN)
+        run(task(folder), tmp_path / "a", OFTEN)
     (tmp_path / "a").rename(tmp_path / "b")
     done = killed_after(monkeypatch, 0)
-    train_scratch.run(ScratchJob(tasks=[task(folder, tmp_path / "b")]), 1, OFTEN)
+    run(task(folder), tmp_path / "b", OFTEN)
     assert len(done) == STEPS - 4
     assert contents(tmp_path / "b") == expected
 
@@ -320,13 +318,12 @@ def test_a_broken_state_is_not_used(
     content: bytes | None,
 ) -> None:
     folder, expected = undisturbed
-    job = ScratchJob(tasks=[task(folder, tmp_path)])
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_after(patch, 4)
-        train_scratch.run(job, 1, OFTEN)
-    state = job.tasks[0].checkpoint
+        run(task(folder), tmp_path, OFTEN)
+    state = tmp_path / STATE
     state.write_bytes(state.read_bytes()[:-100] if content is None else content)
-    train_scratch.run(job, 1, OFTEN)
+    run(task(folder), tmp_path, OFTEN)
     assert "is not used: it is not a whole state" in capsys.readouterr().err
     assert contents(tmp_path) == expected
 
@@ -343,7 +340,7 @@ def test_a_full_disk_ends_no_training(
         raise UserError("state: cannot be written: disk full")
 
     monkeypatch.setattr(checkpoints, "write_state", full)
-    train_scratch.run(ScratchJob(tasks=[task(folder, tmp_path)]), 1, OFTEN)
+    run(task(folder), tmp_path, OFTEN)
     assert "could not be saved, training goes on: state: cannot be" in capsys.readouterr().err
     assert contents(tmp_path) == expected
 
@@ -351,38 +348,30 @@ def test_a_full_disk_ends_no_training(
 def test_a_signal_saves_and_the_same_command_goes_on(
     undisturbed: tuple[Path, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A real process with two workers; what it leaves is taken up here."""
+    """A real process; what it leaves is taken up here."""
     folder, _ = undisturbed
-    training = task(folder, tmp_path).settings.model_copy(update={"epochs": 600})
-    tasks = [task(folder, tmp_path / str(seed), seed=seed, settings=training) for seed in (0, 1)]
-    settings = tmp_path / "job.json"
-    settings.write_text(ScratchJob(tasks=tasks).model_dump_json())
-    program = [sys.executable, "-c", "from dualtail.cli.program import main; main()"]
-    process = subprocess.Popen(
-        [*program, "train-scratch", "--settings", str(settings), "--lanes", "2"],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    settings = task(folder).settings.model_copy(update={"epochs": 600})
+    words = [sys.executable, "-m", "dualtail", "train-scratch", "--train-pack"]
+    words += [str(folder / "train.safetensors"), "--predict-pack", str(folder / OUTPUTS)]
+    words += ["--transform", "resize=8,crop=8", *shlex.split(flags(settings))]
+    words += ["--device", "cpu", "--threads", "1", "--history", str(tmp_path / "history.csv")]
+    words += ["--outputs", str(tmp_path / OUTPUTS), "--out", str(tmp_path / WEIGHTS)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     said = [next(process.stderr)]
-    while sum("epoch 2/" in line for line in said) < 2:
+    while "epoch 2/" not in said[-1]:
         said.append(next(process.stderr))
     process.terminate()
     said += list(process.stderr)
     assert process.wait(60) == 143, said
-    assert sum("stopped after epoch" in line for line in said) == 2
+    assert "stopped after epoch" in said[-2]
     assert said[-1] == "Stopped by SIGTERM; the same command goes on from there.\n"
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
-    states = [t.checkpoint.stat().st_size for t in tasks]
-    assert all(states)
-    # The same job up to there and a few steps: the key fits, and it is not started anew.
-    for one in tasks:
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            done = killed_after(patch, 3)
-            train_scratch.run(ScratchJob(tasks=[one]), 1, 3600)
-        assert len(done) == 3
+    assert (tmp_path / STATE).stat().st_size
+    # The same training here, for a few steps: the key fits, and it is not started anew.
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        done = killed_after(patch, 3)
+        run(task(folder, settings=settings), tmp_path, 3600)
+    assert len(done) == 3
 
 
 def test_a_killed_packing_leaves_no_half_pack(
@@ -392,7 +381,6 @@ def test_a_killed_packing_leaves_no_half_pack(
     folder = packed(tmp_path)
     expected = (folder / "train.safetensors").read_bytes()
     (folder / "train.safetensors").unlink()
-    values = json.loads((folder / "job.json").read_text())
 
     def slowly(*arguments: Any) -> Any:
         for image in decode_squares(*arguments):
@@ -400,10 +388,10 @@ def test_a_killed_packing_leaves_no_half_pack(
             time.sleep(0.05)
 
     monkeypatch.setattr(pack_module, "decode_squares", slowly)
-    killed_in_the_middle(lambda: pack.run(PackJob.model_validate(values), 1), folder)
+    killed_in_the_middle(lambda: pack_split(folder, "train"), folder)
     assert not (folder / "train.safetensors").exists()
     monkeypatch.undo()
-    pack.run(PackJob.model_validate(values), 1)
+    pack_split(folder, "train")
     assert (folder / "train.safetensors").read_bytes() == expected
     assert not list(folder.glob(".*"))
 
@@ -412,19 +400,18 @@ def test_a_killed_dump_is_no_dump(
     undisturbed: tuple[Path, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, expected = undisturbed
-    job = ScratchJob(tasks=[task(folder, tmp_path)])
-    save = dumping.write_outputs
+    save = train_scratch.write_outputs
 
     def slowly(path: Path, dump: Any) -> None:
         with atomic_path(path) as temporary:
             temporary.write_bytes(b"half a dump")
             time.sleep(60)
 
-    monkeypatch.setattr(dumping, "write_outputs", slowly)
-    killed_in_the_middle(lambda: train_scratch.run(job, 1, 3600), tmp_path, "test.safetensors")
+    monkeypatch.setattr(train_scratch, "write_outputs", slowly)
+    killed_in_the_middle(lambda: run(task(folder), tmp_path, 3600), tmp_path, "test.safetensors")
     assert not (tmp_path / "test.safetensors").exists()
-    monkeypatch.setattr(dumping, "write_outputs", save)
-    train_scratch.run(job, 1, 3600)
+    monkeypatch.setattr(train_scratch, "write_outputs", save)
+    run(task(folder), tmp_path, 3600)
     assert contents(tmp_path) == expected
     assert not list(tmp_path.glob(".*"))
 

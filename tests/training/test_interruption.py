@@ -145,16 +145,20 @@ def test_other_threads_have_no_handlers() -> None:
 def test_exit_codes_of_the_program(tmp_path: Path, number: int) -> None:
     """Also of verbs that handle no signals themselves."""
     script = """
+        import types
         import click
         from dualtail.cli import program
 
-        @program.program.command("wait")
+        @click.command("wait")
         @click.argument("handled", type=bool)
         def wait(handled):
             with interruption.signals_handled() if handled else interruption.deferred():
                 ready()
                 time.sleep(30)
 
+        verbs = sys.modules["dualtail.cli.own"] = types.ModuleType("own")
+        verbs.VERBS = [wait]
+        program.SECTIONS["Own"] = "own"
         program.main()
         """
     for handled in ("yes", "no"):

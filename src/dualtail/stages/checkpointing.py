@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from dualtail.code_hash import code_hash
-from dualtail.config.section import Section
 from dualtail.datasets.pack import Pack
 from dualtail.datasets.whole_pack import WholePack
 from dualtail.files import sha256_file, sha256_text
@@ -93,18 +92,6 @@ def prompts_identity(spec: FoundationSpec) -> str:
 def described_model(spec: FoundationSpec) -> dict[str, Any]:
     """A foundation model as JSON, without paths of this machine."""
     return spec.model_dump(mode="json", exclude={"weights", "record"})
-
-
-def described(task: Section, *paths: str) -> dict[str, Any]:
-    """A task as JSON without the fields that are paths, and without those of its foundation model."""
-    values = task.model_dump(mode="json", exclude={"checkpoint", *paths})
-    if "foundation" in values:
-        values["foundation"] = {
-            name: value
-            for name, value in values["foundation"].items()
-            if name not in ("weights", "record")
-        }
-    return values
 
 
 def _device(threads: int) -> str:

@@ -6,12 +6,30 @@ import torch
 from dualtail.datasets.pack import Pack
 from dualtail.datasets.packed_images import evaluation_images
 from dualtail.datasets.whole_pack import WholePack
+from dualtail.errors import UserError
+from dualtail.foundation.open_clip_tower import from_open_clip, not_plain
 from dualtail.foundation.prompts import prompt_summary
 from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.outputs import ModelRecord, Outputs, OutputsHeader
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
+
+
+def check_crop(spec: FoundationSpec, visual: torch.nn.Module) -> None:
+    """Make sure that a plain ViT gets images of its size: it has positions for no other.
+
+    Raises:
+        UserError: the transform cuts out another square.
+    """
+    if not_plain(visual):
+        return
+    side, (height, width) = spec.transform.crop, from_open_clip(visual).image_size
+    if (height, width) != (side, side):
+        raise UserError(
+            f"--transform of {spec.member}: crop is {side}, but {spec.architecture} sees images of "
+            f"{height} x {width} pixels"
+        )
 
 
 def predict_pack(

@@ -24,6 +24,7 @@ from dualtail.foundation.tower_file import load_image_model, load_without_text
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, OutputsHeader, read_outputs, write_outputs
 from dualtail.stages.compute import best_device
+from dualtail.stages.dumping import check_crop
 from dualtail.stages.explained_images import ExplainedImages, explained_lists
 from dualtail.tuning.adapter_file import load_adapter
 from dualtail.tuning.inference import predict
@@ -92,6 +93,7 @@ def _model(predictor: Predictor, names: Sequence[str]) -> torch.nn.Module:
     if adapter is None:
         return _zero_shot(predictor, names)
     foundation, weights_hash = load_image_model(spec)
+    check_crop(spec, foundation.visual)
     visual = foundation.to(best_device()).visual
     model, header = load_adapter(adapter, visual, predictor.precision, peft=predictor.peft)
     tuned_on = header.record.get("weights_hash", weights_hash)

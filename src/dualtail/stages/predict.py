@@ -17,14 +17,14 @@ from dualtail.datasets.whole_pack import read_training_pack
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.loading import load_foundation, tokenizer_of
-from dualtail.foundation.open_clip_tower import from_open_clip, not_plain
+from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.prompts import class_texts, prompt_summary
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.text_features import write_text_features
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, OutputsHeader
 from dualtail.stages.compute import best_device
-from dualtail.stages.dumping import model_record, predict_pack
+from dualtail.stages.dumping import check_crop, model_record, predict_pack
 from dualtail.tuning.adapter_file import load_adapter
 from dualtail.tuning.inference import predict
 from dualtail.tuning.tuned_model import DTYPES, Precision
@@ -192,7 +192,7 @@ def _load(
     text_out: Path | None,
 ) -> _Model:
     foundation, weights_hash = load_foundation(spec)
-    _check_crop(spec, foundation.get_submodule("visual"))
+    check_crop(spec, foundation.get_submodule("visual"))
     foundation = foundation.to(best_device())
     if text_out is not None or adapter is None:
         text = text_features(
@@ -210,17 +210,6 @@ def _load(
     record = model_record(spec, weights_hash, precision, adapter_hash)
     identity |= {"members": [spec.member], "models": [record]}
     return _Model(module.to(best_device()), class_names, identity)
-
-
-def _check_crop(spec: FoundationSpec, visual: Any) -> None:
-    """A plain ViT has positions for one size of image."""
-    side = spec.transform.crop
-    if not not_plain(visual) and tuple(visual.image_size) != (side, side):
-        height, width = visual.image_size
-        raise UserError(
-            f"--transform of {spec.member}: crop is {side}, but {spec.architecture} sees images of "
-            f"{height} x {width} pixels"
-        )
 
 
 def _tuned(

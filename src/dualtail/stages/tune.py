@@ -34,7 +34,7 @@ from dualtail.stages.checkpointing import (
     state_of,
 )
 from dualtail.stages.compute import best_device
-from dualtail.stages.dumping import model_record, predict_pack
+from dualtail.stages.dumping import check_crop, model_record, predict_pack
 from dualtail.stages.progress import log_line
 from dualtail.training.checkpoints import Checkpoints, remove_states
 from dualtail.training.history import write_history
@@ -158,6 +158,7 @@ def run(tuning: Tuning, files: TunedFiles, checkpoint_seconds: float = 0) -> lis
     """
     with signals_handled():
         visual, text, weights_hash = _foundation(tuning)
+        check_crop(tuning.spec, visual)
         train = read_training_pack(tuning.train_pack)
         model = _model(tuning, visual, text, train)
         del visual

@@ -1,17 +1,16 @@
 """SIGINT and SIGTERM: a training saves its state first, everything else leaves at once.
 
 The first signal raises `Interrupted` where the program is, except inside `deferred()`: there it is only
-noted, and the loop that asked for that looks at `asked()` between two steps. A second signal to the
-process that leads, at least `TOGETHER` later, kills it and its workers at once: one request often comes
-as several signals, from Slurm, Snakemake and the system. Workers are told by their leader; more signals
-(a terminal sends them to a whole group) change nothing for them.
+noted, and the loop that asked for that looks at `asked()` between two steps. A second signal, at least
+`TOGETHER` later, ends the process at once: one request often comes as several signals, from Slurm,
+Snakemake and the system.
 """
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -38,36 +37,26 @@ class Interrupted(BaseException):
         return 128 + self.signal
 
 
-def _nobody(number: int) -> None:
-    """There are no workers to tell."""
-
-
 _asked = 0
 _asked_at = 0.0
 _deferring = False
-_leader: int | None = None
-_tell: Callable[[int], None] = _nobody
 
 
 @contextmanager
-def signals_handled(leads: bool = True) -> Iterator[None]:
-    """Handle both signals in this process; in a thread other than the first do nothing.
-
-    Args:
-        leads: A second signal kills; not so where torchrun passes on what the group has got already.
-    """
-    global _asked, _leader
+def signals_handled() -> Iterator[None]:
+    """Handle both signals in this process; in a thread other than the first do nothing."""
+    global _asked
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
-    _asked, _leader = 0, os.getpid() if leads else None
+    _asked = 0
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _asked, _leader = 0, None
+        _asked = 0
 
 
 @contextmanager
@@ -86,22 +75,6 @@ def deferred() -> Iterator[None]:
     leave_if_asked()
 
 
-@contextmanager
-def at_once() -> Iterator[None]:
-    """Within a deferred block: here signals are acted upon again.
-
-    Raises:
-        Interrupted: a signal came, or comes.
-    """
-    global _deferring
-    outer, _deferring = _deferring, False
-    try:
-        leave_if_asked()
-        yield
-    finally:
-        _deferring = outer
-
-
 def asked() -> int:
     """The number of the signal that asked to stop, 0 if none did."""
     return _asked
@@ -113,32 +86,11 @@ def leave_if_asked() -> None:
         raise Interrupted(_asked)
 
 
-@contextmanager
-def workers_told(tell: Callable[[int], None]) -> Iterator[None]:
-    """Within, `tell` passes signals on to workers: the number, then SIGKILL for a second one."""
-    global _tell
-    _tell = tell
-    try:
-        yield
-    finally:
-        _tell = _nobody
-
-
-def become_worker() -> None:
-    """In a forked worker: it has nobody to tell, and notes signals except in `at_once()`."""
-    global _deferring, _tell
-    _deferring, _tell = True, _nobody
-
-
 def _on_signal(number: int, frame: FrameType | None) -> None:
     global _asked, _asked_at
-    leads = os.getpid() == _leader
     if _asked:
-        if leads and time.monotonic() - _asked_at >= TOGETHER:
-            _tell(signal.SIGKILL)
+        if time.monotonic() - _asked_at >= TOGETHER:
             os._exit(128 + number)
         return
     _asked, _asked_at = number, time.monotonic()
-    if leads:
-        _tell(number)
     leave_if_asked()
