@@ -1,0 +1,185 @@
+"""`dualtail tune` as a person types it: from images to an adapter and its accuracy in one command."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from safetensors.torch import save_file
+
+from dualtail.cli.program import program
+from dualtail.foundation.pretraining import build_model
+from dualtail.foundation.spec import ARCHITECTURES
+from dualtail.outputs import read_outputs, splits_of
+from dualtail.tuning.adapter_file import read_adapter_header
+
+COLORS = ["blue_sky", "grass", "tomato"]
+QUICK = ["--epochs", "4", "--lr", "0.05", "--batch-size", "8", "--threads", "1", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder a class: 8, 12 and 16 colored images of many sizes."""
+    folder = tmp_path_factory.mktemp("data") / "photos"
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(COLORS):
+        (folder / name).mkdir(parents=True)
+        for k in range(8 + 4 * label):
+            pixels = rng.integers(0, 90, (36 + k, 40, 3), dtype=np.uint8)
+            pixels[..., 2 - label] += 120
+            Image.fromarray(pixels).save(folder / name / f"{k}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    import json
+
+    architecture = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
+    path = tmp_path_factory.mktemp("weights") / "clip.safetensors"
+    state = build_model(architecture, 0).state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, path)
+    return f"world-vit-8,{path}"
+
+
+def tune(*words: str | Path) -> Result:
+    return CliRunner().invoke(program, ["tune", *map(str, words)])
+
+
+def test_a_folder_of_images_in_one_command(photos: Path, model: str, tmp_path: Path) -> None:
+    words = ["--model", model, "--images", photos, *QUICK, "--out", tmp_path / "tuned/"]
+    result = tune(*words)
+    assert result.exit_code == 0, result.output
+    assert "no test split: 29 images for training and 7 for testing, 20% of every" in result.stderr
+    assert "test accuracy, the mean over classes: " in result.stdout
+    assert " of 7 images are right" in result.stdout
+    assert "few (3 classes with fewer than 20 training images): " in result.stdout
+    assert "many" not in result.stdout
+    made = sorted(p.relative_to(tmp_path / "tuned").as_posix() for p in tmp_path.rglob("*.*"))
+    assert made == [
+        "adapter.safetensors",
+        "history.csv",
+        "lists/classnames.txt",
+        "lists/test.txt",
+        "lists/train.txt",
+        "outputs.safetensors",
+        "packs/test_36px.safetensors",
+        "packs/train_36px.safetensors",
+        "record.json",
+    ]
+    header = read_outputs(tmp_path / "tuned/outputs.safetensors").header
+    assert header.title == "world-vit-8,clip tuned adaptformer la seed 0 on photos/test"
+    assert header.class_names == COLORS
+    # Again: packs stay as they are, so that a state fits; the same numbers come out.
+    packs = {p: p.stat().st_mtime_ns for p in (tmp_path / "tuned/packs").iterdir()}
+    again = tune(*words)
+    assert again.stdout == result.stdout
+    assert {p: p.stat().st_mtime_ns for p in packs} == packs
+    other = tune(*words, "--seed", "1")
+    assert other.exit_code == 0, other.output
+    assert {p: p.stat().st_mtime_ns for p in packs} != packs, "another split is packed anew"
+
+
+def test_the_adapter_predicts_other_images(photos: Path, model: str, tmp_path: Path) -> None:
+    assert tune("--model", model, "--images", photos, *QUICK, "--out", tmp_path).exit_code == 0
+    words = ["predict", "--model", model, "--adapter", tmp_path / "adapter.safetensors"]
+    words += ["--images", photos, "--list", tmp_path / "lists/test.txt", "--device", "cpu"]
+    words += ["--class-names", tmp_path / "lists/classnames.txt", "--precision", "bfloat16"]
+    words += ["--threads", "1", "--out", tmp_path / "dump.safetensors"]
+    result = CliRunner().invoke(program, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    found = read_outputs(tmp_path / "dump.safetensors")
+    expected = read_outputs(tmp_path / "outputs.safetensors", "test")
+    np.testing.assert_allclose(found.logits, expected.logits, atol=0.1)
+
+
+def test_lists_and_class_names(photos: Path, model: str, tmp_path: Path) -> None:
+    files = sorted(p.relative_to(photos).as_posix() for p in photos.rglob("*.png"))
+    lines = [f"{file} {COLORS.index(file.split('/')[0])}\n" for file in files]
+    for split, rows in (("train", lines[::2]), ("val", lines[1::4]), ("test", lines[3::4])):
+        (tmp_path / f"{split}.txt").write_text("".join(rows))
+    (tmp_path / "names.txt").write_text("sky\ngrass\ntomato\n")
+    lists = [w for s in ("train", "val", "test") for w in (f"--{s}-list", tmp_path / f"{s}.txt")]
+    words = ["--model", model, "--images", photos, "--peft", "lora,rank=2", "--loss", "ldam"]
+    words += ["--peft-name", "mine", "--member", "m", *QUICK, "--out", tmp_path / "tuned"]
+    result = tune(*words, *lists, "--class-names", tmp_path / "names.txt")
+    assert result.exit_code == 0, result.output
+    assert "no test split" not in result.output
+    dump = tmp_path / "tuned/outputs.safetensors"
+    assert splits_of(dump) == ["val", "test"]
+    header = read_outputs(dump).header
+    assert (header.peft, header.loss, header.members) == ("mine", "ldam", ["m"])
+    assert header.class_names == ["sky", "grass", "tomato"]
+    assert read_adapter_header(tmp_path / "tuned/adapter.safetensors").peft_options["rank"] == 2
+    # A training list alone is split.
+    result = tune(*words, *lists[:2], "--class-names", tmp_path / "names.txt")
+    assert "no test split: 14 images for training and 4 for testing" in result.stderr
+
+
+def test_folders_of_splits(photos: Path, model: str, tmp_path: Path) -> None:
+    for split, share in (("train", range(0, 6)), ("test", range(6, 8))):
+        for name in COLORS:
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for k in share:
+                shutil.copy(photos / name / f"{k}.png", tmp_path / "data" / split / name)
+    words = ["--model", model, "--images", tmp_path / "data", *QUICK, "--out", tmp_path / "a"]
+    result = tune(*words)
+    assert result.exit_code == 0, result.output
+    found = read_outputs(tmp_path / "a/outputs.safetensors")
+    assert found.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert found.header.class_names == COLORS
+    (tmp_path / "data/test/grass").rename(tmp_path / "data/test/gras")
+    assert "test/gras: no such class in" in tune(*words).output
+
+
+def test_packs_and_an_adapter_file(photos: Path, model: str, tmp_path: Path) -> None:
+    """As the workflow calls it: nothing but what is named is written."""
+    assert (
+        tune("--model", model, "--images", photos, *QUICK, "--out", tmp_path / "a").exit_code == 0
+    )
+    packs = tmp_path / "a/packs"
+    words = ["--model", model, *QUICK, "--train-pack", packs / "train_36px.safetensors"]
+    words += ["--predict-pack", packs / "test_36px.safetensors"]
+    result = tune(
+        *words, "--outputs", tmp_path / "b/o.safetensors", "--out", tmp_path / "b/x.safetensors"
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    names = {p.name for p in (tmp_path / "b").iterdir()}
+    assert names == {"x.safetensors", "x.json", "x.history.csv", "o.safetensors"}
+    first, second = tmp_path / "a/adapter.safetensors", tmp_path / "b/x.safetensors"
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give either --images (and perhaps lists), or --train-pack"),
+        (["--images", "p", "--train-pack", "t"], "give either --images"),
+        (["--images", "p", "--predict-pack", "t"], "--predict-pack goes with --train-pack"),
+        (["--train-pack", "t", "--val-list", "v"], "lists and --class-names go with --images"),
+        (["--images", "none"], "none: no such folder of images"),
+        (["--images", "none", "--test-list", "t"], "need --train-list and --class-names"),
+        (["--images", "p", "--epochs", "0"], "--epochs: Input should be greater than 0"),
+        (["--images", "p", "--epoch", "3"], "Did you mean '--epochs'"),
+        (["--images", "p", "--head", "typ=linear"], "--head: typ"),
+        (["--images", "p", "--device", "tpu"], "'tpu' is not one of"),
+    ],
+)
+def test_mistakes_are_one_line(words: list[str], message: str, model: str, tmp_path: Path) -> None:
+    result = tune("--model", model, *words, "--out", tmp_path / "out")
+    assert result.exit_code in (1, 2)
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gpu_that_is_not_there_is_asked_for(photos: Path, model: str, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    words = ["--model", model, "--images", photos, *QUICK, "--device", "cuda", "--out", tmp_path]
+    assert "--device cuda: torch sees no GPU" in tune(*words).output

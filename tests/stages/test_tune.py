@@ -1,0 +1,229 @@
+"""Tuning end to end: a small random CLIP, packs of a few colored images."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from dualtail.bias.prior.table import write_prior_csv
+from dualtail.datasets.settings import PackSettings
+from dualtail.errors import UserError
+from dualtail.files import sha256_file
+from dualtail.foundation.loading import load_foundation, tokenizer_of
+from dualtail.foundation.pretraining import build_model
+from dualtail.foundation.prompts import class_texts
+from dualtail.foundation.settings import Transform
+from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
+from dualtail.foundation.text_features import write_text_features
+from dualtail.foundation.zero_shot import text_features
+from dualtail.outputs import read_outputs, splits_of
+from dualtail.stages import pack
+from dualtail.stages.tune import Part, TunedFiles, Tuning, run
+from dualtail.training.checkpoints import Checkpoints
+from dualtail.tuning.adapter_file import read_adapter_header
+from dualtail.tuning.settings import Augmentation, HeadSettings, TuningSettings
+
+ARCHITECTURE = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
+NAMES = ["red", "green", "blue"]
+SETTINGS = TuningSettings(
+    epochs=3,
+    batch_size=8,
+    lr=0.05,
+    precision="float32",
+    augmentation=Augmentation(crop_scale=None, flip=False),
+)
+ADAPTFORMER, CE = Part("adaptformer", {"bottleneck": 2}, "adaptformer"), Part("ce", {}, "ce")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packs, weights in two forms, text features, a prior."""
+    folder = tmp_path_factory.mktemp("tune")
+    (folder / "classnames.txt").write_text("\n".join(NAMES))
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 6), ("val", 2), ("test", 4)):
+        lines = []
+        for row in range(3 * n):
+            pixels = rng.integers(0, 90, (32, 40, 3), dtype=np.uint8)
+            pixels[..., row % 3] += 120
+            Image.fromarray(pixels).save(folder / f"{split}{row}.png")
+            lines.append(f"{split}{row}.png {row % 3}\n")
+        (folder / f"{split}.txt").write_text("".join(lines))
+        whole = PackSettings() if split == "train" else None
+        lists, names = folder / f"{split}.txt", folder / "classnames.txt"
+        out = folder / f"{split}.safetensors"
+        pack.run("toy", split, lists, folder, names, 32, whole, 1, out)
+    state = {k: v.contiguous() for k, v in build_model(ARCHITECTURE, 0).state_dict().items()}
+    save_file(state, folder / "clip.safetensors")
+    torch.save(state, folder / "clip.pt")
+    spec = spec_of(folder)
+    model, weights_hash = load_foundation(spec)
+    features = text_features(model, tokenizer_of(spec), class_texts(spec.templates, NAMES))
+    write_text_features(folder / "text.safetensors", features, NAMES, weights_hash)
+    write_prior_csv(folder / "q.csv", NAMES, np.array([0.5, 0.3, 0.2]), None)
+    return folder
+
+
+def spec_of(folder: Path, weights: str = "clip.safetensors") -> FoundationSpec:
+    return FoundationSpec(
+        member="clip",
+        architecture="world-vit-8",
+        architecture_config=ARCHITECTURE,
+        weights=folder / weights,
+        transform=Transform(resize=32, crop=32),
+        templates=["a photo of a {}."],
+    )
+
+
+def tuning_of(folder: Path, **changes: Any) -> Tuning:
+    found = Tuning(
+        spec=spec_of(folder),
+        dataset="toy",
+        train_pack=folder / "train.safetensors",
+        predict_packs=[folder / "val.safetensors", folder / "test.safetensors"],
+        text=folder / "text.safetensors",
+        peft=ADAPTFORMER,
+        loss=CE,
+        settings=SETTINGS,
+    )
+    return replace(found, **changes)
+
+
+def tuned(tuning: Tuning, out: Path, seconds: float = 0) -> TunedFiles:
+    files = TunedFiles.inside(out)
+    run(tuning, files, seconds)
+    return files
+
+
+def test_what_is_written(folder: Path, tmp_path: Path) -> None:
+    files = tuned(tuning_of(folder), tmp_path)
+    assert splits_of(tmp_path / "outputs.safetensors") == ["val", "test"]
+    found = read_outputs(tmp_path / "outputs.safetensors")
+    header = found.header
+    assert header.title == "clip tuned adaptformer ce seed 0 on toy/test"
+    assert header.class_names == NAMES
+    assert header.models[0].adapter_hash == sha256_file(files.adapter)
+    assert (found.logits.argmax(axis=1) == found.labels).mean() > 0.9
+    record = json.loads(files.record.read_text())
+    assert record["costs"].keys() >= {"parameters", "gflops", "tuning_seconds", "peak_memory"}
+    assert record["resolved"]["settings"]["epochs"] == 3
+    assert str(folder) not in files.record.read_text(), "equal tunings have equal records"
+    del record["costs"]
+    assert read_adapter_header(files.adapter).record == record
+    assert len(files.history.read_text().splitlines()) == 4
+    names = {"adapter.safetensors", "history.csv", "outputs.safetensors", "record.json"}
+    assert {file.name for file in tmp_path.iterdir()} == names
+
+
+def test_files_beside_the_adapter() -> None:
+    found = TunedFiles.beside(Path("a/la-0.safetensors"), None)
+    assert (found.record, found.history) == (Path("a/la-0.json"), Path("a/la-0.history.csv"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("init", ["text", "class-mean"])
+def test_both_loaders_and_both_sources_of_texts_give_equal_adapters(
+    folder: Path, tmp_path: Path, precision: str, init: str
+) -> None:
+    """The tower from the file, open_clip's from safetensors, and open_clip's from a .pt file."""
+    head = HeadSettings.model_validate({"init": init})
+    settings = SETTINGS.model_copy(update={"precision": precision, "head": head, "epochs": 1})
+    pt = spec_of(folder, "clip.pt")
+    found = []
+    for k, changes in enumerate(({}, {"text": None}, {"text": None, "spec": pt})):
+        tuning = tuning_of(folder, settings=settings, **changes)
+        files = tuned(tuning, tmp_path / str(k))
+        found.append(
+            (load_file(files.adapter), read_outputs(tmp_path / str(k) / "outputs.safetensors"))
+        )
+    for tensors, outputs in found[1:]:
+        assert tensors.keys() == found[0][0].keys()
+        assert all(torch.equal(tensors[name], found[0][0][name]) for name in tensors)
+        np.testing.assert_array_equal(outputs.logits, found[0][1].logits)
+
+
+def test_a_head_can_be_trained_anew(folder: Path, tmp_path: Path) -> None:
+    first = tuned(tuning_of(folder), tmp_path / "ce")
+    loss = Part("la", {}, "decoupling")
+    second = tuned(tuning_of(folder, loss=loss, base=first.adapter), tmp_path / "again")
+    old, new = load_file(first.adapter), load_file(second.adapter)
+    assert all(torch.equal(old[name], new[name]) for name in old if name.startswith("peft."))
+    assert not torch.equal(old["head.weight"], new["head.weight"])
+
+
+def test_a_loss_may_read_the_prior(folder: Path, tmp_path: Path) -> None:
+    gla = Part("gla", {}, "gla")
+    with pytest.raises(UserError, match="reads the pre-training prior q"):
+        tuned(tuning_of(folder, loss=gla), tmp_path)
+    files = tuned(tuning_of(folder, loss=gla, prior=folder / "q.csv"), tmp_path)
+    assert read_outputs(tmp_path / "outputs.safetensors").header.loss == "gla"
+    assert files.adapter.is_file()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", [1, 5, 9])
+def test_a_killed_tuning_goes_on_to_the_same_files(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    alone = tuned(tuning_of(folder), tmp_path / "alone")
+    done: list[str] = []
+    after_step = Checkpoints.after_step
+
+    def dying(self: Checkpoints, where: Any, capture: Any) -> None:
+        after_step(self, where, capture)
+        done.append(where())
+        if len(done) == step:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoints, "after_step", dying)
+        patch.setattr(Checkpoints, "largest_share", 1e9)
+        tuned(tuning_of(folder), tmp_path / "killed", 1e-9)
+    state = tmp_path / "killed/adapter.state.safetensors"
+    assert state.is_file()
+    killed = tuned(tuning_of(folder), tmp_path / "killed", 1e-9)
+    assert not state.exists()
+    assert killed.adapter.read_bytes() == alone.adapter.read_bytes()
+    for name in ("outputs.safetensors",):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_what_does_not_belong_together(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "text.safetensors"
+    write_text_features(other, torch.ones(3, 64), NAMES, "0" * 64)
+    small = spec_of(folder).model_copy(update={"transform": Transform(resize=32, crop=24)})
+    names = tmp_path / "classnames.txt"
+    names.write_text("red\ngreen\n")
+    (tmp_path / "test.txt").write_text("test0.png 0\ntest1.png 1\n")
+    two = tmp_path / "two.safetensors"
+    pack.run("toy", "test", tmp_path / "test.txt", folder, names, 32, None, 1, two)
+    for changes, message in (
+        ({"text": other}, "text features of weights 000000000000"),
+        ({"spec": small}, "crop is 24, but world-vit-8 sees images of 32 x 32 pixels"),
+        ({"predict_packs": [two]}, "2 classes, but .* has 3"),
+        ({"peft": Part("lorra", {}, "x")}, "unknown PEFT method 'lorra', did you mean 'lora'"),
+        ({"loss": Part("la", {"taw": 1}, "x")}, "option 'taw'"),
+        ({"train_pack": tmp_path / "none"}, "none: no such"),
+        ({"base": folder / "none"}, "none: no such adapter"),
+    ):
+        with pytest.raises(UserError, match=message):
+            tuned(tuning_of(folder, **changes), tmp_path / "out")
+    assert not (tmp_path / "out/outputs.safetensors").exists()
