@@ -209,7 +209,13 @@ def _normalized(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(values.transpose(0, 3, 1, 2)).float()
 
 
-def test_first_loss_is_that_of_open_clips_forward_pass() -> None:
+@pytest.fixture
+def float32_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matrix products in float32 also on processors that would multiply in bfloat16 (AMX)."""
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda precision: None)
+
+
+def test_first_loss_is_that_of_open_clips_forward_pass(float32_products: None) -> None:
     """One step of one batch: the recorded loss is that of the initial model, by open_clip."""
     images, labels = colored(20)
     one = PretrainingSettings(epochs=1, batch_size=20)
@@ -223,7 +229,7 @@ def test_first_loss_is_that_of_open_clips_forward_pass() -> None:
     assert history[0]["text_to_image"] == pytest.approx(expected[1], abs=1e-3)
 
 
-def test_training_is_a_plain_loop_over_open_clips_forward_pass() -> None:
+def test_training_is_a_plain_loop_over_open_clips_forward_pass(float32_products: None) -> None:
     """Six steps restated without the short forward passes, the fused optimizer and the bytes."""
     images, labels = colored(20)
     options = PretrainingSettings(epochs=2, batch_size=8, warmup=0.3)
