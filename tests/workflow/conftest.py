@@ -58,10 +58,19 @@ class Checkout:
         assert process.returncode == 0, output[-4000:]
         return output
 
-    def planned(self) -> set[str]:
+    def jobs(self, *more: str) -> set[str]:
+        """The jobs that a run would execute now: rule and wildcards, `pack world_places train 32`."""
+        blocks = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", self.run("-n", *more), re.M)
+        found = set()
+        for rule, block in blocks:
+            wildcards = re.search(r"^    wildcards: (.*)$", block, re.M)
+            pairs = wildcards[1].split(", ") if wildcards else []
+            found.add(" ".join([rule, *(pair.partition("=")[2] for pair in pairs)]))
+        return found - {"all"}
+
+    def planned(self, *more: str) -> set[str]:
         """The rules that a run would execute now."""
-        output = self.run("-n", "--quiet", "rules")
-        return set(re.findall(r"^(\w+) +\d+$", output, re.M)) - {"total", "all"}
+        return {job.split()[0] for job in self.jobs(*more)}
 
     def edit(self, name: str, old: str, new: str) -> None:
         path = self.folder / name
