@@ -21,7 +21,7 @@ report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:
-    dataset="|".join(map(re.escape, DATASETS)),
+    dataset="|".join(map(re.escape, [*C.datasets, *REORDERED])),
     split="train|val|test",
     side=r"\d+",
     corpus="|".join(map(re.escape, CORPORA)),

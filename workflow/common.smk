@@ -57,6 +57,8 @@ CONFOUNDER_SETS = (
     else []
 )
 TABLES, FIGURES = fillable(C)
+for line in left_out(C) if workflow.is_main_process else []:
+    logger.info(line)
 DEVICE = C.jobs.device
 CHECKPOINT_SECONDS = C.jobs.checkpoint_seconds
 
@@ -92,11 +94,6 @@ def code(verb, modules=(), peft=None, loss=None, fusion=None):
 PLACES = Places(C)
 parent, splits, evaluated = PLACES.parent, PLACES.splits, PLACES.evaluated
 image_list, images, class_names = PLACES.image_list, PLACES.images, PLACES.class_names
-
-
-def root(dataset):
-    """The folder of lists and class names."""
-    return PLACES.entry(dataset).root
 
 
 def dataset_files(dataset, *wanted):

@@ -6,18 +6,13 @@ def explained_images(dataset):
     entry, occlusion = C.datasets[dataset], C.datasets[dataset].occlusion
     if occlusion is None:
         return image_list(dataset, "test"), images(dataset, "test")
-    table = root(dataset) / occlusion.table
-    archive = (entry.images_root or root(dataset)) / occlusion.images
+    table, archive = entry.root / occlusion.table, entry.image_base / occlusion.images
     return table.as_posix(), archive.as_posix()
 
 
 def explained_files(dataset):
     """The same as inputs of a rule; of data that the user brings, what is there."""
-    if C.datasets[dataset].occlusion is None:
-        return dataset_files(dataset, "test")
-    listing, archive = explained_images(dataset)
-    files = [listing, archive] if archive.endswith(".zip") else [listing]
-    return [file for file in files if C.is_drawn(dataset) or Path(file).is_file()]
+    return PLACES.inputs(explained_images(dataset))
 
 
 def explained_flags(dataset):
