@@ -43,7 +43,7 @@ def code_hash(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
     for name in sorted(found):
         digest.update(f"{name}:{_parse(name)[0]};".encode())
     for file in files:
-        digest.update(f"{_hash_of_source(_read(file), str(file))};".encode())
+        digest.update(f"{_hash_of(_tree_of(file))};".encode())
     return digest.hexdigest()[:16]
 
 
@@ -61,9 +61,9 @@ def _parse(name: str) -> tuple[str, tuple[str, ...]]:
     """The hash of a module's syntax and the dualtail modules it imports."""
     file = _file_of(name)
     assert file is not None
-    text = _read(file)
+    tree = _tree_of(file)
     imported: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             candidates = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -76,21 +76,19 @@ def _parse(name: str) -> tuple[str, tuple[str, ...]]:
         parts = dotted.split(".")
         imported.update(".".join(parts[:end]) for end in range(1, len(parts)))
     known = sorted(c for c in imported if c != name and _file_of(c) is not None)
-    return _hash_of_source(text, str(file)), tuple(known)
+    return _hash_of(tree), tuple(known)
 
 
-def _read(file: Path) -> str:
+def _tree_of(file: Path) -> ast.Module:
     try:
-        return file.read_text(encoding="utf-8")
+        return ast.parse(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from error
-
-
-def _hash_of_source(text: str, name: str) -> str:
-    try:
-        tree = ast.parse(text)
     except SyntaxError as error:
-        raise UserError(f"{name}: line {error.lineno}: {error.msg}") from error
+        raise UserError(f"{file}: line {error.lineno}: {error.msg}") from error
+
+
+def _hash_of(tree: ast.Module) -> str:
     return hashlib.sha256(ast.dump(_WithoutText().visit(tree)).encode()).hexdigest()
 
 

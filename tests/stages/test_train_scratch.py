@@ -234,12 +234,12 @@ def test_killed_while_it_writes_its_outputs_it_does_not_train_again(
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(train_scratch, "predict_pack", dying)
-        run(task(folder), tmp_path, 3600)
+        run(task(folder), tmp_path, OFTEN)
     # Snakemake removes all outputs of a job that did not end well.
     for name in FILES:
         (tmp_path / name).unlink(missing_ok=True)
     done = killed_after(monkeypatch, 0)
-    run(task(folder), tmp_path, 3600)
+    run(task(folder), tmp_path, OFTEN)
     assert done == []
     assert contents(tmp_path) == expected
 

@@ -1,6 +1,8 @@
 """Tuning end to end: a small random CLIP, packs of a few colored images."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -227,3 +229,52 @@ def test_what_does_not_belong_together(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             tuned(tuning_of(folder, **changes), tmp_path / "out")
     assert not (tmp_path / "out/outputs.safetensors").exists()
+
+
+def test_a_whole_tuning_imports_torch_and_little_more(folder: Path, tmp_path: Path) -> None:
+    """A hundred tunings are a hundred processes: what they import costs more than what they compute."""
+    words = ["tune", "--model", f"world-vit-8,{folder / 'clip.safetensors'}", "--member", "clip"]
+    words += ["--transform", "resize=32,crop=32", "--train-pack", str(folder / "train.safetensors")]
+    words += ["--predict-pack", str(folder / "test.safetensors"), "--epochs", "1"]
+    words += ["--text-features", str(folder / "text.safetensors"), "--precision", "float32"]
+    words += ["--device", "cpu", "--threads", "1", "--out", str(tmp_path)]
+    heavy = (
+        "open_clip torchvision torch._dynamo torch._inductor sympy transformers timm scipy pandas"
+    )
+    code = f"""
+import sys
+from dualtail.cli.program import program
+program({words!r}, standalone_mode=False)
+print([name for name in {heavy.split()} if name in sys.modules])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+    assert (tmp_path / "outputs.safetensors").is_file()
+
+
+def test_a_state_of_code_that_was_edited_meanwhile_is_not_used(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """What runs is the code of the start, whatever its files say by the time of the first save."""
+    own = tmp_path / "own.py"
+    own.write_text(
+        "import torch.nn.functional as F\n"
+        "from dualtail.tuning.losses.method import Loss\n"
+        "class Mine(Loss):\n"
+        "    def forward(self, logits, labels):\n"
+        "        return F.cross_entropy(logits, labels)\n"
+    )
+    tuning = tuning_of(folder, loss=Part(f"{own}:Mine", {}, "mine"))
+
+    def edited_then_killed(self: Checkpoints, where: Any, capture: Any) -> None:
+        own.write_text(own.read_text() + "x = 1\n")
+        after_step(self, where, capture)
+        raise Killed
+
+    after_step = Checkpoints.after_step
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoints, "after_step", edited_then_killed)
+        tuned(tuning, tmp_path / "out", 1e-9)
+    capsys.readouterr()
+    tuned(tuning, tmp_path / "out", 1e-9)
+    assert "is not used: it was made with another code\n" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def saved_at(
         clock.now += cost
 
     monkeypatch.setattr(c, "write_state", write)
-    made = Checkpoints(Path("state"), {}, seconds)
+    made = Checkpoints(Path("state"), dict, seconds)
     for _ in range(steps):
         clock.now += 1
         made.after_step(str, lambda: TrainingState({}))
@@ -71,7 +71,7 @@ def model() -> Trained:
 def test_nothing_is_saved_or_read_without_an_interval(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     write_state(path, {}, model().capture())
-    made = Checkpoints(path, {}, 0)
+    made = Checkpoints(path, dict, 0)
     assert made.load(model()) is None
     before = path.read_bytes()
     made.finish(lambda: TrainingState({}))
@@ -81,7 +81,7 @@ def test_nothing_is_saved_or_read_without_an_interval(tmp_path: Path) -> None:
 
 def test_a_state_that_is_not_worth_saving_leaves_the_last_one(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
-    made = Checkpoints(path, {}, 1e-9)
+    made = Checkpoints(path, dict, 1e-9)
     assert made.advice() == ""
     made.after_step(str, model().capture)
     before = path.read_bytes()
@@ -104,3 +104,18 @@ def test_states_and_what_lies_beside_them_are_removed(tmp_path: Path) -> None:
     (unfinished / "a.safetensors").write_text("half")
     remove_states([path, tmp_path / "never.safetensors"])
     assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_finished_training_is_kept_if_it_took_long_enough(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key, which takes longer than a short training is worth, is worked out only then."""
+    written: list[object] = []
+    monkeypatch.setattr(c, "write_state", lambda *given: written.append(given[1]))
+    for seconds, kept in ((60.0, []), (20.0, [{"code": "x"}])):
+        keys = iter([{"code": "x"}])
+        made = Checkpoints(Path("state"), lambda keys=keys: next(keys), seconds)
+        assert made.load(model()) is None
+        clock.now += 30
+        made.finish(lambda: TrainingState({}))
+        assert written == kept

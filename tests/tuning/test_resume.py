@@ -40,7 +40,7 @@ class Dying(Checkpoints):
     largest_share = 1e9
 
     def __init__(self, path: Path, lives: int = 10**9, seconds: float = 1e-9) -> None:
-        super().__init__(path, KEY, seconds)
+        super().__init__(path, lambda: KEY, seconds)
         self.lives = lives
         self.steps = 0
 

@@ -14,10 +14,10 @@ FIX = "tuning works on open_clip's ViT models such as ViT-B-16: choose one of th
 
 def not_plain(visual: nn.Module) -> str:
     """Why a vision tower is none that `VisionTower` computes; "" if it is one."""
-    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
-
     if isinstance(visual, VisionTower):
         return ""
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+
     if not isinstance(visual, VisionTransformer):
         return f"the vision tower is a {type(visual).__name__}"
     if visual.attn_pool is not None or visual.pool_type != "tok":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dualtail.code_hash import code_hash
+from dualtail.code_hash import ROOT, code_hash
 from dualtail.datasets.pack import Pack
 from dualtail.datasets.whole_pack import WholePack
 from dualtail.files import sha256_file, sha256_text
@@ -49,13 +49,25 @@ def checkpoints_of(
     if seconds <= 0:
         return Checkpoints(label=label)
     modules, files = sources(parts)
-    key = {
-        "setting": sha256_text(json.dumps(settings, sort_keys=True)),
-        "code": code_hash([stage, *modules], files),
-        "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
-        "device": _device(torch.get_num_threads() if threads is None else threads),
-    }
-    return Checkpoints(path, key | dict(data), seconds, label)
+    written = _when_written(files)
+
+    def key() -> dict[str, str]:
+        # Hashing takes a tenth of a small tuning, and most are never saved.
+        edited = _when_written(files) != written
+        return {
+            "setting": sha256_text(json.dumps(settings, sort_keys=True)),
+            "code": "edited while it ran" if edited else code_hash([stage, *modules], files),
+            "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
+            "device": _device(torch.get_num_threads() if threads is None else threads),
+            **data,
+        }
+
+    return Checkpoints(path, key, seconds, label)
+
+
+def _when_written(files: Iterable[Path]) -> dict[Path, int]:
+    """When our sources and those of users were written last."""
+    return {file: file.stat().st_mtime_ns for file in [*ROOT.rglob("*.py"), *files]}
 
 
 def state_of(out: Path) -> Path:

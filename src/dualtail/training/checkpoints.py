@@ -1,5 +1,6 @@
 """When the state of a training is saved, and when a training goes on from one."""
 
+import functools
 import shutil
 import sys
 import time
@@ -18,8 +19,8 @@ class Checkpoints:
 
     Args:
         path: Where it is; None: nothing is saved.
-        key: What decides the result of the training, name -> value or hash. A state with another key
-            is not used.
+        key: Returns what decides the result of the training, name -> value or hash; called once, when it
+            is needed. A state with another key is not used.
         seconds: Time between two saves, by a clock that nobody can set; 0: nothing is saved. A state
             that takes long to write is saved less often: see `largest_share`.
         label: The training, for messages.
@@ -31,26 +32,26 @@ class Checkpoints:
     def __init__(
         self,
         path: Path | None = None,
-        key: Mapping[str, str] | None = None,
+        key: Callable[[], Mapping[str, str]] = dict,
         seconds: float = 0.0,
         label: str = "training",
     ) -> None:
         self.path = path if seconds > 0 else None
-        self._key = dict(key or {})
+        self._key = functools.cache(key)
         self._seconds = seconds
         self._label = label
-        self._next = time.monotonic() + seconds
+        self._started = time.monotonic()
+        self._next = self._started + seconds
 
     def load(self, trained: Trained) -> TrainingState | None:
         """Go on from the saved state, if there is one of this training; else None, and why."""
-        self._next = time.monotonic() + self._seconds
-        if self.path is None:
+        self._started = time.monotonic()
+        self._next = self._started + self._seconds
+        if self.path is None or not self.path.exists():
             return None
         try:
-            state = read_state(self.path, self._key)
+            state = read_state(self.path, self._key())
             trained.restore(state)
-        except FileNotFoundError:
-            return None
         except StateProblem as problem:
             notice(f"{self._label}: starting anew; the state {self.path} is not used: {problem}")
             return None
@@ -76,8 +77,11 @@ class Checkpoints:
             raise interruption.Interrupted(number)
 
     def finish(self, capture: Callable[[], TrainingState]) -> None:
-        """Keep the finished training: what comes after it in the same job may be interrupted too."""
-        if self.path is not None:
+        """Keep a finished training that took longer than the time between two saves.
+
+        What comes after it in the same job may be interrupted too.
+        """
+        if self.path is not None and time.monotonic() - self._started >= self._seconds:
             self._save(capture)
 
     def advice(self) -> str:
@@ -92,7 +96,7 @@ class Checkpoints:
         started = time.monotonic()
         state = capture()
         try:
-            write_state(self.path, self._key, state)
+            write_state(self.path, self._key(), state)
         except (UserError, OSError) as error:
             notice(f"{self._label}: its state could not be saved, training goes on: {error}")
             return False

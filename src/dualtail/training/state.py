@@ -161,12 +161,9 @@ def read_state(path: Path, key: Mapping[str, str]) -> TrainingState:
 
     Raises:
         StateProblem: no whole state, or that of a training that differs in something.
-        FileNotFoundError: there is none.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.exists():
-        raise FileNotFoundError(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
