@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtail.devices import _visible_devices, claim_devices
-from dualtail.errors import UserError
+from dualtail.devices import _visible_devices, claim_device, hide_devices
 
 TWO = "GPU 0: Fake (UUID: GPU-aaaa-1)\nGPU 1: Fake (UUID: GPU-bbbb-2)\n"
 CUT = (
@@ -22,24 +21,23 @@ CUT = (
 )
 CLAIM_AND_WAIT = """
 import os, sys
-from dualtail.devices import claim_devices
-claim_devices(int(sys.argv[1]))
+from dualtail.devices import claim_device
+claim_device()
 assert "torch" not in sys.modules
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 sys.stdin.read()
 """
-"""Holds its GPUs until its standard input is closed."""
+"""Holds its GPU until its standard input is closed."""
 CLAIM_AND_WORK = """
 import os, sys, time
 from pathlib import Path
 import dualtail.devices
 dualtail.devices.SECONDS_BETWEEN_LOOKS = 0.02
-dualtail.devices.claim_devices(int(sys.argv[1]))
-for name in os.environ["CUDA_VISIBLE_DEVICES"].split(","):
-    busy = Path(sys.argv[2]) / name
-    busy.mkdir()  # fails if another process is on this GPU
-    time.sleep(0.05)
-    busy.rmdir()
+dualtail.devices.claim_device()
+busy = Path(sys.argv[1]) / os.environ["CUDA_VISIBLE_DEVICES"]
+busy.mkdir()  # fails if another process is on this GPU
+time.sleep(0.05)
+busy.rmdir()
 """
 
 
@@ -68,9 +66,9 @@ def start() -> Iterator[Callable[..., subprocess.Popen]]:
     """Start a process that claims and waits; all end with the test."""
     running: list[subprocess.Popen] = []
 
-    def start(environment: dict[str, str], number: int = 1) -> subprocess.Popen:
+    def start(environment: dict[str, str]) -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, "-c", CLAIM_AND_WAIT, str(number)],
+            [sys.executable, "-c", CLAIM_AND_WAIT],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -143,12 +141,12 @@ def test_many_processes_never_meet(
     given = environment(CUDA_VISIBLE_DEVICES="0,1,2")
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", CLAIM_AND_WORK, str(1 + i % 3), str(folder)],
+            [sys.executable, "-c", CLAIM_AND_WORK, str(folder)],
             env=given,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for i in range(18)
+        for _ in range(18)
     ]
     for process in running:
         _, error = process.communicate(timeout=60)
@@ -156,23 +154,13 @@ def test_many_processes_never_meet(
     assert list(folder.iterdir()) == []
 
 
-def test_several_at_once_are_all_or_none(
-    environment: Callable[..., dict[str, str]], start: Callable[..., subprocess.Popen]
-) -> None:
-    given = environment(CUDA_VISIBLE_DEVICES="4,5,6")
-    assert seen(start(given, 2)) == "4,5"
-    assert is_waiting(start(given, 2))
-    # Who waits for two holds none.
-    assert seen(start(given, 1)) == "6"
-
-
 def test_a_process_started_by_a_job_keeps_its_gpu(
     environment: Callable[..., dict[str, str]],
 ) -> None:
-    child = "import os, dualtail.devices as d; d.claim_devices(); print(os.environ[d.VISIBLE])"
+    child = "import os, dualtail.devices as d; d.claim_device(); print(os.environ[d.VISIBLE])"
     parent = (
         "import subprocess, sys, dualtail.devices as d\n"
-        "assert d.claim_devices() == ('7',)\n"
+        "assert d.claim_device() == '7'\n"
         f"sys.exit(subprocess.run([sys.executable, '-c', {child!r}], timeout=20).returncode)\n"
     )
     done = subprocess.run(
@@ -205,7 +193,7 @@ def test_nothing_is_chosen(
     given = environment(listed, **more)
     monkeypatch.setenv("PATH", given["PATH"])
     before = dict(given)
-    assert claim_devices(1, given) == ()
+    assert claim_device(given) is None
     assert given == before
     assert not list(tmp_path.glob("dualtail-*"))
 
@@ -216,7 +204,7 @@ def test_without_a_driver_no_process_is_started(
     monkeypatch.setenv("PATH", str(tmp_path))
     started = time.perf_counter()
     for _ in range(100):
-        assert claim_devices(1, {}) == ()
+        assert claim_device({}) is None
     assert time.perf_counter() - started < 0.5
 
 
@@ -242,10 +230,11 @@ def test_names_of_devices(
     assert list(_visible_devices(visible).values()) == expected
 
 
-def test_too_few_gpus_are_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="3 GPUs are asked for a job, but 2 are visible"):
-        claim_devices(3, {"CUDA_VISIBLE_DEVICES": "0,1"})
+def test_a_job_on_the_cpu_sees_no_gpu(environment: Callable[..., dict[str, str]]) -> None:
+    given = environment(TWO, CUDA_VISIBLE_DEVICES="0,1")
+    hide_devices(given)
+    assert given["CUDA_VISIBLE_DEVICES"] == ""
+    assert claim_device(given) is None
 
 
 @pytest.mark.parametrize("what", ["file", "link", "open"])

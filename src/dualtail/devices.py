@@ -22,51 +22,46 @@ from dualtail.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 CLAIMED = "DUALTAIL_CLAIMED_DEVICES"
-"""Set to the chosen devices, so that processes started by this one keep them and claim none."""
+"""Set to the chosen device, so that processes started by this one keep it and claim none."""
 SCHEDULED = "SLURM_JOB_ID"
 """Set where a scheduler has chosen: its ids may mean other GPUs in every job."""
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def claim_devices(
-    number: int = 1, environment: MutableMapping[str, str] = os.environ
-) -> tuple[str, ...]:
-    """Choose GPUs that no other process has claimed, and make them the only ones that CUDA sees.
+def claim_device(environment: MutableMapping[str, str] = os.environ) -> str | None:
+    """Choose a GPU that no other process has claimed, and make it the only one that CUDA sees.
 
-    To be called before torch is imported. Waits, with a message, while too few are free: two jobs on a GPU
+    To be called before torch is imported. Waits, with a message, while none is free: two jobs on a GPU
     that was meant for one run out of memory, and who waits loses nothing. Nothing happens without GPUs,
     under Slurm, and in processes started by one that has claimed.
 
     Args:
-        number: How many.
         environment: Read and changed.
 
     Returns:
-        Their ids as CUDA_VISIBLE_DEVICES has them; none if there is nothing to choose.
+        Its id as CUDA_VISIBLE_DEVICES has it; None if there is nothing to choose.
 
     Raises:
-        UserError: there are fewer GPUs than that, or the folder of locks is not this user's.
+        UserError: the folder of locks is not this user's.
     """
     visible = environment.get(VISIBLE)
     inherited = visible is not None and environment.get(CLAIMED) == visible
     if inherited or SCHEDULED in environment:
-        return ()
+        return None
     devices = _visible_devices(visible)
     if not devices:
-        return ()
-    if len(devices) < number:
-        raise UserError(f"{number} GPUs are asked for a job, but {len(devices)} are visible")
+        return None
     folder = _locks_folder()
     told = False
-    while not (chosen := _try_to_lock(devices, number, folder)):
+    while (chosen := _try_to_lock(devices, folder)) is None:
         if not told:
-            busy = f"{number} of {len(devices)}" if number > 1 else f"one of {len(devices)}"
             print(
-                f"waiting for {busy} GPUs: other jobs use them (locks in {folder})", file=sys.stderr
+                f"waiting for one of {len(devices)} GPUs: other jobs use them (locks in {folder})",
+                file=sys.stderr,
             )
             told = True
         time.sleep(SECONDS_BETWEEN_LOOKS)
-    environment[VISIBLE] = environment[CLAIMED] = ",".join(chosen)
+    environment[VISIBLE] = environment[CLAIMED] = chosen
     return chosen
 
 
@@ -140,23 +135,16 @@ def _locks_folder() -> Path:
     return folder
 
 
-def _try_to_lock(devices: dict[str, str], number: int, folder: Path) -> tuple[str, ...]:
-    """Lock so many or none: jobs that keep a part while waiting for the rest could wait for each other."""
-    locked: dict[str, int] = {}
-    with (folder / "gate.lock").open("w") as gate:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        for name, key in devices.items():
-            file = folder / f"{key.replace('/', '_')}.lock"
-            descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                continue
-            locked[name] = descriptor
-            if len(locked) == number:
-                _held.extend(locked.values())
-                return tuple(locked)
-        for descriptor in locked.values():
+def _try_to_lock(devices: dict[str, str], folder: Path) -> str | None:
+    """Lock the first device that is free; None if none is."""
+    for name, key in devices.items():
+        file = folder / f"{key.replace('/', '_')}.lock"
+        descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             os.close(descriptor)
-    return ()
+            continue
+        _held.append(descriptor)
+        return name
+    return None

@@ -354,7 +354,7 @@ class Dying(Checkpoints):
     largest_share = 1e9
 
     def __init__(self, path: Path, lives: int = 10**9) -> None:
-        super().__init__(path, {"setting": "this one"}, 1e-9)
+        super().__init__(path, lambda: {"setting": "this one"}, 1e-9)
         self.lives = lives
 
     def after_step(self, where: Any, capture: Any) -> None:

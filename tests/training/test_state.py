@@ -125,11 +125,6 @@ def test_a_state_of_another_training(tmp_path: Path, key: dict[str, str], compla
         read_state(tmp_path / "s", key)
 
 
-def test_no_state(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        read_state(tmp_path / "s", KEY)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / "state.safetensors"

@@ -160,12 +160,12 @@ class Compute:
 
     def claim(self) -> None:
         """Choose a GPU that no other process has, or hide all; before torch is imported."""
-        from dualtail.devices import claim_devices, hide_devices
+        from dualtail.devices import claim_device, hide_devices
 
         if self.device == "cpu":
             hide_devices()
         else:
-            claim_devices()
+            claim_device()
 
     def set_up(self) -> None:
         """Prepare torch: see `stages.compute`."""
