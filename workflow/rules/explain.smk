@@ -33,6 +33,11 @@ def drawn_pairs_flag(dataset):
     return shlex.join(["--world", values_text(world)])
 
 
+def peft_method(variant):
+    """The method of a tuned variant; none of the zero-shot one."""
+    return "" if variant == "zero-shot" else C.pefts[variant.split("-")[0]].method
+
+
 rule explain:
     input:
         weights=weights,
@@ -63,17 +68,11 @@ rule explain:
         model=model_flags,
         images=lambda w: explained_flags(w.dataset),
         adapter=lambda w, input: named("--adapter", input.adapter),
+        peft=lambda w: named("--peft", peft_method(w.variant)),
         precision=lambda w: C.tuning_of(w.dataset).precision,
-        code=lambda w: code(
-            "explain-model",
-            peft=(
-                None
-                if w.variant == "zero-shot"
-                else C.pefts[w.variant.split("-")[0]].method
-            ),
-        ),
+        code=lambda w: code("explain-model", peft=peft_method(w.variant) or None),
     shell:
-        "dualtail explain-model {params.model} {params.images} {params.adapter} --text-features {input.text:q}"
+        "dualtail explain-model {params.model} {params.images} {params.adapter} {params.peft} --text-features {input.text:q}"
         " --reference {input.outputs:q} --precision {params.precision} --device {DEVICE} --threads {threads}"
         " --maps {output.maps:q} --out {output.outputs:q} 2> {log:q}"
 
