@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from dualtail import one_run
 from dualtail.errors import UserError
 from dualtail.one_run import hold
 
@@ -21,6 +23,15 @@ from dualtail.one_run import hold
 hold(sys.argv[1:])
 print("held", flush=True)
 time.sleep(600)
+"""
+
+PARENT = """
+import subprocess, sys
+from dualtail.one_run import hold
+hold([sys.argv[1]])
+child = subprocess.Popen([sys.executable, "-c", sys.argv[2]])
+print(child.pid, flush=True)
+child.wait()
 """
 
 SNAKEFILE = """
@@ -60,6 +71,12 @@ else:
 Start = Callable[..., subprocess.Popen[str]]
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `hold` tells the children of this process ends with the test."""
+    monkeypatch.setenv(one_run.VARIABLE, "")
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start a process in the test's folder; it ends with the test."""
@@ -79,7 +96,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield begin
     for process in started:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # children, too
         process.communicate()
 
 
@@ -109,16 +127,33 @@ def test_a_killed_one_leaves_no_lock(start: Start, tmp_path: Path) -> None:
     assert f"pid {os.getpid()} " in (tmp_path / "a/.lock.owner").read_text()
 
 
-def test_children_of_a_killed_one_do_not_hold_it(start: Start, tmp_path: Path) -> None:
-    code = HOLDER.replace("time.sleep(600)", "import os; os.system('sleep 600')")
-    first = start("-c", code, tmp_path / "a")
+def test_children_of_a_killed_one_are_told_to_end(
+    start: Start, tmp_path: Path, alive: Callable[[int], bool]
+) -> None:
+    first = start("-c", PARENT, tmp_path / "a", "import time; time.sleep(600)")
     assert first.stdout is not None
-    assert first.stdout.readline() == "held\n"
-    time.sleep(0.3)
-    os.kill(first.pid, signal.SIGKILL)
+    child = int(first.stdout.readline())
+    first.kill()
     first.wait()
-    hold([tmp_path / "a"])
-    os.killpg(first.pid, signal.SIGKILL)
+    hold([tmp_path / "b"])
+    assert alive(child), "it is of another folder"
+    hold([tmp_path / "a", tmp_path / "c"])
+    assert not alive(child)
+
+
+def test_a_child_that_does_not_end_is_named(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = "import signal; signal.signal(15, signal.SIG_IGN); print(1, flush=True); signal.pause()"
+    first = start("-c", PARENT, tmp_path / "a", deaf)
+    assert first.stdout is not None
+    child = int(first.stdout.readline())
+    assert first.stdout.readline() == "1\n"
+    first.kill()
+    first.wait()
+    monkeypatch.setattr(one_run, "PATIENCE", 0.2)
+    with pytest.raises(UserError, match=rf"kill -9 {child}, then once more"):
+        hold([tmp_path / "a"])
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -149,7 +184,7 @@ def end(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.workflow
 def test_snakemake_is_refused_and_goes_on_after_kill_9(
-    snakemake: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    snakemake: Callable[..., subprocess.Popen[str]], tmp_path: Path, alive: Callable[[int], bool]
 ) -> None:
     first = snakemake()
     wait_for(tmp_path / "pid")
@@ -162,10 +197,12 @@ def test_snakemake_is_refused_and_goes_on_after_kill_9(
     assert dry.returncode == 0
     first.kill()
     first.wait()
-    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # the job lived on
+    assert alive(int((tmp_path / "pid").read_text())), "the job lives on"
     again = snakemake()
     output = end(again)
     assert again.returncode == 0, output
+    assert (tmp_path / "stopped").exists(), "it was told to end before another began"
+    assert not alive(int((tmp_path / "pid").read_text()))
     assert (tmp_path / "results/mini/out.txt").read_text() == "done"
 
 

@@ -16,6 +16,10 @@ from dualtail.errors import UserError
 from dualtail.files import write_text
 
 LOCK, OWNER = ".lock", ".lock.owner"
+VARIABLE = "DUALTAIL_RUN"
+"""Environment variable of jobs: the folders that their run holds."""
+PATIENCE = 90.0
+"""Seconds in which a job that is told to end must do so."""
 
 _held: list[FileLock] = []  # a lock is released when it is forgotten
 
@@ -23,12 +27,14 @@ _held: list[FileLock] = []  # a lock is released when it is forgotten
 def hold(folders: Iterable[str | Path]) -> None:
     """Hold folders that this process writes until it ends, however it ends: the kernel knows its locks.
 
-    Links are followed: two checkouts that share a folder see each other.
+    Links are followed: two checkouts that share a folder see each other. Jobs of a run that was killed
+    live on; those on this host are told to end first.
 
     Raises:
         UserError: another process holds one (its pid, host and time), or one cannot be written.
     """
-    for folder in sorted({Path(folder).resolve() for folder in folders}):
+    resolved = sorted({Path(folder).resolve() for folder in folders})
+    for folder in resolved:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / LOCK)
@@ -43,6 +49,23 @@ def hold(folders: Iterable[str | Path]) -> None:
             ) from None
         except OSError as error:
             raise UserError(f"{folder}: cannot be locked: {error.strerror}") from error
+    _end_jobs_of_killed_runs({str(folder) for folder in resolved})
+    os.environ[VARIABLE] = os.pathsep.join(map(str, resolved))
+
+
+def _end_jobs_of_killed_runs(folders: set[str]) -> None:
+    """They could write results of older settings later, over those of this run."""
+    left = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # gone, or somebody else's
+            of = process.environ().get(VARIABLE, "").split(os.pathsep)
+            if process.pid != os.getpid() and not folders.isdisjoint(of):
+                process.terminate()
+                left.append(process)
+    _, alive = psutil.wait_procs(left, timeout=PATIENCE)
+    if alive:
+        pids = " ".join(str(process.pid) for process in alive)
+        raise UserError(f"jobs of a run that was killed do not end: kill -9 {pids}, then once more")
 
 
 def _owner(folder: Path) -> str:
