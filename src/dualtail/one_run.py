@@ -85,9 +85,11 @@ def stop_jobs_at_sigterm() -> None:
 def _stop_jobs(number: int, frame: FrameType | None) -> None:
     told: set[psutil.Process] = set()
     for _ in range(5):  # one may be about to start
-        for child in set(psutil.Process().children(recursive=True)) - told:
-            told.add(child)
+        for shell in psutil.Process().children():
             with suppress(psutil.NoSuchProcess):
-                child.terminate()
+                # Not the shell: it would end at once, and Snakemake with it, before the job has.
+                for process in set(shell.children(recursive=True) or [shell]) - told:
+                    told.add(process)
+                    process.terminate()
         time.sleep(0.1)
     raise KeyboardInterrupt
