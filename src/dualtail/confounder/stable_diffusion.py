@@ -24,7 +24,7 @@ def load_pipeline(settings: StableDiffusionSettings) -> Any:
     """
     try:
         import torch
-        from diffusers import StableDiffusionPipeline  # pyright: ignore[reportPrivateImportUsage]
+        from diffusers import StableDiffusionPipeline  # pyright: ignore[reportPrivateImportUsage, reportMissingImports]
     except ImportError as error:
         raise UserError(
             f"confounder.stable_diffusion needs the extra {EXTRA!r} ({error}): "
