@@ -85,6 +85,7 @@ class Checkout:
             str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(results.rglob("*"))
             if path.is_file()
+            and path.name[0] != "."
             and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
             and not (
                 path.relative_to(results).parts[0] == "adapters" and path.suffix != ".safetensors"

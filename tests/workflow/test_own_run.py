@@ -14,7 +14,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from dualtail.outputs import read_outputs
+from dualtail.outputs import read_outputs, splits_of
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
@@ -85,13 +85,7 @@ CONFIG = {
         "variants": [],
     },
     "datasets": {
-        "world_objects": {"root": "data/own/world_objects"},
-        "world_places": {
-            "root": "data/own/world_places",
-            "val": None,
-            "prior_split": "test",
-            "reordered": None,
-        },
+        "world_places": {"val": None, "prior_split": "test", "reordered": None},
     },
     "scratch": None,
     "confounder": None,
@@ -114,6 +108,7 @@ CONFIG = {
     "prior": {"bootstrap": 5},
     "scores": {"bootstrap": 5},
     "world": {
+        "folder": "data/own",
         "n_classes": 12,
         "train_count_max": 120,
         "val_per_class": 4,
@@ -122,19 +117,17 @@ CONFIG = {
         "min_classes_per_cell": 0,
     },
 }
-TUNE = {"tune", "tune_without_val"}
-COMBINE = {"combine", "combine_without_val"}
-STUDIES = {"study_fusion", "study_interventions"}
 AFTER = {
     "score",
     "score_explanations",
-    "collect",
+    "collect_scores",
     "tables",
     "figures",
     "summary",
     "compare",
-} | STUDIES
-FROM_MODELS = {"explain_models", "knn_world_objects"}
+    "study_fusion",
+    "study_interventions",
+}
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +152,7 @@ def finished(
 
 
 def dump(checkout: Checkout, members: str, variant: str) -> Any:
-    kind = "combined" if "+" in members else "tuned"
-    folder = checkout.results / f"outputs/{kind}/world_places/{members}/{variant}"
-    return read_outputs(folder / "test.safetensors")
+    return read_outputs(checkout.results / f"outputs/world_places/{members}/{variant}.safetensors")
 
 
 def test_all_three_were_used(finished: Checkout) -> None:
@@ -190,28 +181,20 @@ def test_all_three_were_used(finished: Checkout) -> None:
 
 def test_a_dataset_without_val_stands_beside_one_with_it(finished: Checkout) -> None:
     folder = finished.results / "outputs"
-    dumps = {path.relative_to(folder) for path in folder.rglob("*.safetensors")}
     found = {
-        (kind, dataset): {
-            d.relative_to(f"{kind}/{dataset}") for d in dumps if d.parts[:2] == (kind, dataset)
-        }
-        for kind in ("zero_shot", "tuned", "combined", "knn")
+        dataset: {path.relative_to(folder / dataset).as_posix(): splits_of(path) for path in paths}
         for dataset in ("world_objects", "world_places")
+        if (paths := sorted((folder / dataset).rglob("*.safetensors")))
     }
+    on_objects, on_places = found["world_objects"], found["world_places"]
     # Per member: zero-shot, three tunings, three adjustments; fused: 3 kinds of singles, 3 modes.
-    expected = {"zero_shot": 2, "tuned": 2 * 3, "combined": 2 * 3 + 3 * 3}
-    for kind, number in expected.items():
-        on_test = {dump for dump in found[kind, "world_objects"] if dump.stem == "test"}
-        assert len(on_test) == number
-        on_val = {dump.with_stem("val") for dump in on_test}
-        assert found[kind, "world_objects"] == on_test | on_val
-        assert found[kind, "world_places"] == on_test
-    assert {dump.parent.name for dump in found["knn", "world_objects"]} == {
-        "zero-shot-knn",
-        "shift-ce-0-knn",
-        "shift-la-0-knn",
+    assert len(on_places) == 2 * 7 + 3 * 3
+    assert {*map(tuple, on_places.values())} == {("test",)}
+    neighbors = on_objects.keys() - on_places.keys()
+    assert neighbors == {
+        f"clip/{variant}-knn.safetensors" for variant in ("zero-shot", "shift-ce-0", "shift-la-0")
     }
-    assert not found["knn", "world_places"]
+    assert {*map(tuple, (on_objects[name] for name in on_places))} == {("val", "test")}
 
     scores = pd.read_csv(finished.results / "scores.csv", keep_default_na=False)
     metrics = {d: set(part["metric"]) for d, part in scores.groupby("dataset")}
@@ -238,8 +221,7 @@ def test_cifar100_is_planned_without_its_images(finished: Checkout) -> None:
         planned = finished.planned()
     finally:
         finished.command[4] = own
-    made = {f"make_lists_cifar100_lt_{ratio}" for ratio in (10, 50, 100)}
-    assert made | {"pack_without_val", "combine_without_val", "zero_shot", "prior"} <= planned
+    assert {"make_lists", "pack", "tune", "fuse", "zero_shot", "prior"} <= planned
     assert "pretrain" not in planned
 
 
@@ -253,9 +235,14 @@ def undone(finished: Checkout) -> Iterator[Checkout]:
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
-        ("parts/brier.py", "** 2", "** 3", TUNE | COMBINE | FROM_MODELS | AFTER),
-        ("parts/shift.py", "output + self", "output - self", TUNE | COMBINE | FROM_MODELS | AFTER),
-        ("parts/loudest.py", "np.max", "np.min", COMBINE | AFTER),
+        ("parts/brier.py", "** 2", "** 3", {"tune", "explain", "fuse"} | AFTER),
+        (
+            "parts/shift.py",
+            "output + self",
+            "output - self",
+            {"tune", "explain", "fuse", "adjust", "knn"} | AFTER,
+        ),
+        ("parts/loudest.py", "np.max", "np.min", {"fuse"} | AFTER),
         ("parts/loudest.py", "import numpy", "# louder\nimport numpy", set()),
     ],
     ids=["loss", "peft", "fusion-rule", "comment"],
