@@ -14,6 +14,7 @@ from dualtail.config.document import config_files, minimal_json, validate_config
 from dualtail.datasets.places import POOL, Places
 from dualtail.errors import UserError
 from dualtail.files import sha256_text
+from dualtail.foundation.spec import ARCHITECTURES
 from dualtail.paper.contents import fillable, left_out
 from dualtail.registry import sources
 from dualtail.study import (
@@ -135,6 +136,12 @@ def architecture_file(wildcards):
     """The file of an architecture that is not known by name."""
     architecture = C.foundation[wildcards.member].architecture
     return [architecture] if architecture.endswith(".json") else []
+
+
+def known_architecture(wildcards):
+    """The content of an architecture that comes with dualtail: it is no input, for it has another path in every checkout."""
+    file = ARCHITECTURES / f"{C.foundation[wildcards.member].architecture}.json"
+    return sha256_text(file.read_text()) if file.is_file() else ""
 
 
 def model_files(wildcards):

@@ -82,14 +82,16 @@ TUNED = {"tune", "adjust", "fuse", "knn", "explain", "score_explanations"}
             "config/smoke.yaml",
             "bootstrap: 20\n",
             "bootstrap: 21\n",
-            {"prior", "reorder", "pack", *TUNED} | SCORED | CONFIG,
+            # Losses that read no prior are not tuned again: nothing is fused or explained anew.
+            ({"prior", "reorder", "check_dataset", "pack", *TUNED} | SCORED | CONFIG)
+            - {"explain", "fuse", "score_explanations"},
         ),
         ("config/smoke.yaml", "prior:\n", "knn: {k: 7}\nprior:\n", {"knn"} | SCORED | CONFIG),
         (
             "src/dualtail/foundation/architectures/world-vit-8.json",
             '"embed_dim": 64',
             '"embed_dim": 32',
-            {"pretrain", "zero_shot", "prior", "reorder", "pack", *TUNED}
+            {"pretrain", "zero_shot", "prior", "reorder", "check_dataset", "pack", *TUNED}
             | SCORED
             | {"study_prior", "study_interventions"},
         ),

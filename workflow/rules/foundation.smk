@@ -69,6 +69,7 @@ rule pretrain:
         caption=lambda w: C.corpora[C.foundation[w.member].weights.corpus].caption,
         settings=flags(C.pretraining),
         seed=lambda w: pretraining_seed(w.member),
+        known_architecture=known_architecture,
         code=code("pretrain"),
     shell:
         "dualtail pretrain --architecture {params.architecture:q} {params.corpus} --caption {params.caption:q}"
@@ -99,6 +100,7 @@ rule zero_shot:
     params:
         model=model_flags,
         packs=lambda w, input: shlex.join(f"--pack={file}" for file in input.packs),
+        known_architecture=known_architecture,
         code=code("predict"),
     shell:
         "dualtail predict {params.model} {params.packs} --precision {C.tuning.precision}"
