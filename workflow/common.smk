@@ -154,11 +154,13 @@ def model_files(wildcards):
     )
 
 
+@functools.cache
 def transform_flag(member):
     values = transform(member).model_dump(mode="json", exclude_defaults=True)
     return f"--transform {shlex.quote(values_text(values))}"
 
 
+@functools.cache
 def prompt_flags(member):
     prompts = C.prompts[C.foundation[member].prompts]
     if isinstance(prompts, list):

@@ -17,6 +17,24 @@ def base_if_retrained(wildcards):
     return f"{RUN}/adapters/{wildcards.dataset}/{wildcards.member}/{wildcards.peft}-{base}-{wildcards.seed}.safetensors"
 
 
+# Text of entries and settings, made once and not for every job: a study may have thousands.
+
+
+@functools.cache
+def peft_text(peft):
+    return method_text(C.pefts[peft].method, C.pefts[peft].options)
+
+
+@functools.cache
+def loss_text(loss):
+    return method_text(C.losses[loss].method, C.losses[loss].options)
+
+
+@functools.cache
+def tuning_flags(dataset):
+    return flags(C.tuning_of(dataset))
+
+
 rule tune:
     input:
         weights=weights,
@@ -47,11 +65,11 @@ rule tune:
         predicted=lambda w, input: shlex.join(
             f"--predict-pack={file}" for file in input.predicted
         ),
-        peft=lambda w: method_text(C.pefts[w.peft].method, C.pefts[w.peft].options),
-        loss=lambda w: method_text(C.losses[w.loss].method, C.losses[w.loss].options),
+        peft=lambda w: peft_text(w.peft),
+        loss=lambda w: loss_text(w.loss),
         prior=lambda w, input: named("--prior", input.prior),
         base=lambda w, input: named("--retrain-head-of", input.base),
-        settings=lambda w: flags(C.tuning_of(parent(w.dataset))),
+        settings=lambda w: tuning_flags(parent(w.dataset)),
         code=lambda w: code(
             "tune", peft=C.pefts[w.peft].method, loss=C.losses[w.loss].method
         ),
