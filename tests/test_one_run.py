@@ -182,7 +182,7 @@ def end(process: subprocess.Popen[str]) -> str:
     return output
 
 
-@pytest.mark.workflow
+@pytest.mark.slow
 def test_snakemake_is_refused_and_goes_on_after_kill_9(
     snakemake: Callable[..., subprocess.Popen[str]], tmp_path: Path, alive: Callable[[int], bool]
 ) -> None:
@@ -206,7 +206,7 @@ def test_snakemake_is_refused_and_goes_on_after_kill_9(
     assert (tmp_path / "results/mini/out.txt").read_text() == "done"
 
 
-@pytest.mark.workflow
+@pytest.mark.slow
 def test_sigterm_to_snakemake_reaches_its_jobs(
     snakemake: Callable[..., subprocess.Popen[str]], tmp_path: Path, alive: Callable[[int], bool]
 ) -> None:

@@ -99,7 +99,7 @@ def test_names_and_paths_that_mean_something_elsewhere_are_refused(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.workflow
+@pytest.mark.slow
 @pytest.mark.xdist_group("workflow")
 def test_every_command_of_a_run_with_hostile_values(root: Path, tmp_path: Path) -> None:
     """What `snakemake -n -p` prints, given to bash with a `dualtail` that says what it was given."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 
 LOSSES = ["ce", "la", "bs", "focal", "ldam", "cb", "grw", "lade", "gla_first"]
 SEEDS = list(range(6))

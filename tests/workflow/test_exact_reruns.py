@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
 
 Checkout = Any
 """conftest.Checkout"""

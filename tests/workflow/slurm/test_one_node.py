@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = [
-    pytest.mark.workflow,
-    pytest.mark.slurm,
+    pytest.mark.slow,
     pytest.mark.xdist_group("workflow"),
 ]
 

@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 pytestmark = [
-    pytest.mark.workflow,
-    pytest.mark.slurm,
+    pytest.mark.slow,
     pytest.mark.xdist_group("workflow"),
 ]
 
