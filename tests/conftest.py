@@ -1,6 +1,6 @@
-"""Shared by all tests: small dumps, the reference data where it is, a file server that misbehaves."""
+"""Shared by all tests: small dumps, the reference data where it is, a file server, a cache of the hub."""
 
-import socket
+import hashlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -83,32 +83,19 @@ def make_outputs() -> Callable[..., Outputs]:
     return make
 
 
-Act = Callable[[Any], None]
-
-
 @dataclass
 class FileServer:
-    """Serves `content` under every path of loopback; `acts` are done first, one a request.
+    """Serves files on loopback, with the headers of a hub.
 
     Attributes:
-        content: The file.
-        files: Path -> its own content instead; with any, other paths are 404.
-        etag: Its validator; "" for none.
-        ranges: Whether Range is honored.
-        acts: What the next requests meet instead of the file.
-        requests: (path, Range, If-Range) of every request.
-        sent: Bytes of bodies sent, one entry a request.
-        headers: Sent with every file.
+        files: Path -> content; other paths are 404.
+        stated: Path -> the SHA-256 that is said of it, where that is a lie.
+        requests: Paths of every GET.
     """
 
-    content: bytes = b""
     files: dict[str, bytes] = field(default_factory=dict)
-    etag: str = '"v1"'
-    ranges: bool = True
-    acts: list[Act] = field(default_factory=list)
-    requests: list[tuple[str, str | None, str | None]] = field(default_factory=list)
-    sent: list[int] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
+    stated: dict[str, str] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
     port: int = 0
 
     def url(self, path: str = "file.bin") -> str:
@@ -119,67 +106,31 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     files: FileServer
 
-    def do_GET(self) -> None:
-        self.files.requests.append(
-            (self.path, self.headers.get("Range"), self.headers.get("If-Range"))
-        )
-        self.files.sent.append(0)
-        if self.files.acts:
-            self.files.acts.pop(0)(self)
-        elif self.files.files:
-            found = self.files.files.get(self.path)
-            self.status(404) if found is None else self.serve(found)
-        else:
-            self.serve(self.files.content)
-
-    def serve(self, content: bytes, *, cut: int | None = None, claim: int | None = None) -> None:
-        """Answer as a good server would; `cut` closes the connection after so many bytes."""
-        files = self.files
-        start = 0
-        asked = self.headers.get("Range")
-        condition = self.headers.get("If-Range")
-        if asked and files.ranges and condition in (None, files.etag):
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(content):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(content)}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        else:
+    def do_HEAD(self) -> None:
+        content = self.files.files.get(self.path, b"")
+        if self.path in self.files.files:
             self.send_response(200)
-        body = content[start:]
-        self.send_header("Content-Length", str(len(body) if claim is None else claim))
-        if files.etag:
-            self.send_header("ETag", files.etag)
-        for name, value in files.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body[:cut])
-        files.sent[-1] = len(body[:cut])
-        if cut is not None:
-            self.hang_up()
-
-    def status(self, code: int, **headers: str) -> None:
-        self.send_response(code)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", "0")
+            stated = self.files.stated.get(self.path, hashlib.sha256(content).hexdigest())
+            self.send_header("ETag", f'"{stated}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+        else:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
 
-    def hang_up(self) -> None:
-        self.wfile.flush()
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+    def do_GET(self) -> None:
+        self.files.requests.append(self.path)
+        self.do_HEAD()
+        self.wfile.write(self.files.files.get(self.path, b""))
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
 @pytest.fixture
-def server() -> Iterator[FileServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     files = FileServer()
     handler = type("BoundHandler", (Handler,), {"files": files})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
@@ -189,6 +140,29 @@ def server() -> Iterator[FileServer]:
         yield files
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """An empty cache of the hub; called, it puts a file there as the hub's library would."""
+    import huggingface_hub.constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+
+    def put(repository: str, file: str, content: bytes, stated: str = "") -> Path:
+        folder = cache / f"models--{repository.replace('/', '--')}"
+        blob = folder / "blobs" / (stated or hashlib.sha256(content).hexdigest())
+        path = folder / "snapshots" / ("0" * 40) / file
+        for parent in (blob.parent, path.parent, folder / "refs"):
+            parent.mkdir(parents=True, exist_ok=True)
+        (folder / "refs/main").write_text("0" * 40)
+        blob.write_bytes(content)
+        path.unlink(missing_ok=True)
+        path.symlink_to(blob)
+        return path
+
+    return put
 
 
 @pytest.fixture(autouse=True)

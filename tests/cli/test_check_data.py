@@ -1,5 +1,6 @@
 """check-data: what a study lacks is said, and its exit code tells."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,8 @@ def test_lists_that_the_run_makes_may_be_absent_but_not_their_source(
 
 
 def test_missing_weights_come_with_the_command_that_fetches_them(
-    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: list[str], tmp_path: Path, hub_cache: Callable[..., Path]
 ) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setenv("DUALTAIL_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     sources = {
         "clip": {"tag": "openai"},
         "openclip": {"hub": "hf-hub:me/model"},
@@ -91,8 +88,7 @@ def test_missing_weights_come_with_the_command_that_fetches_them(
         assert text in result.output
 
     (tmp_path / "none.safetensors").touch()
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights/me--model--open_clip_model.safetensors").touch()
+    hub_cache("me/model", "open_clip_model.safetensors", b"")
     (tmp_path / "downloads.yaml").write_text("downloads: true\n")
     result = CliRunner().invoke(program, [*arguments, str(tmp_path / "downloads.yaml")])
     assert result.exit_code == 0, result.output

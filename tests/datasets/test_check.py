@@ -109,7 +109,7 @@ def test_the_table_of_official_lists_agrees_with_the_reference(shared: Path) -> 
     train = official_list("imagenet_lt", "train")
     assert train is not None
     assert group_sizes(np.array(counts)) == train.groups
-    assert (sum(counts), max(counts), min(counts)) == (115_846, train.largest, train.smallest)
+    assert sum(counts) == train.images
 
 
 def test_the_real_places_lists_are_official_and_their_images_missing(
@@ -143,7 +143,7 @@ def test_what_is_missing_comes_with_the_command_that_fetches_it(tmp_path: Path) 
     assert test.endswith(", then name ImageNet_LT_test.txt in the config")
     assert f"`dualtail download imagenet_lt.classnames --to {tmp_path}`" in class_names
     assert "put it there" in get_list("", "train", tmp_path / "x.txt")
-    assert "ask the owners for ILSVRC2012_img_train.tar" in get_images("imagenet_lt", tmp_path)
+    assert "says how to get ILSVRC2012_img_train.tar" in get_images("imagenet_lt", tmp_path)
 
 
 def test_a_truncated_official_list_is_recognized(shared: Path, tmp_path: Path) -> None:

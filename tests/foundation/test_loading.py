@@ -1,6 +1,7 @@
 """Loading through open_clip: the same outputs as open_clip's own calls, and every refusal."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,8 @@ def test_unknown_architectures_and_tags_name_the_nearest() -> None:
 
 
 def test_weights_that_are_not_here_are_not_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub_cache: Callable[..., Path],
 ) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("DUALTAIL_WEIGHTS", str(tmp_path / "own"))
     spec = make_spec(architecture="ViT-B-16", architecture_config=None, tag="laion2b_s34b_b88k")
     command = "`dualtail download ViT-B-16,laion2b_s34b_b88k` fetches them"
     with pytest.raises(UserError, match=rf"--model \w+: .* are not on this machine.*{command}"):

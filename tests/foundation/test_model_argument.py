@@ -1,6 +1,7 @@
 """Models named on the command line."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,12 +73,8 @@ def test_bad_prompts_and_repeated_models_are_refused() -> None:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of weights with the config of hf-hub:me/model, and an empty hub cache."""
-    import huggingface_hub.constants
-
-    monkeypatch.setenv("DUALTAIL_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+def hub(hub_cache: Callable[..., Path]) -> Callable[..., Path]:
+    """A cache of the hub with the config of hf-hub:me/model."""
     architecture = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
     config = {
         "model_cfg": architecture,
@@ -87,12 +84,13 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "resize_mode": "squash",
         },
     }
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights/me--model--open_clip_config.json").write_text(json.dumps(config))
-    return tmp_path / "weights"
+    hub_cache("me/model", "open_clip_config.json", json.dumps(config).encode())
+    return hub_cache
 
 
-def test_a_model_of_the_hub_brings_its_architecture_and_normalization(hub: Path) -> None:
+def test_a_model_of_the_hub_brings_its_architecture_and_normalization(
+    hub: Callable[..., Path],
+) -> None:
     spec = parse_model("hf-hub:me/model", templates=PROMPT)
     assert (spec.architecture, spec.hub, spec.tag) == ("model", "hf-hub:me/model", None)
     assert (spec.transform.resize, spec.transform.crop) == (36, 32)
@@ -102,29 +100,28 @@ def test_a_model_of_the_hub_brings_its_architecture_and_normalization(hub: Path)
         load_foundation(spec)
 
     from open_clip.model import CLIP
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     assert spec.architecture_config is not None
-    file = hub / "me--model--open_clip_model.safetensors"
-    save_file(CLIP(**spec.architecture_config).state_dict(), file)
+    content = save(CLIP(**spec.architecture_config).state_dict())
+    file = hub("me/model", "open_clip_model.safetensors", content)
     _, found = load_foundation(spec)
     assert found == sha256_file(file)
-    (hub / f"{file.name}.sha256").write_text(f"{'0' * 64}  {file.name}\n")
+    hub("me/model", "open_clip_model.safetensors", content, stated="0" * 64)
     with pytest.raises(UserError, match="has changed since it was recorded"):
         load_foundation(spec)
 
 
-def test_the_config_of_a_hub_model_says_its_activation(hub: Path) -> None:
-    file = hub / "me--model--open_clip_config.json"
-    config = json.loads(file.read_text())
-    config["model_cfg"]["quick_gelu"] = True
-    file.write_text(json.dumps(config))
+def test_the_config_of_a_hub_model_says_its_activation(hub: Callable[..., Path]) -> None:
+    architecture = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
+    config = {"model_cfg": architecture | {"quick_gelu": True}}
+    hub("me/model", "open_clip_config.json", json.dumps(config).encode())
     spec = parse_model("world-vit-8,hf-hub:me/model", templates=PROMPT)
     with pytest.raises(UserError, match="trained with QuickGELU, world-vit-8 has GELU"):
         load_foundation(spec)
 
 
-def test_an_architecture_may_stand_before_a_model_of_the_hub(hub: Path) -> None:
+def test_an_architecture_may_stand_before_a_model_of_the_hub(hub: Callable[..., Path]) -> None:
     spec = parse_model("ViT-B-32,hf-hub:other/model@v1", templates=PROMPT)
     assert (spec.architecture, spec.hub) == ("ViT-B-32", "hf-hub:other/model@v1")
     assert spec.transform.crop == 224
@@ -140,16 +137,17 @@ def test_an_architecture_may_stand_before_a_model_of_the_hub(hub: Path) -> None:
         ("hf-hub:bad/model", "is not a config of open_clip"),
     ],
 )
-def test_mistakes_with_models_of_the_hub(hub: Path, text: str, message: str) -> None:
-    (hub / "bad--model--open_clip_config.json").write_text("[]")
+def test_mistakes_with_models_of_the_hub(hub: Callable[..., Path], text: str, message: str) -> None:
+    hub("bad/model", "open_clip_config.json", b"[]")
     with pytest.raises(UserError, match=message) as caught:
         parse_model(text, templates=PROMPT)
     assert "\n" not in str(caught.value)
 
 
-def test_a_record_of_fetched_weights_stands_for_its_file(hub: Path, tmp_path: Path) -> None:
-    file = hub / "me--model--open_clip_model.safetensors"
-    file.write_bytes(b"weights")
+def test_a_record_of_fetched_weights_stands_for_its_file(
+    hub: Callable[..., Path], tmp_path: Path
+) -> None:
+    file = hub("me/model", "open_clip_model.safetensors", b"weights")
     for revision, name in (("main", "hf-hub:me/model"), ("v2", "hf-hub:me/model@v2")):
         record = WeightsRecord(
             source=f"http://mirror:1/me/model/resolve/{revision}/open_clip_model.safetensors",

@@ -119,8 +119,7 @@ def plan_verb(
     "--to",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder; default: the current one, and for weights the folder where runs look for them "
-    "($DUALTAIL_WEIGHTS, else dualtail/weights in your cache).",
+    help="Folder; default: the current one. Weights go to the cache of the hub, here or in yours.",
 )
 @click.option("--mirror", is_flag=True, help="Ask the mirror first, where there is one.")
 @click.option("--list", "listed", is_flag=True, help="Print what there is, with its terms.")
@@ -131,10 +130,10 @@ def download(
     mirror: bool,
     listed: bool,
 ) -> None:
-    """Download lists, archives and weights by NAME; go on where a download broke off; verify.
+    """Download lists, names and weights by NAME, and verify them; print commands for large archives.
 
     A NAME is one of --list (imagenet_lt.train), a group of it (imagenet_lt), a model (clip,
-    ARCHITECTURE,TAG or hf-hub:ORGANIZATION/NAME). The hash of each file stands beside it in FILE.sha256.
+    ARCHITECTURE,TAG or hf-hub:ORGANIZATION/NAME). A file that is there is verified and not fetched again.
 
     \b
     Examples: dualtail download clip openclip metaclip

@@ -35,16 +35,10 @@ def get_images(official: str, folder: Path) -> str:
     """How to get the images of a dataset."""
     if official not in IMAGES:
         return OWN
-    archives = find_sources(IMAGES[official])
-    if all(source.access == "free" for source in archives):
-        return (
-            f"`dualtail download {IMAGES[official]} --to {folder}` fetches the archives "
-            f"({', '.join(s.file for s in archives)}); unpack them so that these paths are there"
-        )
+    files = ", ".join(source.file for source in find_sources(IMAGES[official]))
     return (
-        f"ask the owners for {', '.join(s.file for s in archives)} at {archives[0].url} "
-        f"({archives[0].terms}), and unpack them so that these paths are there "
-        "(val in a folder a class, too)"
+        f"`dualtail download {IMAGES[official]} --to {folder}` says how to get {files}; "
+        "unpack them so that these paths are there"
     )
 
 

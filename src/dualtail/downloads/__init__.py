@@ -1,1 +1,1 @@
-"""Where datasets, lists and weights come from, and fetching them: resumable and verified."""
+"""Where datasets, lists and weights come from, and having them in place, verified."""

@@ -5,6 +5,7 @@ from dualtail.datasets.how_to_get import class_names_source, get_images
 from dualtail.downloads.sources import source_named
 from dualtail.downloads.wanted import (
     UNPACKED,
+    FromTable,
     Wanted,
     tokenizer_of_architecture,
     wanted_by_name,
@@ -53,19 +54,17 @@ def _of_dataset(config: Config, dataset: str) -> tuple[list[Wanted], list[str]]:
         if path.suffix == ".gz":
             notes.append(f"{path}: is gzip'ed; name {source.file} in the config instead")
             continue
-        wanted.append(Wanted([source], path.parent, path.name))
+        wanted.append(FromTable(source, path))
     advice = get_images(entry.official, entry.image_base)
     return wanted, [*notes, f"{dataset}: images are not fetched by --all-for; {advice}"]
 
 
 def _of_model(config: Config, member: str) -> list[Wanted]:
-    weights, architecture = (
-        config.foundation[member].weights,
-        config.foundation[member].architecture,
-    )
-    if weights.hub is None and weights.tag is None:
+    entry = config.foundation[member]
+    source = entry.weights.hub or entry.weights.tag
+    if source is None:
         return []
-    wanted = wanted_by_name(weights.hub or f"{architecture},{weights.tag}", None)
-    if weights.hub is not None and not architecture.endswith(".json"):
-        wanted += tokenizer_of_architecture(architecture)
+    wanted = wanted_by_name(f"{entry.architecture},{source}", None)
+    if entry.weights.hub is not None and not entry.architecture.endswith(".json"):
+        wanted += tokenizer_of_architecture(entry.architecture, None)
     return wanted

@@ -23,7 +23,7 @@ class Source:
         bytes: Its size, or None if nobody has verified one.
         sha256: Its hash, or "" likewise.
         md5: The hash that its owners or torchvision publish, where there is no SHA-256.
-        access: free, or owners: they want to be asked.
+        access: free; large: a command is printed that fetches it; owners: they want to be asked.
         terms: License or terms, in a few words.
     """
 
@@ -37,16 +37,6 @@ class Source:
     md5: str = ""
     access: str = "free"
     terms: str = ""
-
-    @property
-    def is_known(self) -> bool:
-        """Whether a hash says what the file must be."""
-        return bool(self.sha256 or self.md5)
-
-    def urls(self, mirror_first: bool = False) -> list[str]:
-        """The places to try, in order."""
-        places = [self.mirror, self.url] if mirror_first else [self.url, self.mirror]
-        return [place for place in places if place]
 
 
 def sources() -> list[Source]:
@@ -85,10 +75,7 @@ def source_named(name: str) -> Source | None:
 
 def listing() -> list[str]:
     """A line a source, for people."""
-    rows = [
-        (s.name, s.kind, _size(s.bytes), "free" if s.access == "free" else "ask", s.terms)
-        for s in sources()
-    ]
+    rows = [(s.name, s.kind, _size(s.bytes), s.access, s.terms) for s in sources()]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     return [
         "  ".join([*(cell.ljust(w) for cell, w in zip(row[:4], widths, strict=True)), row[4]])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dualtail.downloads.sources import Source, find_sources
+from dualtail.downloads.sources import Source, find_sources, sources
 from dualtail.errors import UserError
 from dualtail.foundation.hub import (
     CONFIG_FILE,
@@ -13,10 +13,7 @@ from dualtail.foundation.hub import (
     HubFile,
     files_of_hub_id,
     files_of_tag,
-    find_here,
     tokenizer_files,
-    tokenizer_folder,
-    weights_folder,
 )
 from dualtail.foundation.model_argument import PAPER_MODELS
 
@@ -25,29 +22,59 @@ UNPACKED = {"cifar100": "cifar-100-python"}
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A file to have at a place.
+class FromTable:
+    """A file of the table of sources, and where to put it."""
+
+    source: Source
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.source.name
+
+    @property
+    def terms(self) -> str:
+        """License or terms."""
+        return self.source.terms
+
+
+@dataclass(frozen=True)
+class FromHub:
+    """A file on the hub.
 
     Attributes:
-        sources: Where it may be: the first that exists is taken.
-        folder: Where to put it.
-        file: Its name there; "" for that of the source.
+        files: Where it may be: the first that exists is taken.
+        cache: The cache of the hub to put it in; None for the user's.
         optional: Whether it may be missing everywhere.
-        cached: Where it is already, in the hub's own cache.
     """
 
-    sources: list[Source]
-    folder: Path
-    file: str = ""
+    files: list[HubFile]
+    cache: Path | None = None
     optional: bool = False
-    cached: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.files[0].repository
+
+    @property
+    def terms(self) -> str:
+        """License or terms, where the table knows the repository."""
+        place = f"/{self.name}/resolve/"
+        return next((s.terms for s in sources() if place in s.url), "see the model card")
+
+
+Wanted = FromTable | FromHub
 
 
 def wanted_by_name(name: str, folder: Path | None) -> list[Wanted]:
     """The files behind a name, a group of names, `ARCHITECTURE,TAG` or `hf-hub:ORGANIZATION/NAME`.
 
-    Weights go to the folder where runs look for them unless another is given; the rest goes to
-    `folder` or the current one.
+    Args:
+        name: See above.
+        folder: Where to put lists and archives (None: the current folder), and the cache of the hub to
+            put weights in (None: the user's).
 
     Raises:
         UserError: nothing of this name.
@@ -55,50 +82,39 @@ def wanted_by_name(name: str, folder: Path | None) -> list[Wanted]:
     model = PAPER_MODELS.get(name, name)
     if model.rpartition(",")[2].startswith(HUB_PREFIX):
         files = files_of_hub_id(model.rpartition(",")[2])
-        config = _weights([replace(files[0], file=CONFIG_FILE)], folder)
-        return [replace(config, optional=True), _weights(files, folder)]
+        config = replace(files[0], file=CONFIG_FILE)
+        return [FromHub([config], folder, optional=True), FromHub(files, folder)]
     if "," in model:
         architecture, _, tag = model.partition(",")
-        wanted = _weights(files_of_tag(architecture, tag), folder)
-        return [wanted, *tokenizer_of_architecture(architecture)]
-    return [Wanted([source], folder or Path()) for source in find_sources(name)]
+        weights = FromHub(files_of_tag(architecture, tag), folder)
+        return [weights, *tokenizer_of_architecture(architecture, folder)]
+    place = folder or Path()
+    return [FromTable(source, place / source.file) for source in find_sources(name)]
 
 
-def _weights(files: list[HubFile], folder: Path | None) -> Wanted:
-    here = find_here(files) if folder is None else None
-    into = folder or weights_folder()
-    cached = here[1] if here is not None and here[1].parent != into else None
-    return Wanted([file.source for file in files], into, cached=cached)
-
-
-def tokenizer_of_architecture(architecture: str) -> list[Wanted]:
+def tokenizer_of_architecture(architecture: str, cache: Path | None) -> list[FromHub]:
     """The tokenizer of an architecture of open_clip, if it is on the hub."""
     import open_clip
 
-    return _tokenizer((open_clip.get_model_config(architecture) or {}).get("text_cfg", {}))
+    text_config = (open_clip.get_model_config(architecture) or {}).get("text_cfg", {})
+    return _tokenizer(text_config, cache)
 
 
-def _tokenizer(text_config: dict[str, Any]) -> list[Wanted]:
-    """The files of a text tower's tokenizer; CLIP's own comes with open_clip."""
-    name = text_config.get("hf_tokenizer_name", "")
-    if not name:
-        return []
-    first, *rest = tokenizer_files(name)
-    folder = tokenizer_folder(name)
-    return [
-        Wanted([first.source], folder, first.file),
-        *(Wanted([file.source], folder, file.file, optional=True) for file in rest),
-    ]
-
-
-def tokenizer_of_config(path: Path) -> list[Wanted]:
+def tokenizer_of_config(path: Path, cache: Path | None) -> list[FromHub]:
     """The tokenizer that a model's config on the hub names.
 
     Raises:
         UserError: not such a config.
     """
     try:
-        text = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
-        return _tokenizer(text)
+        text_config = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
+        return _tokenizer(text_config, cache)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: is not a config of open_clip") from error
+
+
+def _tokenizer(text_config: dict[str, Any], cache: Path | None) -> list[FromHub]:
+    """The files of a text tower's tokenizer; CLIP's own comes with open_clip."""
+    name = text_config.get("hf_tokenizer_name", "")
+    files = tokenizer_files(name) if name else []
+    return [FromHub([file], cache, optional=number > 0) for number, file in enumerate(files)]

@@ -9,13 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dualtail.config.names import nearest
-from dualtail.downloads.sources import Source, sources
 from dualtail.errors import UserError
 from dualtail.foundation.settings import HUB_PATTERN, HUB_PREFIX
-
-HUB = "https://huggingface.co"
-"""Where the hub is unless $HF_ENDPOINT says otherwise, as for the hub's own programs."""
-
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -51,34 +46,11 @@ class HubFile:
     revision: str = "main"
 
     @property
-    def local_name(self) -> str:
-        """Its name in the folder of weights: repositories are told apart."""
-        at = "" if self.revision == "main" else f"@{self.revision}"
-        return f"{self.repository.replace('/', '--')}{at}--{self.file}"
+    def url(self) -> str:
+        """Where it is; $HF_ENDPOINT names another hub, as for the hub's own programs."""
+        from huggingface_hub import hf_hub_url
 
-    @property
-    def source(self) -> Source:
-        """How to fetch it, with what the table of sources knows about it."""
-        place = f"/{self.repository}/resolve/{self.revision}/{self.file}"
-        known = next((s for s in sources() if s.url == f"{HUB}{place}"), None)
-        url = os.environ.get("HF_ENDPOINT", HUB).rstrip("/") + place
-        found = known or Source(
-            name=f"{self.repository}/{self.file}",
-            kind="weights",
-            file=self.local_name,
-            url=url,
-            terms="see the model card",
-        )
-        return replace(found, file=self.local_name, url=url)
-
-
-def weights_folder() -> Path:
-    """Where downloaded weights are: $DUALTAIL_WEIGHTS, or dualtail/weights in the user's cache."""
-    own = os.environ.get("DUALTAIL_WEIGHTS")
-    if own:
-        return Path(own)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "dualtail" / "weights"
+        return hf_hub_url(self.repository, self.file, revision=self.revision)
 
 
 def files_of_hub_id(text: str) -> list[HubFile]:
@@ -99,7 +71,6 @@ def files_of_tag(architecture: str, tag: str) -> list[HubFile]:
     Raises:
         UserError: open_clip has no such architecture or tag.
     """
-    hub_off()
     import open_clip
 
     if architecture not in open_clip.list_models():
@@ -122,27 +93,25 @@ def files_of_tag(architecture: str, tag: str) -> list[HubFile]:
     return [HubFile(repository, name) for name in dict.fromkeys((safe, file))]
 
 
-def find_here(files: list[HubFile]) -> tuple[HubFile, Path] | None:
-    """The first of these files that is on this machine: downloaded, or in the hub's own cache."""
+def find_here(files: list[HubFile], cache: Path | None = None) -> tuple[HubFile, Path] | None:
+    """The first of these files that is in the hub's cache on this machine."""
     from huggingface_hub import try_to_load_from_cache
 
     for file in files:
-        own = weights_folder() / file.local_name
-        if own.is_file():
-            return file, own
-        cached = try_to_load_from_cache(file.repository, file.file, revision=file.revision)
-        if isinstance(cached, str):
-            return file, Path(cached)
+        path = try_to_load_from_cache(file.repository, file.file, cache, revision=file.revision)
+        if isinstance(path, str):
+            return file, Path(path)
     return None
 
 
-def tokenizer_folder(name: str) -> Path:
-    """Where the downloaded tokenizer of a text tower is; `name` as in open_clip's `hf_tokenizer_name`."""
-    return weights_folder() / "tokenizers" / name.replace("/", "--")
+def stated_sha256(path: Path) -> str:
+    """The SHA-256 that the hub stated of a large file: its name in the cache; "" for other files."""
+    name = path.resolve().name
+    return name if re.fullmatch("[0-9a-f]{64}", name) else ""
 
 
 def tokenizer_files(name: str) -> list[HubFile]:
-    """The files of a tokenizer on the hub."""
+    """The files of a tokenizer on the hub; `name` as in open_clip's `hf_tokenizer_name`."""
     return [HubFile(name, file) for file in TOKENIZER_FILES]
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dualtail.config.names import nearest
-from dualtail.downloads.verify import read_lock
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.hub import (
@@ -17,7 +16,8 @@ from dualtail.foundation.hub import (
     files_of_tag,
     find_here,
     hub_off,
-    tokenizer_folder,
+    stated_sha256,
+    tokenizer_files,
     trained_with_quickgelu,
 )
 from dualtail.foundation.spec import FoundationSpec
@@ -124,16 +124,14 @@ def tokenizer_of(spec: FoundationSpec) -> Any:
         return SimpleTokenizer(
             context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {})
         )
-    folder = tokenizer_folder(from_hub)
+    here = find_here(tokenizer_files(from_hub)[:1])
     try:
-        if folder.is_dir():
-            return HFTokenizer(
-                str(folder),
-                context_length=text.get("context_length", 77),
-                tokenizer_mode=text.get("tokenizer_mode"),
-                **text.get("tokenizer_kwargs", {}),
-            )
-        return open_clip.get_tokenizer(name)
+        return HFTokenizer(
+            str(here[1].parent) if here is not None else from_hub,
+            context_length=text.get("context_length", 77),
+            tokenizer_mode=text.get("tokenizer_mode"),
+            **text.get("tokenizer_kwargs", {}),
+        )
     except ImportError as error:
         raise UserError(
             f"--model {spec.member}: {name} needs the tokenizer {from_hub}, which the Python "
@@ -225,7 +223,7 @@ def _weights_file(spec: FoundationSpec) -> tuple[Path, str]:
             f"--model {spec.member}: {not_here(download_name(spec))}, or give its file as "
             "ARCHITECTURE,FILE"
         )
-    return here[1], read_lock(here[1])
+    return here[1], stated_sha256(here[1])
 
 
 def hub_files(spec: FoundationSpec) -> list[HubFile]:

@@ -1,57 +1,66 @@
 """Verb download: files by name, or everything free that a study lacks."""
 
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from dualtail.downloads.sources import Source
-from dualtail.downloads.transfer import Fetched, Missing, fetch_first
-from dualtail.downloads.unpack import unpack
-from dualtail.downloads.wanted import UNPACKED, Wanted, tokenizer_of_config
-from dualtail.foundation.hub import CONFIG_FILE
+from dualtail.downloads.table_file import commands, have, unpack
+from dualtail.downloads.wanted import (
+    UNPACKED,
+    FromHub,
+    FromTable,
+    Wanted,
+    tokenizer_of_config,
+)
+from dualtail.errors import UserError
+from dualtail.foundation.fetching import NotOnHub, fetch_first
+from dualtail.foundation.hub import CONFIG_FILE, find_here
 
 
 def run(wanted: list[Wanted], mirror_first: bool, say: Callable[[str], None]) -> None:
-    """Have every file in place; terms are said before, and what verified it after.
+    """Have every file in place; terms are said before.
 
     Raises:
-        UserError: see `transfer.fetch`.
+        UserError: see `table_file.have` and `fetch_first`; or files whose commands were printed.
     """
-    terms: dict[str, list[str]] = {}
+    terms: dict[str, dict[str, None]] = {}
     for item in wanted:
-        terms.setdefault(item.sources[0].terms, []).append(item.sources[0].name)
+        terms.setdefault(item.terms, {})[item.name] = None
     for text, names in terms.items():
         say(f"terms of {', '.join(names)}: {text}")
-    queue = deque(wanted)
-    while queue:
-        item = queue.popleft()
-        path = item.cached or _get(item, mirror_first, say)
-        if item.cached is not None:
-            say(f"{item.sources[0].name}: {item.cached} (was there, in the hub's cache)")
-        if path is not None and path.name.endswith(CONFIG_FILE):
-            queue.extendleft(tokenizer_of_config(path))
+    left = []
+    for item in wanted:
+        if isinstance(item, FromHub):
+            path = _from_hub(item, say)
+            if path is not None and path.name == CONFIG_FILE:
+                for more in tokenizer_of_config(path, item.cache):
+                    _from_hub(more, say)
+        elif item.source.access == "free" or item.path.exists():
+            _from_table(item, mirror_first, say)
+        else:
+            left.append(item.name)
+            for line in commands(item.source, item.path):
+                say(line)
+    if left:
+        raise UserError(f"{', '.join(left)}: not downloaded; the lines above say how to get it")
 
 
-def _get(item: Wanted, mirror_first: bool, say: Callable[[str], None]) -> Path | None:
-    """Fetch one file; returns where it is, None if it is optional and nowhere."""
-    places = [(source, item.folder / (item.file or source.file)) for source in item.sources]
+def _from_table(item: FromTable, mirror_first: bool, say: Callable[[str], None]) -> None:
+    fresh = have(item.source, item.path, mirror_first)
+    by = "sha256" if item.source.sha256 else "md5" if item.source.md5 else ""
+    verified = f"verified by its {by}" if by else "nobody states its hash"
+    say(f"{item.name}: {item.path} ({'fetched' if fresh else 'was there'}, {verified})")
+    if item.name in UNPACKED:
+        say(f"  unpacked to {unpack(item.path, UNPACKED[item.name])}")
+
+
+def _from_hub(item: FromHub, say: Callable[[str], None]) -> Path | None:
+    """Find or fetch a file; None if it is optional and nowhere."""
+    here = find_here(item.files, item.cache)
     try:
-        source, done = fetch_first(places, mirror_first=mirror_first)
-    except Missing:
+        _, path = here or fetch_first(item.files, item.cache)
+    except NotOnHub:
         if item.optional:
             return None
         raise
-    say(_line(source, done))
-    if source.name in UNPACKED:
-        say(f"  unpacked to {unpack(done.path, UNPACKED[source.name])}")
-    return done.path
-
-
-def _line(source: Source, done: Fetched) -> str:
-    how = {
-        "first use": "nobody states its hash; recorded now, checked from now on",
-        "hub": "verified by the sha256 that the hub states",
-        "lock": "verified by the sha256 recorded when it came",
-    }.get(done.verified, f"verified by its {done.verified}")
-    state = "fetched" if done.fresh else "was there"
-    return f"{source.name}: {done.path} ({done.bytes:,} bytes, {state}, {how})"
+    say(f"{item.name}: {path} ({'was there' if here else 'fetched'})")
+    return path
