@@ -41,9 +41,7 @@ def have(source: Source, target: Path, mirror_first: bool = False) -> bool:
             retry_if_failed=RETRIES,
         )
         try:
-            place.fetch(
-                target.name, downloader=pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
-            )
+            place.fetch(target.name, progressbar=sys.stderr.isatty())
         except (OSError, ValueError) as error:
             problems.append(f"{url}: {' '.join(str(error).split())}")
         else:
