@@ -1,6 +1,5 @@
 """Image lists and class names of a dataset, from a table, a folder of folders, or CIFAR-100."""
 
-import csv
 import io
 import zipfile
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualtail.datasets.how_to_get import get_cifar100
+from dualtail.datasets.image_folder import images_by_class
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.long_tail import (
     cifar_counts,
@@ -20,12 +20,11 @@ from dualtail.datasets.long_tail import (
     tail_counts,
 )
 from dualtail.datasets.settings import CifarLists, FolderLists, LongTailSample, TableLists
-from dualtail.datasets.text_file import read_text_file
+from dualtail.datasets.text_file import read_table
 from dualtail.errors import UserError
 
 GROUP_FACTOR = 100.0
 """Imbalance factor of the CIFAR-100-LT whose counts make the D-groups of all."""
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def lists_from_table(settings: TableLists) -> Lists:
         UserError: unreadable, a column that is missing, a label that is no number or has no name, a
             split without a row.
     """
-    rows = _read_table(settings.table, [settings.path_column, settings.label_column])
+    rows = read_table(settings.table, [settings.path_column, settings.label_column])
     names = _names(settings)
     splits: dict[str, list[tuple[str, int]]] = {}
     for split, where in settings.splits.items():
@@ -78,25 +77,12 @@ def _label(row: dict[str, str], settings: TableLists, n_classes: int) -> int:
 
 def _names(settings: TableLists) -> list[str]:
     path, column = settings.names_table, settings.name_column
-    rows = _read_table(path, [settings.label_column, column])
+    rows = read_table(path, [settings.label_column, column])
     by_label = {row[settings.label_column]: row[column] for row in rows}
     labels = [str(label) for label in range(len(rows))]
     if set(by_label) != set(labels):
         raise UserError(f"{path}: the labels of {len(rows)} classes must be 0..{len(rows) - 1}")
     return [by_label[label] for label in labels]
-
-
-def _read_table(path: Path, columns: list[str]) -> list[dict[str, str]]:
-    rows = list(csv.DictReader(io.StringIO(read_text_file(path), newline="")))
-    if not rows:
-        raise UserError(f"{path}: no rows")
-    for column in columns:
-        if column not in rows[0]:
-            raise UserError(f"{path}: no column {column!r}; it has {', '.join(rows[0])}")
-    for number, row in enumerate(rows):
-        if None in row or None in row.values():
-            raise UserError(f"{path} line {number + 2}: not {len(rows[0])} columns")
-    return rows
 
 
 def lists_from_folder(settings: FolderLists) -> Lists:
@@ -109,20 +95,8 @@ def lists_from_folder(settings: FolderLists) -> Lists:
         UserError: no such folder, fewer than two classes, or a class with too few images.
     """
     root = settings.folder
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder")
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if len(folders) < 2:
-        raise UserError(f"{root}: {len(folders)} folders; it must hold a folder a class")
-    files = [
-        sorted(
-            p.relative_to(root).as_posix()
-            for p in folder.rglob("*")
-            if p.suffix.lower() in SUFFIXES and p.is_file()
-        )
-        for folder in folders
-    ]
-    n = len(folders)
+    by_class = images_by_class(root)
+    folders, files, n = list(by_class), list(by_class.values()), len(by_class)
     if settings.order == "size":
         ranks = np.argsort(np.argsort([-len(own) for own in files], kind="stable"), kind="stable")
     else:
@@ -136,12 +110,12 @@ def lists_from_folder(settings: FolderLists) -> Lists:
         raise UserError(f"{root}: {error}; classes are {_numbered(folders)}") from error
     return Lists(
         {split: rows for split, rows in splits.items() if rows},
-        [folder.name.replace("_", " ") for folder in folders],
+        [name.replace("_", " ") for name in folders],
     )
 
 
-def _numbered(folders: list[Path]) -> str:
-    shown = ", ".join(f"{i} {folder.name}" for i, folder in enumerate(folders[:3]))
+def _numbered(folders: list[str]) -> str:
+    shown = ", ".join(f"{i} {folder}" for i, folder in enumerate(folders[:3]))
     return shown + (", ..." if len(folders) > 3 else "")
 
 

@@ -1,7 +1,10 @@
-"""Text files of a dataset as lines, plain or gzip'ed."""
+"""Text files of a dataset as lines or tables, plain or gzip'ed."""
 
+import csv
 import gzip
+import io
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from dualtail.errors import UserError
@@ -42,3 +45,25 @@ def read_lines(path: Path) -> list[str]:
     """
     text = read_text_file(path).replace("\r\n", "\n").removesuffix("\n")
     return text.split("\n") if text else []
+
+
+def read_table(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header; values of row r stand on line r + 2.
+
+    Raises:
+        UserError: see `read_text_file`; no rows, a column that is missing, a line that is too short or
+            too long.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text_file(path), newline="")))
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV file ({error})") from error
+    if not rows:
+        raise UserError(f"{path}: no rows; a header and one line per row are needed")
+    for column in columns:
+        if column not in rows[0]:
+            raise UserError(f"{path}: no column {column!r}; it has {', '.join(map(str, rows[0]))}")
+    for number, row in enumerate(rows):
+        if None in row or None in row.values():
+            raise UserError(f"{path} line {number + 2}: not {len(rows[0])} columns")
+    return rows

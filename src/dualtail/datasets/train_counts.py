@@ -1,10 +1,11 @@
-"""Training images a class, as CSV: what makes D-groups and the downstream prior pi_S."""
+"""Training images per class, as CSV: what makes D-groups and the downstream prior pi_S."""
 
 import csv
 from pathlib import Path
 
 import numpy as np
 
+from dualtail.datasets.text_file import read_table
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
 
@@ -21,23 +22,21 @@ def write_counts_csv(path: Path, class_names: list[str], counts: np.ndarray) -> 
 
 
 def read_counts_csv(path: Path, class_names: list[str] | None = None) -> np.ndarray:
-    """Read a file of `write_counts_csv`, or any CSV with a column `count` a class, in label order.
+    """Read a file of `write_counts_csv`, or any CSV with a column `count`, one line per class.
 
     Args:
         path: The file; `class_name` is optional, but checked if there.
         class_names: The classes it must describe, in label order.
 
     Returns:
-        (C,) int64 training images a class.
+        (C,) int64 training images per class.
 
     Raises:
         UserError: a missing column, a count that is not a whole number, or other classes.
     """
-    rows = _read(path)
-    if not rows or "count" not in rows[0]:
-        raise UserError(f"{path}: needs a header with a column `count` and one line a class")
+    rows = read_table(path, ["count"])
     for number, row in enumerate(rows):
-        if not (row["count"] or "").strip().isdecimal():
+        if not row["count"].strip().isdecimal():
             raise UserError(f"{path} line {number + 2}: count {row['count']!r} is not a number")
     if class_names is not None:
         if len(rows) != len(class_names):
@@ -56,20 +55,4 @@ def read_counted_names(path: Path) -> list[str]:
     Raises:
         UserError: unreadable, or without a column `class_name`.
     """
-    rows = _read(path)
-    if not rows or "class_name" not in rows[0]:
-        raise UserError(
-            f"{path}: needs a header with a column `class_name` and one line a class, as "
-            "`dualtail check-dataset --train-counts` writes it"
-        )
-    return [row["class_name"] or "" for row in rows]
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a CSV file ({error})") from error
+    return [row["class_name"] for row in read_table(path, ["class_name"])]
