@@ -82,15 +82,6 @@ class ImageStore:
             return name in self._names
         return os.path.isfile(self.path / name)
 
-    def names(self, endings: tuple[str, ...]) -> list[str]:
-        """The files with one of these endings (lower case), by name."""
-        if self._archive is not None:
-            found = self._names
-        else:
-            files = (file for file in self.path.rglob("*") if file.is_file())
-            found = {file.relative_to(self.path).as_posix() for file in files}
-        return sorted(name for name in found if name.lower().endswith(endings))
-
     def read(self, name: str) -> bytes:
         """The bytes of one file.
 

@@ -20,8 +20,6 @@ class KnownList:
         sha256: Of the text, uncompressed.
         images: Number of lines.
         classes: Number of labels.
-        largest: Images of the most frequent class.
-        smallest: Images of the rarest class.
         groups: Classes in D-Many (> 100 images), D-Medium, D-Few (< 20); None for balanced splits.
     """
 
@@ -32,8 +30,6 @@ class KnownList:
     sha256: str
     images: int
     classes: int
-    largest: int
-    smallest: int
     groups: tuple[int, int, int] | None
 
 
@@ -53,8 +49,6 @@ def _known_list(row: dict[str, str]) -> KnownList:
         sha256=row["sha256"],
         images=int(row["images"]),
         classes=int(row["classes"]),
-        largest=int(row["largest"]),
-        smallest=int(row["smallest"]),
         groups=(int(many), int(medium), int(few)) if many else None,
     )
 
