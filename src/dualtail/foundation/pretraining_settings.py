@@ -3,7 +3,7 @@
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from dualtail.config.section import Section
-from dualtail.tuning.settings import Augmentation
+from dualtail.tuning.augmentation_settings import Augmentation
 
 
 class PretrainingSettings(Section):

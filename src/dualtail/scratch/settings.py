@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from dualtail.config.section import Section
-from dualtail.tuning.settings import Augmentation
+from dualtail.tuning.augmentation_settings import Augmentation
 
 SMALL_RESNETS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9}
 """The ResNets for small images and their blocks a stage (He et al., 2016, section 4.2)."""

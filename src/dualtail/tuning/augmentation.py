@@ -11,8 +11,8 @@ import math
 
 import torch
 
+from dualtail.tuning.augmentation_settings import Augmentation
 from dualtail.tuning.pixels import center_crop
-from dualtail.tuning.settings import Augmentation
 
 RATIO = (3 / 4, 4 / 3)
 """Smallest and largest width / height of a random crop, the usual default."""

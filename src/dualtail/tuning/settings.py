@@ -1,9 +1,8 @@
 """Settings of the tuning stage; free of torch, so that reading a config stays cheap."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -14,38 +13,7 @@ from pydantic import (
 
 from dualtail.config.names import Name, without_repetition
 from dualtail.config.section import Section
-
-
-def _none_in_words(value: Any) -> Any:
-    return None if value == "none" else value
-
-
-CropScale = Annotated[
-    tuple[PositiveFloat, PositiveFloat] | None,
-    BeforeValidator(
-        _none_in_words,
-        json_schema_input_type=tuple[PositiveFloat, PositiveFloat] | Literal["none"] | None,
-    ),
-]
-"""Smallest and largest share of an image's area."""
-
-
-class Augmentation(Section):
-    """Random changes to training images."""
-
-    crop_scale: CropScale = (0.08, 1.0)
-    """RandomResizedCrop: smallest and largest share of the area; none: the evaluation crop"""
-
-    flip: bool = True
-    """horizontal flip with probability one half"""
-
-    @field_validator("crop_scale")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and not value[0] <= value[1] <= 1:
-            raise ValueError("crop_scale must be [smallest, largest], both in (0, 1], or none")
-        return value
-
+from dualtail.tuning.augmentation_settings import Augmentation
 
 HeadType = Literal["cosine", "linear", "l2-norm", "layer-norm"]
 """The heads of `tuning/heads/`."""
