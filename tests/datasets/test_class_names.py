@@ -120,16 +120,6 @@ def test_places_names_are_right_where_the_published_ones_are_not(shared: Path) -
     assert [c for c in range(365) if corrected[c] != published[c]] == PLACES_PERMUTED
 
 
-def test_imagenet_names_are_the_same_either_way(shared: Path) -> None:
-    folder = shared / "data/splits/ImageNet_LT"
-    found = read_image_list(folder / "ImageNet_LT_val.txt.gz", 1000)
-    args = (folder / "classnames.txt", "folders")
-    corrected = dataset_class_names(*args, "corrected", found)  # type: ignore[arg-type]
-    assert corrected == dataset_class_names(*args, "as_published", found)  # type: ignore[arg-type]
-    assert corrected[0] == "tench"
-    assert len(corrected) == 1000
-
-
 def test_inaturalist_ids_agree_with_the_folders_of_every_image(shared: Path) -> None:
     folder = shared / "data/splits/iNaturalist18"
     found = read_image_list(folder / "iNaturalist18_val.txt.gz", 8142)

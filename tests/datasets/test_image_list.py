@@ -78,7 +78,7 @@ def test_counts_round_trip(tmp_path_factory: pytest.TempPathFactory, counts: lis
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("class_index,class_name\n0,a\n", "needs a header with a column `count`"),
+        ("class_index,class_name\n0,a\n", "no column 'count'"),
         ("count\n3\n4.5\n", "line 3: count '4.5' is not a number"),
         ("count\n3\n-4\n", "line 3"),
         ("count\n3\n", "1 classes, expected 2"),
@@ -91,10 +91,6 @@ def test_bad_counts_are_refused(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_the_real_lists_have_the_published_sizes(shared: Path) -> None:
-    import gzip
-    import shutil
-    import tempfile
-
     known = {
         "Places_LT/Places_LT_train.txt.gz": (62_500, 365),
         "Places_LT/Places_LT_test.txt.gz": (36_500, 365),
@@ -102,11 +98,7 @@ def test_the_real_lists_have_the_published_sizes(shared: Path) -> None:
         "iNaturalist18/iNaturalist18_val.txt.gz": (24_426, 8142),
     }
     for name, (n_images, n_classes) in known.items():
-        with tempfile.NamedTemporaryFile(suffix=".txt") as plain:
-            with gzip.open(shared / "data/splits" / name) as packed:
-                shutil.copyfileobj(packed, plain)
-            plain.flush()
-            images = read_image_list(Path(plain.name), n_classes)
+        images = read_image_list(shared / "data/splits" / name, n_classes)
         assert len(images) == n_images
         assert (images.counts(n_classes) > 0).all()
 

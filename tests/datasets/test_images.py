@@ -48,25 +48,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "size", [(40, 30), (30, 40), (57, 31), (256, 341), (500, 375), (33, 200), (24, 24), (10, 90)]
-)
-@pytest.mark.parametrize("side", [24, 17])
-def test_squares_equal_torchvisions_resize_and_center_crop(
-    size: tuple[int, int], side: int
-) -> None:
-    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
-
-    image = photo(*size)
-    reference = Compose([Resize(side, InterpolationMode.BILINEAR), CenterCrop(side)])(image)
-    np.testing.assert_array_equal(square(image, side), np.asarray(reference))
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
-def test_every_mode_becomes_rgb(mode: str) -> None:
-    assert square(photo(30, 30, mode=mode), 16).shape == (16, 16, 3)
-
-
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("where", [".", "all.zip"])
 def test_folders_and_archives_give_the_same_in_order(
@@ -110,40 +91,20 @@ def test_a_missing_image_is_named_with_its_line(folder: Path, where: str) -> Non
         next(decode_squares(images, store, 16))
 
 
-@pytest.mark.parametrize(
-    ("broken", "reason"),
-    [
-        (b"", "empty file"),
-        (b"not an image", "not an image; formats: JPEG, "),
-        ("half", "truncated"),
-    ],
-)
-def test_a_corrupt_image_is_named_with_its_line_and_no_pack_appears(
-    folder: Path, broken: bytes | str, reason: str
-) -> None:
+def test_a_corrupt_image_is_named_with_its_line_and_no_pack_appears(folder: Path) -> None:
     data = (folder / "1.png").read_bytes()
-    (folder / "1.png").write_bytes(data[: len(data) // 2] if broken == "half" else broken)  # type: ignore[arg-type]
+    (folder / "1.png").write_bytes(data[: len(data) // 2])
     images = read_image_list(folder / "list.txt")
     with (
         ImageStore(folder) as store,
-        pytest.raises(UserError, match=rf"list\.txt line 2: 1\.png: corrupt image .*{reason}"),
+        pytest.raises(UserError, match=r"list\.txt line 2: 1\.png: corrupt image .*truncated"),
     ):
         write_pack(folder / "p.safetensors", "toy", "val", images, store, ["a", "b"], 16)
     assert not list(folder.glob("*.safetensors"))
     assert not list(folder.glob(".p*"))
 
 
-def test_a_decompression_bomb_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_PIXELS", 1000)
-    images = read_image_list(folder / "list.txt")
-    with (
-        ImageStore(folder) as store,
-        pytest.raises(UserError, match=r"line 1: 0\.png: .*40 x 30 pixels; at most 1000"),
-    ):
-        list(decode_squares(images, store, 16))
-
-
-@given(st.integers(20, 90), st.integers(20, 90), st.integers(16, 40), st.integers(0, 3))
+@given(st.integers(10, 200), st.integers(10, 200), st.integers(16, 40), st.integers(0, 3))
 @settings(deadline=None, max_examples=60)
 def test_the_crop_that_is_evaluated_is_torchvisions_to_the_byte(
     width: int, height: int, crop: int, quarter: int
@@ -158,14 +119,6 @@ def test_the_crop_that_is_evaluated_is_torchvisions_to_the_byte(
     found = center_crop(packed[None], (crop, crop))[0].permute(1, 2, 0).numpy()
     reference = Compose([Resize(resize, InterpolationMode.BILINEAR), CenterCrop(crop)])(image)
     np.testing.assert_array_equal(found, np.asarray(reference))
-
-
-def test_gray_levels_of_16_bits_are_scaled() -> None:
-    levels = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
-    image = open_image(png(Image.fromarray(levels)))
-    assert image.mode == "I;16"
-    found = square(image, 32)
-    np.testing.assert_array_equal(found, np.repeat((levels // 256)[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
@@ -210,16 +163,6 @@ def test_a_thread_of_pixels_is_not_blown_up_into_a_bomb() -> None:
     with pytest.raises(ValueError, match=r"256 x 12800000 pixels; at most"):
         square(Image.new("RGB", (1, 50_000)), 256)
     assert shrunk(Image.new("RGB", (1, 50_000)), 256).size == (1, 50_000)
-
-
-def test_the_names_in_a_store(folder: Path) -> None:
-    (folder / "sub").mkdir()
-    (folder / "sub" / "X.PNG").write_bytes(b"")
-    with ImageStore(folder) as store:
-        assert store.names((".png",)) == ["0.png", "1.png", "2.png", "sub/X.PNG"]
-    with ImageStore(folder / "all.zip") as store:
-        assert store.names((".png",)) == ["0.png", "1.png", "2.png"]
-        assert store.names((".jpg",)) == []
 
 
 def test_stores_that_are_none(tmp_path: Path) -> None:

@@ -129,14 +129,6 @@ def test_what_lists_are_made_from(places: Any, source: Any, needed: list[str]) -
     assert found.list_sources("mine") == needed
 
 
-def test_images_inside_made_lists_and_their_group_counts(places: Any) -> None:
-    found = places(own(make_lists={"cifar100": {"folder": "cifar"}}))
-    made = "results/r/lists/mine"
-    assert found.images("mine", "train") == f"{made}/images.zip"
-    assert found.group_counts("mine") == f"{made}/group_counts.csv"
-    assert found.inputs(found.files("mine", "train"), nothing) == [made]
-
-
 def test_reordered_sets_have_groups_by_their_own_counts(places: Any) -> None:
     changes = {"datasets": {"world_places": {"group_counts": "counts.csv"}}}
     found = places(changes)

@@ -23,11 +23,3 @@ def test_every_image_once_and_every_class_as_it_should_be(
         assert n - tested >= 1, "every class is trained on"
         assert tested >= 1 or n == 1
         assert abs(tested - share * n) <= 1
-
-
-def test_the_seed_decides_which() -> None:
-    labels = np.repeat(np.arange(3), 40)
-    first, again, other = (stratified_split(labels, 0.2, seed)[1] for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert len(first) == 24

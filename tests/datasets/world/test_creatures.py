@@ -21,12 +21,6 @@ def test_either_part_alone_identifies_the_class(n: int, seed: int) -> None:
     assert len(set(classes.names)) == n
 
 
-def test_tables_of_values_agree_with_the_code_space() -> None:
-    assert len(c.BODY_SHAPES) == len(c.HEAD_SHAPES)
-    assert c.N_VALUES == (10, 4, 3, 4)
-    assert all(0 <= a < b < 1 for a, b in itertools.pairwise(c.HUES))
-
-
 def test_distance_by_hand() -> None:
     base = [0, 1, 0, 0]
     cases = {
@@ -70,14 +64,6 @@ def test_a_pure_function_of_the_settings() -> None:
     assert (one.head_codes != other.head_codes).any()
     assert one.names != other.names
     assert (one.head_codes != one.body_codes).any()
-
-
-def test_names_are_plain_words() -> None:
-    for name in c.creatures(WorldSettings()).names:
-        assert name.isascii()
-        assert name.isalpha()
-        assert name.islower()
-        assert len(name) == 6
 
 
 def test_species_look_alike_and_nobody_looks_like_another() -> None:

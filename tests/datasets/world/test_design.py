@@ -119,21 +119,7 @@ def test_species_are_long_tailed_and_stratified_by_the_prior_of_their_creature(s
     )
 
 
-def test_the_datasets_have_orders_of_their_own() -> None:
-    settings = WorldSettings()
-    one, two = (d.downstream_counts(settings, name) for name in settings.datasets)
-    assert (one != two).any()
-
-
 def test_an_impossible_stratification_says_what_to_change() -> None:
     settings = WorldSettings(n_classes=12, min_classes_per_cell=3)
     with pytest.raises(UserError, match="min_classes_per_cell"):
         d.downstream_counts(settings, "world_objects")
-
-
-def test_a_small_world_works() -> None:
-    settings = WorldSettings(
-        n_classes=6, corpus_size=100, train_count_max=9, min_classes_per_cell=0
-    )
-    assert d.downstream_counts(settings, "world_objects").min() == 5
-    assert len(d.corpora(settings)) == 3

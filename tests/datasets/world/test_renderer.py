@@ -3,7 +3,6 @@
 import colorsys
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,10 +61,6 @@ ALL_IMAGES = RENDERER.render(EVERYTHING)  # crosses the border between two inter
 def test_an_image_does_not_depend_on_its_batch(rows: list[int]) -> None:
     part = RENDERER.render(EVERYTHING.take(np.array(rows)))
     np.testing.assert_array_equal(part, ALL_IMAGES[rows])
-
-
-def test_batches_are_smaller_than_the_test_above_needs() -> None:
-    assert r.BATCH_PIXELS // 32**2 < 300
 
 
 def test_pairing_only_the_hidden_part_changes() -> None:
@@ -140,17 +135,6 @@ def test_every_attribute_of_a_visible_part_shows() -> None:
             assert (np.abs(changed - pixels).max(axis=(1, 2, 3)) > 20).all(), (part, column)
 
 
-def test_style_changes_background_and_creature() -> None:
-    smooth = some(50, seed=5)
-    parts = {name: getattr(smooth, name) for name in smooth.__dataclass_fields__}
-    roughness = {}
-    for blocks in (False, True):
-        images = RENDERER.render(r.Scene(**(parts | {"blocks": np.full(50, blocks)})))
-        border = images[:, :3].astype(float)  # above most creatures
-        roughness[blocks] = np.abs(np.diff(border, axis=2)).mean()
-    assert roughness[True] > 3 * roughness[False]
-
-
 def test_the_same_picture_at_another_size() -> None:
     """128 px averaged down to 32 px is close to what is drawn at 32 px: one scene, two sizes."""
     one = some(40, seed=6)
@@ -190,39 +174,6 @@ def test_compositing_against_blending_back_to_front() -> None:
     layers.add(rows[2], coverage[2][rows[2]], colors[2][rows[2]])
     layers.add(rows[3], coverage[3], colors[3])
     np.testing.assert_allclose(layers.composite(background), expected, atol=1e-6)
-
-
-def test_without_nuisance_images_of_a_class_differ_in_the_background_only() -> None:
-    plain = WorldSettings(
-        rotation=0, shift=0, scale_min=1, scale_max=1, distractors=0, hue_jitter=0, light_jitter=0
-    )
-    labels = np.full(20, 3)
-    images = r.Renderer(plain, 32).render(
-        scene(np.arange(20), labels, np.zeros(20), np.zeros(20, bool))
-    )
-    spread = images.astype(float).std(axis=0).max(axis=-1)
-    assert (spread == 0).mean() > 0.15  # the creature
-    assert (spread > 5).mean() > 0.4  # the background
-
-
-def test_arithmetic_is_single_precision() -> None:
-    """Double precision would be right but half as fast."""
-    batch = some(4)
-    background = RENDERER._background(batch, r._Draws(batch.seeds))
-    assert background.dtype == np.float32
-    assert all(a.dtype == np.float32 for a in RENDERER._pose(batch, r._Draws(batch.seeds)))
-
-
-def test_an_empty_scene() -> None:
-    assert RENDERER.render(some(3).take(slice(0, 0))).shape == (0, 32, 32, 3)
-
-
-@pytest.mark.parametrize("cells", [5, 7])
-def test_lattice_weights_sum_to_one_and_hit_the_points(cells: int) -> None:
-    weights = r._cubic_weights(cells, 64)
-    np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-6)
-    np.testing.assert_allclose(r._lattice_basis(cells, 16).sum(axis=0), 1, atol=1e-5)
-    assert (weights >= 0).all()
 
 
 def test_part_regions_hold_what_hiding_a_part_changes() -> None:

@@ -72,15 +72,6 @@ def test_shapes_can_be_told_apart(part: str) -> None:
             assert overlap < 0.9
 
 
-def test_by_group_applies_to_every_image_its_own_function() -> None:
-    functions = (lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y)
-    rng = np.random.default_rng(1)
-    x, y = rng.random((2, 7, 5))
-    choice = np.array([2, 0, 1, 1, 0, 2, 2])
-    expected = np.stack([functions[c](x[i], y[i]) for i, c in enumerate(choice)])
-    np.testing.assert_array_equal(shapes.by_group(functions, choice, x, y), expected)
-
-
 def test_patterns_have_period_direction_and_range() -> None:
     n = 4
     x, y = np.repeat(X, n, axis=0), np.repeat(Y, n, axis=0)
