@@ -165,3 +165,22 @@ def test_a_damaged_file_of_a_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("study: {seeds: [x]}")
     with pytest.raises(UserError, match=r"^/.*config\.yaml: "):
         read_resolved(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"epochs": True}, "tuning.epochs: YAML reads this as true: write a number or text"),
+        ({"lr": False}, "tuning.lr: YAML reads this as false"),
+        ({"lr": float("inf")}, "tuning.lr: "),
+        ({"epochs": 10**26}, "tuning.epochs: 1"),
+    ],
+)
+def test_numbers_are_numbers(values: dict[str, Any], value: dict[str, Any], message: str) -> None:
+    values["tuning"] |= value
+    assert problem(values).startswith(f"--config: {message}")
+
+
+def test_seeds_are_numbers(values: dict[str, Any]) -> None:
+    values["study"]["seeds"] = [0, True]
+    assert problem(values).startswith("--config: study.seeds: YAML reads this as true")

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from dualtail.config.derived import leave_out
 from dualtail.config.errors import explain
 from dualtail.config.model import Config
+from dualtail.config.strict_yaml import read_yaml
 from dualtail.errors import UserError
 from dualtail.json_text import json_text
 
@@ -52,6 +53,8 @@ def validate_config(
     Raises:
         UserError: one line: file, key, what is allowed, the nearest valid name.
     """
+    for file in files:
+        read_yaml(Path(file))  # Snakemake has read it, and took the last of two equal keys
     try:
         return Config.model_validate(dict(values))
     except ValidationError as error:
@@ -66,7 +69,7 @@ def read_config(files: Sequence[str | Path]) -> Config:
     """
     merged: dict[str, Any] = {}
     for file in files:
-        _merge(merged, _read_mapping(Path(file)))
+        _merge(merged, read_yaml(Path(file)))
     return validate_config(merged, files)
 
 
@@ -110,7 +113,7 @@ def read_resolved(path: Path) -> Config:
     Raises:
         UserError: a file that is missing or not YAML, or a wrong key or value.
     """
-    values = _read_mapping(path) | {"results": path.parent.parent.as_posix()}
+    values = read_yaml(path) | {"results": path.parent.parent.as_posix()}
     return validate_config(values, [path], str(path))
 
 
@@ -118,18 +121,6 @@ def json_schema() -> str:
     """The JSON schema of the config, `additionalProperties: false` in every section."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps(schema | Config.model_json_schema(), indent=2) + "\n"
-
-
-def _read_mapping(file: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{file}: must be a mapping of keys to values")
-    return values
 
 
 def _merge(into: dict[str, Any], changes: Mapping[str, Any]) -> None:

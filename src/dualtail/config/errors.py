@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from dualtail.config.names import NameProblem, listed, nearest
+from dualtail.config.strict_yaml import read_yaml
 from dualtail.errors import UserError
 
 
@@ -92,11 +92,7 @@ def _origin(
     depth, value = _follow(values, location)
     best = elsewhere
     for file in files:
-        try:
-            content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
-            continue
-        found, own = _follow(content, location[:depth])
+        found, own = _follow(read_yaml(file), location[:depth])
         if found == depth and (isinstance(own, Mapping) or own == value):
             best = str(file)
     return best
