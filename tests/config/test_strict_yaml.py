@@ -30,7 +30,9 @@ def test_refused_in_one_line(tmp_path: Path, text: bytes, message: str) -> None:
 
 
 def test_what_is_meant_is_read(tmp_path: Path) -> None:
-    text = "\ufeffbase: &b {lr: 0.1}\nmine:\n  <<: *b\n  lr: 1.0e-3\n  n: [0, 10, -3]\n  id: '010'\n"
+    text = (
+        "\ufeffbase: &b {lr: 0.1}\nmine:\n  <<: *b\n  lr: 1.0e-3\n  n: [0, 10, -3]\n  id: '010'\n"
+    )
     (tmp_path / "mine.yaml").write_text(text)
     found = read_yaml(tmp_path / "mine.yaml")
     assert found == {"base": {"lr": 0.1}, "mine": {"lr": 1e-3, "n": [0, 10, -3], "id": "010"}}

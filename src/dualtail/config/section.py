@@ -1,4 +1,4 @@
-"""The base of every section of the config: unknown keys are errors, numbers are numbers, values never change."""
+"""The base of every section of the config: unknown keys are errors, and numbers are numbers."""
 
 from typing import Any, get_args
 

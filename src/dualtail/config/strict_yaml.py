@@ -1,4 +1,4 @@
-"""YAML files of a config, without YAML 1.1's surprises: no key twice, no number that is not what it looks like."""
+"""YAML files of a config, without YAML 1.1's surprises: keys that come twice, numbers in base 8 or 60."""
 
 import re
 from pathlib import Path
