@@ -59,6 +59,41 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "device").symlink_to("/dev/null")
+    (tmp_path / "loop").symlink_to("loop")
+    before = {path.name: path.lstat().st_ino for path in tmp_path.iterdir()}
+    for name, what in [
+        ("pipe", "a pipe"),
+        ("folder", "a folder"),
+        ("device", "a device"),
+        ("dangling", "a link to nowhere, which is not there"),
+        ("loop", "a link to loop"),
+    ]:
+        with pytest.raises(UserError, match=rf"/{name}: not written: .*{what}"):
+            write_text(tmp_path / name, "x")
+    assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
+
+
+def test_a_link_is_replaced_and_its_file_stays(tmp_path: Path) -> None:
+    """DVC may link results to a cache that other checkouts share."""
+    (tmp_path / "shared").write_text("theirs")
+    (tmp_path / "mine").symlink_to("shared")
+    write_text(tmp_path / "mine", "new")
+    assert (tmp_path / "shared").read_text() == "theirs"
+    assert (tmp_path / "mine").read_text() == "new"
+
+
+def test_standard_output_gets_the_content(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    write_text("/dev/stdout", "a,b\n")
+    assert capsysbinary.readouterr().out == b"a,b\n"
+
+
 WRITER = """
 import sys, time
 from pathlib import Path

@@ -5,11 +5,23 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dualtail.errors import UserError
+
+STDOUT = Path("/dev/stdout")
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 @contextmanager
@@ -21,11 +33,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     its folder if the block raises, so that a reader never meets half a file. The folder is locked: one
     that a killed process left is removed by the next writer of the same path.
 
+    A link to a file is replaced, not followed: what it points to may be an artifact that others share.
+    /dev/stdout gets the content when it is whole.
+
     Raises:
-        UserError: the folder cannot be created or written, the disk is full, or another process is
-            writing the same file.
+        UserError: something that is no file stands there, the folder cannot be created or written, the
+            disk is full, or another process is writing the same file.
     """
     final = Path(path)
+    if final == STDOUT:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, "stdout")
+            sys.stdout.buffer.write(Path(folder, "stdout").read_bytes())
+            sys.stdout.buffer.flush()
+        return
+    _check_target(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         lock, folder = _private_folder(final)
@@ -54,6 +76,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def _check_target(path: Path) -> None:
+    """Refuse to put a file in the place of something else."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if path.is_symlink():
+            raise UserError(
+                f"{path}: not written: it is a link to {path.readlink()}, which is not there; "
+                "remove the link"
+            ) from error
+        return  # nothing is there, or the folder is at fault: the writer says so
+    if not stat.S_ISREG(mode):
+        kind = next((kind for is_kind, kind in KINDS if is_kind(mode)), "something else")
+        raise UserError(f"{path}: not written: there is {kind}, not a regular file")
 
 
 def _private_folder(final: Path) -> tuple[int, Path]:
