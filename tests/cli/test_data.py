@@ -1,17 +1,15 @@
 """Verbs on image lists and images as a user types them."""
 
-import csv
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
 
 from dualtail.bias.prior.table import write_prior_csv
-from dualtail.cli.program import program
 from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.pack import read_pack
 from dualtail.datasets.train_counts import read_counts_csv
@@ -23,20 +21,6 @@ CHECK = [
     *["--split", "train", "train.txt", "images.zip", "--split", "test", "test.txt", "images.zip"],
 ]
 PACK = ["pack", "--images", "images.zip", "--class-names", "names.txt", "--side", "8"]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, fails: bool = False) -> Result:
-        result = CliRunner().invoke(program, list(arguments))
-        assert (result.exit_code != 0) == fails, result.output
-        if fails:
-            assert isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    return invoke
 
 
 @pytest.fixture
@@ -206,14 +190,3 @@ def test_reordered_training_sets(run: Run, order: str, counts: list[int] | None)
     assert Path("one.txt").read_text() != Path("two.txt").read_text()
     said = run(*words, "--order", "revers", "--out", "x.txt", fails=True).output
     assert "'revers' is not one of 'consistency', 'reverse', 'balance'" in said
-
-
-def test_names_of_a_table_survive_the_csv_of_counts(run: Run, toy: None) -> None:
-    """Names with commas and quotes are the same in a pack, whichever file they come from."""
-    Path("names.txt").write_text('a "b"\nc, d\ne\n')
-    run(*CHECK)
-    with Path("out/counts.csv").open(newline="") as stream:
-        assert [row["class_name"] for row in csv.DictReader(stream)] == ['a "b"', "c, d", "e"]
-    again = ["out/counts.csv" if word == "names.txt" else word for word in PACK]
-    run(*again, "--list", "test.txt", "--out", "a.safetensors")
-    assert read_pack(Path("a.safetensors")).header.class_names == ['a "b"', "c, d", "e"]

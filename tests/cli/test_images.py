@@ -9,47 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
 
-from dualtail.cli.program import program
-from dualtail.foundation.spec import ARCHITECTURES
 from dualtail.outputs import read_outputs
 
 Run = Callable[..., Result]
-WORLD = ARCHITECTURES / "world-vit-8.json"
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, fails: bool = False) -> Result:
-        result = CliRunner().invoke(program, list(arguments))
-        assert (result.exit_code != 0) == fails, result.output
-        if fails:
-            assert isinstance(result.exception, SystemExit), result.exception
-            assert "Traceback" not in result.output
-        return result
-
-    return invoke
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Two small CLIPs with random weights, as model arguments."""
-    from safetensors.torch import save_file
-
-    from dualtail.foundation.pretraining import build_model
-
-    folder = tmp_path_factory.mktemp("weights")
-    found = []
-    for seed in (0, 1):
-        model = build_model(json.loads(WORLD.read_text()), seed)
-        file = folder / f"random{seed}.safetensors"
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, file)
-        found.append(f"world-vit-8,{file}")
-    return found
+def models(weights: list[Path]) -> list[str]:
+    return [f"world-vit-8,{file}" for file in weights]
 
 
 @pytest.fixture
@@ -63,11 +33,11 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def test_audit_of_a_folder_with_two_models(run: Run, photos: Path, weights: list[str]) -> None:
+def test_audit_of_a_folder_with_two_models(run: Run, photos: Path, models: list[str]) -> None:
     Path("counts.csv").write_text("class_name,count\nbarn owl,500\ncat,50\ndog,30\nelk,4\n")
-    models = ["--model", weights[0], "--model", weights[1]]
+    both = ["--model", models[0], "--model", models[1]]
     shown = run(
-        *["audit", "--images", "photos", *models, "--train-counts", "counts.csv"],
+        *["audit", "--images", "photos", *both, "--train-counts", "counts.csv"],
         *["--bootstrap", "20", "--keep-outputs", "dumps", "--out", "page.html"],
     ).output
     assert "page: page.html" in shown
@@ -87,7 +57,7 @@ def test_audit_of_a_folder_with_two_models(run: Run, photos: Path, weights: list
 
 
 def test_a_list_gives_the_same_outputs_as_the_folder(
-    run: Run, photos: Path, weights: list[str]
+    run: Run, photos: Path, models: list[str]
 ) -> None:
     with zipfile.ZipFile("photos.zip", "w") as archive:
         for file in photos.rglob("*.png"):
@@ -96,7 +66,7 @@ def test_a_list_gives_the_same_outputs_as_the_folder(
     lines = [f"{name}/{i}.png {c}" for c, name in enumerate(names) for i in range(6)]
     Path("list.txt").write_text("\n".join(lines))
     Path("names.txt").write_text("\n".join(names))
-    model = ["--model", weights[0]]
+    model = ["--model", models[0]]
     run("predict", "--images", "photos", *model, "--out", "a.safetensors")
     listed = ["--images", "photos.zip", "--list", "list.txt"]
     run(
@@ -109,19 +79,17 @@ def test_a_list_gives_the_same_outputs_as_the_folder(
     assert "give --class-names as well" in message
 
 
-def test_markdown_page_and_absent_class(run: Run, photos: Path, weights: list[str]) -> None:
+def test_markdown_page_and_absent_class(run: Run, photos: Path, models: list[str]) -> None:
     (photos / "fox").mkdir()
-    run("audit", "--images", "photos", "--model", weights[0], "--bootstrap", "10", "--out", "p.md")
+    run("audit", "--images", "photos", "--model", models[0], "--bootstrap", "10", "--out", "p.md")
     page = Path("p.md").read_text()
     assert "1 of 5 classes have no image here (fox)" in page
     assert "data:image" not in page
 
 
-def test_mistakes_are_one_line(run: Run, photos: Path, weights: list[str]) -> None:
-    base = ["audit", "--images", "photos", "--model", weights[0]]
+def test_mistakes_are_one_line(run: Run, photos: Path, models: list[str]) -> None:
+    base = ["audit", "--images", "photos", "--model", models[0]]
     assert "written as .html or .md" in run(*base, "--out", "page.pdf", fails=True).output
-    (photos / "cat/0.png").write_bytes(b"")
-    assert "cat/0.png: corrupt image" in run(*base, fails=True).output
     assert "no such folder" in run("audit", "--images", "no", "--model", "clip", fails=True).output
     offline = run("predict", "--images", "photos", "--model", "clip", "--out", "x", fails=True)
     assert "are not on this machine" in offline.output
@@ -129,7 +97,7 @@ def test_mistakes_are_one_line(run: Run, photos: Path, weights: list[str]) -> No
     assert not list(Path().glob("*.html"))
 
 
-def test_real_photographs(run: Run, tmp_path: Path, shared: Path, weights: list[str]) -> None:
+def test_real_photographs(run: Run, tmp_path: Path, shared: Path, models: list[str]) -> None:
     folder = shared / "data/images/caltech101"
     with gzip.open(folder / "labels.csv.gz", "rt") as stream:
         rows = [r for r in csv.DictReader(stream) if r["original_in_zip"] == "1"]
@@ -139,21 +107,21 @@ def test_real_photographs(run: Run, tmp_path: Path, shared: Path, weights: list[
     Path("list.txt").write_text("\n".join(f"{r['file']} {r['label']}" for r in rows))
     run(
         *["audit", "--images", str(folder / "test_original.zip"), "--list", "list.txt"],
-        *["--class-names", "names.txt", "--model", weights[0], "--bootstrap", "10"],
+        *["--class-names", "names.txt", "--model", models[0], "--bootstrap", "10"],
     )
     page = Path("audit.html").read_text()
     assert f"{len(names) - 12} of {len(names)} classes have no image here" in page
     assert "accordion" in page
 
 
-def test_a_lift_checkpoint_becomes_dumps(run: Run, photos: Path, weights: list[str]) -> None:
+def test_a_lift_checkpoint_becomes_dumps(run: Run, photos: Path, models: list[str]) -> None:
     import torch
 
     g = torch.Generator().manual_seed(0)
     tuner = {f"vpt_list.{i}.prompt": torch.randn(10, 96, generator=g) for i in range(3)}
     head = {"weight": torch.randn(4, 96, generator=g)}
     torch.save({"tuner": tuner, "head": head}, "checkpoint.pth.tar")
-    model = ["--model", weights[0]]
+    model = ["--model", models[0]]
     said = run(
         *["import-lift", "checkpoint.pth.tar", *model, "--loss", "la", "--seed", "3"],
         *["--out", "adapter.safetensors"],
@@ -168,14 +136,14 @@ def test_a_lift_checkpoint_becomes_dumps(run: Run, photos: Path, weights: list[s
     assert (header.kind, header.peft, header.loss, header.seed) == ("tuned", "vpt-deep", "la", 3)
     assert header.models[0].activation == "quickgelu"
     assert len(header.models[0].adapter_hash) == 64
-    other = run(*base, "--model", weights[1], "--out", "x", fails=True).output
+    other = run(*base, "--model", models[1], "--out", "x", fails=True).output
     assert "name the foundation model it was tuned on" in other
     (photos / "fox").mkdir()
     message = run(*base, *model, "--out", "x", fails=True).output
     assert "tuned on 4 classes; there are 5 here" in message
 
 
-def test_a_lift_checkpoint_of_inaturalist(run: Run, photos: Path, weights: list[str]) -> None:
+def test_a_lift_checkpoint_of_inaturalist(run: Run, photos: Path, models: list[str]) -> None:
     import torch
 
     g = torch.Generator().manual_seed(0)
@@ -185,7 +153,7 @@ def test_a_lift_checkpoint_of_inaturalist(run: Run, photos: Path, weights: list[
     torch.save({"tuner": tuner, "head": {"weight": head}}, "lift.pth.tar")
     torch.save({"tuner": tuner, "head": {"weight": head[[1, 3, 0, 2]]}}, "by_id.pth.tar")
     Path("c.json").write_text(json.dumps([{"id": i, "name": n} for i, n in enumerate(names)]))
-    model = ["--model", weights[0]]
+    model = ["--model", models[0]]
     run("import-lift", "lift.pth.tar", *model, "--categories", "c.json", "--out", "a.safetensors")
     run("import-lift", "by_id.pth.tar", *model, "--out", "b.safetensors")
     Path("names.txt").write_text("\n".join(names))
@@ -205,12 +173,12 @@ def test_a_lift_checkpoint_of_inaturalist(run: Run, photos: Path, weights: list[
 
 
 def test_a_corrupt_image_is_named_with_what_to_do(
-    run: Run, photos: Path, weights: list[str]
+    run: Run, photos: Path, models: list[str]
 ) -> None:
     """Met in the middle: of the folder and, with a list, its line."""
     broken = photos / "dog" / "3.png"
     broken.write_bytes(broken.read_bytes()[:200])
-    audit = ["audit", "--model", weights[0], "--bootstrap", "5", "--out", "page.html"]
+    audit = ["audit", "--model", models[0], "--bootstrap", "5", "--out", "page.html"]
     message = run(*audit, "--images", "photos", fails=True).output.strip()
     assert message.splitlines()[-1].startswith("Error: photos/dog/3.png: corrupt image (")
     assert message.endswith("; replace the file, or leave it out")

@@ -1,6 +1,8 @@
 """Loading through open_clip: the same outputs as open_clip's own calls, and every refusal."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
@@ -16,9 +18,11 @@ from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
+from dualtail.foundation.tower_file import image_model, load_image_model
 from dualtail.foundation.weights_record import WeightsRecord, write_record
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 
+Load = Callable[[FoundationSpec], Any]
 ARCHITECTURE = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
 
 
@@ -97,8 +101,6 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
 
 
 def test_a_pt_file_of_tensors_loads(checkpoint: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
     torch.save(load_file(checkpoint), tmp_path / "w.pt")
     model, _ = load_foundation(make_spec(weights=tmp_path / "w.pt"))
     reference, _ = load_foundation(make_spec(weights=checkpoint))
@@ -106,16 +108,17 @@ def test_a_pt_file_of_tensors_loads(checkpoint: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
 
 
-def test_broken_weights_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("load", [load_foundation, load_image_model])
+def test_broken_weights_are_refused(checkpoint: Path, tmp_path: Path, load: Load) -> None:
     with pytest.raises(UserError, match="no such weights file"):
-        load_foundation(make_spec(weights=tmp_path / "none.safetensors"))
+        load(make_spec(weights=tmp_path / "none.safetensors"))
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"cut\.safetensors: truncated"):
-        load_foundation(make_spec(weights=cut))
+        load(make_spec(weights=cut))
     save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match=r"does not load into world-vit-8"):
-        load_foundation(make_spec(weights=tmp_path / "other.safetensors"))
+        load(make_spec(weights=tmp_path / "other.safetensors"))
 
 
 def test_unknown_architectures_and_tags_name_the_nearest() -> None:
@@ -162,11 +165,10 @@ def test_an_activation_that_the_weights_were_not_trained_with_is_refused(
         load_foundation(make_spec(architecture=architecture, architecture_config=None, **weights))
 
 
+@pytest.mark.parametrize("load", [load_foundation, load_image_model])
 def test_a_checkpoint_of_another_architecture_says_which_tensors_differ(
-    checkpoint: Path, tmp_path: Path
+    checkpoint: Path, tmp_path: Path, load: Load
 ) -> None:
-    from safetensors.torch import load_file
-
     wider = json.loads(json.dumps(ARCHITECTURE))
     wider["vision_cfg"]["width"] *= 2
     spec = make_spec(weights=checkpoint, architecture="wider", architecture_config=wider)
@@ -174,7 +176,7 @@ def test_a_checkpoint_of_another_architecture_says_which_tensors_differ(
     with pytest.raises(
         UserError, match=r"does not load into wider: \d+ of another shape"
     ) as caught:
-        load_foundation(spec)
+        load(spec)
     assert f"visual.class_embedding is {width} in the checkpoint and {2 * width} in" in str(
         caught.value
     )
@@ -185,17 +187,16 @@ def test_a_checkpoint_of_another_architecture_says_which_tensors_differ(
     state["visual.other"] = torch.zeros(1)
     save_file(state, tmp_path / "part.safetensors")
     with pytest.raises(UserError, match=r"1 missing from the checkpoint: visual\.proj") as caught:
-        load_foundation(make_spec(weights=tmp_path / "part.safetensors"))
+        load(make_spec(weights=tmp_path / "part.safetensors"))
     assert "1 that the model does not have: visual.other" in str(caught.value)
 
 
+@pytest.mark.parametrize("load", [load_foundation, load_image_model])
 @pytest.mark.parametrize("form", ["safetensors", "pt", "pt with a header"])
 def test_positions_of_another_image_size_are_not_interpolated(
-    checkpoint: Path, tmp_path: Path, form: str
+    checkpoint: Path, tmp_path: Path, form: str, load: Load
 ) -> None:
     """open_clip would load it without a word."""
-    from safetensors.torch import load_file
-
     file = checkpoint
     if form != "safetensors":
         file = tmp_path / "w.pt"
@@ -207,7 +208,7 @@ def test_positions_of_another_image_size_are_not_interpolated(
     with pytest.raises(
         UserError, match=r"another image size .*visual\.positional_embedding is 17x"
     ):
-        load_foundation(spec)
+        load(spec)
 
 
 def test_weights_that_changed_since_they_were_recorded_are_refused(
@@ -237,3 +238,47 @@ def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "w.pt")
     with pytest.raises(UserError, match="holds no state_dict of tensors"):
         load_foundation(make_spec(weights=tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize("activation", ["native", "quickgelu"])
+@pytest.mark.parametrize("half", [False, True])
+def test_logits_are_those_of_the_model_that_open_clip_loads(
+    checkpoint: Path, tmp_path: Path, activation: str, half: bool
+) -> None:
+    path = checkpoint
+    if half:
+        path = tmp_path / "half.safetensors"
+        save_file({k: v.half() for k, v in load_file(checkpoint).items()}, path)
+    spec = make_spec(weights=path, activation=activation)
+    ours, weights_hash = load_image_model(spec)
+    theirs, expected_hash = load_foundation(spec)
+    assert weights_hash == expected_hash == sha256_file(path)
+    text, images = torch.randn(4, 64), torch.randn(3, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(ours.visual(images), theirs.encode_image(images))
+        for found in (ours, image_model(theirs)):
+            for a, b in zip(
+                ZeroShotModel(found, text)(images), ZeroShotModel(theirs, text)(images), strict=True
+            ):
+                assert torch.equal(a, b)
+
+
+def test_an_offset_of_logits_is_read(checkpoint: Path, tmp_path: Path) -> None:
+    state = load_file(checkpoint) | {"logit_bias": torch.tensor([-10.0])}
+    save_file(state, tmp_path / "siglip.safetensors")
+    found, _ = load_image_model(make_spec(weights=tmp_path / "siglip.safetensors"))
+    assert found.logit_bias is not None
+    assert found.logit_bias.item() == -10
+
+
+def test_open_clip_is_not_imported(checkpoint: Path) -> None:
+    spec = make_spec(weights=checkpoint)
+    code = f"""
+import sys
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.foundation.tower_file import load_image_model
+load_image_model(FoundationSpec.model_validate_json({spec.model_dump_json()!r}))
+print([name for name in ("open_clip", "torchvision", "torch._dynamo") if name in sys.modules])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

@@ -61,11 +61,3 @@ def test_bad_descriptors(tmp_path: Path, content: Any, complaint: str) -> None:
     file.write_text(json.dumps(content))
     with pytest.raises(UserError, match=complaint):
         class_texts(Descriptors(descriptors=file), ["owl"])
-
-
-def test_descriptor_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a readable JSON file"):
-        class_texts(Descriptors(descriptors=tmp_path / "none.json"), ["owl"])
-    (tmp_path / "d.json").write_bytes(b"\xff\xfe{")
-    with pytest.raises(UserError, match="not a readable JSON file"):
-        class_texts(Descriptors(descriptors=tmp_path / "d.json"), ["owl"])

@@ -16,9 +16,3 @@ def test_the_three_kinds_of_differences() -> None:
 def test_long_lists_are_cut() -> None:
     text = describe_differences({}, {f"t{i}": (i,) for i in range(1200)})
     assert text == "1,200 missing from the checkpoint: t0, t1, t2, ..."
-
-
-def test_scalars_have_a_name() -> None:
-    assert "s is a scalar in the checkpoint and 1 in" in describe_differences(
-        {"s": ()}, {"s": (1,)}
-    )
