@@ -1,5 +1,6 @@
 """The exchange format: round trip, and every dump that must be refused."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,36 @@ def test_equal_outputs_give_equal_bytes(tmp_path: Path, make_outputs: Make) -> N
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["logits", "labels", "features"])
+def test_a_file_that_changed_since_it_was_written_is_refused(
+    tmp_path: Path, make_outputs: Make, name: str
+) -> None:
+    """Here one value is negated, or another label: each is a fine value by itself."""
+    path = tmp_path / "a.safetensors"
+    write_outputs(path, make_outputs())
+    content = bytearray(path.read_bytes())
+    size = int.from_bytes(content[:8], "little")
+    start, end = json.loads(content[8 : 8 + size])[f"test/{name}"]["data_offsets"]
+    place = 8 + size + (start if name == "labels" else end - 1)
+    content[place] ^= 1 if name == "labels" else 128
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"a\.safetensors: damaged: test/{name} is not what was"):
+        read_outputs(path)
+
+
+def test_a_dump_by_others_needs_no_checksums(tmp_path: Path, make_outputs: Make) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    path = tmp_path / "a.safetensors"
+    write_outputs(path, make_outputs())
+    size = int.from_bytes(path.read_bytes()[:8], "little")
+    metadata = json.loads(path.read_bytes()[8 : 8 + size])["__metadata__"]
+    header = json.loads(metadata["dualtail"])
+    del header["checksums"]
+    save_file(load_file(path), tmp_path / "b.safetensors", {"dualtail": json.dumps(header)})
+    assert read_outputs(tmp_path / "b.safetensors").header == read_outputs(path).header
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_not_finite_are_refused_with_their_place(
     tmp_path: Path, make_outputs: Make, value: float
@@ -115,6 +146,7 @@ def test_logits_that_are_not_finite_are_refused_with_their_place(
         ({"labels": np.zeros(40)}, "labels must be integers"),
         ({"labels": np.zeros(3, dtype=int)}, "one for each row"),
         ({"image_index": np.zeros(3, dtype=int)}, "one for each row"),
+        ({"image_index": np.arange(40) - 7}, "image_index -7 of row 0: lines count from 0"),
         ({"logits": np.zeros((40, 5))}, "float16 or float32"),
         ({"logits": np.zeros((40, 6), dtype=np.float32)}, "5 class names for 6 columns"),
         ({"logits": np.zeros(40, dtype=np.float32)}, r"must be \(N, C\)"),

@@ -2,16 +2,17 @@
 
 A dump is one safetensors file with, for every split, `<split>/logits` (N, C) float16 or float32,
 `<split>/labels` (N,) int64, `<split>/image_index` (N,) int64 (the row's line in the image list),
-optionally `<split>/features` (N, D) float16, and one JSON header (`OutputsHeader` without its split;
-`splits` says the hash of each one's image list). Everything after the dumps needs no model, no image
-and no torch.
+optionally `<split>/features` (N, D) float16, and one JSON header: `OutputsHeader` without its split,
+`splits` with the hash of each one's image list, `checksums` with the CRC-32 of each tensor. Everything
+after the dumps needs no model, no image and no torch.
 
 Dumps are memory-mapped on reading: a 24,426 x 8,142 half-precision dump costs no memory until its
 rows are used. A header holds no time, host or path, so that equal inputs give equal files.
 """
 
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -128,7 +129,7 @@ def check_outputs(outputs: Outputs) -> None:
     """Refuse a dump that no analysis should see.
 
     Raises:
-        UserError: shapes that disagree, labels out of range, duplicate class names, a NaN or an
+        UserError: shapes that disagree, labels out of range, a class without a name, a NaN or an
             infinite logit; the message names the file and the first offending row.
     """
     where, header = outputs.source, outputs.header
@@ -139,6 +140,8 @@ def check_outputs(outputs: Outputs) -> None:
     n, c = outputs.logits.shape
     if len(header.class_names) != c:
         raise UserError(f"{where}: {len(header.class_names)} class names for {c} columns of logits")
+    if "" in header.class_names:
+        raise UserError(f"{where}: class {header.class_names.index('')} has no name")
     if outputs.labels.shape != (n,) or outputs.image_index.shape != (n,):
         raise UserError(
             f"{where}: labels {outputs.labels.shape} and image_index {outputs.image_index.shape} "
@@ -156,6 +159,11 @@ def check_outputs(outputs: Outputs) -> None:
         raise UserError(
             f"{where}: label {int(outputs.labels[row])} of row {row} is outside 0..{c - 1}"
             f" ({wrong.size} such rows)"
+        )
+    if outputs.image_index.min() < 0:
+        row = int(outputs.image_index.argmin())
+        raise UserError(
+            f"{where}: image_index {outputs.image_index[row]} of row {row}: lines count from 0"
         )
     step = max(1, ROW_BLOCK_BYTES // (outputs.logits.itemsize * c))
     for start in range(0, n, step):
@@ -196,9 +204,15 @@ def write_outputs(path: str | Path, *outputs: Outputs) -> None:
         tensors[f"{split}/image_index"] = np.ascontiguousarray(one.image_index, dtype=np.int64)
         if one.features is not None:
             tensors[f"{split}/features"] = np.ascontiguousarray(one.features, dtype=np.float16)
-    metadata = {HEADER_KEY: json.dumps(shared | {"splits": splits}, ensure_ascii=False)}
+    more = {"splits": splits, "checksums": {name: _checksum(t) for name, t in tensors.items()}}
+    metadata = {HEADER_KEY: json.dumps(shared | more, ensure_ascii=False)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
+
+
+def _checksum(tensor: np.ndarray) -> str:
+    """CRC-32 of a contiguous array: it finds what a disk or a copy spoiled, at memory speed."""
+    return f"{zlib.crc32(memoryview(tensor).cast('B')):08x}"
 
 
 def _shared(header: OutputsHeader) -> dict[str, Any]:
@@ -228,10 +242,11 @@ def read_outputs(
         path: The safetensors file.
         split: Which split; None: the only one, else `default`.
         default: A split's name.
-        check: Also look at every value (`check_outputs`): one pass over the split.
+        check: Also look at every value (`check_outputs`) and at the checksums: two passes over the split.
 
     Raises:
-        UserError: no such file or split, truncated, not a dump, another schema, or bad values.
+        UserError: no such file or split, truncated, changed since it was written, not a dump, another
+            schema, or bad values.
     """
     dump = _open_dump(Path(path))
     if split is None and len(dump.headers) == 1:
@@ -260,6 +275,12 @@ def read_outputs(
         source=str(path),
     )
     if check:
+        for name, array in arrays.items():
+            stated = dump.checksums.get(f"{split}/{name}")
+            if stated is not None and stated != _checksum(array):
+                raise UserError(
+                    f"{path}: damaged: {split}/{name} is not what was written; get it anew"
+                )
         check_outputs(outputs)
     return outputs
 
@@ -275,6 +296,7 @@ class _Dump:
 
     path: Path
     headers: dict[str, OutputsHeader]
+    checksums: Mapping[str, str]
     table: dict[str, Any]
     start: int
 
@@ -301,11 +323,12 @@ def _open_dump(path: Path) -> _Dump:
             "`dualtail import-outputs` makes one from arrays"
         )
     table.pop("__metadata__", None)
-    return _Dump(path, _headers(path, metadata[HEADER_KEY]), table, 8 + size)
+    headers, checksums = _headers(path, metadata[HEADER_KEY])
+    return _Dump(path, headers, checksums, table, 8 + size)
 
 
-def _headers(path: Path, text: str) -> dict[str, OutputsHeader]:
-    """The header of every split."""
+def _headers(path: Path, text: str) -> tuple[dict[str, OutputsHeader], Mapping[str, str]]:
+    """The header of every split, and the checksums (none in files that others wrote without)."""
     try:
         shared = json.loads(text)
     except (ValueError, RecursionError):
@@ -316,13 +339,14 @@ def _headers(path: Path, text: str) -> dict[str, OutputsHeader]:
     if version != SCHEMA_VERSION:
         raise UserError(f"{path}: schema version {version}, this dualtail reads {SCHEMA_VERSION}")
     splits = shared.pop("splits", None)
-    if not isinstance(splits, dict) or not splits:
+    checksums = shared.pop("checksums", {})
+    if not isinstance(splits, dict) or not splits or not isinstance(checksums, dict):
         raise UserError(f"{path}: damaged header: it names no splits")
     try:
         return {
             split: OutputsHeader.model_validate(shared | {"split": split, "split_hash": digest})
             for split, digest in splits.items()
-        }
+        }, checksums
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
