@@ -212,7 +212,7 @@ def write_outputs(path: str | Path, *outputs: Outputs) -> None:
 
 def _checksum(tensor: np.ndarray) -> str:
     """CRC-32 of a contiguous array: it finds what a disk or a copy spoiled, at memory speed."""
-    return f"{zlib.crc32(memoryview(tensor).cast('B')):08x}"
+    return f"{zlib.crc32(tensor.data.cast('B')):08x}"
 
 
 def _shared(header: OutputsHeader) -> dict[str, Any]:
