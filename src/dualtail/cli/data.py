@@ -7,6 +7,7 @@ from typing import Any, get_args
 import click
 
 from dualtail.cli.flags import SectionParam, options
+from dualtail.cli.shared_options import ANY, FILE, FOLDER, SEED, with_options
 from dualtail.datasets.settings import (
     ListSource,
     LongTailSample,
@@ -16,21 +17,12 @@ from dualtail.datasets.settings import (
     PackSettings,
 )
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-ANY = click.Path(path_type=Path)
-
 
 def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Give a verb the arguments `class_names`, `names_format` and `names`."""
-    for option in (
-        click.option(
-            "--names",
-            type=click.Choice(get_args(NamesVersion)),
-            default="corrected",
-            show_default=True,
-            help="folders: names matched by the images' folders, or by line number as published.",
-        ),
+    return with_options(
+        verb,
+        click.option("--class-names", required=True, type=FILE, help="File of class names."),
         click.option(
             "--names-format",
             type=click.Choice(get_args(NamesFormat)),
@@ -39,10 +31,14 @@ def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             help="lines: one name per line, in label order; folders: lines of `folder class name`; "
             "categories: categories.json of iNaturalist.",
         ),
-        click.option("--class-names", required=True, type=FILE, help="File of class names."),
-    ):
-        verb = option(verb)
-    return verb
+        click.option(
+            "--names",
+            type=click.Choice(get_args(NamesVersion)),
+            default="corrected",
+            show_default=True,
+            help="folders: names matched by the images' folders, or by line number as published.",
+        ),
+    )
 
 
 @click.command("make-lists")
@@ -185,7 +181,7 @@ def _say(context: click.Context, lines: list[str], problems: int) -> None:
 @click.option(
     "--sample", default=1, show_default=True, type=click.IntRange(0), help="Number of the drawing."
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@SEED
 @click.option("--out", required=True, type=FILE, help="Image list to write.")
 def reorder(
     pool: Path, train: Path, prior: Path, order: Any, sample: int, seed: int, out: Path

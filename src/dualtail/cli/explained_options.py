@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from dualtail.cli.flags import Values
+from dualtail.cli.shared_options import ANY, FILE, with_options
 from dualtail.explain.settings import ExplainSettings
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 MOST = ExplainSettings.model_fields["images"].default
 
 
@@ -29,37 +29,34 @@ def explained_images(verb: Callable[..., Any]) -> Callable[..., Any]:
         explained = _explained(images, table, conditions, image_list, most)
         return verb(explained=explained, **kwargs)
 
-    for option in reversed(
-        [
-            click.option(
-                "--images",
-                required=True,
-                type=click.Path(path_type=Path),
-                help="Folder or zip archive that the images' paths are under.",
-            ),
-            click.option(
-                "--table",
-                type=FILE,
-                help="The same images with nothing and with a part hidden: a CSV with `label` and a "
-                "column path_<condition> for every condition; `dualtail occlude` makes one.",
-            ),
-            click.option(
-                "--conditions",
-                type=Values(),
-                help="With --table: condition=label, the one with nothing hidden first.",
-            ),
-            click.option("--list", "image_list", type=FILE, help="Without --table: an image list."),
-            click.option(
-                "--most",
-                default=MOST,
-                show_default=True,
-                type=click.IntRange(1),
-                help="Maximum number of images for Grad-CAM (and of --list), evenly over classes.",
-            ),
-        ]
-    ):
-        callback = option(callback)
-    return callback
+    return with_options(
+        callback,
+        click.option(
+            "--images",
+            required=True,
+            type=ANY,
+            help="Folder or zip archive that the images' paths are under.",
+        ),
+        click.option(
+            "--table",
+            type=FILE,
+            help="The same images with nothing and with a part hidden: a CSV with `label` and a "
+            "column path_<condition> for every condition; `dualtail occlude` makes one.",
+        ),
+        click.option(
+            "--conditions",
+            type=Values(),
+            help="With --table: condition=label, the one with nothing hidden first.",
+        ),
+        click.option("--list", "image_list", type=FILE, help="Without --table: an image list."),
+        click.option(
+            "--most",
+            default=MOST,
+            show_default=True,
+            type=click.IntRange(1),
+            help="Maximum number of images for Grad-CAM (and of --list), evenly over classes.",
+        ),
+    )
 
 
 def _explained(

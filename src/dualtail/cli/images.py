@@ -11,32 +11,13 @@ from dualtail.cli.model_options import (
     compute_options,
     models_options,
 )
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-ANY = click.Path(path_type=Path)
+from dualtail.cli.shared_options import ANY, FILE, FOLDER, PRECISION, labelled_images
 
 
 @click.command("audit")
 @models_options
-@click.option(
-    "--images",
-    required=True,
-    type=ANY,
-    help="Folder with one subfolder per class; with --list, the folder or zip archive of its paths.",
-)
-@click.option("--list", "image_list", type=FILE, help="`relative/path.jpg label` lines.")
-@click.option(
-    "--class-names",
-    type=FILE,
-    help="One name per line, in label order (folders: sorted). Default: the folders' names.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    default="float32",
-    show_default=True,
-    help="Arithmetic of the vision tower.",
-)
+@labelled_images(required=True)
+@PRECISION
 @compute_options
 @click.option("--train-counts", type=FILE, help="CSV with a column count a class: nine groups.")
 @click.option("--many", default=100, show_default=True, help="D-Many: more training images.")
@@ -49,9 +30,7 @@ ANY = click.Path(path_type=Path)
     help="Replicates for the 95 % intervals.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of folds and bootstrap.")
-@click.option(
-    "--keep-outputs", type=click.Path(file_okay=False, path_type=Path), help="Folder for the dumps."
-)
+@click.option("--keep-outputs", type=FOLDER, help="Folder for the dumps.")
 @click.option("--out", default="audit.html", show_default=True, type=FILE, help=".html or .md")
 def audit(
     model: ModelArgument,
@@ -131,7 +110,7 @@ def import_lift(
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Folder for the images and their table, occlusion.csv.",
 )
 def occlude(parts: Path, images: Path, out: Path) -> None:

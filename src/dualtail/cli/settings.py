@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from dualtail.cli.shared_options import ANY, FILE, FOLDER
+
 
 @click.command("config")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=ANY)
 @click.option("--all", "every", is_flag=True, help="Every key, what it means, its default.")
 @click.option("--schema", is_flag=True, help="The JSON schema of such files, for editors.")
 def config_verb(files: tuple[Path, ...], every: bool, schema: bool) -> None:
@@ -31,7 +33,7 @@ def config_verb(files: tuple[Path, ...], every: bool, schema: bool) -> None:
 
 
 @click.command("check-config")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=ANY)
 def check_config(files: tuple[Path, ...]) -> None:
     """Check config FILES, merged left to right as Snakemake does.
 
@@ -51,7 +53,7 @@ def check_config(files: tuple[Path, ...]) -> None:
 
 @click.command("resolve")
 @click.option("--json", "text", required=True, help="Config values that are not the defaults.")
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--out", required=True, type=FILE)
 def resolve(text: str, out: Path) -> None:
     """Write a config with every value: what the tables and figures of a run read.
 
@@ -64,10 +66,10 @@ def resolve(text: str, out: Path) -> None:
 
 
 @click.command("plan")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=ANY)
 @click.option(
     "--costs",
-    type=click.Path(path_type=Path),
+    type=ANY,
     help="results/<run>/costs.csv of a finished run on the machine in question: its speeds.",
 )
 @click.option(
@@ -111,14 +113,14 @@ def plan_verb(
     "--all-for",
     "configs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=ANY,
     help="Config file: fetch the lists, class names, CIFAR-100 and weights that its study lacks. "
     "Repeated, files are merged as Snakemake does.",
 )
 @click.option(
     "--to",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Folder; default: the current one. Weights go to the cache of the hub, here or in yours.",
 )
 @click.option("--mirror", is_flag=True, help="Ask the mirror first, where there is one.")

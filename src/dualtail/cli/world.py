@@ -5,14 +5,10 @@ from pathlib import Path
 import click
 
 from dualtail.cli.flags import options
+from dualtail.cli.shared_options import FILE, FOLDER
 from dualtail.datasets.world.settings import WorldSettings
 
-OUT_FOLDER = click.option(
-    "--out",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write to.",
-)
+OUT_FOLDER = click.option("--out", required=True, type=FOLDER, help="Folder to write to.")
 
 
 @click.command("generate-corpus")
@@ -62,9 +58,7 @@ def generate_pool(world_settings: WorldSettings, dataset: str, out: Path) -> Non
 
 
 @click.command("draw-world")
-@click.option(
-    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="PNG file."
-)
+@click.option("--out", required=True, type=FILE, help="PNG file.")
 @options(WorldSettings)
 def draw_world(world_settings: WorldSettings, out: Path) -> None:
     """Draw some creatures of the embedded world, larger, for people.
