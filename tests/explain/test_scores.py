@@ -52,12 +52,12 @@ def test_dumps_of_different_images_are_refused(make_outputs: Make) -> None:
 
 def test_means_are_over_classes() -> None:
     values = np.array([[1.0, 0.0, 0.0, 5.0], [2.0, 2.0, 2.0, 2.0]])
-    means, low, high = class_means(values, np.array([3, 3, 3, 7]), 500, 0)
+    means, low, high = zip(*class_means(values, np.array([3, 3, 3, 7]), 500, 0), strict=True)
     np.testing.assert_allclose(means, [(1 / 3 + 5) / 2, 2.0])
     np.testing.assert_allclose([low[1], high[1]], 2.0, rtol=1e-6)
     # Class 3 is 0, 1/3, 2/3 or 1 in a replicate; class 7 always 5.
     np.testing.assert_allclose([low[0], high[0]], [2.5, 3.0], rtol=1e-6)
-    assert all(np.isnan(part).all() for part in class_means(np.zeros((2, 0)), np.zeros(0), 5, 0))
+    assert np.isnan(class_means(np.zeros((2, 0)), np.zeros(0), 5, 0)).all()
 
 
 def test_shares_and_areas() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dualtail.explain.maps import Maps, region_shares
 from dualtail.outputs import Outputs, check_same_split
-from dualtail.scores.bootstrap import interval, weight_blocks
+from dualtail.scores.bootstrap import Estimate, interval, weight_blocks
 from dualtail.scores.comparisons import joined
 from dualtail.scores.metrics import predict, true_class_confidence
 from dualtail.scores.schema import SCORES, as_frame
@@ -48,7 +48,7 @@ def score_condition(
             )
         ]
     )
-    means, low, high = class_means(values, labels, replicates, seed)
+    means = class_means(values, labels, replicates, seed)
     rows = [
         joined(dump.header, dump.header)
         | {
@@ -59,9 +59,9 @@ def score_condition(
             "group": "Overall",
             "n_classes": len(np.unique(labels)),
             "metric": metric,
-            "value": 100 * means[2 * k + m],
-            "ci_low": 100 * low[2 * k + m],
-            "ci_high": 100 * high[2 * k + m],
+            "value": 100 * means[2 * k + m].value,
+            "ci_low": 100 * means[2 * k + m].low,
+            "ci_high": 100 * means[2 * k + m].high,
         }
         for k, dump in enumerate(dumps)
         for m, metric in enumerate(("accuracy", "true_class_confidence"))
@@ -97,15 +97,15 @@ def share_rows(
     known = ~np.isnan(shares[:, 0])
     areas = covers.mean(axis=(2, 3))
     values = np.concatenate([shares.T, areas.T])[:, known]
-    means, low, high = class_means(values, labels[known], replicates, seed)
+    means = class_means(values, labels[known], replicates, seed)
     n = len(names) + 1
     return [
         {
             "region": name,
-            "share": 100 * means[r],
-            "ci_low": 100 * low[r],
-            "ci_high": 100 * high[r],
-            "area": 100 * means[n + r],
+            "share": 100 * means[r].value,
+            "ci_low": 100 * means[r].low,
+            "ci_high": 100 * means[r].high,
+            "area": 100 * means[n + r].value,
             "n_images": int(known.sum()),
             "n_empty": int((~known).sum()),
         }
@@ -115,25 +115,24 @@ def share_rows(
 
 def class_means(
     values: NDArray[np.float64], labels: np.ndarray, replicates: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return means over classes of class means, and the ends of their 95 % intervals.
+) -> list[Estimate]:
+    """Return means over classes of class means, K of them, NaN if there is no image.
 
     Args:
         values: (K, N), one row a quantity.
         labels: (N,) classes.
         replicates, seed: Of the class-stratified bootstrap.
-
-    Returns:
-        (K,) means, low and high ends; NaN if there is no image.
     """
     if labels.size == 0:
-        nothing = np.full(len(values), np.nan)
-        return nothing, nothing, nothing
+        return [Estimate(float("nan"))] * len(values)
     _, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     weighted = values / (sizes[index] * len(sizes))
     drawn = [weighted @ weights for weights in weight_blocks(labels, replicates, seed)]
-    low, high = interval(np.concatenate(drawn, axis=1))
-    return weighted.sum(axis=1), low, high
+    ends = interval(np.concatenate(drawn, axis=1))
+    return [
+        Estimate(*(float(x) for x in found))
+        for found in zip(weighted.sum(axis=1), *ends, strict=True)
+    ]
 
 
 def agreed(dumps: Sequence[Outputs]) -> NDArray[np.int64]:

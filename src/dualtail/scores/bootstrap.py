@@ -13,6 +13,7 @@ images and 1000 classes 1.7 s and 150 MB for the whole process.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,14 @@ BLOCK = 64
 """Replicates made together. Part of the definition of the random stream: do not change lightly."""
 
 LEVEL = 0.95
+
+
+class Estimate(NamedTuple):
+    """A number with its 95 % interval, NaN where there is none."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
 
 
 def weight_blocks(labels: np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:

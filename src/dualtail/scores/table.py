@@ -27,32 +27,34 @@ if TYPE_CHECKING:
 
 Labels = np.ndarray | Sequence[str]
 """Name of the group of every class, (C,)."""
+OVERALL_METRICS = (
+    "macro_f1",
+    "worst_class_accuracy",
+    "harmonic_mean",
+    "geometric_mean",
+    "ece",
+    "ece_calibrated",
+)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What is known about the dumps of one split.
-
-    Attributes:
-        table: The tidy table, columns as in `dualtail.scores.schema.COLUMNS`.
-        per_class: One row a dump and class, columns as in `schema.PER_CLASS_COLUMNS`.
-    """
+    """What is known about the dumps of one split."""
 
     table: "pd.DataFrame"
+    """the tidy table, columns as in `schema.COLUMNS`"""
     per_class: "pd.DataFrame"
+    """a row a dump and class, columns as in `schema.PER_CLASS_COLUMNS`"""
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """All groups of the classes of one dataset, those of several schemes side by side.
-
-    Attributes:
-        names: (scheme, group), G of them.
-        members: (C, G) bool.
-    """
+    """All groups of the classes of one dataset, those of several schemes side by side."""
 
     names: list[tuple[str, str]]
+    """(scheme, group), G of them; the first is all classes"""
     members: np.ndarray
+    """(C, G) bool"""
 
     def index(self, name: str) -> int:
         """Return the column of a group."""
@@ -99,9 +101,9 @@ def make_grouping(
             names.append((scheme, group))
             columns.append(inside[group])
     if d_groups is not None and p_groups is not None:
-        for cell in SCHEME_GROUPS["DxP"]:
-            d, p = cell.split("/")
-            names.append(("DxP", cell))
+        for group in SCHEME_GROUPS["DxP"]:
+            d, p = group.split("/")
+            names.append(("DxP", group))
             columns.append(inside[d] & inside[p])
     return Grouping(names, np.stack(columns, axis=1))
 
@@ -237,7 +239,6 @@ def _score_rows(
     ]
     pairs = comparisons([dump.header for dump in dumps])
     boot = _bootstrap(dumps, labels, groups, pairs, replicates, seed)
-
     # Group means and differences are linear in the class accuracies: (dumps, groups).
     values = np.array(
         [
@@ -245,65 +246,60 @@ def _score_rows(
             for accuracy in accuracies
         ]
     )
-    spreads = [
-        (scheme, name, groups.index(f"{scheme}-Many"), groups.index(f"{scheme}-Few"))
-        for scheme, name in SPREAD_GROUPS.items()
-        if any(scheme == known for known, _ in groups.names)
-    ]
-
-    def linear_rows(
-        value: np.ndarray, replicate: np.ndarray, metric: str, spread_metric: str
-    ) -> list[dict]:
-        rows = []
-        for g, (scheme, group) in enumerate(groups.names):
-            low, high = interval(replicate[g])
-            rows.append(_row(metric, scheme, group, sizes[g], value[g], low, high))
-        for scheme, group, many, few in spreads:
-            low, high = interval(replicate[many] - replicate[few])
-            rows.append(
-                _row(
-                    spread_metric,
-                    scheme,
-                    group,
-                    sizes[many] + sizes[few],
-                    value[many] - value[few],
-                    low,
-                    high,
-                )
-            )
-        return rows
-
     rows: list[dict] = []
-    n_present = int(present.sum())
     for k, dump in enumerate(dumps):
-        found = linear_rows(values[k], boot.groups[k], "accuracy", "spread")
-        point = _overall_metrics(dump, labels, accuracies[k], n_classes)
-        for metric, value in point.items():
-            replicate = boot.overall[metric][k]
-            limits = (
-                centered_interval(replicate, np.asarray(value))
-                if metric.startswith("ece")
-                else interval(replicate)
-            )
-            found.append(_row(metric, "all", "Overall", n_present, value, *limits))
+        found = _linear_rows(groups, sizes, values[k], boot.groups[k], "accuracy", "spread")
+        replicates_of = {metric: drawn[k] for metric, drawn in boot.overall.items()}
+        found += _overall_rows(dump, labels, accuracies[k], replicates_of)
         rows += [joined(dump.header, dump.header) | row for row in found]
-        if dump.temperature is not None:
-            row = _row("temperature", "all", "Overall", n_present, dump.temperature)
-            rows.append(joined(dump.header, dump.header) | row)
     for p, (left, right, what) in enumerate(pairs):
         if what == "gap":
             gap = metrics.average_gap(accuracies[left], accuracies[right])
             limits = centered_interval(boot.gaps[p], np.asarray(gap))
-            found = [_row("average_gap", "all", "Overall", n_present, gap, *limits)]
+            found = [_row("average_gap", "all", "Overall", sizes[0], gap, *limits)]
         else:
-            found = linear_rows(
-                values[left] - values[right],
-                boot.groups[left] - boot.groups[right],
-                "accuracy_gain",
-                "spread_gain",
-            )
+            value, drawn = values[left] - values[right], boot.groups[left] - boot.groups[right]
+            found = _linear_rows(groups, sizes, value, drawn, "accuracy_gain", "spread_gain")
         identity = joined(dumps[left].header, dumps[right].header)
         rows += [identity | row for row in found]
+    return rows
+
+
+def _linear_rows(
+    groups: Grouping,
+    sizes: np.ndarray,
+    value: np.ndarray,
+    replicates: np.ndarray,
+    metric: str,
+    spread_metric: str,
+) -> list[dict]:
+    """Rows of every group, (G,) values and (G, B) replicates, and of the spreads Many minus Few."""
+    rows = [
+        _row(metric, scheme, group, sizes[g], value[g], *interval(replicates[g]))
+        for g, (scheme, group) in enumerate(groups.names)
+    ]
+    for scheme, group in SPREAD_GROUPS.items():
+        if any(scheme == known for known, _ in groups.names):
+            many, few = groups.index(f"{scheme}-Many"), groups.index(f"{scheme}-Few")
+            spread, size = value[many] - value[few], sizes[many] + sizes[few]
+            limits = interval(replicates[many] - replicates[few])
+            rows.append(_row(spread_metric, scheme, group, size, spread, *limits))
+    return rows
+
+
+def _overall_rows(
+    dump: _Predictions, labels: np.ndarray, accuracy: np.ndarray, replicates: dict[str, np.ndarray]
+) -> list[dict]:
+    """Rows of the metrics of all classes together, and of the temperature."""
+    n_present = int((~np.isnan(accuracy)).sum())
+    rows = []
+    for metric, value in _overall_metrics(dump, labels, accuracy).items():
+        drawn = replicates[metric]
+        is_absolute = metric.startswith("ece")
+        limits = centered_interval(drawn, np.asarray(value)) if is_absolute else interval(drawn)
+        rows.append(_row(metric, "all", "Overall", n_present, value, *limits))
+    if dump.temperature is not None:
+        rows.append(_row("temperature", "all", "Overall", n_present, dump.temperature))
     return rows
 
 
@@ -330,11 +326,11 @@ def _row(
 
 
 def _overall_metrics(
-    dump: _Predictions, labels: np.ndarray, accuracy: np.ndarray, n_classes: int
+    dump: _Predictions, labels: np.ndarray, accuracy: np.ndarray
 ) -> dict[str, float]:
     correct = labels == dump.predictions
     values = {
-        "macro_f1": metrics.macro_f1(labels, dump.predictions, n_classes),
+        "macro_f1": metrics.macro_f1(labels, dump.predictions, accuracy.size),
         "worst_class_accuracy": metrics.worst_class_accuracy(accuracy),
         "harmonic_mean": metrics.harmonic_mean(accuracy),
         "geometric_mean": metrics.geometric_mean(accuracy),
@@ -347,17 +343,14 @@ def _overall_metrics(
 
 @dataclass(frozen=True)
 class _Bootstrap:
-    """Replicates of everything: K dumps, G groups, B replicates.
-
-    Attributes:
-        groups: (K, G, B) group accuracies.
-        overall: metric -> (K, B).
-        gaps: position of a comparison -> (B,) average gaps.
-    """
+    """Replicates of everything: K dumps, G groups, B replicates."""
 
     groups: np.ndarray
+    """(K, G, B) group accuracies"""
     overall: dict[str, np.ndarray]
+    """metric -> (K, B), NaN where a dump has no such metric"""
     gaps: dict[int, np.ndarray]
+    """position of a comparison -> (B,) average gaps"""
 
 
 def _bootstrap(
@@ -370,64 +363,63 @@ def _bootstrap(
 ) -> _Bootstrap:
     from tqdm import tqdm
 
-    n_classes = len(groups.members)
-    images = np.bincount(labels, minlength=n_classes)
+    images = np.bincount(labels, minlength=len(groups.members))
     present = images > 0
     # Mean over the scored classes of each group, NaN for a group that has none.
     scored = (groups.members & present[:, None]).astype(np.float64)
     with np.errstate(invalid="ignore"):
         mean = (scored / scored.sum(axis=0)).T[:, present]
-    counting = [_counting(dump, labels, n_classes) for dump in dumps]
-    per_image = images[present, None].astype(np.float64)
-
-    n = len(dumps)
+    counting = [_counting(dump, labels, images.size) for dump in dumps]
     result = _Bootstrap(
-        groups=np.empty((n, len(groups.names), replicates)),
-        overall={
-            name: np.full((n, replicates), np.nan)
-            for name in (
-                "macro_f1",
-                "worst_class_accuracy",
-                "harmonic_mean",
-                "geometric_mean",
-                "ece",
-                "ece_calibrated",
-            )
-        },
+        groups=np.empty((len(dumps), len(groups.names), replicates)),
+        overall={m: np.full((len(dumps), replicates), np.nan) for m in OVERALL_METRICS},
         gaps={p: np.empty(replicates) for p, pair in enumerate(pairs) if pair.what == "gap"},
     )
-    bins = metrics.ECE_BINS
     start = 0
-    blocks = weight_blocks(labels, replicates, seed)
     with tqdm(total=replicates, desc="bootstrap", unit="replicate", disable=None) as progress:
-        for weights in blocks:
+        for weights in weight_blocks(labels, replicates, seed):
             block = slice(start, start + weights.shape[1])
-            accuracy = np.empty((n, int(present.sum()), weights.shape[1]))
+            accuracy = np.empty((len(dumps), int(present.sum()), weights.shape[1]))
             for k, matrix in enumerate(counting):
-                counts = (matrix @ weights).astype(np.float64)
-                correct = counts[:n_classes][present]
-                predicted = counts[n_classes : 2 * n_classes][present]
-                excess = np.abs(counts[2 * n_classes :])
-                accuracy[k] = correct / per_image
+                accuracy[k], overall = _resampled((matrix @ weights).astype(np.float64), images)
                 result.groups[k, :, block] = mean @ accuracy[k]
-                overall = result.overall
-                overall["macro_f1"][k, block] = (2 * correct / (per_image + predicted)).mean(axis=0)
-                overall["worst_class_accuracy"][k, block] = accuracy[k].min(axis=0)
-                floored = np.maximum(accuracy[k], metrics.HARMONIC_FLOOR)
-                overall["harmonic_mean"][k, block] = 1 / (1 / floored).mean(axis=0)
-                with np.errstate(divide="ignore"):
-                    logs = np.log(accuracy[k]).mean(axis=0)
-                overall["geometric_mean"][k, block] = np.exp(logs)
-                overall["ece"][k, block] = excess[:bins].sum(axis=0) / labels.size
-                if len(excess) > bins:
-                    calibrated = excess[bins:].sum(axis=0) / labels.size
-                    overall["ece_calibrated"][k, block] = calibrated
+                for metric, values in overall.items():
+                    result.overall[metric][k, block] = values
             for p, gaps in result.gaps.items():
                 left, right, _ = pairs[p]
                 gaps[block] = np.abs(accuracy[left] - accuracy[right]).mean(axis=0)
             start = block.stop
             progress.update(weights.shape[1])
     return result
+
+
+def _resampled(counts: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Accuracies of the classes that have images, (c, b), and metric -> (b,), of a block of replicates.
+
+    Args:
+        counts: (rows of `_counting`, b).
+        images: (C,) images of each class.
+    """
+    n_classes, bins = images.size, metrics.ECE_BINS
+    present = images > 0
+    per_image = images[present, None].astype(np.float64)
+    correct = counts[:n_classes][present]
+    predicted = counts[n_classes : 2 * n_classes][present]
+    excess = np.abs(counts[2 * n_classes :])
+    accuracy = correct / per_image
+    floored = np.maximum(accuracy, metrics.HARMONIC_FLOOR)
+    with np.errstate(divide="ignore"):
+        logs = np.log(accuracy).mean(axis=0)
+    overall = {
+        "macro_f1": (2 * correct / (per_image + predicted)).mean(axis=0),
+        "worst_class_accuracy": accuracy.min(axis=0),
+        "harmonic_mean": 1 / (1 / floored).mean(axis=0),
+        "geometric_mean": np.exp(logs),
+        "ece": excess[:bins].sum(axis=0) / images.sum(),
+    }
+    if len(excess) > bins:
+        overall["ece_calibrated"] = excess[bins:].sum(axis=0) / images.sum()
+    return accuracy, overall
 
 
 def _counting(dump: _Predictions, labels: np.ndarray, n_classes: int):
