@@ -87,11 +87,11 @@ def test_nine_groups_average_their_classes(make_outputs: Make) -> None:
     dump = biased(make_outputs, log_q)
     counts = np.array([500, 50, 5] * 3)
     audit = audit_outputs([dump], counts, QUICK)
-    cells = audit.models[0].cells
-    assert cells is not None
+    groups = audit.models[0].nine_groups
+    assert groups is not None
     for i, p in enumerate(("P-Many", "P-Medium", "P-Few")):
         for j, d in enumerate(("D-Many", "D-Medium", "D-Few")):
-            estimate, n_classes = cells[f"{d}/{p}"]
+            estimate, n_classes = groups[f"{d}/{p}"]
             assert n_classes == 1
             assert estimate.value == pytest.approx(audit.models[0].accuracy[3 * i + j])
 

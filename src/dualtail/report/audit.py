@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dualtail.bias.adjustment import adjust_gla_zs
+from dualtail.bias.adjustment import adjust
 from dualtail.bias.fusion import fuse
 from dualtail.bias.fusion_rules import make_fusion_rule
 from dualtail.bias.groups import CROSS_GROUPS, cross_groups, d_groups, p_groups
@@ -14,21 +14,12 @@ from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.estimate import PriorEstimate, estimate_prior
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
-from dualtail.scores.bootstrap import interval, weight_blocks
+from dualtail.scores.bootstrap import Estimate, interval, weight_blocks
 from dualtail.scores.metrics import per_class_accuracy, predict
 
 FloatArray = NDArray[np.float64]
 FEW_LABELS = 10
 """Fewer labels a class than this are called few."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -43,19 +34,7 @@ class AuditSettings:
 
 @dataclass(frozen=True, eq=False)
 class ModelAudit:
-    """One model on the images.
-
-    name: the member.
-    prior, intervals: q and its bootstrap.
-    images, accuracy: (C,) labels and accuracy of every class, NaN without a label.
-    accuracy_low, accuracy_high: (C,) 95 % Wilson interval.
-    predicted: (C,) images predicted as the class.
-    top1: share of images that are right.
-    mean_accuracy: mean of per-class accuracies.
-    adjusted: the gain in `mean_accuracy` from f - log q with q estimated on the other half of the
-        images, so that no image judges a prior it helped to make; None if a half lacks a class.
-    cells: nine groups, None without training counts; (accuracy, classes) by name.
-    """
+    """One model on the images. Of every class, (C,): images, predictions, accuracy (NaN without a label)."""
 
     name: str
     prior: PriorEstimate
@@ -63,12 +42,18 @@ class ModelAudit:
     images: NDArray[np.int64]
     accuracy: FloatArray
     accuracy_low: FloatArray
+    """95 % Wilson interval"""
     accuracy_high: FloatArray
     predicted: NDArray[np.int64]
+    """images predicted as the class"""
     top1: float
+    """share of images that are right"""
     mean_accuracy: Estimate
+    """mean of per-class accuracies"""
     adjusted: Estimate | None
-    cells: dict[str, tuple[Estimate, int]] | None
+    """gain in that from f - log q, q from the other half of the images; None if a half lacks a class"""
+    nine_groups: dict[str, tuple[Estimate, int]] | None
+    """accuracy and classes by name, None without training counts"""
 
     @property
     def n_classes(self) -> int:
@@ -177,7 +162,7 @@ class _Judge:
         chosen = np.ones(self.n_classes, bool) if classes is None else classes
         chosen = chosen & (self.images > 0)
         if not chosen.any():
-            return Estimate(float("nan"), float("nan"), float("nan"))
+            return Estimate(float("nan"))
         scale = np.where(chosen, 1.0 / np.maximum(self.images, 1), 0.0) / chosen.sum()
         scaled = scale[self.labels] * values
         low, high = interval(scaled @ self._weights)
@@ -223,9 +208,9 @@ def _audit_model(
         top1=float(right.mean()),
         mean_accuracy=judge.mean(right),
         adjusted=_adjusted(dump.logits, estimate.ridge, right, judge, settings.seed),
-        cells=None
+        nine_groups=None
         if train_counts is None
-        else _cells(train_counts, estimate.q, right, judge, settings),
+        else _nine_groups(train_counts, estimate.q, right, judge, settings),
     )
 
 
@@ -243,12 +228,12 @@ def _adjusted(
     adjusted = np.empty(labels.size, bool)
     for part in (half, ~half):
         q = estimate_prior(np.asarray(logits[~part]), labels[~part], ridge).q
-        corrected = adjust_gla_zs(zero_shot=np.asarray(logits[part]), log_q=np.log(q))
+        corrected = adjust("gla-zs", zero_shot=np.asarray(logits[part]), q=q)
         adjusted[part] = corrected.argmax(axis=1) == labels[part]
     return judge.mean(adjusted.astype(float) - right)
 
 
-def _cells(
+def _nine_groups(
     train_counts: NDArray[np.int64],
     q: FloatArray,
     right: np.ndarray,

@@ -8,6 +8,7 @@ import numpy as np
 from dualtail.bias.groups import D_GROUPS, P_GROUPS
 from dualtail.paper import style
 from dualtail.report.audit import ModelAudit
+from dualtail.scores.bootstrap import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,22 +57,21 @@ def prior_figure(model: ModelAudit, class_names: list[str]) -> bytes:
 def nine_groups_figure(model: ModelAudit) -> bytes:
     """Accuracy of the nine crossings of D- and P-groups, as in Fig. 2."""
     from dualtail.paper.heatmap import draw
-    from dualtail.paper.lookup import Cell
 
-    assert model.cells is not None
+    assert model.nine_groups is not None
     with style.styled():
         from matplotlib.figure import Figure
 
         found = {
-            name: Cell(100 * e.value, 100 * e.low, 100 * e.high)
-            for name, (e, _) in model.cells.items()
+            name: Estimate(*(100 * number for number in estimate))
+            for name, (estimate, _) in model.nine_groups.items()
         }
-        cells = [[found[f"{d}/{p}"] for d in D_GROUPS] for p in P_GROUPS]
+        groups = [[found[f"{d}/{p}"] for d in D_GROUPS] for p in P_GROUPS]
         figure = Figure(figsize=(style.SINGLE, 2.9))
         axes = figure.subplots()
         image = draw(
             axes,
-            cells,
+            groups,
             title="zero-shot accuracy, %",
             limits=(0, 100),
             colormap=style.SEQUENTIAL,

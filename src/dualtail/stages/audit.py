@@ -10,7 +10,7 @@ from dualtail.foundation.spec import FoundationSpec
 from dualtail.outputs import Outputs, write_outputs
 from dualtail.report.audit import Audit, AuditSettings, audit_outputs
 from dualtail.report.audit_figures import nine_groups_figure, prior_figure
-from dualtail.report.audit_page import audit_page, to_html, to_markdown
+from dualtail.report.audit_page import answer, audit_page
 from dualtail.stages.predict import LabelledImages, Precision, predict_images
 
 SUFFIXES = (".html", ".md")
@@ -54,17 +54,14 @@ def run(
         dumps.append(dump)
     audit = audit_outputs(dumps, counts, settings)
     write_page(audit, out)
-    lines = [item for block in audit_page(audit)[1:2] for item in getattr(block, "items", [])]
-    return "\n".join([*(line.replace("**", "") for line in lines), f"page: {out}"])
+    lines = [line.replace("**", "") for line in answer(audit)]
+    return "\n".join([*lines, f"page: {out}"])
 
 
 def write_page(audit: Audit, out: Path) -> None:
     """Write the page in the form that its suffix says."""
-    if out.suffix == ".md":
-        write_text(out, to_markdown(audit_page(audit)))
-        return
-    pictures = []
-    for model in audit.models:
+    figures = []
+    for model in audit.models if out.suffix == ".html" else ():
         shown = [
             (
                 prior_figure(model, audit.class_names),
@@ -72,7 +69,7 @@ def write_page(audit: Audit, out: Path) -> None:
                 "accuracy of every class against it",
             )
         ]
-        if model.cells is not None:
+        if model.nine_groups is not None:
             shown.append((nine_groups_figure(model), f"{model.name}: accuracy of nine groups"))
-        pictures.append(shown)
-    write_text(out, to_html(audit_page(audit, pictures)))
+        figures.append(shown)
+    write_text(out, audit_page(audit, out.suffix.removeprefix("."), figures))
