@@ -1,13 +1,12 @@
-"""comparison.md: the published numbers beside this run's, the claims, and the contradictions."""
+"""comparison.md: the published numbers beside this run's, and the claims."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from dualtail.paper.claims import CLAIMS, NOT_RUN, verdict_table
-from dualtail.paper.comparison import BACKBONE, TOLERANCES, tolerance_text
+from dualtail.paper.comparison import BACKBONE, TOLERANCES, VERDICTS, tolerance_text
 from dualtail.paper.context import PaperContext
-from dualtail.paper.contradictions import Check
 from dualtail.paper.evidence import Claim
 from dualtail.paper.layout import EMPTY, markdown_table
 from dualtail.paper.published import DATASETS
@@ -15,51 +14,42 @@ from dualtail.paper.published import DATASETS
 if TYPE_CHECKING:
     import pandas as pd
 
-VERDICTS = ("within", "outside", "other data", "other models", "no unit", "not run")
-
 
 def build_page(
-    cells: "pd.DataFrame",
+    compared: "pd.DataFrame",
     judged: Mapping[tuple[str, str], Claim | str],
-    checks: Sequence[Check],
     context: PaperContext,
 ) -> str:
     """Return the page as Markdown.
 
     Args:
-        cells: From `comparison.compare`.
+        compared: From `comparison.compare`.
         judged: From `claims.judge_all`.
-        checks: What the checks of `contradictions` returned.
         context: Names, order, roles.
     """
-    lines = [f"# The paper beside the run `{context.run}`", "", *_introduction(context), ""]
-    lines += ["## Claims", "", *_claims(judged, context), ""]
-    lines += ["## Where the paper contradicts itself", "", *_contradictions(checks), ""]
-    lines += ["## Numbers", "", *_counts(cells), ""]
-    for item in _items(cells):
-        of_item = cells[cells["item"] == item]
-        lines += [f"### {item_name(item)}", "", *_numbers(of_item, context), ""]
-    return "\n".join(lines)
+    parts = [f"# The paper beside the run `{context.run}`", _introduction(context)]
+    parts += ["## Claims", *_claims(judged, context), "## Numbers", _counts(compared)]
+    for item in _items(compared):
+        of_item = compared[compared["item"] == item]
+        parts += [f"### {item_name(item)}", *_numbers(of_item, context)]
+    return "\n\n".join(parts) + "\n"
 
 
 def item_name(item: str) -> str:
     """Return `table8` as `Table 8` and `fig6` as `Figure 6`."""
-    for short, name in (("table", "Table"), ("fig", "Figure")):
-        if item.startswith(short):
-            return f"{name} {item.removeprefix(short)}"
-    return item
+    return item.replace("table", "Table ").replace("fig", "Figure ")
 
 
-def _items(cells: "pd.DataFrame") -> list[str]:
+def _items(compared: "pd.DataFrame") -> list[str]:
     """Tables, then figures, by number."""
 
     def order(item: str) -> tuple[bool, int]:
         return not item.startswith("table"), int(item.lstrip("tablefig"))
 
-    return sorted(set(cells["item"]), key=order)
+    return sorted(set(compared["item"]), key=order)
 
 
-def _introduction(context: PaperContext) -> list[str]:
+def _introduction(context: PaperContext) -> str:
     real = [d for d in context.datasets if context.is_official(d)]
     places = [
         f"{label} takes the place of {DATASETS[context.roles[name]]}"
@@ -84,18 +74,16 @@ def _introduction(context: PaperContext) -> list[str]:
         "are the same, so the tolerance is for training seeds and implementation. *Other models*: "
         f"not {BACKBONE}. *Not run*: this run has no such number."
     )
-    parts.append("All of it with intervals: [comparison.csv](comparison.csv).")
-    return ["\n".join(parts)]
+    parts.append(
+        "All of it with intervals: [comparison.csv](comparison.csv). Some published numbers contradict "
+        "each other, whatever a run gives: where the paper contradicts itself is worked out in "
+        "`docs/the-paper.md` of dualtail."
+    )
+    return "\n".join(parts)
 
 
 def _claims(judged: Mapping[tuple[str, str], Claim | str], context: PaperContext) -> list[str]:
-    lines = [
-        "Verdicts follow from 95 % bootstrap intervals by rules that stand in the docstrings of "
-        "`dualtail.paper.claims` and `dualtail.paper.variant_claims`.",
-        "",
-        *verdict_table(judged, context),
-        "",
-    ]
+    lines = []
     for title, _, _ in CLAIMS:
         lines.append(f"- **{title}**")
         for dataset, label in context.datasets.items():
@@ -104,54 +92,46 @@ def _claims(judged: Mapping[tuple[str, str], Claim | str], context: PaperContext
             if isinstance(found, Claim):
                 text = f"*{found.verdict}*. {' '.join(found.sentences)}"
             lines.append(f"  - {label}: {text}")
-    return lines
+    return [
+        "Verdicts follow from 95 % bootstrap intervals by rules that stand in the docstrings of "
+        "`dualtail.paper.claims` and `dualtail.paper.training_claims`.",
+        verdict_table(judged, context),
+        "\n".join(lines),
+    ]
 
 
-def _counts(cells: "pd.DataFrame") -> list[str]:
-    used = [verdict for verdict in VERDICTS if (cells["verdict"] == verdict).any()]
+def _counts(compared: "pd.DataFrame") -> str:
+    used = [verdict for verdict in VERDICTS if (compared["verdict"] == verdict).any()]
     body = []
-    for item in _items(cells):
-        verdicts = list(cells.loc[cells["item"] == item, "verdict"])
+    for item in _items(compared):
+        verdicts = list(compared.loc[compared["item"] == item, "verdict"])
         counts = [verdicts.count(verdict) for verdict in used]
         body.append([item_name(item), *(str(n) if n else "" for n in counts), str(len(verdicts))])
-    totals = [str((cells["verdict"] == verdict).sum()) for verdict in used]
-    return markdown_table(["", *used, "all"], [*body, ["all", *totals, str(len(cells))]], n_left=1)
+    totals = [str((compared["verdict"] == verdict).sum()) for verdict in used]
+    body.append(["all", *totals, str(len(compared))])
+    return markdown_table(["", *used, "all"], body, n_left=1)
 
 
-def _numbers(cells: "pd.DataFrame", context: PaperContext) -> list[str]:
+def _numbers(compared: "pd.DataFrame", context: PaperContext) -> list[str]:
     body = []
-    rows: Any = cells.to_dict("records")
-    for cell in rows:
-        low, high = cell["ci_low"], cell["ci_high"]
+    rows: Any = compared.to_dict("records")
+    for row in rows:
+        low, high = row["ci_low"], row["ci_high"]
         interval = "" if isnan(low) else f" [{low:.2f}, {high:.2f}]"
         form = ".2f" if interval else ".4g"
-        ours = EMPTY if isnan(cell["ours"]) else f"{cell['ours']:{form}}{interval}"
-        difference = EMPTY if isnan(cell["difference"]) else f"{cell['difference']:+.2f}"
-        verdict = cell["verdict"]
+        ours = EMPTY if isnan(row["ours"]) else f"{row['ours']:{form}}{interval}"
+        difference = EMPTY if isnan(row["difference"]) else f"{row['difference']:+.2f}"
+        verdict = row["verdict"]
         if verdict in ("other data", "other models"):
             difference = EMPTY
-            verdict += f" ({context.datasets[cell['ours_on']]})"
-        about = [cell[name] for name in ("peft", "row", "column", "published")]
-        line = [DATASETS.get(cell["dataset"], cell["dataset"]), *about, ours, difference, verdict]
+            verdict += f" ({context.datasets[row['ours_on']]})"
+        about = [row[name] for name in ("peft", "row", "column", "published")]
+        line = [DATASETS.get(row["dataset"], row["dataset"]), *about, ours, difference, verdict]
         body.append([str(text).replace("|", r"\|") for text in line])
     header = ["Dataset", "PEFT", "Row", "Column", "Published", "Ours", "Difference", "Verdict"]
-    kept = [k for k in range(len(header)) if any(row[k] for row in body)]
-    shown = [[row[k] for k in kept] for row in body]
+    kept = [k for k in range(len(header)) if any(line[k] for line in body)]
+    shown = [[line[k] for k in kept] for line in body]
     n_left = kept.index(header.index("Published"))
     table = markdown_table([header[k] for k in kept], shown, n_left)
-    notes = [str(note) for note in dict.fromkeys(cells["note"]) if note]
-    return [*table, *(["", *(f"- {note}" for note in notes)] if notes else [])]
-
-
-def _contradictions(checks: Sequence[Check]) -> list[str]:
-    lines = [
-        "Each is recomputed from the published numbers (`published.csv`, `statements.csv` and the "
-        "official lists in the package), by `dualtail.paper.contradictions`.",
-        "",
-        *markdown_table(["What", "Outcome"], [[c.title, c.outcome] for c in checks], n_left=2),
-        "",
-    ]
-    for check in checks:
-        lines += [f"- **{check.title}**: {check.outcome}."]
-        lines += [f"  - {line}" for line in check.arithmetic]
-    return lines
+    notes = "\n".join(f"- {note}" for note in dict.fromkeys(compared["note"]) if note)
+    return [table, notes] if notes else [table]

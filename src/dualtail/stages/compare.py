@@ -1,4 +1,4 @@
-"""Stage compare: every published number beside this run's, and the paper beside itself."""
+"""Stage compare: every published number beside this run's, and the paper's claims on this run."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ from dualtail.files import write_text
 from dualtail.paper.claims import judge_all
 from dualtail.paper.comparison import compare
 from dualtail.paper.comparison_page import build_page
-from dualtail.paper.contradictions import CHECKS
 from dualtail.paper.files import PaperFiles
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.stages.paper_inputs import paper_context, scores_and_costs
@@ -19,8 +18,7 @@ def run(files: PaperFiles, out: Path, csv: Path) -> None:
         UserError: an input is missing or not what it should be.
     """
     scores, context = scores_and_costs(files), paper_context(files)
-    cells = compare(scores, context)
-    judged = judge_all(ScoreLookup(scores, context), context)
-    page = build_page(cells, judged, [check() for check in CHECKS], context)
-    write_text(csv, cells.to_csv(index=False, lineterminator="\n"))
+    compared = compare(scores, context)
+    page = build_page(compared, judge_all(ScoreLookup(scores, context)), context)
+    write_text(csv, compared.to_csv(index=False, lineterminator="\n"))
     write_text(out, page)
