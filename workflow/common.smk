@@ -61,7 +61,6 @@ TABLES, FIGURES = fillable(C)
 for line in left_out(C) if workflow.is_main_process else []:
     logger.info(line)
 DEVICE = C.jobs.device
-CHECKPOINT_SECONDS = C.jobs.checkpoint_seconds
 
 
 def gpu(wildcards):
@@ -79,14 +78,14 @@ def memory(mem_mb):
 
 
 @functools.cache
-def code(verb, modules=(), peft=None, loss=None, fusion=None):
+def code(verb, peft=None, loss=None, fusion=None):
     """The hash of the code behind a verb, and of the PEFT, loss or fusion rule that it looks up by name."""
     named = [(PEFTS, peft), (LOSSES, loss), (FUSION_RULES, fusion)]
     parts, files = sources(
         (registry, name) for registry, name in named if name is not None
     )
     return code_hash(
-        [f"dualtail.stages.{verb.replace('-', '_')}", *modules, *parts], files
+        [f"dualtail.stages.{verb.replace('-', '_')}", *parts], files
     )
 
 

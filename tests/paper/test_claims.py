@@ -4,9 +4,10 @@ import pytest
 
 from dualtail.errors import UserError
 from dualtail.paper import claims
-from dualtail.paper.claims import Evidence, percent, points
 from dualtail.paper.context import PaperContext
-from dualtail.paper.lookup import Cell, ScoreLookup
+from dualtail.paper.evidence import Evidence, percent, points
+from dualtail.paper.lookup import ScoreLookup
+from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import as_frame
 
 CONTEXT = PaperContext(
@@ -45,7 +46,7 @@ def rows(who, metric, scheme, group, value, half):
     }
 
 
-VARIANTS = ("gla_train", "gla_first", "decoupling")
+OTHERS = ("gla_train", "gla_first", "decoupling")
 
 
 def everyone():
@@ -58,7 +59,7 @@ def everyone():
             ("knn", m, "", "", ""),
             ("knn", m, "ce", "", ""),
             ("knn", m, "la", "", ""),
-            *(("tuned", m, loss, "", "") for loss in VARIANTS),
+            *(("tuned", m, loss, "", "") for loss in OTHERS),
         ]
         found += [("adjusted", m, "ce", a, "") for a in ("gla", "gla-zs", "gla-ft")]
     found += [("fused", "a+b", "la", "", mode) for mode in ("logits", "probabilities")]
@@ -67,7 +68,7 @@ def everyone():
 
 def pairs():
     found = [(kind, m, "la|ce", "", "") for m in "ab" for kind in ("tuned", "knn")]
-    found += [("tuned", m, f"{loss}|la", "", "") for m in "ab" for loss in VARIANTS]
+    found += [("tuned", m, f"{loss}|la", "", "") for m in "ab" for loss in OTHERS]
     found += [("adjusted", m, "ce|la", "gla|", "") for m in "ab"]
     found += [("fused", f"a+b|{m}", "la", "", mode) for m in "ab" for mode in ("logits",)]
     return found
@@ -96,7 +97,7 @@ def evidence(changes=None, half=2.0):
         add(who, "spread_gain", "P", claims.P_SPREAD, 0.0)
     for kind, loss in (("zero-shot", ""), ("tuned", "ce"), ("tuned", "la")):
         add((kind, "a|b", loss, "", ""), "average_gap", "all", "Overall", 10.0)
-    return Evidence(ScoreLookup(as_frame(table), CONTEXT), CONTEXT, "d")
+    return Evidence(ScoreLookup(as_frame(table), CONTEXT), "d")
 
 
 D, P = claims.D_SPREAD, claims.P_SPREAD
@@ -242,11 +243,11 @@ def test_features_that_tuning_does_not_change_are_mentioned():
 
 def test_what_was_not_run_is_said_for_each_claim():
     at = evidence()
-    found = claims.judge_all(at.lookup, CONTEXT)
+    found = claims.judge_all(at.lookup)
     assert all(isinstance(claim, claims.Claim) for claim in found.values())
-    nothing = claims.judge_all(ScoreLookup(as_frame([]), CONTEXT), CONTEXT)
+    nothing = claims.judge_all(ScoreLookup(as_frame([]), CONTEXT))
     assert all("make these outputs and score them" in str(why) for why in nothing.values())
-    lines = claims.verdict_table(nothing, CONTEXT)
+    lines = claims.verdict_table(nothing, CONTEXT).splitlines()
     assert len(lines) == 2 + len(claims.CLAIMS)
     assert all(line.rstrip("| ").endswith("not run") for line in lines[2:])
 
@@ -257,21 +258,21 @@ def test_the_tail_gain_is_the_negative_change_of_the_spread():
     assert "D-Few gains +9.0 points [+7.0, +11.0] more than D-Many" in text
 
 
-def test_losses_of_cells_are_listed():
+def test_losses_of_groups_are_listed():
     found = evidence({("tuned", "a", "la|ce", "", "accuracy_gain", "Overall"): 4.0})
     text = " ".join(claims.la_leaves_parameters(found).sentences)
-    assert "changes accuracy by +4.0 points [+2.0, +6.0]; no nine-group cell loses" in text
+    assert "changes accuracy by +4.0 points [+2.0, +6.0]; none of the nine groups loses" in text
 
 
 def test_numbers_in_words():
-    assert percent(Cell(61.04, 59.4, 62.6)) == "61.0 % [59.4, 62.6]"
-    assert points(Cell(-7.9, -9.7, 0.0)) == "−7.9 points [−9.7, +0.0]"
-    assert percent(Cell(5.0)) == "5.0 %"
+    assert percent(Estimate(61.04, 59.4, 62.6)) == "61.0 % [59.4, 62.6]"
+    assert points(Estimate(-7.9, -9.7, 0.0)) == "−7.9 points [−9.7, +0.0]"
+    assert percent(Estimate(5.0)) == "5.0 %"
 
 
 def test_a_single_member_cannot_be_fused():
     alone = PaperContext(run="r", datasets={"d": "D"}, members={"a": "A"}, pefts={"p": "P"})
-    found = Evidence(ScoreLookup(as_frame([]), alone), alone, "d")
+    found = Evidence(ScoreLookup(as_frame([]), alone), "d")
     for judge in (claims.fusion_helps, claims.fusion_helps_the_tail, claims.gaps_shrink):
         with pytest.raises(UserError, match="single foundation model"):
             judge(found)

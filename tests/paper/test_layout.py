@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,21 +14,21 @@ from dualtail.paper.layout import (
     to_csv,
     to_latex,
     to_markdown,
-    write_paper_table,
+    write_table,
 )
-from dualtail.paper.lookup import Cell
+from dualtail.scores.bootstrap import Estimate
 
 VALUES = [
-    [Cell(61.234, 60.0, 63.0), 0.5],
-    [Cell(61.231, 60.1, 62.1), 2.0],
-    [Cell(float("nan")), 1.0],
+    [Estimate(61.234, 60.0, 63.0), 0.5],
+    [Estimate(61.231, 60.1, 62.1), 2.0],
+    [Estimate(float("nan")), 1.0],
 ]
 
 
 def table(**changes):
     cells = grid(
-        rows=[("A_set", "x & y"), ("A_set", "z"), ("B", "100 %")],
-        columns=[("D|1", "D-Many"), ("D|1", "Speed")],
+        rows=[(("A_set", "x & y"), 0), (("A_set", "z"), 1), (("B", "100 %"), 2)],
+        columns=[(("D|1", "D-Many"), 0), (("D|1", "Speed"), 1)],
         row_names=["Dataset", "Model"],
         cell=lambda i, j: VALUES[i][j],
     )
@@ -45,6 +44,11 @@ def table(**changes):
     return Table(**(fields | changes))
 
 
+def one(value, **more):
+    cells = grid([(("a",), 0)], [(("b",), 0)], ["c"], lambda i, j: value)
+    return Table(number=1, title="t", caption="c", cells=cells, **more)
+
+
 def test_csv_has_values_and_both_ends():
     assert to_csv(table()) == (
         "Dataset,Model,D|1 / D-Many,D|1 / D-Many / ci_low,D|1 / D-Many / ci_high,D|1 / Speed\n"
@@ -58,41 +62,50 @@ def test_markdown_by_hand():
     assert to_markdown(table()) == (
         "**Table 8. Title.** Caption (%).\n"
         "\n"
-        r"| Dataset | Model |    D\|1 D-Many | D\|1 Speed |"
+        r"| Dataset   | Model   |    D\|1 D-Many |   D\|1 Speed |"
         "\n"
-        "|:--------|:------|---------------:|-----------:|\n"
-        "| A_set   | x & y | **61.23** ±1.5 |        0.5 |\n"
-        "|         | z     | **61.23** ±1.0 |    **2.0** |\n"
-        "| B       | 100 % |              – |        1.0 |\n"
+        "|:----------|:--------|---------------:|-------------:|\n"
+        "| A_set     | x & y   | **61.23** ±1.5 |          0.5 |\n"
+        "|           | z       | **61.23** ±1.0 |      **2.0** |\n"
+        "| B         | 100 %   |              – |          1.0 |\n"
         "\n"
         "- A note.\n"
         "- ±: half the 95 % interval of a class-stratified bootstrap over test images; the CSV "
         "file has both ends.\n"
     )
+    assert "±" not in to_markdown(one(1.0)), "no note on intervals without one"
+    assert "500.00 ±400 " in to_markdown(one(Estimate(500.0, 100.0, 900.0)))
 
 
-def test_markdown_lines_are_aligned():
-    lines = [line for line in to_markdown(table()).splitlines() if line.startswith("|")]
-    assert len({len(line) for line in lines}) == 1
+@pytest.mark.parametrize("value", [None, float("nan"), Estimate(float("nan"))])
+def test_missing_numbers_are_dashes(value):
+    assert "–" in to_markdown(one(value))
 
 
 def test_equal_readings_are_equally_best_and_groups_are_apart():
-    assert best_cells(table()) == [[True, False], [True, True], [False, False]]
-    within = best_cells(table(best_within="Dataset"))
-    assert within == [[True, False], [True, True], [False, False]]  # a lone row is not marked
-    assert best_cells(table(best="min"))[0] == [True, True]
-    assert not np.any(best_cells(table(best="")))
+    assert best_cells(table()).tolist() == [[True, False], [True, True], [False, False]]
+    within = best_cells(table(best_within="Dataset"))  # a lone row is not marked
+    assert within.tolist() == [[True, False], [True, True], [False, False]]
+    assert best_cells(table(best="min"))[0].tolist() == [True, True]
+    assert best_cells(table(best_columns=("Speed",)))[:, 0].tolist() == [False] * 3
+    assert not best_cells(table(best="")).any()
 
 
 def test_latex_by_hand():
     text = to_latex(table())
-    assert r"\caption{\textbf{Title.} Caption (\%).}" in text
-    assert r"\begin{tabular}{llrr}" in text
-    assert r"&  & \multicolumn{2}{c}{D|1} \\" in text
-    assert r"\cmidrule(lr){3-4}" in text
-    assert r"A\_set & x \& y & \textbf{61.23} {\scriptsize$\pm$1.5} & 0.5 \\" in text
-    assert r" & z & \textbf{61.23} {\scriptsize$\pm$1.0} & \textbf{2.0} \\" in text
-    assert r"B & 100 \% & -- & 1.0 \\" in text
+    check_latex(text)
+    for part in (
+        r"\caption{\textbf{Title.} Caption (\%).}",
+        r"\label{tab:dualtail-08}",
+        r"\begin{tabular}{llrr}",
+        r"\multicolumn{2}{c}{D|1} \\",
+        r"\cmidrule(lr){3-4}",
+        r"A\_set & x \& y & \textbf{61.23} {\scriptsize$\pm$1.5} & 0.5 \\",
+        r" & z & \textbf{61.23} {\scriptsize$\pm$1.0} & \textbf{2.0} \\",
+        r"\midrule B & 100 \% & -- & 1.0 \\",
+        "A note. ",
+    ):
+        assert part in text, part
 
 
 def check_latex(text: str) -> None:
@@ -122,13 +135,9 @@ def check_latex(text: str) -> None:
     assert not re.search(r"(?<!\\)[_^~]", body)
 
 
-def test_latex_is_well_formed():
-    check_latex(to_latex(table()))
-
-
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
 def test_any_name_can_be_set_in_latex(name):
-    cells = grid([(name,), ("b",)], [(name,)], [name], lambda i, j: name)
+    cells = grid([((name,), 0), (("b",), 1)], [((name,), 0)], [name], lambda i, j: name)
     text = to_latex(Table(number=1, title=name, caption=name, cells=cells, notes=(name,)))
     if not set(name) & set("\x85\u2028\u2029\x1c\x1d\x1e"):  # what splitlines takes for a line end
         check_latex(text)
@@ -140,27 +149,9 @@ def test_latex_escapes():
     )
 
 
-def test_a_table_without_intervals_has_no_note_on_them():
-    plain = grid([("a",)], [("b",)], ["c"], lambda i, j: "no")
-    text = to_markdown(Table(number=1, title="t", caption="c", cells=plain))
-    assert "±" not in text
-    assert text.count("\n") == 5
-
-
 def test_files(tmp_path):
-    paths = write_paper_table(table(), tmp_path / "tables")
-    assert [p.name for p in paths] == ["table_08.csv", "table_08.md", "table_08.tex"]
-    before = [p.read_bytes() for p in paths]
-    write_paper_table(table(), tmp_path / "tables")
-    assert [p.read_bytes() for p in paths] == before
-
-
-def test_wide_intervals_lose_their_decimals():
-    cells = grid([("a",)], [("b",)], ["c"], lambda i, j: Cell(500.0, 100.0, 900.0))
-    assert "500.00 ±400 " in to_markdown(Table(number=1, title="t", caption="c", cells=cells))
-
-
-@pytest.mark.parametrize("value", [None, float("nan"), Cell(float("nan"))])
-def test_missing_numbers_are_dashes(value):
-    cells = grid([("a",)], [("b",)], ["c"], lambda i, j: value)
-    assert "–" in to_markdown(Table(number=1, title="t", caption="c", cells=cells))
+    names = [p.name for p in write_table(table(), tmp_path)]
+    assert names == ["table_08.csv", "table_08.md", "table_08.tex"]
+    of_study = table(number=None, name="mine")
+    assert [p.name for p in write_table(of_study, tmp_path)] == ["mine.csv", "mine.md"]
+    assert (tmp_path / "mine.md").read_text().startswith("**Title.** Caption")

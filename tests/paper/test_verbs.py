@@ -153,7 +153,7 @@ def test_accuracies_need_config_and_scores_alone(files, scores, context, tmp_pat
         (["tables", 15], "no images with hidden parts"),
         (["tables", 16], "no six-class study"),
         (["tables", 99], "table 99: not built here; known: 1, 2"),
-        (["figures", 2], "give --class-scores FILE"),
+        (["figures", 3], "give --class-scores FILE"),
         (["summary"], "give --class-scores FILE"),
         (["summary", "--samples", "s.csv"], "--samples and --histories go together"),
         (["compare", "--histories", "h.csv"], "--samples and --histories go together"),

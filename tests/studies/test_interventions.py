@@ -10,7 +10,6 @@ from dualtail.studies.interventions import (
     VISIBLE,
     corpus_weights,
     distances,
-    mean_cells,
     read_probabilities,
     read_visibility,
 )
@@ -39,14 +38,6 @@ def test_distances_are_those_of_their_definitions(seed: int) -> None:
         kl = sum(t * np.log(t / m) for t, m in zip(truth, mixed, strict=True) if t)
         assert found.cross_entropy[i] == pytest.approx(kl)
         assert found.sensitivity[i] == pytest.approx(0.5 * np.abs(p[1, i] - p[2, i]).sum())
-
-
-def test_the_truth_itself_has_no_distance_and_does_not_change() -> None:
-    labels = np.array([0, 2, 1])
-    truth = np.tile(np.eye(3)[labels], (3, 1, 1))
-    for name, values in distances(truth, labels, WEIGHTS, None)._asdict().items():
-        expected = np.full(3, np.nan) if name == "corpus_variation" else np.zeros(3)
-        np.testing.assert_allclose(values, expected, atol=1e-15)
 
 
 def test_a_model_that_never_saw_the_body_is_right_in_its_corpus_only() -> None:
@@ -113,9 +104,3 @@ def test_the_corpora_of_a_fusion_are_averaged() -> None:
     np.testing.assert_allclose(mixed[2], [0.2, 0.2, 0.6])
     assert corpus_weights(["m", "n"], {"m": "a"}, visibility) is None
     assert corpus_weights(["m"], {"m": "unknown"}, visibility) is None
-
-
-def test_means_are_over_classes() -> None:
-    labels = np.array([0, 0, 0, 1])
-    (cell,) = mean_cells(np.array([[1.0, 1.0, 1.0, 0.0]]), labels, replicates=20, seed=0)
-    assert cell == (0.5, 0.5, 0.5)

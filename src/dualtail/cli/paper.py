@@ -19,7 +19,6 @@ NUMBERS = click.argument("numbers", nargs=-1, required=True, type=int)
 
 
 def folder(default: str) -> Callable[[Verb], Verb]:
-    """The option of the folder to write to."""
     return click.option(
         "--out",
         default=default,
@@ -132,7 +131,7 @@ def summary(files: PaperFiles, out: Path) -> None:
 @file("--csv", "comparison.csv", "File of the numbers.")
 @file("--out", "comparison.md", "File of the page.")
 def compare(files: PaperFiles, csv: Path, out: Path) -> None:
-    """Set every published number beside that of a run, and the paper beside itself.
+    """Set every published number beside that of a run, and judge the paper's claims on it.
 
     \b
     Example:

@@ -30,6 +30,10 @@ class Column:
     subtitle: str
     shown: dict[str, Any]
 
+    @property
+    def heading(self) -> str:
+        return f"{self.title}\n{self.subtitle}"
+
 
 def columns_of(context: PaperContext, examples: Examples) -> list[Column]:
     """Return CE and LA of every member, then the fused LA models if there are maps of them."""
@@ -43,6 +47,17 @@ def columns_of(context: PaperContext, examples: Examples) -> list[Column]:
     if any(entry.members == fused["members"] and entry.fusion for entry in examples.header.mapped):
         found.append(Column("Fused", "LA", fused))
     return found
+
+
+def draw_titles(axes: "Sequence[Axes]", columns: Sequence[Column]) -> None:
+    """Write what is shown above the first row."""
+    for ax, title in zip(axes, ["image", *(c.heading for c in columns)], strict=True):
+        ax.set_title(title)
+
+
+def row_label(examples: Examples, row: int) -> str:
+    """Return the class of an image, a word a line."""
+    return f"“{examples.header.class_names[row]}”".replace(" ", "\n")
 
 
 def draw_row(
@@ -90,9 +105,12 @@ def row_data(
 
 
 def share_data(context: PaperContext, dataset: str) -> "pd.DataFrame":
-    """Return the shares of the maps' regions on one dataset, those of the columns drawn."""
-    assert context.grad_cam is not None
+    """Return the shares of the maps' regions on one dataset, those of the columns drawn; empty if unknown."""
+    import pandas as pd
+
     rows = context.grad_cam
+    if rows is None:
+        return pd.DataFrame()
     tuning = context.first_tuning
     return rows[
         (rows["dataset"] == dataset)

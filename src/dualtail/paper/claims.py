@@ -4,21 +4,22 @@ Each function looks at one dataset and returns a `Claim`: a verdict that follows
 by a rule stated in its docstring, and sentences with the numbers. Nothing is judged by eye.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from dualtail.bias.groups import D_GROUPS, P_GROUPS
 from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
-from dualtail.paper.evidence import Claim, Evidence, Verdict, listed, percent, points, signed
+from dualtail.paper.evidence import Claim, Evidence, listed, percent, points, signed, verdict_of
 from dualtail.paper.layout import markdown_table
-from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, fused, over, zero_shot
-from dualtail.paper.tables.table_03 import gla_methods
-from dualtail.paper.variant_claims import (
+from dualtail.paper.lookup import ScoreLookup, gla_methods, mean_estimate, over, zero_shot
+from dualtail.paper.training_claims import (
     decoupling_is_la,
     features_do_not_change,
     first_stage_is_in_the_head,
     gla_train_is_la,
 )
+from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import SPREAD_GROUPS
 
 D_SPREAD, P_SPREAD = SPREAD_GROUPS["D"], SPREAD_GROUPS["P"]
@@ -80,18 +81,23 @@ def la_leaves_parameters(at: Evidence) -> Claim:
     """
     before, after, change = _spreads(at, P_SPREAD)
     d_before, d_after, _ = _spreads(at, D_SPREAD)
+    pair = over(at.tuned("la"), at.tuned("ce"))
     sentences = [_spread_sentence("P", before, after, change, at)]
     lost = [
         f"{d}/{p} ({points(gain)})"
         for d in D_GROUPS
         for p in P_GROUPS
-        for gain in [_cross_gain(at, over(at.tuned("la"), at.tuned("ce")), f"{d}/{p}")]
+        for gain in [at.lookup.find(at.dataset, pair, "accuracy_gain", f"{d}/{p}")]
         if gain is not None and gain.high < 0
     ]
-    gains = at.get(over(at.tuned("la"), at.tuned("ce")), "accuracy_gain")
+    gains = at.get(pair, "accuracy_gain")
     sentences.append(
         f"Overall LA changes accuracy by {points(gains)}; "
-        + (f"it loses in {listed(lost)}." if lost else "no nine-group cell loses significantly.")
+        + (
+            f"it loses in {listed(lost)}."
+            if lost
+            else "none of the nine groups loses significantly."
+        )
     )
     if after.low <= 0:
         return Claim("does not hold", sentences)
@@ -131,9 +137,7 @@ def fusion_helps(at: Evidence) -> Claim:
     By logits, the paper's way. Holds if the gain over every member is above 0 by its whole
     interval; in part if over some; does not hold if over none.
     """
-    members = tuple(at.context.members)
-    if len(members) < 2:
-        raise UserError("a single foundation model: there is nothing to fuse")
+    members = at.members()
     parts = []
     for size in range(1, len(members) + 1):
         subsets = [s for s in at.context.subsets() if len(s) == size]
@@ -141,14 +145,11 @@ def fusion_helps(at: Evidence) -> Claim:
             continue
         means = []
         for mode in ("logits", "probabilities"):
-            values = [at.get(fused(s, at.context.first_peft, "la", mode)).value for s in subsets]
+            values = [at.get(at.fused(s, mode)).value for s in subsets]
             means.append(sum(values) / len(values))
         shown = f"{means[0]:.1f} %" if size == 1 else f"{means[0]:.1f} % ({means[1]:.1f} %)"
         parts.append(f"M = {size}: {shown}")
-    whole = {
-        mode: fused(members, at.context.first_peft, "la", mode)
-        for mode in ("logits", "probabilities")
-    }
+    whole = {mode: at.fused(members, mode) for mode in ("logits", "probabilities")}
     gains = {m: at.get(over(whole["logits"], at.tuned("la", m)), "accuracy_gain") for m in members}
     over_each = listed(
         [f"{points(gain)} over {at.context.members[m]}" for m, gain in gains.items()]
@@ -159,9 +160,7 @@ def fusion_helps(at: Evidence) -> Claim:
         f"All together they reach {percent(at.get(whole['logits']))} by logits and "
         f"{percent(at.get(whole['probabilities']))} by probabilities; by logits that is {over_each}.",
     ]
-    better = [gain.low > 0 for gain in gains.values()]
-    verdict: Verdict = "holds" if all(better) else "in part" if any(better) else "does not hold"
-    return Claim(verdict, sentences)
+    return Claim(verdict_of([gain.low > 0 for gain in gains.values()]), sentences)
 
 
 def every_member_adds(at: Evidence) -> Claim:
@@ -172,34 +171,24 @@ def every_member_adds(at: Evidence) -> Claim:
     the average. Holds if it lies above 0 for each M; in part if for some; does not hold if it
     reaches above 0 for none.
     """
-    members = tuple(at.context.members)
-    if len(members) < 2:
-        raise UserError("a single foundation model: there is nothing to fuse")
-    peft = at.context.first_peft
+    members = at.members()
     subsets = at.context.subsets()
-
-    def whole(subset: tuple[str, ...]) -> Predictor:
-        return fused(subset, peft, "la", "logits")
-
     steps = []
     for size in range(2, len(members) + 1):
         gains = [
-            at.get(over(whole(more), whole(less)), "accuracy_gain")
+            at.get(over(at.fused(more), at.fused(less)), "accuracy_gain")
             for more in subsets
             for less in subsets
             if len(more) == size and len(less) == size - 1 and set(less) < set(more)
         ]
         if gains:
-            ends = (sum(column) / len(gains) for column in zip(*gains, strict=True))
-            steps.append((size, Cell(*ends)))
+            steps.append((size, mean_estimate(gains)))
     sentences = [
         "Mean gain of one more model: "
         + "; ".join(f"from M = {size - 1} to {size} {points(gain)}" for size, gain in steps)
         + "."
     ]
-    up = [gain.low > 0 for _, gain in steps]
-    verdict: Verdict = "holds" if all(up) else "in part" if any(up) else "does not hold"
-    return Claim(verdict, sentences)
+    return Claim(verdict_of([gain.low > 0 for _, gain in steps]), sentences)
 
 
 def fusion_helps_the_tail(at: Evidence) -> Claim:
@@ -210,17 +199,14 @@ def fusion_helps_the_tail(at: Evidence) -> Claim:
     both tails; in part if for one; does not hold if a head gains more than its tail by the whole
     interval; else not resolved.
     """
-    members = tuple(at.context.members)
-    if len(members) < 2:
-        raise UserError("a single foundation model: there is nothing to fuse")
-    whole = fused(members, at.context.first_peft, "la", "logits")
-    pair = over(whole, at.tuned("la"))
+    members = at.members()
+    pair = over(at.fused(members), at.tuned("la"))
     sentences, helped, heads = [], [], []
     for scheme, groups, spread in (("D", D_GROUPS, D_SPREAD), ("P", P_GROUPS, P_SPREAD)):
         gains = [at.get(pair, "accuracy_gain", group) for group in groups]
         # The change of the spread Many minus Few is the gain on Many minus the gain on Few.
         change = at.get(pair, "spread_gain", spread)
-        tail = Cell(-change.value, -change.high, -change.low)
+        tail = Estimate(-change.value, -change.high, -change.low)
         helped.append(gains[-1].low > 0 and tail.low > 0)
         heads.append(tail.high < 0)
         numbers = ", ".join(f"{g} {signed(c.value)}" for g, c in zip(groups, gains, strict=True))
@@ -239,28 +225,23 @@ def gaps_shrink(at: Evidence) -> Claim:
     Holds if for every pair the interval of the gap with LA lies below that of the zero-shot gap;
     in part if for some; does not hold if for none.
     """
-    members = list(at.context.members)
-    if len(members) < 2:
-        raise UserError("a single foundation model: there is no gap")
     numbers, closer = [], []
-    for i, one in enumerate(members):
-        for two in members[i + 1 :]:
-            before = at.get(over(zero_shot(one), zero_shot(two)), "average_gap")
-            losses = [
-                at.get(over(at.tuned(loss, one), at.tuned(loss, two)), "average_gap")
-                for loss in ("ce", "la")
-            ]
-            numbers.append(
-                f"{at.context.members_label(f'{one}|{two}')} {before.value:.1f}, "
-                f"{losses[0].value:.1f}, {losses[1].value:.1f}"
-            )
-            closer.append(losses[1].high < before.low)
+    for one, two in itertools.combinations(at.members(), 2):
+        before = at.get(over(zero_shot(one), zero_shot(two)), "average_gap")
+        losses = [
+            at.get(over(at.tuned(loss, one), at.tuned(loss, two)), "average_gap")
+            for loss in ("ce", "la")
+        ]
+        numbers.append(
+            f"{at.context.members_label(f'{one}|{two}')} {before.value:.1f}, "
+            f"{losses[0].value:.1f}, {losses[1].value:.1f}"
+        )
+        closer.append(losses[1].high < before.low)
     sentences = [
         "Average accuracy gap zero-shot, with CE and with LA, in percentage points: "
         f"{'; '.join(numbers)}."
     ]
-    verdict: Verdict = "holds" if all(closer) else "in part" if any(closer) else "does not hold"
-    return Claim(verdict, sentences)
+    return Claim(verdict_of(closer), sentences)
 
 
 CLAIMS: Sequence[tuple[str, str, Callable[[Evidence], Claim]]] = (
@@ -328,31 +309,29 @@ CLAIMS: Sequence[tuple[str, str, Callable[[Evidence], Claim]]] = (
 """Claim, where its numbers are shown, how it is judged."""
 
 
-def judge_all(lookup: ScoreLookup, context: PaperContext) -> dict[tuple[str, str], Claim | str]:
+def judge_all(lookup: ScoreLookup) -> dict[tuple[str, str], Claim | str]:
     """Judge every claim on every dataset: (title, dataset) -> claim, or why it was not run."""
     found: dict[tuple[str, str], Claim | str] = {}
     for title, _, judge in CLAIMS:
-        for dataset in context.datasets:
+        for dataset in lookup.context.datasets:
             try:
-                found[title, dataset] = judge(Evidence(lookup, context, dataset))
+                found[title, dataset] = judge(Evidence(lookup, dataset))
             except UserError as error:
                 found[title, dataset] = str(error)
     return found
 
 
-def verdict_table(
-    judged: Mapping[tuple[str, str], Claim | str], context: PaperContext
-) -> list[str]:
-    """Return the lines of a Markdown table: a row a claim, a column a dataset."""
+def verdict_table(judged: Mapping[tuple[str, str], Claim | str], context: PaperContext) -> str:
+    """Return a Markdown table: a row a claim, a column a dataset."""
     body = []
     for title, _, _ in CLAIMS:
-        cells = [judged[title, dataset] for dataset in context.datasets]
-        body.append([title, *(c.verdict if isinstance(c, Claim) else NOT_RUN for c in cells)])
+        found = [judged[title, dataset] for dataset in context.datasets]
+        body.append([title, *(c.verdict if isinstance(c, Claim) else NOT_RUN for c in found)])
     header = ["Claim", *context.datasets.values()]
     return markdown_table(header, body, n_left=len(header))
 
 
-def _spreads(at: Evidence, group: str) -> tuple[Cell, Cell, Cell]:
+def _spreads(at: Evidence, group: str) -> tuple[Estimate, Estimate, Estimate]:
     """Return the spread with CE, with LA, and the paired change."""
     ce, la = at.tuned("ce"), at.tuned("la")
     return (
@@ -362,12 +341,10 @@ def _spreads(at: Evidence, group: str) -> tuple[Cell, Cell, Cell]:
     )
 
 
-def _spread_sentence(scheme: str, before: Cell, after: Cell, change: Cell, at: Evidence) -> str:
+def _spread_sentence(
+    scheme: str, before: Estimate, after: Estimate, change: Estimate, at: Evidence
+) -> str:
     return (
         f"{at.single_label}'s accuracy on {scheme}-Many minus that on {scheme}-Few is "
         f"{points(before)} with CE and {points(after)} with LA, a change of {points(change)}."
     )
-
-
-def _cross_gain(at: Evidence, pair: Predictor, group: str) -> Cell | None:
-    return at.lookup.find(at.dataset, pair, "accuracy_gain", group)

@@ -18,65 +18,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReorderedSets:
-    """The training sets of Table 13.
-
-    Attributes:
-        parent: Dataset whose test split is predicted.
-        member, peft, loss: What is tuned on them.
-        datasets: Order (consistency, reverse, balance) -> names of the samples as datasets.
-    """
+    """The training sets of Table 13."""
 
     parent: str
+    """dataset whose test split is predicted"""
     member: str
     peft: str
     loss: str
     datasets: Mapping[str, tuple[str, ...]]
+    """order (consistency, reverse, balance) -> names of the samples as datasets"""
 
 
 @dataclass(frozen=True)
 class PaperContext:
-    """The run as the paper's tables and figures see it.
-
-    Attributes:
-        run: Name of the run.
-        datasets: Dataset -> label, in the order of columns.
-        members: Foundation model -> label, in the order of rows and of fusion.
-        pefts: PEFT entry -> label; the first is the one of tables that show a single one.
-        roles: Dataset -> dataset of the paper whose place it takes (places365_lt ...).
-        official: Dataset -> dataset of the paper whose official lists it was checked to have.
-        without_val: Datasets that have no validation split.
-        primary: Member whose single-model results and q figures show; "" is the first.
-        seeds: Tuning seeds; tables show their mean.
-        peft_seeds: PEFT entry -> its tuning seeds, where they are not `seeds`.
-        split: Split that is shown.
-        config: The resolved config as a dict, for Table 10.
-        priors: (dataset, member) -> estimated prior: columns class_index, class_name, q and, where
-            the truth is known, q_true.
-        reordered: The training sets of Table 13, if the study has them.
-        world: Whether data of this run come from the embedded world, where the truth is known.
-        examples: Dataset -> explained images that figures show, for Figures 4, 8, 10 and Table 15.
-        grad_cam: Shares of Grad-CAM maps by region, or None; empty where regions are not known.
-        confounder: Files of the six-class study, if the run has it.
-    """
+    """The run as the paper's tables and figures see it."""
 
     run: str
     datasets: Mapping[str, str]
+    """dataset -> label, in the order of columns"""
     members: Mapping[str, str]
+    """foundation model -> label, in the order of rows and of fusion"""
     pefts: Mapping[str, str]
+    """PEFT entry -> label; the first is the one of tables that show a single one"""
     roles: Mapping[str, str] = field(default_factory=dict)
+    """dataset -> dataset of the paper whose place it takes (places365_lt ...)"""
     official: Mapping[str, str] = field(default_factory=dict)
+    """dataset -> dataset of the paper whose official lists it was checked to have"""
     without_val: tuple[str, ...] = ()
+    """datasets that have no validation split"""
     primary: str = ""
+    """member whose single-model results and q figures show; empty: the first"""
     seeds: tuple[int, ...] = (0,)
+    """tuning seeds; tables show their mean"""
     peft_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """PEFT entry -> its tuning seeds, where they are not `seeds`"""
     split: str = "test"
+    """what is shown"""
     config: Mapping[str, Any] = field(default_factory=dict)
+    """the resolved config"""
     priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)
+    """(dataset, member) -> class_index, class_name, q and, where the truth is known, q_true"""
     reordered: ReorderedSets | None = None
     world: bool = False
+    """whether data of this run come from the embedded world, where the truth is known"""
     examples: "Mapping[str, Examples]" = field(default_factory=dict)
+    """dataset -> explained images that figures show, for Figures 4, 8, 10 and Table 15"""
     grad_cam: "pd.DataFrame | None" = None
+    """shares of Grad-CAM maps by region; empty where regions are not known"""
     confounder: ConfounderFiles | None = None
+    """files of the six-class study"""
 
     def __post_init__(self) -> None:
         """Refuse a context from which nothing can be built.
@@ -91,48 +81,35 @@ class PaperContext:
             raise UserError(f"primary member {self.primary!r}; known: {', '.join(self.members)}")
 
     @classmethod
-    def from_config(
-        cls,
-        config: Mapping[str, Any],
-        priors: "Mapping[tuple[str, str], pd.DataFrame] | None" = None,
-        examples: "Mapping[str, Examples] | None" = None,
-        grad_cam: "pd.DataFrame | None" = None,
-        confounder: ConfounderFiles | None = None,
-    ) -> "PaperContext":
-        """Return the context of a resolved config (the run's `config.yaml`)."""
+    def from_config(cls, config: Mapping[str, Any], **files: Any) -> "PaperContext":
+        """Return the context of a resolved config (the run's `config.yaml`).
+
+        Args:
+            config: The resolved config.
+            files: `priors`, `examples`, `grad_cam` and `confounder`, as read.
+        """
         study, drawn = config["study"], (config["world"] or {}).get("datasets", {})
+        datasets = {name: config["datasets"][name] for name in study["datasets"]}
+        pefts = {name: config["pefts"][name] for name in study["pefts"]}
         return cls(
             run=config["run"],
-            datasets={name: config["datasets"][name]["label"] for name in study["datasets"]},
+            datasets={name: entry["label"] for name, entry in datasets.items()},
             members={name: config["foundation"][name]["label"] for name in study["members"]},
-            pefts={name: config["pefts"][name]["label"] for name in study["pefts"]},
-            roles={
-                name: config["datasets"][name]["role"]
-                for name in study["datasets"]
-                if config["datasets"][name]["role"]
-            },
-            official={
-                name: config["datasets"][name]["official"]
-                for name in study["datasets"]
-                if config["datasets"][name]["official"]
-            },
-            without_val=tuple(
-                name for name in study["datasets"] if config["datasets"][name]["val"] is None
-            ),
+            pefts={name: entry["label"] for name, entry in pefts.items()},
+            roles={name: entry["role"] for name, entry in datasets.items() if entry["role"]},
+            official={n: entry["official"] for n, entry in datasets.items() if entry["official"]},
+            without_val=tuple(name for name, entry in datasets.items() if entry["val"] is None),
             primary=config["scores"]["p_groups_from"],
             seeds=tuple(study["seeds"]),
             peft_seeds={
-                name: tuple(seeds)
-                for name in study["pefts"]
-                if (seeds := config["pefts"][name]["seeds"]) is not None
+                name: tuple(entry["seeds"])
+                for name, entry in pefts.items()
+                if entry["seeds"] is not None
             },
             config=config,
-            priors=priors or {},
             reordered=_reordered(config),
-            world=any(name in drawn for name in study["datasets"]),
-            examples=examples or {},
-            grad_cam=grad_cam,
-            confounder=confounder,
+            world=any(name in drawn for name in datasets),
+            **files,
         )
 
     @property
@@ -168,11 +145,21 @@ class PaperContext:
         """Whether a dataset is the very one of the paper whose place it takes."""
         return bool(self.roles.get(dataset)) and self.official.get(dataset) == self.roles[dataset]
 
+    def tuning_of(self, dataset: str) -> Mapping[str, Any]:
+        """The tuning settings of one dataset: `tuning` with its own changes."""
+        changes = self.config.get("datasets", {}).get(dataset, {}).get("tuning", {})
+        return {**self.config.get("tuning", {}), **changes}
+
+    def prior_split(self, dataset: str) -> str:
+        """The split on which a dataset's priors were estimated."""
+        own = self.config.get("datasets", {}).get(dataset, {})
+        return own.get("prior_split") or self.config.get("prior", {}).get("split", "val")
+
     def seeds_of(self, dataset: str, split: str = "", peft: str = "") -> tuple[int, ...]:
-        """Tuning seeds of a PEFT entry on a dataset.
+        """Tuning seeds of a PEFT entry on a dataset; without an entry those of the run.
 
         The first alone for the samples of Table 13, which are its replicates, and for images that are
-        explained. Without a PEFT entry: those of the run.
+        explained.
         """
         sets = self.reordered.datasets.values() if self.reordered else ()
         single = is_explained(split) or any(dataset in names for names in sets)
@@ -190,13 +177,9 @@ class PaperContext:
         return found
 
     def seeds_note(self, *pefts: str) -> list[str]:
-        """A sentence for tables and figures of tuned models: of which seeds their numbers are.
+        """A sentence on the seeds of the PEFT entries that are shown (none: the first).
 
-        Args:
-            pefts: The PEFT entries that are shown; none: the first.
-
-        Returns:
-            Nothing if no PEFT entry of the run has several seeds.
+        Nothing if no PEFT entry of the run has several seeds.
         """
         if all(len(self._seeds_of_peft(peft)) == 1 for peft in self.pefts):
             return []

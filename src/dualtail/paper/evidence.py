@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
-from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, tuned
+from dualtail.paper.lookup import Predictor, ScoreLookup, fused, tuned
+from dualtail.scores.bootstrap import Estimate
 
 Verdict = Literal["holds", "in part", "does not hold", "not resolved"]
 
@@ -20,40 +22,53 @@ class Evidence(NamedTuple):
     """Where a claim finds its numbers."""
 
     lookup: ScoreLookup
-    context: PaperContext
     dataset: str
 
-    def get(self, predictor: Predictor, metric: str = "accuracy", group: str = "Overall") -> Cell:
-        """Return a number of this dataset.
+    @property
+    def context(self) -> PaperContext:
+        return self.lookup.context
 
-        Raises:
-            UserError: the scores lack it.
-        """
+    def get(
+        self, predictor: Predictor, metric: str = "accuracy", group: str = "Overall"
+    ) -> Estimate:
+        """Return a number of this dataset, which must be there."""
         return self.lookup.get(self.dataset, predictor, metric, group)
 
     @property
     def single(self) -> str:
-        """The member that stands for a single model."""
         return self.context.first_member
 
     @property
     def single_label(self) -> str:
-        """Its label."""
         return self.context.members[self.single]
+
+    def members(self) -> tuple[str, ...]:
+        """All members.
+
+        Raises:
+            UserError: there is a single one.
+        """
+        if len(self.context.members) < 2:
+            raise UserError("a single foundation model: nothing to fuse or compare")
+        return tuple(self.context.members)
+
+    def fused(self, members: Sequence[str], mode: str = "logits") -> Predictor:
+        """Members tuned with LA, of the first PEFT entry, and fused."""
+        return fused(members, self.context.first_peft, "la", mode)
 
     def tuned(self, loss: str, member: str = "") -> Predictor:
         """A tuned single model, of the first PEFT entry."""
         return tuned(member or self.single, self.context.first_peft, loss)
 
 
-def percent(cell: Cell) -> str:
+def percent(number: Estimate) -> str:
     """Return a share with its interval: `61.0 % [59.4, 62.6]`."""
-    return f"{cell.value:.1f} %{_bounds(cell, '')}"
+    return f"{number.value:.1f} %{_bounds(number, '')}"
 
 
-def points(cell: Cell) -> str:
+def points(number: Estimate) -> str:
     """Return a difference with its interval: `+7.9 points [+6.1, +9.7]`."""
-    return f"{signed(cell.value)} points{_bounds(cell, '+')}"
+    return f"{signed(number.value)} points{_bounds(number, '+')}"
 
 
 def signed(value: float) -> str:
@@ -61,13 +76,18 @@ def signed(value: float) -> str:
     return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _bounds(cell: Cell, sign: str) -> str:
-    if cell.low != cell.low:
+def _bounds(number: Estimate, sign: str) -> str:
+    if number.low != number.low:
         return ""
-    low, high = (f"{bound:{sign}.1f}".replace("-", "\N{MINUS SIGN}") for bound in cell[1:])
+    low, high = (f"{bound:{sign}.1f}".replace("-", "\N{MINUS SIGN}") for bound in number[1:])
     return f" [{low}, {high}]"
 
 
 def listed(parts: Sequence[str]) -> str:
     """Return `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def verdict_of(each: Sequence[bool]) -> Verdict:
+    """Return `holds` if all hold, `in part` if some do."""
+    return "holds" if all(each) else "in part" if any(each) else "does not hold"

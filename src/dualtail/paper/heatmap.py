@@ -1,23 +1,27 @@
 """Nine-group heatmaps: D-groups across, P-groups down (Fig. 2 and 6)."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dualtail.bias.groups import D_GROUPS, P_GROUPS
-from dualtail.paper.context import PaperContext
-from dualtail.paper.lookup import Cell, Predictor, ScoreLookup
+from dualtail.paper.lookup import Predictor, ScoreLookup
+from dualtail.scores.bootstrap import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
 
+NineGroups = list[list[Estimate]]
+"""A row a P-group, a column a D-group."""
+
 
 def nine_groups(
     lookup: ScoreLookup, dataset: str, predictor: Predictor, metric: str = "accuracy"
-) -> list[list[Cell]]:
-    """Return the nine numbers, a row a P-group, a column a D-group.
+) -> NineGroups:
+    """Return the nine numbers.
 
     Raises:
         UserError: the scores lack one.
@@ -27,30 +31,28 @@ def nine_groups(
     ]
 
 
-def tidy(
-    panel: str, cells: list[list[Cell]], context: PaperContext, dataset: str
-) -> "pd.DataFrame":
-    """Return the numbers of one panel, a row a cell."""
+def range_of(groups: Sequence[Sequence[Estimate]]) -> tuple[float, float]:
+    """Return the smallest and largest value; 0 and 100 if there is none."""
+    known = [number.value for row in groups for number in row if number.value == number.value]
+    return min(known, default=0.0), max(known, default=100.0)
+
+
+def tidy(panel: str, groups: NineGroups, dataset: str) -> "pd.DataFrame":
+    """Return the numbers of one panel, a row a group."""
     import pandas as pd
 
     return pd.DataFrame(
         [
-            {
-                "dataset": context.datasets[dataset],
-                "panel": panel,
-                "p_group": p,
-                "d_group": d,
-                **cells[i][j]._asdict(),
-            }
-            for i, p in enumerate(P_GROUPS)
-            for j, d in enumerate(D_GROUPS)
+            {"dataset": dataset, "panel": panel, "p_group": p, "d_group": d} | number._asdict()
+            for p, row in zip(P_GROUPS, groups, strict=True)
+            for d, number in zip(D_GROUPS, row, strict=True)
         ]
     )
 
 
 def draw(
     axes: "Axes",
-    cells: list[list[Cell]],
+    groups: NineGroups,
     *,
     title: str,
     limits: tuple[float, float],
@@ -58,11 +60,11 @@ def draw(
     form: str = "{:.1f}",
     y_labels: bool = True,
 ) -> "ScalarMappable":
-    """Draw one panel: color and number of every cell, below it half its 95 % interval."""
+    """Draw one panel: color and number of every group, below it half its 95 % interval."""
     import seaborn as sns
 
-    values = np.array([[cell.value for cell in row] for row in cells])
-    numbers = [[_number(cell.value, form) for cell in row] for row in cells]
+    values = np.array([[number.value for number in row] for row in groups])
+    numbers = [[_number(number.value, form) for number in row] for row in groups]
     sns.heatmap(
         values,
         ax=axes,
@@ -83,10 +85,10 @@ def draw(
     # seaborn chose black or white for each number; the interval below takes the same.
     for text in list(axes.texts):
         x, y = text.get_position()
-        cell = cells[int(y)][int(x)]
+        number = groups[int(y)][int(x)]
         text.set_y(y - 0.06)
-        if not np.isnan(cell.low):
-            half = f"± {(cell.high - cell.low) / 2:.1f}"
+        if not np.isnan(number.low):
+            half = f"± {(number.high - number.low) / 2:.1f}"
             style = {"ha": "center", "va": "center", "fontsize": 6}
             axes.text(x, y + 0.2, half, color=text.get_color(), **style)
     for i, j in np.argwhere(np.isnan(values)):
@@ -96,6 +98,14 @@ def draw(
     axes.tick_params(length=0, rotation=0)
     axes.set_facecolor("#e8e8e8")
     return axes.collections[0]
+
+
+def color_bar(image: "ScalarMappable", axes: Any, label: str) -> None:
+    """Draw the scale of a panel, or of several, beside them."""
+    figure = np.ravel(axes)[0].figure
+    bar = figure.colorbar(image, ax=axes, shrink=0.86, pad=0.02)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
 
 
 def _number(value: float, form: str) -> str:

@@ -1,18 +1,23 @@
-"""A table, and how it becomes CSV, Markdown and LaTeX."""
+"""A table, and how it becomes CSV, Markdown and LaTeX: pandas writes them, labels are escaped here."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
 
 from dualtail.files import write_text
-from dualtail.paper.lookup import Cell
+from dualtail.scores.bootstrap import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
+R = TypeVar("R")
+C = TypeVar("C")
 EMPTY = "–"
 INTERVAL_NOTE = (
     "±: half the 95 % interval of a class-stratified bootstrap over test images; "
@@ -29,7 +34,7 @@ class Table:
         title: A few words.
         caption: What is shown, on what, in which unit.
         cells: Rows and columns as in the paper, both a MultiIndex with one or more levels; each
-            entry is a `Cell`, a number, or text.
+            entry is a `Estimate`, a number, or text.
         formats: Last level of a column -> format of its numbers; default two decimals.
         best: Which number of each column is set in bold.
         best_within: Row level inside whose groups the best is sought; "" is the whole column.
@@ -63,44 +68,39 @@ class Table:
 
 
 def grid(
-    rows: Sequence[tuple[str, ...]],
-    columns: Sequence[tuple[str, ...]],
+    rows: "Sequence[tuple[tuple[str, ...], R]]",
+    columns: "Sequence[tuple[tuple[str, ...], C]]",
     row_names: Sequence[str],
-    cell: Callable[[int, int], object],
+    cell: Callable[[R, C], object],
 ) -> "pd.DataFrame":
     """Return the frame of a table's cells.
 
     Args:
-        rows: Labels of the rows, one tuple a row.
-        columns: Labels of the columns, one tuple a column.
+        rows: Labels of each row, and what `cell` gets for it.
+        columns: The same of each column.
         row_names: Name of each level of the rows.
-        cell: Called with the positions of row and column.
+        cell: Row and column -> an estimate, a number or text.
     """
     import pandas as pd
 
-    data = [[cell(i, j) for j in range(len(columns))] for i in range(len(rows))]
+    data = [[cell(row, column) for _, column in columns] for _, row in rows]
     return pd.DataFrame(
         data,
-        index=pd.MultiIndex.from_tuples(list(rows), names=list(row_names)),
-        columns=pd.MultiIndex.from_tuples(list(columns)),
+        index=pd.MultiIndex.from_tuples([labels for labels, _ in rows], names=list(row_names)),
+        columns=pd.MultiIndex.from_tuples([labels for labels, _ in columns]),
         dtype=object,
     )
 
 
-def write_paper_table(table: Table, folder: str | Path) -> list[Path]:
-    """Write `table_NN.csv`, `.md` and `.tex` into a folder, each atomically; return their paths."""
+def write_table(table: Table, folder: str | Path) -> list[Path]:
+    """Write `table_NN.csv`, `.md` and `.tex` (`NAME.csv` and `.md` if it is not in the paper), atomically."""
     stem = Path(folder) / table.stem
-    files = {".csv": to_csv(table), ".md": to_markdown(table), ".tex": to_latex(table)}
+    files = {".csv": to_csv(table), ".md": to_markdown(table)}
+    if table.number is not None:
+        files[".tex"] = to_latex(table)
     for suffix, text in files.items():
         write_text(stem.with_suffix(suffix), text)
     return [stem.with_suffix(suffix) for suffix in files]
-
-
-def write_study_table(table: Table, folder: str | Path) -> None:
-    """Write `NAME.csv` and `NAME.md` of a table that is not in the paper, each atomically."""
-    stem = Path(folder) / table.stem
-    for suffix, text in ((".csv", to_csv(table)), (".md", to_markdown(table))):
-        write_text(stem.with_suffix(suffix), text)
 
 
 def to_csv(table: Table) -> str:
@@ -114,7 +114,9 @@ def to_csv(table: Table) -> str:
         column = list(cells.iloc[:, position])
         frame[name] = pd.Series([_value(entry) for entry in column], dtype=object).infer_objects()
         if any(_has_interval(entry) for entry in column):
-            bounds = [entry if isinstance(entry, Cell) else Cell(math.nan) for entry in column]
+            bounds = [
+                entry if isinstance(entry, Estimate) else Estimate(math.nan) for entry in column
+            ]
             frame[f"{name} / ci_low"] = [entry.low for entry in bounds]
             frame[f"{name} / ci_high"] = [entry.high for entry in bounds]
     floats = frame.select_dtypes("number").columns
@@ -124,130 +126,106 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """Return the table as Markdown: caption, aligned columns, notes."""
-    best = best_cells(table)
-    cells = table.cells
-    header = [str(name) for name in cells.index.names]
-    header += [" ".join(label for label in labels if label) for labels in cells.columns]
-    header = [_escape_markdown(text) for text in header]
-    body = []
-    for i, labels in enumerate(_without_repetition(list(cells.index))):
-        line = [_escape_markdown(label) for label in labels]
-        for j in range(cells.shape[1]):
-            number, spread = _texts(table, i, j)
-            number = f"**{number}**" if best[i][j] else number
-            line.append(_escape_markdown(f"{number} ±{spread}" if spread else number))
-        body.append(line)
-    lines = [f"**{_escape_markdown(table.heading)}.** {_escape_markdown(table.caption)}", ""]
-    lines += markdown_table(header, body, n_left=cells.index.nlevels)
+    header, body = _as_text(table, _escape_markdown, bold="**{}**", spread="{} ±{}")
+    names = [" ".join(label for label in labels if label) for labels in header]
+    parts = [f"**{_escape_markdown(table.heading)}.** {_escape_markdown(table.caption)}"]
+    parts.append(markdown_table(names, body, n_left=table.cells.index.nlevels))
     notes = _notes(table)
-    lines += ["", *(f"- {_escape_markdown(note)}" for note in notes)] if notes else []
-    return "\n".join(lines) + "\n"
+    if notes:
+        parts.append("\n".join(f"- {_escape_markdown(note)}" for note in notes))
+    return "\n\n".join(parts) + "\n"
 
 
-def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]], n_left: int) -> list[str]:
-    """Return the lines of a Markdown table; columns after the first `n_left` are set right."""
-    widths = [max(len(row[k]) for row in [header, *body]) for k in range(len(header))]
+def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]], n_left: int) -> str:
+    """Return a Markdown table of text; columns after the first `n_left` are set right."""
+    import pandas as pd
 
-    def line_of(row: Sequence[str]) -> str:
-        parts = [
-            text.ljust(width) if k < n_left else text.rjust(width)
-            for k, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "| " + " | ".join(parts) + " |"
-
-    rule = "".join(
-        "|" + (":" + "-" * (width + 1) if k < n_left else "-" * (width + 1) + ":")
-        for k, width in enumerate(widths)
-    )
-    return [line_of(header), rule + "|", *(line_of(row) for row in body)]
+    frame = pd.DataFrame(list(body), columns=list(header), dtype=object)
+    align = ["left" if k < n_left else "right" for k in range(len(header))]
+    return frame.to_markdown(index=False, disable_numparse=True, colalign=align)
 
 
 def to_latex(table: Table) -> str:
     """Return the table as a LaTeX `table*` (both columns); it needs the package booktabs only."""
-    best = best_cells(table)
-    cells = table.cells
-    n_labels, n_columns = cells.index.nlevels, cells.shape[1]
-    lines = [
-        r"\begin{table*}",
-        r"  \centering",
-        rf"  \caption{{\textbf{{{escape_latex(table.title)}.}} {escape_latex(table.caption)}}}",
-        rf"  \label{{tab:dualtail-{table.stem.removeprefix('table_')}}}",
-        r"  \footnotesize\setlength{\tabcolsep}{3pt}",
-        rf"  \begin{{tabular}}{{{'l' * n_labels}{'r' * n_columns}}}",
-        r"    \toprule",
-        *_latex_header(table),
-        r"    \midrule",
-    ]
-    labels_shown = _without_repetition(list(cells.index))
-    for i, labels in enumerate(labels_shown):
-        if i and n_labels > 1 and labels[0]:
-            lines.append(r"    \midrule")
-        line = [escape_latex(label) for label in labels]
-        for j in range(n_columns):
-            number, spread = (escape_latex(text) for text in _texts(table, i, j))
-            number = rf"\textbf{{{number}}}" if best[i][j] else number
-            line.append(rf"{number} {{\scriptsize$\pm${spread}}}" if spread else number)
-        lines.append("    " + " & ".join(line) + r" \\")
-    lines += [r"    \bottomrule", r"  \end{tabular}"]
-    notes = _notes(table)
-    if notes:
-        text = " ".join(escape_latex(note) for note in notes)
-        lines.append(rf"  \par\smallskip\footnotesize {text}")
-    lines.append(r"\end{table*}")
-    return "\n".join(lines) + "\n"
+    import pandas as pd
+
+    header, body = _as_text(
+        table, escape_latex, bold=r"\textbf{{{}}}", spread=r"{} {{\scriptsize$\pm${}}}"
+    )
+    n_labels = table.cells.index.nlevels
+    for line in body[1:]:  # a rule above every group of rows
+        if n_labels > 1 and line[0]:
+            line[0] = rf"\midrule {line[0]}"
+    if len(header[0]) > 1:
+        header[0] = (*header[0][:-1], f"{_rules(header)} {header[0][-1]}")
+    names = pd.MultiIndex.from_tuples(header) if len(header[0]) > 1 else [h for (h,) in header]
+    styler = pd.DataFrame(body, columns=names).style.hide(axis="index")
+    styler.set_table_styles(
+        [{"selector": "footnotesize", "props": [("", r"\setlength{\tabcolsep}{3pt}")]}]
+    )
+    text = styler.to_latex(
+        environment="table*",
+        position_float="centering",
+        caption=rf"\textbf{{{escape_latex(table.title)}.}} {escape_latex(table.caption)}",
+        label=f"tab:dualtail-{table.stem.removeprefix('table_')}",
+        column_format="l" * n_labels + "r" * (len(header) - n_labels),
+        hrules=True,
+        multicol_align="c",
+    )
+    notes = " ".join(escape_latex(note) for note in _notes(table))
+    below = rf"\par\smallskip\footnotesize {notes}" + "\n" if notes else ""
+    return text.removesuffix("\\end{table*}\n") + below + "\\end{table*}\n"
 
 
-def best_cells(table: Table) -> list[list[bool]]:
-    """Return for every cell whether it is the best of its column (and row group)."""
+def best_cells(table: Table) -> np.ndarray:
+    """Return for every cell, (rows, columns), whether it is the best of its column (and row group)."""
+    import pandas as pd
+
     cells = table.cells
-    marks = [[False] * cells.shape[1] for _ in range(cells.shape[0])]
+    marks = np.zeros(cells.shape, dtype=bool)
     if not table.best:
         return marks
-    groups: dict[object, list[int]] = {}
-    levels = (
-        cells.index.get_level_values(table.best_within)
-        if table.best_within
-        else [""] * cells.shape[0]
-    )
-    for i, group in enumerate(levels):
-        groups.setdefault(group, []).append(i)
-    pick = max if table.best == "max" else min
-    for j in range(cells.shape[1]):
-        if table.best_columns and cells.columns[j][-1] not in table.best_columns:
+    within = table.best_within
+    groups = list(cells.index.get_level_values(within)) if within else [""] * len(cells)
+    for j, labels in enumerate(cells.columns):
+        if table.best_columns and labels[-1] not in table.best_columns:
             continue
-        for rows in groups.values():
-            values = {i: _value(cells.iat[i, j]) for i in rows}
-            numbers = {i: v for i, v in values.items() if isinstance(v, float) and v == v}
-            if len(numbers) > 1:
-                shown = {i: _texts(table, i, j)[0] for i in numbers}
-                top = shown[pick(numbers, key=lambda i: numbers[i])]
-                for i in numbers:  # what reads the same is equally good
-                    marks[i][j] = shown[i] == top
+        values = [_value(entry) for entry in cells.iloc[:, j]]
+        numbers = pd.Series([v if isinstance(v, float) else math.nan for v in values])
+        for _, group in numbers.groupby(groups):
+            known = group.dropna()
+            if len(known) > 1:  # what reads the same is equally good
+                rows = known.index.to_numpy()
+                pick = np.argmax if table.best == "max" else np.argmin
+                top = _texts(table, rows[pick(known.to_numpy())], j)[0]
+                marks[rows, j] = [_texts(table, i, j)[0] == top for i in rows]
     return marks
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "–": "--",
+    "\n": " ",
+    "\r": " ",
+}
 
 
 def escape_latex(text: str) -> str:
     """Return text that LaTeX prints as it is."""
-    special = {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "–": "--",
-        "\n": " ",
-        "\r": " ",
-    }
-    return "".join(special.get(character, character) for character in text)
+    return text.translate(str.maketrans(_LATEX))
 
 
 def _escape_markdown(text: str) -> str:
@@ -258,42 +236,44 @@ def _escape_markdown(text: str) -> str:
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
-def _latex_header(table: Table) -> list[str]:
-    """Return a line a level of the columns; equal neighbors share a ruled heading."""
-    cells = table.cells
-    n_labels, n_levels = cells.index.nlevels, cells.columns.nlevels
-    columns = [tuple(labels) for labels in cells.columns]
-    lines = []
-    for level in range(n_levels):
-        last = level == n_levels - 1
-        names = [escape_latex(str(name)) if last else "" for name in cells.index.names]
-        if last:
-            lines.append("    " + " & ".join([*names, *(escape_latex(c[-1]) for c in columns)]))
-            lines[-1] += r" \\"
-            continue
-        parts, rules, j = [], [], 0
-        while j < len(columns):
-            end = j
-            while (
-                end + 1 < len(columns) and columns[end + 1][: level + 1] == columns[j][: level + 1]
-            ):
-                end += 1
-            text = escape_latex(columns[j][level])
-            parts.append(rf"\multicolumn{{{end - j + 1}}}{{c}}{{{text}}}")
-            if text:
-                rules.append(rf"\cmidrule(lr){{{n_labels + j + 1}-{n_labels + end + 1}}}")
-            j = end + 1
-        lines.append("    " + " & ".join([*names, *parts]) + r" \\")
-        lines.append("    " + " ".join(rules))
-    return lines
+def _as_text(
+    table: Table, escape: Callable[[str], str], bold: str, spread: str
+) -> tuple[list[tuple[str, ...]], list[list[str]]]:
+    """Labels of the columns, and lines of labels and numbers; a label that the line above has is left out."""
+    cells, best = table.cells, best_cells(table)
+    empty = ("",) * (cells.columns.nlevels - 1)
+    header = [(*empty, escape(str(name))) for name in cells.index.names]
+    header += [tuple(escape(label) for label in labels) for labels in cells.columns]
+    body, above = [], ()
+    for i, labels in enumerate(cells.index):
+        repeated = [labels[: k + 1] == above[: k + 1] for k in range(len(labels) - 1)] + [False]
+        line = ["" if same else escape(str(x)) for x, same in zip(labels, repeated, strict=True)]
+        for j in range(cells.shape[1]):
+            number, half = (escape(text) for text in _texts(table, i, j))
+            number = bold.format(number) if best[i, j] else number
+            line.append(spread.format(number, half) if half else number)
+        body.append(line)
+        above = labels
+    return header, body
+
+
+def _rules(header: Sequence[tuple[str, ...]]) -> str:
+    """A rule below every heading that stands above columns."""
+    found, start = [], 1
+    for name, columns in itertools.groupby(labels[0] for labels in header):
+        end = start + len(list(columns))
+        if name:
+            found.append(rf"\cmidrule(lr){{{start}-{end - 1}}}")
+        start = end
+    return " ".join(found)
 
 
 def _value(entry: object) -> object:
-    return entry.value if isinstance(entry, Cell) else entry
+    return entry.value if isinstance(entry, Estimate) else entry
 
 
 def _has_interval(entry: object) -> bool:
-    return isinstance(entry, Cell) and entry.low == entry.low
+    return isinstance(entry, Estimate) and entry.low == entry.low
 
 
 def _texts(table: Table, i: int, j: int) -> tuple[str, str]:
@@ -305,22 +285,10 @@ def _texts(table: Table, i: int, j: int) -> tuple[str, str]:
         return value, ""
     if value is None or not isinstance(value, int | float) or value != value:
         return EMPTY, ""
-    if isinstance(entry, Cell) and _has_interval(entry):
+    if isinstance(entry, Estimate) and _has_interval(entry):
         half = (entry.high - entry.low) / 2
         return form.format(value), f"{half:.1f}" if half < 100 else f"{half:.0f}"
     return form.format(value), ""
-
-
-def _without_repetition(index: list[tuple]) -> list[list[str]]:
-    """Return row labels with those that repeat the row above left empty (not the last level)."""
-    shown: list[list[str]] = []
-    for i, labels in enumerate(index):
-        line = [str(label) for label in labels]
-        for level in range(len(line) - 1):
-            if i and index[i - 1][: level + 1] == labels[: level + 1]:
-                line[level] = ""
-        shown.append(line)
-    return shown
 
 
 def _notes(table: Table) -> list[str]:

@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
+from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import SCHEME_GROUPS, SPREAD_GROUPS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+GLA_TRAIN = "gla_train"
+"""Loss that tables and claims know by its name in `losses`: GLA-Train with both stages (Eq. 6)."""
+GLA_FIRST = "gla_first"
+"""Its first stage alone: the head that the second stage throws away."""
+DECOUPLING = "decoupling"
+"""Tuned with CE, then the head re-trained with LA (Table 12)."""
 
 _SCHEME_OF = {group: scheme for scheme, groups in SCHEME_GROUPS.items() for group in groups} | {
     group: scheme for scheme, group in SPREAD_GROUPS.items()
@@ -26,14 +34,6 @@ _FIELDS = (
     "group",
     "metric",
 )
-
-
-class Cell(NamedTuple):
-    """A number with its 95 % interval (NaN where there is none)."""
-
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
 
 
 class Predictor(NamedTuple):
@@ -63,6 +63,25 @@ def tuned(member: str, peft: str, loss: str) -> Predictor:
     return Predictor("tuned", member, peft, loss)
 
 
+def knn(member: str, peft: str = "", loss: str = "") -> Predictor:
+    """The kNN on the features of a tuned member, or of one that was not tuned."""
+    return Predictor("knn", member, peft, loss)
+
+
+def cost(member: str, peft: str, loss: str = "la") -> Predictor:
+    """What tuning a member took."""
+    return Predictor("cost", member, peft, loss)
+
+
+def gla_methods(member: str, peft: str) -> dict[str, Predictor]:
+    """Return the post-hoc rows of Table 3: label -> whose predictions (Eq. 4).
+
+    GLA-ZS does not use the tuned model; its outputs bear the tuning that they stand beside.
+    """
+    names = {"GLA": "gla", "GLA-ZS": "gla-zs", "GLA-FT": "gla-ft"}
+    return {label: Predictor("adjusted", member, peft, "ce", name) for label, name in names.items()}
+
+
 def fused(members: Sequence[str], peft: str, loss: str, fusion: str) -> Predictor:
     """Several tuned members, fused (Eq. 7); a single one is itself."""
     if len(members) == 1:
@@ -88,16 +107,36 @@ class ScoreLookup:
     the same, so averaging seeds does not shrink the uncertainty that they cause.
     """
 
-    def __init__(self, scores: "pd.DataFrame", context: PaperContext) -> None:
-        """Index the rows of the context's run."""
-        self._context = context
-        self._cells: dict[tuple, dict[int | None, Cell]] = {}
-        rows = scores[scores["run"] == context.run]
+    def __init__(
+        self,
+        scores: "pd.DataFrame",
+        context: PaperContext,
+        per_class: "pd.DataFrame | None" = None,
+    ) -> None:
+        """Index the rows of the context's run; `per_class` are the accuracies of the classes."""
+        self.context = context
+        self._per_class = per_class
+        self.scores = scores[scores["run"] == context.run]
+        self._found: dict[tuple, dict[int | None, Estimate]] = {}
+        rows = self.scores
         seeds = [None if seed != seed else int(seed) for seed in rows["seed"].astype("float64")]
         numbers = zip(rows["value"], rows["ci_low"], rows["ci_high"], strict=True)
         keys = zip(*(rows[name] for name in _FIELDS), strict=True)
-        for key, seed, cell in zip(keys, seeds, numbers, strict=True):
-            self._cells.setdefault(key, {})[seed] = Cell(*cell)
+        for key, seed, number in zip(keys, seeds, numbers, strict=True):
+            self._found.setdefault(key, {})[seed] = Estimate(*number)
+
+    @property
+    def per_class(self) -> "pd.DataFrame":
+        """The accuracies of the classes of this run.
+
+        Raises:
+            UserError: they were not given.
+        """
+        if self._per_class is None:
+            raise UserError(
+                "the accuracies of the classes are needed here: give --class-scores FILE"
+            )
+        return self._per_class[self._per_class["run"] == self.context.run]
 
     def find(
         self,
@@ -106,24 +145,17 @@ class ScoreLookup:
         metric: str = "accuracy",
         group: str = "Overall",
         split: str | None = None,
-    ) -> Cell | None:
+    ) -> Estimate | None:
         """Return a number, the mean over the seeds of its PEFT, or None if a row is missing."""
-        split = self._context.split if split is None else split
-        columns = {
-            "dataset": dataset,
-            "split": split,
-            "scheme": _SCHEME_OF[group],
-            "group": group,
-            "metric": metric,
-        } | predictor._asdict()
-        by_seed = self._cells.get(tuple(columns[name] for name in _FIELDS), {})
+        split = self.context.split if split is None else split
+        key = (dataset, *predictor, split, _SCHEME_OF[group], group, metric)
+        by_seed = self._found.get(key, {})
         if None in by_seed:
             return by_seed[None]
-        seeds = self._context.seeds_of(dataset, split, predictor.peft)
+        seeds = self.context.seeds_of(dataset, split, predictor.peft)
         if not all(seed in by_seed for seed in seeds):
             return None
-        chosen = [by_seed[seed] for seed in seeds]
-        return Cell(*(sum(column) / len(chosen) for column in zip(*chosen, strict=True)))
+        return mean_estimate([by_seed[seed] for seed in seeds])
 
     def get(
         self,
@@ -132,19 +164,24 @@ class ScoreLookup:
         metric: str = "accuracy",
         group: str = "Overall",
         split: str | None = None,
-    ) -> Cell:
+    ) -> Estimate:
         """Return a number that must be there.
 
         Raises:
             UserError: it is not; the message says which outputs to make and score.
         """
-        cell = self.find(dataset, predictor, metric, group, split)
-        if cell is None:
-            split = self._context.split if split is None else split
-            seeds = self._context.seeds_of(dataset, split, predictor.peft)
+        found = self.find(dataset, predictor, metric, group, split)
+        if found is None:
+            split = self.context.split if split is None else split
+            seeds = self.context.seeds_of(dataset, split, predictor.peft)
             raise UserError(
-                f"the scores of run {self._context.run!r} lack the {metric} ({group}) of "
+                f"the scores of run {self.context.run!r} lack the {metric} ({group}) of "
                 f"{predictor.describe()!r} on {dataset}{'/' + split if split else ''} "
                 f"(seeds {', '.join(map(str, seeds))}): make these outputs and score them"
             )
-        return cell
+        return found
+
+
+def mean_estimate(found: Sequence[Estimate]) -> Estimate:
+    """Average values, and both ends of their intervals."""
+    return Estimate(*(sum(column) / len(found) for column in zip(*found, strict=True)))

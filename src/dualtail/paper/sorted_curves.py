@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dualtail.errors import UserError
-from dualtail.paper.context import PaperContext
-from dualtail.paper.lookup import Predictor
+from dualtail.paper.lookup import Predictor, ScoreLookup
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,32 +32,21 @@ def smoothing_width(n_classes: int) -> float:
 
 
 def sorted_classes(
-    per_class: "pd.DataFrame",
-    context: PaperContext,
-    dataset: str,
-    predictor: Predictor,
-    key: str,
+    lookup: ScoreLookup, dataset: str, predictor: Predictor, key: str
 ) -> "pd.DataFrame":
     """Return one row a class, in descending order of `key`: the mean accuracy over seeds.
 
-    Columns: rank, class_index, class_name, the key, accuracy, smoothed. Ties (equal training
-    counts) stay in the order of the class index.
-
-    Args:
-        per_class: The table of class accuracies.
-        context: Names the run and the split.
-        dataset: Of the classes.
-        predictor: Whose accuracies.
-        key: train_count or q.
+    Columns: rank, class_index, class_name, the key (train_count or q), accuracy, smoothed. Ties (equal
+    training counts) stay in the order of the class index.
 
     Raises:
-        UserError: the table lacks the outputs, or the key.
+        UserError: the class accuracies lack the outputs, or the key.
     """
     import pandas as pd
 
-    wanted = predictor._asdict() | {"run": context.run, "dataset": dataset, "split": context.split}
-    rows = per_class
-    for name, value in wanted.items():
+    context = lookup.context
+    rows = lookup.per_class
+    for name, value in (predictor._asdict() | {"dataset": dataset, "split": context.split}).items():
         rows = rows[rows[name] == value]
     seeds = context.seeds_of(dataset, context.split, predictor.peft)
     rows = rows[rows["seed"].isna() | rows["seed"].isin(seeds)]
@@ -73,14 +61,7 @@ def sorted_classes(
     if classes[key].isna().any():
         raise UserError(f"the class accuracies on {dataset} lack {key}")
     ordered = classes.sort_values(key, ascending=False, kind="stable")
-    accuracy = ordered["accuracy"].to_numpy(float)
-    return pd.DataFrame(
-        {
-            "rank": np.arange(1, len(ordered) + 1),
-            "class_index": ordered["class_index"].to_numpy(),
-            "class_name": ordered["class_name"].to_numpy(),
-            key: ordered[key].to_numpy(),
-            "accuracy": ordered["accuracy"].to_numpy(),
-            "smoothed": smooth(accuracy, smoothing_width(len(ordered))),
-        }
-    )
+    columns = {name: ordered[name].to_numpy() for name in ("class_index", "class_name", key)}
+    smoothed = smooth(ordered["accuracy"].to_numpy(float), smoothing_width(len(ordered)))
+    columns |= {"accuracy": ordered["accuracy"].to_numpy(), "smoothed": smoothed}
+    return pd.DataFrame({"rank": np.arange(1, len(ordered) + 1), **columns})

@@ -93,7 +93,7 @@ def styled() -> "Iterator[None]":
             yield
 
 
-def write_paper_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
+def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
     """Write `figure_NN.pdf`, `.png` (200 dpi) and `.csv` into a folder, each atomically.
 
     The files hold no date, so that equal figures give equal bytes.

@@ -17,7 +17,9 @@ PAPER_RATE = 0.01
 """Learning rate of the paper's tuning (Table 10)."""
 
 
-def build_summary(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> str:
+def build_summary(
+    scores: "pd.DataFrame", per_class: "pd.DataFrame | None", context: PaperContext
+) -> str:
     """Return the summary as Markdown.
 
     Args:
@@ -26,13 +28,13 @@ def build_summary(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: Pa
         context: Names, order, roles, priors.
 
     Raises:
-        UserError: the scores have no row of this run.
+        UserError: the scores have no row of this run, or no class accuracies are given.
     """
     if not (scores["run"] == context.run).any():
         raise UserError(f"the scores have no row of the run {context.run!r}")
-    lookup = ScoreLookup(scores, context)
-    judged = judge_all(lookup, context)
-    lines = [f"# Summary of the run `{context.run}`", "", *_introduction(per_class, context), ""]
+    lookup = ScoreLookup(scores, context, per_class)
+    judged = judge_all(lookup)
+    lines = [f"# Summary of the run `{context.run}`", "", *_introduction(lookup), ""]
     lines += ["## The paper's claims on this run", "", *_verdicts(judged, context), ""]
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
         lines += [f"## {number}. {title}", "", f"See {where}.", ""]
@@ -50,8 +52,9 @@ def _paragraph(claim: Claim) -> str:
     return f"**{claim.verdict}**. " + " ".join(claim.sentences)
 
 
-def _introduction(per_class: "pd.DataFrame", context: PaperContext) -> list[str]:
-    rows = per_class[(per_class["run"] == context.run) & (per_class["split"] == context.split)]
+def _introduction(lookup: ScoreLookup) -> list[str]:
+    context, classes = lookup.context, lookup.per_class
+    rows = classes[classes["split"] == context.split]
     sizes = []
     for dataset, label in context.datasets.items():
         first = rows[rows["dataset"] == dataset].drop_duplicates("class_index")
@@ -83,7 +86,7 @@ def _verdicts(judged: dict[tuple[str, str], Claim | str], context: PaperContext)
         "A claim *holds* or *does not hold* where the intervals say so; the exact rule of each is "
         "in the docstrings of `dualtail.paper.claims`."
     )
-    return [*verdict_table(judged, context), "", rules]
+    return [verdict_table(judged, context), "", rules]
 
 
 def _priors(context: PaperContext) -> list[str]:
@@ -99,7 +102,8 @@ def _priors(context: PaperContext) -> list[str]:
         "factors with intervals: [Table 14](tables/table_14.md).",
         "",
     ]
-    rows = [["Dataset", "Model", "Spearman", "Error of log q", "max q / min q", "truth"]]
+    header = ["Dataset", "Model", "Spearman", "Error of log q", "max q / min q", "truth"]
+    rows = []
     for dataset, label in context.datasets.items():
         for member, name in context.members.items():
             if (dataset, member) in known:
@@ -114,14 +118,13 @@ def _priors(context: PaperContext) -> list[str]:
                         f"{found.true_imbalance_factor:.1f}",
                     ]
                 )
-    lines += markdown_table(rows[0], rows[1:], n_left=2)
-    return [*lines, ""]
+    return [*lines, markdown_table(header, rows, n_left=2), ""]
 
 
 def _world(context: PaperContext) -> list[str]:
     """Return the section that says what was put into the world on purpose."""
-    cell = context.config.get("world", {}).get("min_classes_per_cell")
-    classes = f"at least {cell} classes" if cell else "some classes"
+    least = context.config.get("world", {}).get("min_classes_per_cell")
+    classes = f"at least {least} classes" if least else "some classes"
     rate = context.config.get("tuning", {}).get("lr")
     notes = [
         "**The models are small and were pre-trained here**, each on a corpus of its own whose "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dualtail.paper.figures import build_figure
 from dualtail.paper.files import PaperFiles
-from dualtail.paper.style import write_paper_figure
+from dualtail.paper.style import write_figure
 from dualtail.stages.paper_inputs import class_scores, paper_context, scores_and_costs
 
 
@@ -17,4 +17,4 @@ def run(numbers: Sequence[int], files: PaperFiles, out: Path) -> None:
     """
     scores, classes, context = scores_and_costs(files), class_scores(files), paper_context(files)
     for number in numbers:
-        write_paper_figure(build_figure(number, scores, classes, context), out)
+        write_figure(build_figure(number, scores, classes, context), out)

@@ -31,14 +31,14 @@ def scores_and_costs(files: PaperFiles) -> "pd.DataFrame":
     return concatenate([read_frame(table, SCORES) for table in tables], SCORES)
 
 
-def class_scores(files: PaperFiles) -> "pd.DataFrame":
-    """The accuracies of the classes.
+def class_scores(files: PaperFiles) -> "pd.DataFrame | None":
+    """The accuracies of the classes, if they are given.
 
     Raises:
-        UserError: they are not given, missing or not what they should be.
+        UserError: they are missing or not what they should be.
     """
     if files.class_scores is None:
-        raise UserError("the accuracies of the classes are needed here: give --class-scores FILE")
+        return None
     return read_frame(files.class_scores, PER_CLASS)
 
 

@@ -40,32 +40,24 @@ REGIONS = ("head", "body")
 
 @dataclass(frozen=True)
 class Explanations:
-    """What models said about the explained images of one dataset.
-
-    Attributes:
-        dataset: Its name.
-        images: The images.
-        transform: Of the first member: which part of an image it sees.
-        world: The world that drew the images: then pictures are drawn larger, and regions are known.
-    """
+    """What models said about the explained images of one dataset."""
 
     dataset: str
     images: ExplainedImages
     transform: Transform
+    """of the first member: which part of an image it sees"""
     world: WorldSettings | None
+    """the world that drew the images: then pictures are drawn larger, and regions are known"""
 
 
 @dataclass(frozen=True)
 class _Mapped:
-    """The images with Grad-CAM maps.
-
-    Attributes:
-        rows: (K,) of the explained images.
-        maps: Whose, and the maps (K, h, w).
-    """
+    """The images with Grad-CAM maps."""
 
     rows: NDArray[np.int64]
+    """(K,) of the explained images"""
     maps: list[tuple[Shown, Maps]]
+    """whose, and the maps (K, h, w)"""
 
 
 def run(
@@ -152,10 +144,10 @@ def _tuning(row: Prediction) -> Tuning:
     return row.peft, row.loss, row.seed
 
 
-def _shown(row: Prediction) -> Shown:
-    return Shown(
-        members=row.members, peft=row.peft, loss=row.loss, seed=row.seed, fusion=row.fusion
-    )
+def _shown(of: Prediction | OutputsHeader) -> Shown:
+    """Whose a dump or a map is."""
+    members = of.members if isinstance(of, Prediction) else of.members_key
+    return Shown(members=members, peft=of.peft, loss=of.loss, seed=of.seed, fusion=of.fusion)
 
 
 def _shares(
@@ -205,7 +197,7 @@ def _examples(
         images=[paths[row] for row in chosen],
         labels=labels[chosen].tolist(),
         class_names=[names[label] for label in labels[chosen]],
-        judged=[_identity(dump.header) for dump in visible],
+        judged=[_shown(dump.header) for dump in visible],
         mapped=[shown for shown, _ in mapped.maps],
     )
     confidences = [
@@ -217,16 +209,6 @@ def _examples(
         pictures,
         np.asarray(confidences, dtype=np.float32).transpose(2, 0, 1),
         np.stack([heat(maps[at], size) for _, maps in mapped.maps], axis=1).astype(np.float32),
-    )
-
-
-def _identity(header: OutputsHeader) -> Shown:
-    return Shown(
-        members=header.members_key,
-        peft=header.peft,
-        loss=header.loss,
-        seed=header.seed,
-        fusion=header.fusion,
     )
 
 

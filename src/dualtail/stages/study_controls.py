@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, read_outputs
-from dualtail.paper.layout import write_study_table
+from dualtail.paper.layout import write_table
 from dualtail.paper.run_config import read_context
 from dualtail.studies.controls import MODES, FusedSet, control_rows, controls_table
 from dualtail.study_table import Prediction, file_of
@@ -51,4 +51,4 @@ def run(config: Path, outputs: str, out: Path) -> None:
         ).items()
     }
     tuning = f"{context.pefts[context.first_peft]} and {LOSS.upper()}"
-    write_study_table(controls_table(rows, tuning), out)
+    write_table(controls_table(rows, tuning), out)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dualtail.paper.files import PaperFiles
-from dualtail.paper.layout import write_study_table
-from dualtail.paper.style import write_paper_figure
+from dualtail.paper.layout import write_table
+from dualtail.paper.style import write_figure
 from dualtail.stages.paper_inputs import paper_context, scores_and_costs
 from dualtail.studies.fusion_modes import fusion_modes_figure, fusion_modes_table
 
@@ -16,5 +16,5 @@ def run(files: PaperFiles, out: Path) -> None:
         UserError: the scores lack a fusion.
     """
     scores, context = scores_and_costs(files), paper_context(files)
-    write_study_table(fusion_modes_table(scores, context), out)
-    write_paper_figure(fusion_modes_figure(scores, context), out / "figures")
+    write_table(fusion_modes_table(scores, context), out)
+    write_figure(fusion_modes_figure(scores, context), out / "figures")

@@ -11,9 +11,9 @@ from dualtail.errors import UserError
 from dualtail.explain.splits import DRAWN_VISIBLE, explained_split
 from dualtail.outputs import OutputsHeader, read_outputs
 from dualtail.paper.context import PaperContext
-from dualtail.paper.layout import write_study_table
+from dualtail.paper.layout import write_table
 from dualtail.paper.run_config import read_context
-from dualtail.paper.style import write_paper_figure
+from dualtail.paper.style import write_figure
 from dualtail.studies.interventional import (
     Studied,
     interventional_figure,
@@ -54,9 +54,9 @@ def run(
             studied.append(_studied(file, visibility, context))
     settings = context.config
     rows = interventional_rows(studied, settings["scores"]["bootstrap"], settings["seed"])
-    write_study_table(interventional_table(rows), out)
+    write_table(interventional_table(rows), out)
     fused = list(dict.fromkeys(one.model for one in studied if len(one.members) > 1))
-    write_paper_figure(interventional_figure(rows, fused), out / "figures")
+    write_figure(interventional_figure(rows, fused), out / "figures")
 
 
 def _models(rows: Sequence[Prediction], context: PaperContext) -> list[Prediction]:

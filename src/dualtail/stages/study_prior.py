@@ -6,10 +6,9 @@ from pathlib import Path
 from dualtail.errors import UserError
 from dualtail.outputs import read_outputs, splits_of
 from dualtail.paper.context import PaperContext
-from dualtail.paper.layout import write_study_table
+from dualtail.paper.layout import write_table
 from dualtail.paper.run_config import read_context
-from dualtail.paper.style import write_paper_figure
-from dualtail.paper.tables.table_14 import prior_split
+from dualtail.paper.style import write_figure
 from dualtail.stages.prior import true_prior
 from dualtail.studies.prior_recovery import KnownPrior, estimate_all, prior_figure, prior_table
 
@@ -28,8 +27,8 @@ def run(priors: Sequence[tuple[Path, Path, Path]], config: Path, out: Path) -> N
     """
     context = read_context(config)
     estimates = estimate_all([_known(*files, context) for files in priors], context.config["seed"])
-    write_study_table(prior_table(estimates), out)
-    write_paper_figure(prior_figure(estimates), out / "figures")
+    write_table(prior_table(estimates), out)
+    write_figure(prior_figure(estimates), out / "figures")
 
 
 def _known(dump: Path, true_list: Path, true_names: Path, context: PaperContext) -> KnownPrior:
@@ -40,6 +39,6 @@ def _known(dump: Path, true_list: Path, true_names: Path, context: PaperContext)
         raise UserError(
             f"{dump}: of {member} on {dataset}, which are not in the study of the config"
         )
-    outputs = read_outputs(dump, prior_split(context, dataset))
+    outputs = read_outputs(dump, context.prior_split(dataset))
     truth = true_prior(true_list, true_names, outputs.header.class_names)
     return KnownPrior(context.datasets[dataset], context.members[member], outputs, truth)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dualtail.paper.files import PaperFiles
-from dualtail.paper.layout import write_paper_table
+from dualtail.paper.layout import write_table
 from dualtail.paper.tables import build_table
 from dualtail.stages.paper_inputs import paper_context, scores_and_costs
 
@@ -17,4 +17,4 @@ def run(numbers: Sequence[int], files: PaperFiles, out: Path) -> None:
     """
     scores, context = scores_and_costs(files), paper_context(files)
     for number in numbers:
-        write_paper_table(build_table(number, scores, context), out)
+        write_table(build_table(number, scores, context), out)

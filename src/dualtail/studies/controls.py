@@ -15,7 +15,7 @@ from dualtail.errors import UserError
 from dualtail.explain.scores import class_means
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.lookup import Cell
+from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.metrics import predict
 
 MODES = ("logits", "probabilities")
@@ -58,8 +58,8 @@ def correct(found: FusedSet) -> NDArray[np.float64]:
 
 def control_rows(
     sets: Sequence[FusedSet], replicates: int, seed: int
-) -> dict[tuple[str, str], list[Cell]]:
-    """Return the cells of every set of one dataset, and of the first set less each of the others.
+) -> dict[tuple[str, str], list[Estimate]]:
+    """Return the numbers of every set of one dataset, and of the first set less each of the others.
 
     All are means over classes; intervals are of a class-stratified bootstrap over test images, paired.
 
@@ -75,19 +75,13 @@ def control_rows(
     for found, value in zip(sets[1:], values[1:], strict=True):
         rows[DIFFERENCE, f"{sets[0].name} less {found.name}"] = values[0] - value
     means = class_means(np.concatenate(list(rows.values())), labels, replicates, seed)
-    cells = [Cell(*(float(x) for x in numbers)) for numbers in zip(*means, strict=True)]
     n = len(COLUMNS)
-    return {name: cells[n * k : n * (k + 1)] for k, name in enumerate(rows)}
+    return {name: means[n * k : n * (k + 1)] for k, name in enumerate(rows)}
 
 
-def controls_table(rows: dict[tuple[str, str, str], list[Cell]], tuning: str) -> Table:
-    """Lay out the cells.
-
-    Args:
-        rows: (dataset, SET or DIFFERENCE, name) -> cells of `control_rows`.
-        tuning: How all models are tuned, in words.
-    """
-    cells = list(rows.values())
+def controls_table(rows: dict[tuple[str, str, str], list[Estimate]], tuning: str) -> Table:
+    """Lay out (dataset, SET or DIFFERENCE, name) -> numbers; `tuning` says how all are tuned."""
+    columns = [("", SINGLE), ("Fused", MODES[0]), ("Fused", MODES[1]), ("", GAIN)]
     return Table(
         number=None,
         name="controls",
@@ -100,10 +94,10 @@ def controls_table(rows: dict[tuple[str, str, str], list[Cell]], tuning: str) ->
             "often."
         ),
         cells=grid(
-            rows=list(rows),
-            columns=[("", SINGLE), ("Fused", MODES[0]), ("Fused", MODES[1]), ("", GAIN)],
+            rows=list(rows.items()),
+            columns=[(labels, k) for k, labels in enumerate(columns)],
             row_names=["Dataset", "", "Models"],
-            cell=lambda i, j: cells[i][j],
+            cell=lambda row, k: row[k],
         ),
         notes=(
             "Differences are paired over test images. The intervals hold the spread of test images, "

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.lookup import Cell, Predictor, ScoreLookup, fused, over
+from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over
 from dualtail.paper.style import BLUE, DOUBLE, GRAY, GREEN, VERMILION, PaperFigure, styled
 
 if TYPE_CHECKING:
@@ -42,15 +42,14 @@ def fusion_modes_table(scores: "pd.DataFrame", context: PaperContext) -> Table:
     Raises:
         UserError: the scores lack a fusion, or the comparison of two.
     """
-    lookup, pairs = ScoreLookup(scores, context), fused_pairs(context)
-    values = list(pairs.values())
+    lookup = ScoreLookup(scores, context)
 
-    def cell(i: int, j: int) -> object:
-        dataset, one, two = values[i]
-        what, name = COLUMNS[j]
+    def cell(pair: tuple[str, Predictor, Predictor], column: tuple[str, str]) -> object:
+        dataset, by_logits, by_probabilities = pair
+        what, name = column
         if what == DIFFERENCE:
-            return lookup.get(dataset, over(one, two), "accuracy_gain", name)
-        return lookup.get(dataset, (one, two)[j])
+            return lookup.get(dataset, over(by_logits, by_probabilities), "accuracy_gain", name)
+        return lookup.get(dataset, by_logits if name == "logits" else by_probabilities)
 
     return Table(
         number=None,
@@ -61,8 +60,8 @@ def fusion_modes_table(scores: "pd.DataFrame", context: PaperContext) -> Table:
             "of the mean of probabilities, which Eq. 7 says; their difference in percentage points."
         ),
         cells=grid(
-            rows=list(pairs),
-            columns=COLUMNS,
+            rows=list(fused_pairs(context).items()),
+            columns=[(column, column) for column in COLUMNS],
             row_names=["Dataset", "Tuning", "Models"],
             cell=cell,
         ),
@@ -82,12 +81,13 @@ def fusion_modes_figure(scores: "pd.DataFrame", context: PaperContext) -> PaperF
     import pandas as pd
     from matplotlib.figure import Figure
 
-    lookup, pairs = ScoreLookup(scores, context), fused_pairs(context)
+    lookup = ScoreLookup(scores, context)
     data = pd.DataFrame(
         [
             {"dataset": label, "tuning": tuning, "models": models}
-            | _gain(lookup.get(dataset, over(one, two), "accuracy_gain"))
-            for (label, tuning, models), (dataset, one, two) in pairs.items()
+            | dict(zip(("gain", "low", "high"), found, strict=True))
+            for (label, tuning, models), (dataset, one, two) in fused_pairs(context).items()
+            for found in [lookup.get(dataset, over(one, two), "accuracy_gain")]
         ]
     )
     datasets, tunings, sets = (list(dict.fromkeys(data[c])) for c in data.columns[:3])
@@ -131,7 +131,3 @@ def fusion_modes_figure(scores: "pd.DataFrame", context: PaperContext) -> PaperF
         figure=figure,
         data=data,
     )
-
-
-def _gain(cell: Cell) -> dict[str, float]:
-    return {"gain": cell.value, "low": cell.low, "high": cell.high}

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dualtail.explain.scores import class_means
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.lookup import Cell
 from dualtail.paper.style import BLUE, DOUBLE, GREEN, ORANGE, VERMILION, PaperFigure, styled
-from dualtail.studies.interventions import Distances, mean_cells
+from dualtail.scores.bootstrap import Estimate
+from dualtail.studies.interventions import Distances
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,8 +53,8 @@ class Studied(NamedTuple):
 
 def interventional_rows(
     studied: Sequence[Studied], replicates: int, seed: int
-) -> dict[tuple[str, str, str, str], list[Cell]]:
-    """Return the cells of every model, and of every fusion less each single model in it, paired."""
+) -> dict[tuple[str, str, str, str], list[Estimate]]:
+    """Return the numbers of every model, and of every fusion less each single model in it, paired."""
     values: dict[tuple[str, str, str, str], NDArray[np.float64]] = {}
     labels = {one.dataset: one.labels for one in studied}
     for dataset, tuning in dict.fromkeys((one.dataset, one.tuning) for one in studied):
@@ -65,13 +66,13 @@ def interventional_rows(
                 if len(fused.members) > 1 and one.members in [(m,) for m in fused.members]:
                     name = f"{fused.model} less {one.model}"
                     values[dataset, tuning, DIFFERENCE, name] = _values(fused) - _values(one)
-    rows: dict[tuple[str, str, str, str], list[Cell]] = {}
+    rows: dict[tuple[str, str, str, str], list[Estimate]] = {}
     for dataset in labels:  # the rows of a dataset together: the resamples are drawn once
         chosen = [name for name in values if name[0] == dataset]
         stacked = np.concatenate([values[name] for name in chosen])
-        cells = mean_cells(stacked, labels[dataset], replicates, seed)
+        means = class_means(stacked, labels[dataset], replicates, seed)
         for k, name in enumerate(chosen):
-            rows[name] = cells[k * len(SCALES) : (k + 1) * len(SCALES)]
+            rows[name] = means[k * len(SCALES) : (k + 1) * len(SCALES)]
     return rows
 
 
@@ -80,9 +81,8 @@ def _values(one: Studied) -> NDArray[np.float64]:
     return np.stack([scale * getattr(one.distances, name) for scale, name in SCALES.values()])
 
 
-def interventional_table(rows: dict[tuple[str, str, str, str], list[Cell]]) -> Table:
-    """Lay out the cells of `interventional_rows`."""
-    names, cells = list(rows), list(rows.values())
+def interventional_table(rows: dict[tuple[str, str, str, str], list[Estimate]]) -> Table:
+    """Lay out the rows of `interventional_rows`."""
     return Table(
         number=None,
         name="interventional",
@@ -98,10 +98,10 @@ def interventional_table(rows: dict[tuple[str, str, str, str], list[Cell]]) -> T
             "between the predictions with only the head and with only the body; the truth has 0."
         ),
         cells=grid(
-            rows=names,
-            columns=[(name,) for name in SCALES],
+            rows=list(rows.items()),
+            columns=[((name,), k) for k, name in enumerate(SCALES)],
             row_names=["Dataset", "Tuning", "", "Model"],
-            cell=lambda i, j: cells[i][j],
+            cell=lambda row, k: row[k],
         ),
         formats=dict.fromkeys(SCALES, "{:.1f}"),
         notes=(
@@ -119,7 +119,7 @@ def interventional_table(rows: dict[tuple[str, str, str, str], list[Cell]]) -> T
 
 
 def interventional_figure(
-    rows: dict[tuple[str, str, str, str], list[Cell]], fused: Sequence[str]
+    rows: dict[tuple[str, str, str, str], list[Estimate]], fused: Sequence[str]
 ) -> PaperFigure:
     """Draw a panel a dataset: distance from the truth over change under the intervention.
 
@@ -135,10 +135,10 @@ def interventional_figure(
         {"dataset": d, "tuning": t, "model": m}
         | {
             f"{name}{end}": number
-            for name, cell in (("distance", cells[0]), ("change", cells[-1]))
-            for end, number in zip(("", "_low", "_high"), cell, strict=True)
+            for name, found in (("distance", numbers[0]), ("change", numbers[-1]))
+            for end, number in zip(("", "_low", "_high"), found, strict=True)
         }
-        for (d, t, what, m), cells in rows.items()
+        for (d, t, what, m), numbers in rows.items()
         if what == PREDICTION and last[d] == t
     ]
     frame = pd.DataFrame(data)

@@ -22,9 +22,7 @@ from numpy.typing import NDArray
 
 from dualtail.bias.softmax import check_labels, check_logits, log_softmax, read_block
 from dualtail.errors import UserError
-from dualtail.explain.scores import class_means
 from dualtail.outputs import Outputs, OutputsHeader
-from dualtail.paper.lookup import Cell
 
 VISIBLE = ("both", "head", "body")
 """What an intervention shows, in the order of the world's visibilities."""
@@ -159,17 +157,3 @@ def corpus_weights(
     known = [visibility.corpora.get(corpora.get(member, "")) for member in members]
     found = [weights for weights in known if weights is not None]
     return np.mean(found, axis=0) if len(found) == len(members) else None
-
-
-def mean_cells(
-    values: FloatArray, labels: NDArray[np.int64], replicates: int, seed: int
-) -> list[Cell]:
-    """Return means over classes with their intervals, a class-stratified bootstrap over creatures.
-
-    Args:
-        values: (K, N), one row a quantity.
-        labels: (N,) classes.
-        replicates, seed: Of the bootstrap.
-    """
-    found = zip(*class_means(values, labels, replicates, seed), strict=True)
-    return [Cell(*(float(number) for number in numbers)) for numbers in found]

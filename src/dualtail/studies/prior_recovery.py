@@ -79,11 +79,6 @@ def prior_table(estimates: "pd.DataFrame") -> Table:
         (str(d), str(m), str(e)): recovery(rows)
         for (d, m, e), rows in estimates.groupby(["dataset", "member", "estimator"], sort=False)
     }
-    rows, found = list(groups), list(groups.values())
-
-    def cell(i: int, j: int) -> object:
-        return COLUMNS[list(COLUMNS)[j]](found[i])
-
     return Table(
         number=None,
         name="prior",
@@ -94,10 +89,10 @@ def prior_table(estimates: "pd.DataFrame") -> Table:
             "their means taken out (0.69: a factor of two); max q / min q beside that of the truth."
         ),
         cells=grid(
-            rows=rows,
-            columns=[(name,) for name in COLUMNS],
+            rows=list(groups.items()),
+            columns=[((name,), number) for name, number in COLUMNS.items()],
             row_names=["Dataset", "Model", "Estimator"],
-            cell=cell,
+            cell=lambda found, number: number(found),
         ),
         formats={"max q / min q": "{:.1f}", "truth": "{:.1f}", "times the truth": "{:.2f}"},
         notes=(

@@ -1,27 +1,55 @@
-"""The paper's figures, one module each: `build(scores, per_class, context) -> PaperFigure`."""
+"""The paper's figures, one module each: `build(lookup) -> PaperFigure`."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
-from dualtail.paper.contents import FIGURES
 from dualtail.paper.context import PaperContext
+from dualtail.paper.figures import (
+    figure_01,
+    figure_02,
+    figure_03,
+    figure_04,
+    figure_05,
+    figure_06,
+    figure_07,
+    figure_08,
+    figure_09,
+    figure_10,
+    figure_11,
+    figure_12,
+)
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import PaperFigure
 
 if TYPE_CHECKING:
     import pandas as pd
 
+BUILDERS = {
+    1: figure_01.build,
+    2: figure_02.build,
+    3: figure_03.build,
+    4: figure_04.build,
+    5: figure_05.build,
+    6: figure_06.build,
+    7: figure_07.build,
+    8: figure_08.build,
+    9: figure_09.build,
+    10: figure_10.build,
+    11: figure_11.build,
+    12: figure_12.build,
+}
+"""Number of a figure -> how it is drawn from the scores."""
+
 
 def build_figure(
-    number: int, scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext
+    number: int, scores: "pd.DataFrame", per_class: "pd.DataFrame | None", context: PaperContext
 ) -> PaperFigure:
     """Build one figure from the score table and the table of class accuracies.
 
     Raises:
         UserError: no such figure here, or the tables lack a row it needs.
     """
-    if number not in FIGURES:
-        known = ", ".join(str(known) for known in FIGURES)
+    if number not in BUILDERS:
+        known = ", ".join(map(str, BUILDERS))
         raise UserError(f"figure {number}: not built here; known: {known}")
-    module = import_module(f"dualtail.paper.figures.figure_{number:02d}")
-    return module.build(scores, per_class, context)
+    return BUILDERS[number](ScoreLookup(scores, context, per_class))

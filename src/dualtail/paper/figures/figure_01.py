@@ -1,9 +1,7 @@
 """Figure 1: the causal graph: the incomplete semantic factor confounds images and labels."""
 
-from typing import TYPE_CHECKING
-
-from dualtail.paper.context import PaperContext
 from dualtail.paper.diagram import Edge, Node, canvas, diagram_data, draw_diagram
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import (
     BLACK,
     BLUE,
@@ -14,9 +12,6 @@ from dualtail.paper.style import (
     PaperFigure,
     styled,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HEIGHT = 2.1
 WIDTH = DOUBLE / 2
@@ -37,9 +32,8 @@ ADJUSTED = (
 )
 
 
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+def build(_: ScoreLookup) -> PaperFigure:
     """Draw the graph as it is observed, and under the intervention."""
-    del scores, per_class, context  # every figure is built from the same arguments
     import pandas as pd
     from matplotlib.figure import Figure
 

@@ -1,50 +1,35 @@
 """Figure 2: nine-group accuracy of one model, tuned with CE and with LA."""
 
-from typing import TYPE_CHECKING
-
-from dualtail.paper.context import PaperContext
-from dualtail.paper.heatmap import draw, nine_groups, tidy
+from dualtail.paper.heatmap import color_bar, draw, nine_groups, range_of, tidy
 from dualtail.paper.lookup import ScoreLookup, tuned
 from dualtail.paper.style import DOUBLE, SEQUENTIAL, PaperFigure, styled
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
-    """Draw the two panels on one color scale.
-
-    Raises:
-        UserError: the scores lack the tuned outputs, or P-groups.
-    """
-    del per_class  # every figure is built from the same arguments
+def build(lookup: ScoreLookup) -> PaperFigure:
+    """Draw the two panels on one color scale."""
     import pandas as pd
     from matplotlib.figure import Figure
 
-    lookup = ScoreLookup(scores, context)
+    context = lookup.context
     dataset, member, peft = context.places, context.first_member, context.first_peft
     panels = {
         loss.upper(): nine_groups(lookup, dataset, tuned(member, peft, loss))
         for loss in ("ce", "la")
     }
-    values = [cell.value for cells in panels.values() for row in cells for cell in row]
-    known = [value for value in values if value == value]
-    limits = (min(known, default=0.0), max(known, default=100.0))
+    limits = range_of([row for groups in panels.values() for row in groups])
     with styled():
         figure = Figure(figsize=(DOUBLE * 0.85, 2.6))
         axes = figure.subplots(1, 2)
-        for index, (name, cells) in enumerate(panels.items()):
+        for index, (name, groups) in enumerate(panels.items()):
             image = draw(
                 axes[index],
-                cells,
+                groups,
                 title=f"({'ab'[index]}) {context.members[member]}, {name}",
                 limits=limits,
                 colormap=SEQUENTIAL,
                 y_labels=index == 0,
             )
-        bar = figure.colorbar(image, ax=axes, shrink=0.86, pad=0.02)
-        bar.set_label("accuracy (%)")
-        bar.outline.set_visible(False)
+        color_bar(image, axes, "accuracy (%)")
     return PaperFigure(
         number=2,
         title="Data and parameter imbalance",
@@ -56,7 +41,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
         ),
         figure=figure,
         data=pd.concat(
-            [tidy(name, cells, context, dataset) for name, cells in panels.items()],
+            [tidy(name, groups, context.datasets[dataset]) for name, groups in panels.items()],
             ignore_index=True,
         ),
     )

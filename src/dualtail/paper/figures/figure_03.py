@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from dualtail.paper.context import PaperContext
-from dualtail.paper.lookup import tuned, zero_shot
+from dualtail.paper.lookup import ScoreLookup, tuned, zero_shot
 from dualtail.paper.sorted_curves import smoothing_width, sorted_classes
 from dualtail.paper.style import BLUE, DOUBLE, GRAY, VERMILION, PaperFigure, styled
 
@@ -14,17 +13,16 @@ ORDERS = {"train_count": r"training prior $\pi_S$", "q": r"pre-training prior $q
 CURVES = {"zero-shot": (GRAY, (0, (1, 1))), "CE": (VERMILION, (0, (4, 1.5))), "LA": (BLUE, "-")}
 
 
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw the two panels: the same accuracies in two orders of the classes.
 
     Raises:
         UserError: the class accuracies lack the outputs, the training counts or q.
     """
-    del scores  # every figure is built from the same arguments
     from matplotlib.figure import Figure
 
-    dataset, member, peft = context.places, context.first_member, context.first_peft
-    data = _curves(per_class, context, dataset, member, peft)
+    context = lookup.context
+    data = _curves(lookup)
     with styled():
         figure = Figure(figsize=(DOUBLE, 2.5))
         axes = figure.subplots(1, 2, sharey=True)
@@ -46,8 +44,9 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
         number=3,
         title="Class accuracies by data and by parameter imbalance",
         caption=(
-            f"Accuracy (%) of each class of {context.datasets[dataset]} (dots), "
-            f"{context.members[member]} zero-shot and tuned with {context.pefts[peft]}, sorted by "
+            f"Accuracy (%) of each class of {context.datasets[context.places]} (dots), "
+            f"{context.members[context.first_member]} zero-shot and tuned with "
+            f"{context.pefts[context.first_peft]}, sorted by "
             "(a) training images and (b) the estimated pre-training prior. Lines: Gaussian moving "
             f"average over the rank with a standard deviation of {smoothing_width(n_classes):g} classes, "
             + " ".join(["its weights renormalized at the ends.", *context.seeds_note()])
@@ -57,26 +56,21 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
     )
 
 
-def _curves(
-    per_class: "pd.DataFrame", context: PaperContext, dataset: str, member: str, peft: str
-) -> "pd.DataFrame":
-    """Return a row an order, curve and class: rank, accuracy, smoothed accuracy."""
+def _curves(lookup: ScoreLookup) -> "pd.DataFrame":
+    """A row an order, curve and class: rank, accuracy, smoothed accuracy."""
     import pandas as pd
 
+    context = lookup.context
+    dataset, member, peft = context.places, context.first_member, context.first_peft
     predictors = {
         "zero-shot": zero_shot(member),
         "CE": tuned(member, peft, "ce"),
         "LA": tuned(member, peft, "la"),
     }
     parts = []
-    for curve, predictor in predictors.items():
-        for key in ORDERS:
-            found = sorted_classes(per_class, context, dataset, predictor, key)
+    for key in ORDERS:
+        for curve in CURVES:
+            found = sorted_classes(lookup, dataset, predictors[curve], key)
             labels = {"dataset": context.datasets[dataset], "order": key, "curve": curve}
             parts.append(pd.DataFrame(labels, index=found.index).join(found))
-    return pd.concat(parts, ignore_index=True).sort_values(
-        ["order", "curve"],
-        key=lambda column: column.map({name: i for i, name in enumerate([*ORDERS, *CURVES])}),
-        kind="stable",
-        ignore_index=True,
-    )
+    return pd.concat(parts, ignore_index=True)

@@ -1,6 +1,6 @@
 """Figure 4: what models look at: Grad-CAM of every factor under CE and LA, and fused."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dualtail.paper.cam_panels import (
     COLORMAP,
@@ -9,20 +9,13 @@ from dualtail.paper.cam_panels import (
     Column,
     columns_of,
     draw_row,
+    draw_titles,
     row_data,
+    row_label,
     share_data,
 )
-from dualtail.paper.context import PaperContext
-from dualtail.paper.style import (
-    BLUE,
-    DOUBLE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    SKY,
-    PaperFigure,
-    styled,
-)
+from dualtail.paper.lookup import ScoreLookup
+from dualtail.paper.style import BLUE, DOUBLE, GRAY, GREEN, ORANGE, SKY, PaperFigure, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,46 +29,46 @@ SHARES = 1.75
 COLORS = (BLUE, ORANGE, GRAY, SKY, GREEN)
 
 
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw some images with their maps, and below the share of all maps on each part.
 
     Raises:
         UserError: there are no explained images, or no maps of a model.
     """
-    del scores, per_class  # every figure is built from the same arguments
     import pandas as pd
     from matplotlib.figure import Figure
 
+    context = lookup.context
     dataset = context.places
     examples = context.examples_of(dataset)
     columns = columns_of(context, examples)
     rows = range(min(ROWS, len(examples)))
-    shares = None if context.grad_cam is None else share_data(context, dataset)
-    with_bars = shares is not None and len(shares) > 0
+    shares = share_data(context, dataset)
     data = [line for row in rows for line in row_data(examples, dataset, row, columns)]
-    maps_height = (DOUBLE - LABELS - BAR) / (len(columns) + 1) * len(rows) + 0.45
+    heights = [(DOUBLE - LABELS - BAR) / (len(columns) + 1) * len(rows) + 0.45]
+    heights += [SHARES] if len(shares) else []
     with styled():
-        figure = Figure(figsize=(DOUBLE, maps_height + (SHARES if with_bars else 0)))
+        figure = Figure(figsize=(DOUBLE, sum(heights)))
         figure.get_layout_engine().set(**TIGHT)  # type: ignore[union-attr]
-        parts = figure.subfigures(
-            2 if with_bars else 1,
-            1,
-            height_ratios=[maps_height, SHARES] if with_bars else None,
-            squeeze=False,
-        )[:, 0]
+        ratios = heights if len(shares) else None
+        parts = figure.subfigures(len(heights), 1, height_ratios=ratios, squeeze=False)[:, 0]
         axes = parts[0].subplots(len(rows), len(columns) + 1, squeeze=False)
         for i, row in enumerate(rows):
             draw_row(list(axes[i]), examples, row, columns)
-            axes[i, 0].set_ylabel(f"“{examples.header.class_names[row]}”".replace(" ", "\n"))
-        axes[0, 0].set_title("image")
-        for ax, column in zip(axes[0, 1:], columns, strict=True):
-            ax.set_title(f"{column.title}\n{column.subtitle}")
+            axes[i, 0].set_ylabel(row_label(examples, row))
+        draw_titles(axes[0], columns)
         bar = parts[0].colorbar(_mappable(), ax=axes, location="right", shrink=0.7, aspect=25)
         bar.set_ticks([0, 1], labels=["0", "max"])
         bar.outline.set_visible(False)
-        if with_bars:
-            assert shares is not None
+        if len(shares):
             data += _draw_shares(parts[1].subplots(), shares, columns, dataset)
+    below = (
+        " Below: mean share of the maps' positive mass on each part, over the part's share "
+        f"of the area (1: as in an even map), of up to {int(shares['n_images'].max())} "
+        "images; 95 % bootstrap intervals."
+        if len(shares)
+        else ""
+    )
     return PaperFigure(
         number=4,
         title="What every semantic factor looks at",
@@ -85,14 +78,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             "map is scaled to its own maximum; gray alone: nothing positive. Fused: the gradient of "
             "the averaged logits. "
             "Images: the first, one a class, that all models tuned with LA get right (others "
-            "follow if there are too few)."
-            + (
-                " Below: mean share of the maps' positive mass on each part, over the part's share "
-                f"of the area (1: as in an even map), of up to {int(shares['n_images'].max())} "
-                "images; 95 % bootstrap intervals."
-                if with_bars and shares is not None
-                else ""
-            )
+            f"follow if there are too few).{below}"
         ),
         figure=figure,
         data=pd.DataFrame(data),
@@ -107,7 +93,7 @@ def _mappable():
 
 def _draw_shares(
     ax: "Axes", shares: "pd.DataFrame", columns: list[Column], dataset: str
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Draw grouped bars, a group a column of maps; return what is drawn."""
     regions = list(dict.fromkeys(shares["region"]))
     width, data = 0.8 / len(regions), []
@@ -138,7 +124,7 @@ def _draw_shares(
                 }
             )
     ax.axhline(1, color="black", lw=0.8, ls=(0, (4, 2)))
-    ax.set_xticks(range(len(columns)), [f"{c.title}\n{c.subtitle}" for c in columns])
+    ax.set_xticks(range(len(columns)), [column.heading for column in columns])
     ax.tick_params(axis="x", length=0)
     ax.set_ylabel("share of map\n/ share of area")
     ax.set_ylim(0, None)

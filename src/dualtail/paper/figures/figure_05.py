@@ -6,6 +6,7 @@ import numpy as np
 
 from dualtail.paper.context import PaperContext
 from dualtail.paper.diagram import Edge, Node, canvas, diagram_data, draw_diagram
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import (
     BLUE,
     DOUBLE,
@@ -31,16 +32,12 @@ BARS = 40
 """Most bars in a small picture of a prior: classes are averaged in runs of equal length."""
 
 
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
-    """Draw a lane a member, with the priors of the run in small.
-
-    Raises:
-        UserError: there is nothing to draw from (see `PaperContext`).
-    """
-    del scores  # every figure is built from the same arguments
+def build(lookup: ScoreLookup) -> PaperFigure:
+    """Draw a lane a member, with the priors of the run in small."""
     import pandas as pd
     from matplotlib.figure import Figure
 
+    context = lookup.context
     members = list(context.members)
     height = LANE * len(members) + TOP + BOTTOM
     nodes, edges = _diagram(context, height)
@@ -60,7 +57,8 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             y = _lane(m, height)
             inset = ax.inset_axes((0.22, y - 0.22, 0.86, 0.36), transform=ax.transData)
             data.append(_bars(inset, values, COLORS[m % len(COLORS)], f"q of {member}"))
-        counts = per_class[per_class["dataset"] == dataset].drop_duplicates("class_index")
+        classes = lookup.per_class
+        counts = classes[classes["dataset"] == dataset].drop_duplicates("class_index")
         counts = counts["train_count"].dropna().to_numpy(float)
         if counts.size:
             inset = ax.inset_axes((2.75, 0.1, 0.9, 0.34), transform=ax.transData)

@@ -1,74 +1,62 @@
 """Figure 6: nine-group accuracy of the fused prediction, and its gain over a single model."""
 
-from typing import TYPE_CHECKING
-
 from dualtail.errors import UserError
-from dualtail.paper.context import PaperContext
-from dualtail.paper.heatmap import draw, nine_groups, tidy
+from dualtail.paper.heatmap import color_bar, draw, nine_groups, range_of, tidy
 from dualtail.paper.lookup import ScoreLookup, fused, over, tuned
 from dualtail.paper.style import DIVERGING, DOUBLE, SEQUENTIAL, PaperFigure, styled
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FUSION = "logits"
 """What the paper's figure shows (method notes: its tables and figures sum logits)."""
 
 
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw the two panels.
 
     Raises:
         UserError: a single member, or the scores lack the fused outputs or P-groups.
     """
-    del per_class  # every figure is built from the same arguments
     import pandas as pd
     from matplotlib.figure import Figure
 
+    context = lookup.context
     if len(context.members) < 2:
         raise UserError("figure 6 shows a fusion: study.members needs at least two")
-    lookup = ScoreLookup(scores, context)
     dataset, member, peft = context.places, context.first_member, context.first_peft
-    single = tuned(member, peft, "la")
+    label, dataset_label = context.members[member], context.datasets[dataset]
     fusion = fused(tuple(context.members), peft, "la", FUSION)
+    pair = over(fusion, tuned(member, peft, "la"))
     accuracy = nine_groups(lookup, dataset, fusion)
-    gain = nine_groups(lookup, dataset, over(fusion, single), "accuracy_gain")
-    known = [cell.value for row in accuracy for cell in row if cell.value == cell.value]
-    largest = max((abs(c.value) for row in gain for c in row if c.value == c.value), default=1.0)
-    labels = context.members_label("+".join(context.members))
+    gain = nine_groups(lookup, dataset, pair, "accuracy_gain")
+    largest = max((abs(g.value) for row in gain for g in row if g.value == g.value), default=1.0)
     with styled():
         figure = Figure(figsize=(DOUBLE, 2.6))
-        axes = figure.subplots(1, 2)
-        panels = (
-            (accuracy, "(a) fused, LA", (min(known, default=0.0), max(known, default=100.0))),
-            (gain, f"(b) gain over {context.members[member]}, LA", (-largest, largest)),
+        left, right = figure.subplots(1, 2)
+        title, limits = "(a) fused, LA", range_of(accuracy)
+        image = draw(left, accuracy, title=title, limits=limits, colormap=SEQUENTIAL)
+        color_bar(image, left, "accuracy (%)")
+        image = draw(
+            right,
+            gain,
+            title=f"(b) gain over {label}, LA",
+            limits=(-largest, largest),
+            colormap=DIVERGING,
+            form="{:+.1f}",
+            y_labels=False,
         )
-        for index, (cells, title, limits) in enumerate(panels):
-            image = draw(
-                axes[index],
-                cells,
-                title=title,
-                limits=limits,
-                colormap=(SEQUENTIAL, DIVERGING)[index],
-                form=("{:.1f}", "{:+.1f}")[index],
-                y_labels=index == 0,
-            )
-            bar = figure.colorbar(image, ax=axes[index], shrink=0.86, pad=0.02)
-            bar.set_label(("accuracy (%)", "gain (percentage points)")[index])
-            bar.outline.set_visible(False)
+        color_bar(image, right, "gain (percentage points)")
     return PaperFigure(
         number=6,
         title="Backdoor adjustment by groups",
         caption=(
-            f"The nine crossed groups on {context.datasets[dataset]}: (a) accuracy (%, mean over "
-            f"classes) of {labels}, tuned with {context.pefts[peft]} and LA and fused by "
-            f"{FUSION}; (b) its gain over {context.members[member]} alone (percentage points). "
+            f"The nine crossed groups on {dataset_label}: (a) accuracy (%, mean over classes) of "
+            f"{context.members_label('+'.join(context.members))}, tuned with {context.pefts[peft]} "
+            f"and LA and fused by {FUSION}; (b) its gain over {label} alone (percentage points). "
             f"Small print: half the 95 % bootstrap interval, paired for the gain. P-groups are "
-            + " ".join([f"those of {context.members[member]}.", *context.seeds_note()])
+            + " ".join([f"those of {label}.", *context.seeds_note()])
         ),
         figure=figure,
         data=pd.concat(
-            [tidy("fused", accuracy, context, dataset), tidy("gain", gain, context, dataset)],
+            [tidy("fused", accuracy, dataset_label), tidy("gain", gain, dataset_label)],
             ignore_index=True,
         ),
     )

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING
 
 from dualtail.datasets.settings import ORDERS
 from dualtail.errors import UserError
-from dualtail.paper.context import PaperContext
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import BLUE, DOUBLE, GREEN, VERMILION, PaperFigure, styled
-from dualtail.paper.tables.table_13 import LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,17 +13,16 @@ if TYPE_CHECKING:
 MARKS = {"consistency": (BLUE, "o"), "reverse": (VERMILION, "^"), "balance": (GREEN, "s")}
 
 
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw a panel an order: a mark a class, log q over log pi_S, of the first sample.
 
     Raises:
         UserError: the class accuracies lack one of the training sets.
     """
-    del scores  # every figure is built from the same arguments
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    data = _marks(per_class, context)
+    data = _marks(lookup)
     with styled():
         figure = Figure(figsize=(DOUBLE, 2.4))
         axes = figure.subplots(1, len(ORDERS), sharex=True, sharey=True)
@@ -32,7 +30,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             panel = data[data["order"] == order]
             color, mark = MARKS[order]
             ax.plot(panel["pi_s"], panel["q"], mark, color=color, ms=3.5, alpha=0.7, mew=0)
-            ax.set_title(LABELS[order])
+            ax.set_title(order.capitalize())
             ax.set_xscale("log")
             ax.set_yscale("log")
             ax.set_xlabel(r"training prior $\pi_S$")
@@ -40,6 +38,7 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
         axes[0].set_ylabel(r"pre-training prior $q$")
+    context = lookup.context
     study = context.reordered_sets()
     return PaperFigure(
         number=7,
@@ -53,17 +52,17 @@ def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperConte
     )
 
 
-def _marks(per_class: "pd.DataFrame", context: PaperContext) -> "pd.DataFrame":
-    """Return a row an order and class: pi_s and q."""
+def _marks(lookup: ScoreLookup) -> "pd.DataFrame":
+    """A row an order and class: pi_s and q."""
     import pandas as pd
 
-    parts = []
+    parts, classes = [], lookup.per_class
     for order in ORDERS:
-        dataset = context.reordered_sets().datasets[order][0]
-        rows = per_class[(per_class["run"] == context.run) & (per_class["dataset"] == dataset)]
+        dataset = lookup.context.reordered_sets().datasets[order][0]
+        rows = classes[classes["dataset"] == dataset]
         if rows.empty:
             raise UserError(
-                f"the class accuracies of run {context.run!r} lack {dataset}: make the study of "
+                f"the class accuracies of run {lookup.context.run!r} lack {dataset}: make the study of "
                 "Table 13"
             )
         rows = rows.drop_duplicates("class_index").sort_values("class_index")

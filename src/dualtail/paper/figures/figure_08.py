@@ -8,10 +8,10 @@ from dualtail.errors import UserError
 from dualtail.explain.examples import Examples
 from dualtail.paper.context import PaperContext
 from dualtail.paper.hidden_parts import hidden_parts
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import BLUE, DOUBLE, GRAY, PaperFigure, styled
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -23,16 +23,16 @@ def predictors(context: PaperContext) -> dict[str, dict[str, Any]]:
     return found | {"Fused": {"members": members, "fusion": "logits"} | tuning}
 
 
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw a column an image: whole, with a part hidden, and what the models make of both.
 
     Raises:
         UserError: no dataset has images with hidden parts, or a model's confidences are missing.
     """
-    del scores, per_class  # every figure is built from the same arguments
     import pandas as pd
     from matplotlib.figure import Figure
 
+    context = lookup.context
     if not context.occluded:
         raise UserError("figure 8: no images with hidden parts: set datasets.NAME.occlusion")
     dataset = context.places if context.places in context.occluded else context.occluded[0]

@@ -1,32 +1,28 @@
 """Figure 11: what the images of the six classes look like, for each factor."""
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dualtail.confounder.files import Sample, read_sample_images, read_samples
-from dualtail.paper.context import PaperContext
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import DOUBLE, PaperFigure, styled
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GAP = 0.06
 """White space between images, as a share of their side."""
 
 
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw a row a class, the images of both factors side by side.
 
     Raises:
         UserError: the run has no six-class study, or its samples cannot be read.
     """
-    del scores, per_class  # every figure is built from the same arguments
     import pandas as pd
     from matplotlib.figure import Figure
 
+    context = lookup.context
     path = context.six_classes.samples
     samples = read_samples(path)
     images = read_sample_images(path, samples)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dualtail.confounder.files import read_histories
 from dualtail.confounder.sets import SETS
-from dualtail.paper.context import PaperContext
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.six_classes import final_accuracies
 from dualtail.paper.style import BLUE, DOUBLE, VERMILION, PaperFigure, styled
 from dualtail.scratch.settings import ScratchTraining
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 STYLES = {"A": (BLUE, "-"), "B": (VERMILION, (0, (4, 1.5)))}
 
 
-def build(scores: "pd.DataFrame", per_class: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw a panel a test set, a curve a training set: mean and extremes over seeds.
 
     Raises:
         UserError: the run has no six-class study, its curves cannot be read, or the scores lack it.
     """
-    del per_class  # every figure is built from the same arguments
     from matplotlib.figure import Figure
 
+    context = lookup.context
     curves = read_histories(context.six_classes.histories)
-    final = final_accuracies(scores, context)
+    final = final_accuracies(lookup)
     data = _summary(curves)
     with styled():
         figure = Figure(figsize=(DOUBLE, 2.5))

@@ -1,37 +1,27 @@
 """Table 2: average accuracy gap (Eq. 5) between foundation models."""
 
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
-from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.lookup import Predictor, ScoreLookup, over, tuned, zero_shot
-
-if TYPE_CHECKING:
-    import pandas as pd
+from dualtail.paper.lookup import ScoreLookup, over, tuned, zero_shot
 
 
-def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
+def build(lookup: ScoreLookup) -> Table:
     """Lay out the table: a row a PEFT and pair of models; zero-shot, CE and LA as columns.
 
     Raises:
         UserError: a single member, or the scores lack outputs.
     """
+    context = lookup.context
     if len(context.members) < 2:
         raise UserError("table 2 compares foundation models: study.members needs at least two")
-    lookup = ScoreLookup(scores, context)
     dataset = context.places
-    pairs = list(combinations(context.members, 2))
-    rows = [(peft, pair) for peft in context.pefts for pair in pairs]
 
-    def cell(i: int, j: int) -> object:
-        peft, (one, two) = rows[i]
-
-        def of(member: str) -> Predictor:
-            return zero_shot(member) if j == 0 else tuned(member, peft, ("ce", "la")[j - 1])
-
-        return lookup.get(dataset, over(of(one), of(two)), "average_gap")
+    def gap(row: tuple[str, tuple[str, str]], loss: str) -> object:
+        peft, pair = row
+        one, two = (tuned(m, peft, loss) if loss else zero_shot(m) for m in pair)
+        return lookup.get(dataset, over(one, two), "average_gap")
 
     return Table(
         number=2,
@@ -41,10 +31,14 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
             f"{context.datasets[dataset]}: zero-shot (ZS) and tuned with CE or LA."
         ),
         cells=grid(
-            rows=[(context.pefts[peft], context.members_label("|".join(p))) for peft, p in rows],
-            columns=[("ZS",), ("CE",), ("LA",)],
+            rows=[
+                ((label, context.members_label("|".join(pair))), (peft, pair))
+                for peft, label in context.pefts.items()
+                for pair in combinations(context.members, 2)
+            ],
+            columns=[(("ZS",), ""), (("CE",), "ce"), (("LA",), "la")],
             row_names=["PEFT", "Models"],
-            cell=cell,
+            cell=gap,
         ),
         notes=(
             "Sampling noise alone makes two equally good models differ: the gap is never 0 on a "

@@ -1,23 +1,17 @@
-"""Table 5: published methods on Places365-LT and this run's, side by side."""
+"""Tables 5, 6 and 7: published methods on one dataset and this run's, side by side."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from dualtail.errors import UserError
-from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.lookup import Predictor, ScoreLookup, fused, tuned
+from dualtail.paper.lookup import Predictor, ScoreLookup, cost, fused, tuned
 from dualtail.paper.published import DATASETS, published_numbers
-from dualtail.paper.tables.table_10 import tuning_of
-from dualtail.scores.schema import SCHEME_GROUPS
+from dualtail.paper.tables.accuracies import D_AND_OVERALL
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-GROUPS = (*SCHEME_GROUPS["D"], "Overall")
-COLUMNS = ("Extra data", "Params (M)", "Epochs", *GROUPS)
+COLUMNS = ("Extra data", "Params (M)", "Epochs", *D_AND_OVERALL)
 OURS = "Ours"
-"""How the paper's table calls its own method."""
+"""How the paper's tables call its own method."""
 
 
 class Method(NamedTuple):
@@ -29,61 +23,29 @@ class Method(NamedTuple):
     loss: str
 
 
-def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
-    """Lay out the table for the dataset in the role of Places365-LT.
-
-    Raises:
-        UserError: no dataset has that role, or the scores lack outputs or costs.
-    """
-    return lay_out(scores, context, number=5, role="places365_lt")
-
-
-def lay_out(scores: "pd.DataFrame", context: PaperContext, *, number: int, role: str) -> Table:
+def build(lookup: ScoreLookup, *, number: int, role: str) -> Table:
     """Lay out the table for one dataset of the paper: published methods, then this run's.
 
     Args:
-        scores: The score table with the rows of costs.
-        context: Names, order, roles.
+        lookup: The scores with the rows of costs.
         number: Number of the table.
         role: Dataset of the paper.
 
     Raises:
         UserError: no dataset has that role, or the scores lack outputs or costs.
     """
+    context = lookup.context
     dataset = context.in_role(role)
     if dataset is None:
         raise UserError(f"table {number} is of {DATASETS[role]}: no dataset has the role {role}")
-    lookup = ScoreLookup(scores, context)
-    published = published_numbers(f"table{number}")
-    known = {
-        (row, column): value
-        for row, column, value in zip(
-            published["row"], published["column"], published["value"], strict=True
-        )
-    }
-    names = list(dict.fromkeys(published["row"]))
-    methods = run_methods(lookup, context, dataset)
-    epochs = tuning_of(context.config, dataset).get("epochs")
-    if epochs is None:
+    if context.tuning_of(dataset).get("epochs") is None:
         raise UserError(f"table {number}: the config lacks tuning.epochs")
-
-    def parameters(method: Method) -> float:
-        cost = (Predictor("cost", m, context.first_peft, method.loss) for m in method.members)
-        return sum(lookup.get(dataset, c, "parameters", split="").value for c in cost) / 1e6
-
-    def cell(i: int, j: int) -> object:
-        column = COLUMNS[j]
-        if i < len(names):
-            text = known.get((names[i], "All" if column == "Overall" else column))
-            return text if text is None or column == "Extra data" else float(text)
-        method = methods[i - len(names)]
-        if column in GROUPS:
-            return lookup.get(dataset, method.predictor, group=column)
-        if column == "Extra data":
-            return "no"
-        return float(epochs) if column == "Epochs" else parameters(method)
-
     paper, here = f"Published, on {DATASETS[role]}", f"This run, on {context.datasets[dataset]}"
+    rows = [((paper, name), row) for name, row in published_rows(number).items()]
+    rows += [
+        ((here, method.label), _numbers(lookup, dataset, method))
+        for method in run_methods(lookup, dataset)
+    ]
     official = context.is_official(dataset)
     other = (
         f"{context.datasets[dataset]} is not {DATASETS[role]}, it takes its place: published and "
@@ -98,18 +60,15 @@ def lay_out(scores: "pd.DataFrame", context: PaperContext, *, number: int, role:
             f"{context.pefts[context.first_peft]}, alone and fused with equal weights."
         ),
         cells=grid(
-            rows=[
-                (paper, f"{name} (the paper's fusion)" if name == OURS else name) for name in names
-            ]
-            + [(here, method.label) for method in methods],
-            columns=[(column,) for column in COLUMNS],
+            rows=rows,
+            columns=[((column,), column) for column in COLUMNS],
             row_names=["Source", "Method"],
-            cell=cell,
+            cell=lambda row, column: row.get(column),
         ),
         formats={"Params (M)": "{:.5g}", "Epochs": "{:.0f}"},
         best="max",
         best_within="" if official else "Source",
-        best_columns=GROUPS,
+        best_columns=D_AND_OVERALL,
         notes=(
             *(() if official else (other,)),
             "Trained parameters of this run are those of PEFT and head, of all fused models "
@@ -120,8 +79,20 @@ def lay_out(scores: "pd.DataFrame", context: PaperContext, *, number: int, role:
     )
 
 
-def run_methods(lookup: ScoreLookup, context: PaperContext, dataset: str) -> list[Method]:
+def published_rows(number: int) -> dict[str, dict[str, object]]:
+    """Return method -> column -> published number or text."""
+    found: dict[str, dict[str, object]] = {}
+    for line in published_numbers(f"table{number}").itertuples():
+        name = f"{OURS} (the paper's fusion)" if line.row == OURS else str(line.row)
+        column = "Overall" if line.column == "All" else str(line.column)
+        value = line.value if column == "Extra data" else float(str(line.value))
+        found.setdefault(name, {})[column] = value
+    return found
+
+
+def run_methods(lookup: ScoreLookup, dataset: str) -> list[Method]:
     """Return the rows of this run: a single model with LA, and the fusions that were scored."""
+    context = lookup.context
     members, peft = tuple(context.members), context.first_peft
     single = context.first_member
     methods = [
@@ -136,3 +107,16 @@ def run_methods(lookup: ScoreLookup, context: PaperContext, dataset: str) -> lis
                 label = f"{len(members)} models with {loss.upper()}, fused by {mode}"
                 methods.append(Method(label, predictor, members, loss))
     return methods
+
+
+def _numbers(lookup: ScoreLookup, dataset: str, method: Method) -> Mapping[str, object]:
+    """A row of this run by its columns."""
+    context = lookup.context
+    costs = (cost(member, context.first_peft, method.loss) for member in method.members)
+    parameters = sum(lookup.get(dataset, c, "parameters", split="").value for c in costs)
+    return {
+        "Extra data": "no",
+        "Params (M)": parameters / 1e6,
+        "Epochs": float(context.tuning_of(dataset)["epochs"]),
+        **{g: lookup.get(dataset, method.predictor, group=g) for g in D_AND_OVERALL},
+    }

@@ -1,39 +1,40 @@
 """Table 9: what the fusion of M models costs."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.lookup import Predictor, ScoreLookup
+from dualtail.paper.lookup import ScoreLookup, cost
 from dualtail.paper.published import published_numbers
 
-if TYPE_CHECKING:
-    import pandas as pd
+FORMATS = {
+    "GFLOPs": "{:.3g}",
+    "GFLOPs, training": "{:.3g}",
+    "Images/s": "{:,.0f}",
+    "Trained parameters": "{:,.0f}",
+}
+SUMMED = {
+    "GFLOPs": "gflops",
+    "GFLOPs, training": "training_gflops",
+    "Trained parameters": "parameters",
+}
+"""Columns that are sums over the models -> metric."""
 
 
-def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
-    """Lay out the table: a row for each M; the first M members run one after the other.
-
-    Raises:
-        UserError: the scores lack the cost of a member.
-    """
-    lookup = ScoreLookup(scores, context)
+def build(lookup: ScoreLookup) -> Table:
+    """Lay out the table: a row for each M; the first M members run one after the other."""
+    context = lookup.context
     dataset, peft, members = context.places, context.first_peft, list(context.members)
     published = published_numbers("table9").set_index("row")["value"]
 
-    def cost(member: str, metric: str) -> float:
-        return lookup.get(dataset, Predictor("cost", member, peft, "la"), metric, split="").value
+    def costs(used: Sequence[str], metric: str) -> list[float]:
+        return [lookup.get(dataset, cost(m, peft), metric, split="").value for m in used]
 
-    def cell(i: int, j: int) -> object:
-        used = members[: i + 1]
-        if j < 2:
-            metric = ("gflops", "training_gflops")[j]
-            return sum(cost(member, metric) for member in used)
-        if j == 2:
-            return 1 / sum(1 / cost(member, "images_per_second") for member in used)
-        if j == 3:
-            return sum(cost(member, "parameters") for member in used)
-        return float(published.get(f"M={i + 1}", "nan"))
+    def cell(used: Sequence[str], column: str) -> object:
+        if column in SUMMED:
+            return sum(costs(used, SUMMED[column]))
+        if column == "Images/s":
+            return 1 / sum(1 / speed for speed in costs(used, "images_per_second"))
+        return float(published.get(f"M={len(used)}", "nan"))
 
     return Table(
         number=9,
@@ -45,25 +46,14 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         ),
         cells=grid(
             rows=[
-                (f"M={m}", context.members_label("+".join(members[:m])))
+                ((f"M={m}", context.members_label("+".join(members[:m]))), members[:m])
                 for m in range(1, len(members) + 1)
             ],
-            columns=[
-                ("GFLOPs",),
-                ("GFLOPs, training",),
-                ("Images/s",),
-                ("Trained parameters",),
-                ("Published",),
-            ],
+            columns=[((name,), name) for name in (*FORMATS, "Published")],
             row_names=["M", "Models"],
             cell=cell,
         ),
-        formats={
-            "GFLOPs": "{:.3g}",
-            "GFLOPs, training": "{:.3g}",
-            "Images/s": "{:,.0f}",
-            "Trained parameters": "{:,.0f}",
-        },
+        formats=FORMATS,
         notes=(
             "GFLOPs: two for each multiply-add of the whole forward pass; training: of a forward and "
             "a backward pass, with gradients through the frozen backbone to what is trained. Models "

@@ -1,14 +1,10 @@
 """Table 10: hyper-parameters of tuning."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dualtail.errors import UserError
-from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
-
-if TYPE_CHECKING:
-    import pandas as pd
+from dualtail.paper.lookup import ScoreLookup
 
 ROWS = {
     "Learning rate": "lr",
@@ -20,21 +16,19 @@ ROWS = {
 }
 
 
-def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
+def build(lookup: ScoreLookup) -> Table:
     """Lay out the table from the resolved config: `tuning` with each dataset's changes.
 
     Raises:
-        UserError: the context has no config, or the config lacks a hyper-parameter.
+        UserError: the config lacks a hyper-parameter.
     """
-    del scores  # every table is built from the same two arguments
-    datasets, names = list(context.datasets), list(ROWS)
-    settings = {dataset: tuning_of(context.config, dataset) for dataset in datasets}
+    context = lookup.context
 
-    def cell(i: int, j: int) -> object:
-        value: Any = settings[datasets[j]]
-        for key in ROWS[names[i]].split("."):
+    def cell(path: str, dataset: str) -> str:
+        value: Any = context.tuning_of(dataset)
+        for key in path.split("."):
             if key not in value:
-                raise UserError(f"table 10: the config lacks tuning.{ROWS[names[i]]}")
+                raise UserError(f"table 10: the config lacks tuning.{path}")
             if key == "scale" and value.get("type") != "cosine":
                 return "none"
             value = value[key]
@@ -45,15 +39,9 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         title="Hyper-parameters of tuning",
         caption="SGD with cosine annealing; the same for every foundation model, PEFT and loss.",
         cells=grid(
-            rows=[(name,) for name in names],
-            columns=[(context.datasets[dataset],) for dataset in datasets],
+            rows=[((name,), path) for name, path in ROWS.items()],
+            columns=[((label,), dataset) for dataset, label in context.datasets.items()],
             row_names=["Hyper-parameter"],
             cell=cell,
         ),
     )
-
-
-def tuning_of(config: Mapping[str, Any], dataset: str) -> Mapping[str, Any]:
-    """Return the tuning settings of one dataset: `tuning` with its own changes."""
-    changes = config.get("datasets", {}).get(dataset, {}).get("tuning", {})
-    return {**config.get("tuning", {}), **changes}

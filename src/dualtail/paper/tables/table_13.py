@@ -1,43 +1,25 @@
 """Table 13: training sets whose counts follow the pre-training prior, oppose it, or are flat."""
 
-from typing import TYPE_CHECKING
-
-import numpy as np
+import statistics
 
 from dualtail.datasets.settings import ORDERS
-from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.lookup import Cell, ScoreLookup, tuned
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-LABELS = {"consistency": "Consistency", "reverse": "Reverse", "balance": "Balance"}
+from dualtail.paper.lookup import ScoreLookup, mean_estimate, tuned
 
 
-def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
-    """Lay out the table: a row a sample, their mean, and their spread; a column an order.
-
-    Raises:
-        UserError: the scores lack one of the tunings.
-    """
-    lookup = ScoreLookup(scores, context)
+def build(lookup: ScoreLookup) -> Table:
+    """Lay out the table: a row a sample, their mean, and their spread; a column an order."""
+    context = lookup.context
     study = context.reordered_sets()
     predictor = tuned(study.member, study.peft, study.loss)
-    found = {
-        order: [lookup.get(name, predictor) for name in study.datasets[order]] for order in ORDERS
-    }
-    samples = len(found["balance"])
+    columns = {}
+    for order in ORDERS:
+        found = [lookup.get(name, predictor) for name in study.datasets[order]]
+        values = [estimate.value for estimate in found]
+        deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+        columns[order] = [*found, mean_estimate(found), deviation]
+    samples = len(columns["balance"]) - 2
     rows = [f"Sample {i + 1}" for i in range(samples)] + ["Mean", "Standard deviation"]
-
-    def cell(i: int, j: int) -> object:
-        cells = found[ORDERS[j]]
-        if i < samples:
-            return cells[i]
-        if i == samples:
-            return Cell(*np.mean(np.array(cells), axis=0).tolist())
-        return float(np.std([c.value for c in cells], ddof=1)) if samples > 1 else float("nan")
-
     return Table(
         number=13,
         title="Training sets that agree or disagree with the pre-training prior",
@@ -48,10 +30,10 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
             "order of q, in the opposite order, and equal."
         ),
         cells=grid(
-            rows=[(row,) for row in rows],
-            columns=[(LABELS[order],) for order in ORDERS],
+            rows=[((row,), i) for i, row in enumerate(rows)],
+            columns=[((order.capitalize(),), columns[order]) for order in ORDERS],
             row_names=["Training set"],
-            cell=cell,
+            cell=lambda i, column: column[i],
         ),
         notes=(
             "The paper's table calls Consistency 'Uniform'. q is that of the same model, estimated "

@@ -1,27 +1,22 @@
 """Table 16: six classes and the parts that show their two semantic factors."""
 
-from typing import TYPE_CHECKING
-
 from dualtail.confounder.files import read_samples
 from dualtail.confounder.sets import SETS
-from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.six_classes import final_accuracies
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
+def build(lookup: ScoreLookup) -> Table:
     """Lay out the table: a row a class, a column a factor; what the study gave stands below.
 
     Raises:
         UserError: the run has no six-class study, or the scores lack it.
     """
+    context = lookup.context
     samples = read_samples(context.six_classes.samples)
     parts = {(s.class_name, s.factor): s.part for s in samples}
-    classes = list(dict.fromkeys(s.class_name for s in samples))
-    found = final_accuracies(scores, context)
+    found = final_accuracies(lookup)
     settings = context.config["confounder"]
     counts = ", ".join(
         f"{name}: {100 * share:.0f} % C=0, {100 - 100 * share:.0f} % C=1"
@@ -45,10 +40,10 @@ def build(scores: "pd.DataFrame", context: PaperContext) -> Table:
         title="Six classes, two semantic factors",
         caption="An image shows one part of an object; either part tells the class.",
         cells=grid(
-            rows=[(name,) for name in classes],
-            columns=[("C=0",), ("C=1",)],
+            rows=[((name,), name) for name in dict.fromkeys(s.class_name for s in samples)],
+            columns=[(("C=0",), 0), (("C=1",), 1)],
             row_names=["Class"],
-            cell=lambda i, j: f"{classes[i]} {parts[classes[i], j]}",
+            cell=lambda name, factor: f"{name} {parts[name, factor]}",
         ),
         notes=tuple(notes),
     )

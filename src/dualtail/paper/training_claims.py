@@ -3,9 +3,8 @@
 from dualtail.bias.groups import D_GROUPS
 from dualtail.errors import UserError
 from dualtail.paper.evidence import Claim, Evidence, Verdict, percent, points
-from dualtail.paper.lookup import Cell, Predictor, over
-from dualtail.paper.tables.table_04 import knn
-from dualtail.paper.variants import DECOUPLING, GLA_FIRST, GLA_TRAIN
+from dualtail.paper.lookup import DECOUPLING, GLA_FIRST, GLA_TRAIN, Predictor, knn, over
+from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import SPREAD_GROUPS
 
 D_SPREAD, P_SPREAD = SPREAD_GROUPS["D"], SPREAD_GROUPS["P"]
@@ -112,7 +111,7 @@ def _if_untouched(at: Evidence) -> list[str]:
     ]
 
 
-def _within(gain: Cell) -> Verdict:
+def _within(gain: Estimate) -> Verdict:
     if gain.low > -SAME_WITHIN and gain.high < SAME_WITHIN:
         return "holds"
     return "does not hold" if gain.low > SAME_WITHIN or gain.high < -SAME_WITHIN else "not resolved"
