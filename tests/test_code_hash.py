@@ -88,6 +88,15 @@ def test_code_matters_wherever_it_is_imported(package: Path, file: str, text: st
     assert hash_now() != before
 
 
+def test_data_beside_a_module_matter(package: Path) -> None:
+    for name, matters in (("leaf.csv", True), ("leaf.json", True), ("other.csv", False)):
+        before = hash_now()
+        (package / "deep" / name).write_text("1,2\n")
+        assert (hash_now() != before) == matters
+        (package / "deep" / name).write_text("1,3\n")
+        assert (hash_now() != before) == matters
+
+
 def test_code_that_is_not_imported_does_not_matter(package: Path) -> None:
     before = hash_now()
     (package / "lonely.py").write_text("y = 2\n")

@@ -2,7 +2,8 @@
 
 Snakemake does not see edits of imported modules. Every rule therefore carries this hash in its
 params. It covers the syntax trees, without comments, docstrings and texts of errors, of a module and of
-all dualtail modules it can import, found without importing anything.
+all dualtail modules it can import, found without importing anything, and the data beside a module that are
+named like it (`published.csv` of `published.py`).
 """
 
 import ast
@@ -25,7 +26,7 @@ def code_hash(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
         files: Source files outside the package, e.g. a user's own PEFT method.
 
     Returns:
-        16 hex digits; they change when the code changes, not when a comment, a docstring or the text of
+        16 hex digits; they change when the code or its data change, not when a comment, a docstring or the text of
         an error does.
     """
     found: set[str] = set()
@@ -76,7 +77,12 @@ def _parse(name: str) -> tuple[str, tuple[str, ...]]:
         parts = dotted.split(".")
         imported.update(".".join(parts[:end]) for end in range(1, len(parts)))
     known = sorted(c for c in imported if c != name and _file_of(c) is not None)
-    return _hash_of(tree), tuple(known)
+    return _hash_of(tree) + _data_beside(file), tuple(known)
+
+
+def _data_beside(module: Path) -> str:
+    beside = sorted(f for f in module.parent.glob(f"{module.stem}.*") if f.suffix != ".py")
+    return "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in beside)
 
 
 def _tree_of(file: Path) -> ast.Module:
