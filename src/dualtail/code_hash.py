@@ -26,8 +26,8 @@ def code_hash(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
         files: Source files outside the package, e.g. a user's own PEFT method.
 
     Returns:
-        16 hex digits; they change when the code or its data change, not when a comment, a docstring or the text of
-        an error does.
+        16 hex digits; they change when the code or its data change, not when a comment, a docstring or
+        the text of an error does.
     """
     found: set[str] = set()
     waiting = list(modules)
