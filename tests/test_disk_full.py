@@ -23,7 +23,7 @@ from dualtail.errors import UserError
 from dualtail.explain.maps import MemberMaps, write_maps
 from dualtail.files import write_text
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
-from dualtail.paper.style import PaperFigure, write_paper_figure
+from dualtail.paper import style
 from dualtail.scores.schema import KEY, write_frame
 
 NAMES = [f"class {i}" for i in range(4000)]
@@ -95,7 +95,7 @@ def write_figure(path: Path, _: Any) -> None:
     figure = Figure()
     figure.subplots().plot(NOISE.ravel())  # larger than the disk already as PDF
     data = pd.DataFrame({"x": range(3)})
-    write_paper_figure(PaperFigure(1, "a title", "a caption", figure, data), path.parent)
+    style.write_figure(style.PaperFigure(1, "a title", "a caption", figure, data), path.parent)
 
 
 def write_scores(path: Path, _: Any) -> None:

@@ -84,9 +84,7 @@ def code(verb, peft=None, loss=None, fusion=None):
     parts, files = sources(
         (registry, name) for registry, name in named if name is not None
     )
-    return code_hash(
-        [f"dualtail.stages.{verb.replace('-', '_')}", *parts], files
-    )
+    return code_hash([f"dualtail.stages.{verb.replace('-', '_')}", *parts], files)
 
 
 # Where a dataset's lists and images are: drawn by the world, made by `make-lists`, or given by the user.
