@@ -1,0 +1,56 @@
+"""What verbs have in common: what they write is named by its type, and is none of what they read."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dualtail.errors import UserError
+
+
+class Output(click.Path):
+    """A file or folder that a verb writes."""
+
+
+INPUT = click.Path(dir_okay=False, path_type=Path)
+OUT_FILE = Output(dir_okay=False, path_type=Path)
+OUT_FOLDER = Output(file_okay=False, path_type=Path)
+
+
+class Verb(click.Command):
+    """A command that refuses, before it begins, to write over its own inputs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        _refuse_overwriting(self.params, ctx.params)
+        return super().invoke(ctx)
+
+
+verb = functools.partial(click.command, cls=Verb)
+
+
+def _refuse_overwriting(params: list[click.Parameter], values: dict[str, Any]) -> None:
+    named = [
+        (param, path) for param in params for path in _paths(values.get(param.name or "")) if path
+    ]
+    for param, path in named:
+        if not isinstance(param.type, Output) or not path.is_file():
+            continue
+        for other, used in named:
+            if other is not param and used.is_file() and used.samefile(path):
+                raise UserError(
+                    f"{path}: given as {param.opts[0]} and as {other.opts[0]}: an output never "
+                    "replaces what it is made from; name another file"
+                )
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """The files that a value may name: itself, an item, or what stands after a comma (`ViT-B-16,FILE`)."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, str) and "\0" not in value:
+        yield from {Path(value), Path(value.rpartition(",")[2])}
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _paths(item)

@@ -1,0 +1,56 @@
+"""No verb writes over what it reads, whatever the names of both."""
+
+import os
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from dualtail.cli.verb import INPUT, OUT_FILE, verb
+from dualtail.errors import UserError
+
+
+@verb("copy")
+@click.argument("files", nargs=-1, type=INPUT)
+@click.option("--model")
+@click.option("--named", nargs=2)
+@click.option("--out", type=OUT_FILE)
+def copy(files: tuple[Path, ...], model: str, named: tuple[str, str], out: Path) -> None:
+    out.write_text("new")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.csv", "--out", "a.csv"],
+        ["b.csv", "a.csv", "--out", "a.csv"],
+        ["a.csv", "--out", "./link.csv"],
+        ["link.csv", "--out", "a.csv"],
+        ["a.csv", "--out", "hard.csv"],
+        ["--model", "ViT-B-16,a.csv", "--out", "a.csv"],
+        ["--named", "test", "a.csv", "--out", "a.csv"],
+    ],
+)
+def test_an_output_that_is_an_input_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        Path(name).write_text("old")
+    Path("link.csv").symlink_to("a.csv")
+    os.link("a.csv", "hard.csv")
+    result = CliRunner().invoke(copy, arguments)
+    assert isinstance(result.exception, UserError)
+    assert "given as --out and as " in str(result.exception)
+    assert Path("a.csv").read_text() == "old"
+
+
+def test_any_other_file_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        Path(name).write_text("old")
+    for out in ("b.csv", "new.csv"):
+        result = CliRunner().invoke(copy, ["a.csv", "--model", "ViT-B-16,a.csv", "--out", out])
+        assert result.exit_code == 0, result.output
+        assert Path(out).read_text() == "new"
