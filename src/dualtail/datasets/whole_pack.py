@@ -27,7 +27,14 @@ from dualtail.datasets.images import (
     shrunk_size,
 )
 from dualtail.datasets.pack import Pack, PackedLabels
-from dualtail.datasets.pack_file import Entries, PackHeader, header_bytes, open_pack, write_padded
+from dualtail.datasets.pack_file import (
+    Entries,
+    PackForm,
+    PackHeader,
+    header_bytes,
+    open_pack,
+    write_padded,
+)
 from dualtail.datasets.settings import PackSettings
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
@@ -105,12 +112,7 @@ def write_whole_pack(
     Raises:
         UserError: a missing or corrupt image (which one, which line), or a full disk.
     """
-    raw_bytes = raw_size(images, store, side)
-    form = settings.format
-    if form == "auto":
-        form = "raw" if raw_bytes <= settings.raw_limit_gb * 1e9 else "jpeg"
-    if form == "raw":
-        _check_room(path, raw_bytes)
+    form = _form(path, raw_size(images, store, side), settings)
     header = PackHeader(
         dataset=dataset,
         split=split,
@@ -189,6 +191,16 @@ def raw_size(images: ImageList, store: ImageStore, side: int) -> int:
             width, height = shrunk_size(width, height, side)
         total += 3 * width * height
     return total * len(images) // len(rows)
+
+
+def _form(path: Path, raw_bytes: int, settings: PackSettings) -> PackForm:
+    """Raw or JPEG; a raw pack must fit on the disk."""
+    form = settings.format
+    if form == "auto":
+        form = "raw" if raw_bytes <= settings.raw_limit_gb * 1e9 else "jpeg"
+    if form == "raw":
+        _check_room(path, raw_bytes)
+    return form
 
 
 def _check_room(path: Path, n_bytes: int) -> None:

@@ -69,41 +69,6 @@ def load_foundation(spec: FoundationSpec) -> "tuple[torch.nn.Module, str]":
     return model.eval(), found
 
 
-def empty_foundation(spec: FoundationSpec) -> "torch.nn.Module":
-    """Build a model without weights, on the meta device: shapes and operations, no memory.
-
-    Raises:
-        UserError: unknown architecture.
-    """
-    hub_off()
-    import open_clip
-    import torch
-
-    name = register(spec)
-    logging.disable(logging.WARNING)  # open_clip warns of random weights; here are none
-    try:
-        with torch.device("meta"):
-            model = open_clip.create_model(
-                name, device="meta", force_quick_gelu=spec.activation == "quickgelu"
-            )
-    finally:
-        logging.disable(logging.NOTSET)
-    return model.eval()
-
-
-def embedding_width(spec: FoundationSpec) -> int:
-    """E, the width of the space that images and texts share.
-
-    Raises:
-        UserError: unknown architecture.
-    """
-    import open_clip
-
-    config = open_clip.get_model_config(register(spec))
-    assert config is not None
-    return int(config["embed_dim"])
-
-
 def tokenizer_of(spec: FoundationSpec) -> Any:
     """The tokenizer of a model's text tower: list of texts -> (n, context) int64.
 
