@@ -19,7 +19,7 @@ from dualtail.cli.shared_options import ANY, FILE, FOLDER, PRECISION, labelled_i
 @labelled_images(required=True)
 @PRECISION
 @compute_options
-@click.option("--train-counts", type=FILE, help="CSV with a column count a class: nine groups.")
+@click.option("--train-counts", type=FILE, help="CSV with a column count per class: nine groups.")
 @click.option("--many", default=100, show_default=True, help="D-Many: more training images.")
 @click.option("--few", default=20, show_default=True, help="D-Few: fewer training images.")
 @click.option(

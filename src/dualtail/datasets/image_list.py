@@ -34,7 +34,7 @@ class ImageList:
         return split_hash(self.paths, self.labels)
 
     def counts(self, n_classes: int) -> np.ndarray:
-        """(C,) images a class."""
+        """(C,) images per class."""
         return np.bincount(self.labels, minlength=n_classes)
 
     def check_labels(self, n_classes: int) -> None:

@@ -163,9 +163,9 @@ def split_folder(
 
     Args:
         files: (C) lists of paths, in a fixed order.
-        train: (C,) training images a class.
-        val: Validation images a class.
-        test: Test images a class.
+        train: (C,) training images per class.
+        val: Validation images per class.
+        test: Test images per class.
         seed: Of the orders.
 
     Returns:

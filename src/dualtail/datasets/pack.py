@@ -39,7 +39,7 @@ class PackedLabels:
         return len(self.header.class_names)
 
     def counts(self) -> np.ndarray:
-        """(C,) images a class."""
+        """(C,) images per class."""
         return np.bincount(self.labels, minlength=self.n_classes)
 
 

@@ -15,7 +15,7 @@ def reordered_counts(
     """Give the counts of a training set to other classes; their sum stays.
 
     Args:
-        train_counts: (C,) images a class of a long-tailed training set.
+        train_counts: (C,) images per class of a long-tailed training set.
         q: (C,) pre-training prior of a foundation model.
         order: consistency: the class with the largest q gets the largest count, and so on down;
             reverse: the class with the largest q gets the smallest; balance: all get the same, up to

@@ -52,7 +52,7 @@ class TableLists(Section):
     """list -> the rows in it, as column: value, e.g. {val: {split: val}}; written as <list>.txt"""
 
     names_table: ConfigPath
-    """CSV with a header and a line a class, in any order"""
+    """CSV with a header and a line per class, in any order"""
 
     name_column: str = "classname"
     """its column of class names; labels stand in `label_column` there too"""
@@ -69,10 +69,10 @@ class TableLists(Section):
 
 
 class FolderLists(Section):
-    """Lists from a folder with a folder of images a class."""
+    """Lists from a folder with a folder of images per class."""
 
     folder: ConfigPath
-    """holds a folder a class, whose name is the class name"""
+    """holds a folder per class, whose name is the class name"""
 
     long_tail: LongTail = LongTail()
     """training counts"""
@@ -81,10 +81,10 @@ class FolderLists(Section):
     """training images of the most frequent class"""
 
     val_per_class: NonNegativeInt = 0
-    """validation images a class; 0: no validation split"""
+    """validation images per class; 0: no validation split"""
 
     test_per_class: PositiveInt
-    """test images a class"""
+    """test images per class"""
 
     order: Literal["random", "size"] = "random"
     """which classes are frequent: by the seed, or those with the most images"""
@@ -113,7 +113,7 @@ class ListSource(Section):
     """a table of images"""
 
     folder: FolderLists | None = None
-    """a folder of images a class, with a long tail that you choose"""
+    """a folder of images per class, with a long tail that you choose"""
 
     cifar100: CifarLists | None = None
     """CIFAR-100-LT"""

@@ -74,7 +74,7 @@ def source_named(name: str) -> Source | None:
 
 
 def listing() -> list[str]:
-    """A line a source, for people."""
+    """A line per source, for people."""
     rows = [(s.name, s.kind, _size(s.bytes), s.access, s.terms) for s in sources()]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     return [

@@ -26,7 +26,7 @@ def write_text_features(
 
     Args:
         path: The file.
-        features: (C, E) float32, a row a class.
+        features: (C, E) float32, a row per class.
         class_names: C names.
         weights_hash: SHA-256 of the weights of the model that encoded them.
         prompts: The prompt set in words.

@@ -24,7 +24,7 @@ def run(
         splits: Split -> (image list, folder or zip archive of images); train must be among them.
         official: Dataset whose lists these must be, or "".
         group_counts: CSV of counts that make the D-groups.
-        train_counts: CSV of class names and training images a class, written if nothing is wrong.
+        train_counts: CSV of class names and training images per class, written if nothing is wrong.
 
     Returns:
         What was found; nothing is raised.

@@ -65,7 +65,7 @@ def species_of(settings: WorldSettings, dataset: str) -> int:
 
 
 def images_per_test_class(settings: WorldSettings, dataset: str) -> int:
-    """Return the test images a class of a downstream dataset."""
+    """Return the test images per class of a downstream dataset."""
     fine = settings.fine_grained.get(dataset)
     return fine.test_per_class if fine else settings.test_per_class
 

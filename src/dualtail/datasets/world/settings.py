@@ -43,7 +43,7 @@ class FineGrained(Section):
     train_count_min: int = Field(
         default=2, ge=1, description="Training images of the smallest species."
     )
-    test_per_class: int = Field(default=25, ge=1, description="Test images a species.")
+    test_per_class: int = Field(default=25, ge=1, description="Test images per species.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -144,18 +144,18 @@ class WorldSettings(Section):
         description="Training images of the smallest class; counts fall exponentially in between.",
     )
     val_per_class: int = Field(
-        default=20, ge=1, description="Validation images a class (balanced)."
+        default=20, ge=1, description="Validation images per class (balanced)."
     )
-    test_per_class: int = Field(default=50, ge=1, description="Test images a class (balanced).")
+    test_per_class: int = Field(default=50, ge=1, description="Test images per class (balanced).")
     pools: dict[str, int] = Field(
         default={},
-        description="Datasets that also have a pool, and its images a class: a large balanced set of "
+        description="Datasets that also have a pool, and its images per class: a large balanced set of "
         "training images, from which the training sets of Table 13 are drawn.",
     )
     pairs_per_class: int = Field(
         default=10,
         ge=0,
-        description="Test images a class that are also drawn with both parts visible, with the "
+        description="Test images per class that are also drawn with both parts visible, with the "
         "head hidden and with the body hidden, everything else equal (interventions).",
     )
     min_classes_per_cell: int = Field(
