@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dualtail.bias.member_sets import member_sets
+from dualtail.bias.settings import ADJUSTMENTS
 from dualtail.config.model import Config
 from dualtail.datasets.settings import ORDERS
 from dualtail.explain.splits import DRAWN_VISIBLE
 from dualtail.study_table import Prediction
 
-ADJUSTMENTS = ("gla", "gla-zs", "gla-ft")
-"""Post-hoc adjustments of CE-tuned models that Table 3 compares."""
 KNN_LOSSES = ("ce", "la", "gla_train")
 """Losses whose features Table 4 classifies; a re-trained head has the features of its base."""
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtail.bias import softmax
-from dualtail.bias.adjustment import ADJUSTMENTS, adjust, log_training_prior
+from dualtail.bias.adjustment import adjust, log_training_prior
+from dualtail.bias.settings import ADJUSTMENTS
 from dualtail.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -21,7 +22,6 @@ def formula(name: str, i: int, c: int) -> float:
     zero_shot_half = ZERO_SHOT[i, c] - np.log(Q[c])
     tuned_half = TUNED[i, c] - np.log(pi)
     return {
-        "la": tuned_half,
         "gla-ft": tuned_half,
         "gla-zs": zero_shot_half,
         "gla": zero_shot_half + tuned_half,
@@ -38,8 +38,7 @@ def test_each_adjustment_is_its_formula(name: str) -> None:
 
 @pytest.mark.parametrize("name", ADJUSTMENTS)
 def test_only_what_is_needed_is_asked_for(name: str) -> None:
-    given_as = {"log_q": "q", "log_pi_s": "train_counts"}
-    needed = [given_as.get(need, need) for need in ADJUSTMENTS[name].needs]
+    needed = ADJUSTMENTS[name]
     np.testing.assert_array_equal(
         adjust(name, **{key: INPUTS[key] for key in needed}), adjust(name, **INPUTS)
     )
@@ -61,7 +60,9 @@ def test_adjusting_removes_a_prior_from_the_posterior() -> None:
     # Logits of a model that learned p(c | x) proportional to p_uniform(c | x) pi_c.
     uniform = softmax.log_softmax(RNG.normal(size=(9, 4)))
     biased = uniform + log_training_prior(COUNTS)
-    restored = softmax.log_softmax(adjust("la", tuned=biased, train_counts=COUNTS).astype(float))
+    restored = softmax.log_softmax(
+        adjust("gla-ft", tuned=biased, train_counts=COUNTS).astype(float)
+    )
     np.testing.assert_allclose(restored, uniform, atol=1e-6)
 
 
@@ -74,7 +75,7 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_classes_without_training_images_are_named() -> None:
     with pytest.raises(UserError, match=r"class 1 \(cat\), 3 \(owl\);"):
         adjust(
-            "la",
+            "gla-ft",
             tuned=TUNED,
             train_counts=[5, 0, 3, 0],
             class_names=["ant", "cat", "dog", "owl"],
@@ -86,11 +87,11 @@ def test_classes_without_training_images_are_named() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("temperature", {}, "known are la, gla-zs, gla-ft, gla"),
-        ("la", {"train_counts": [1, 2, 3]}, "train_counts: 3 classes; tuned has 4"),
-        ("la", {"train_counts": [1, 2, 3, -1]}, "class 3 has -1"),
-        ("la", {"train_counts": [1, 2, 3, np.nan]}, "class 3 has nan"),
-        ("la", {"train_counts": [[1, 2, 3, 4]]}, "shape"),
+        ("temperature", {}, "known are gla, gla-zs, gla-ft"),
+        ("gla-ft", {"train_counts": [1, 2, 3]}, "train_counts: 3 classes; tuned has 4"),
+        ("gla-ft", {"train_counts": [1, 2, 3, -1]}, "class 3 has -1"),
+        ("gla-ft", {"train_counts": [1, 2, 3, np.nan]}, "class 3 has nan"),
+        ("gla-ft", {"train_counts": [[1, 2, 3, 4]]}, "shape"),
         ("gla-zs", {"q": [0.5, 0.5, 0.0, 0.1]}, "q: class 2 has 0"),
         ("gla-zs", {"q": [0.5, 0.5, np.inf, 0.1]}, "q: class 2 has inf"),
         ("gla-zs", {"q": [0.5]}, "q: 1 classes; zero_shot has 4"),

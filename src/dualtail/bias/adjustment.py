@@ -1,18 +1,16 @@
-"""Post-hoc logit adjustment: LA (Menon et al.) and GLA with its halves (Eq. 4).
+"""Post-hoc logit adjustment: GLA and its halves (Eq. 4); the tuned half is LA (Menon et al.).
 
 Adjusted logits are float32 (N, C): a sum of two half-precision numbers needs more than half.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dualtail.bias.settings import ADJUSTMENTS
 from dualtail.bias.softmax import FloatArray, check_logits, read_block, row_blocks
 from dualtail.errors import UserError
-
-Logits = NDArray[np.float32]
 
 
 def log_training_prior(
@@ -60,40 +58,6 @@ def log_prior(q: ArrayLike) -> FloatArray:
     return np.log(values)
 
 
-def adjust_la(*, tuned: ArrayLike, log_pi_s: FloatArray) -> Logits:
-    """Return f - log pi_s: post-hoc logit adjustment of a model tuned with CE."""
-    return _sum({"tuned": tuned}, {"train_counts": log_pi_s})
-
-
-def adjust_gla_zs(*, zero_shot: ArrayLike, log_q: FloatArray) -> Logits:
-    """Return f_zs - log q: the zero-shot half of GLA (Eq. 4)."""
-    return _sum({"zero_shot": zero_shot}, {"q": log_q})
-
-
-def adjust_gla(
-    *, zero_shot: ArrayLike, tuned: ArrayLike, log_q: FloatArray, log_pi_s: FloatArray
-) -> Logits:
-    """Return f_zs - log q + f_CE - log pi_s: GLA (Eq. 4)."""
-    return _sum({"zero_shot": zero_shot, "tuned": tuned}, {"q": log_q, "train_counts": log_pi_s})
-
-
-@dataclass(frozen=True)
-class Adjustment:
-    """An adjustment and the keyword arguments it takes."""
-
-    function: Callable[..., Logits]
-    needs: tuple[str, ...]
-
-
-ADJUSTMENTS: dict[str, Adjustment] = {
-    "la": Adjustment(adjust_la, ("tuned", "log_pi_s")),
-    "gla-zs": Adjustment(adjust_gla_zs, ("zero_shot", "log_q")),
-    # The tuned half of Eq. 4 is post-hoc LA of the CE model.
-    "gla-ft": Adjustment(adjust_la, ("tuned", "log_pi_s")),
-    "gla": Adjustment(adjust_gla, ("zero_shot", "tuned", "log_q", "log_pi_s")),
-}
-
-
 def adjust(
     name: str,
     *,
@@ -102,8 +66,8 @@ def adjust(
     q: ArrayLike | None = None,
     train_counts: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
-) -> Logits:
-    """Return the logits (N, C) adjusted by `ADJUSTMENTS[name]`; inputs it does not use are ignored.
+) -> NDArray[np.float32]:
+    """Return (f_zs - log q) + (f_CE - log pi_s), or one of the two, by `ADJUSTMENTS[name]`.
 
     Args:
         zero_shot, tuned: (N, C) logits of the zero-shot model and of the model tuned with CE.
@@ -117,36 +81,34 @@ def adjust(
     """
     if name not in ADJUSTMENTS:
         raise UserError(f"adjustment: {name!r}; known are {', '.join(ADJUSTMENTS)}")
-    adjustment = ADJUSTMENTS[name]
-    sources = {"zero_shot": zero_shot, "tuned": tuned, "log_q": q, "log_pi_s": train_counts}
-    arguments = {}
-    for argument in adjustment.needs:
-        source = sources[argument]
+    given = {"zero_shot": zero_shot, "tuned": tuned, "q": q, "train_counts": train_counts}
+    logits, log_priors = {}, {}
+    for need in ADJUSTMENTS[name]:
+        source = given[need]
         if source is None:
-            given = {"log_q": "q", "log_pi_s": "train_counts"}.get(argument, argument)
-            raise UserError(f"adjustment {name}: needs {given}")
-        if argument == "log_q":
-            arguments[argument] = log_prior(source)
-        elif argument == "log_pi_s":
-            arguments[argument] = log_training_prior(source, class_names)
+            raise UserError(f"adjustment {name}: needs {need}")
+        if need == "q":
+            log_priors[need] = log_prior(source)
+        elif need == "train_counts":
+            log_priors[need] = log_training_prior(source, class_names)
         else:
-            arguments[argument] = source
-    return adjustment.function(**arguments)
+            logits[need] = check_logits(source, need)
+    return _sum(logits, log_priors)
 
 
-def _sum(terms: dict[str, ArrayLike], log_priors: dict[str, FloatArray]) -> Logits:
-    """Return the sum of the logits less the sum of the log priors, block by block."""
-    arrays = {name: check_logits(logits, name) for name, logits in terms.items()}
-    first, shape = next((name, array.shape) for name, array in arrays.items())
-    for name, array in arrays.items():
+def _sum(
+    logits: dict[str, NDArray[np.floating]], log_priors: dict[str, FloatArray]
+) -> NDArray[np.float32]:
+    """The sum of the logits less the sum of the log priors, block by block."""
+    first, shape = next((name, array.shape) for name, array in logits.items())
+    for name, array in logits.items():
         if array.shape != shape:
             raise UserError(f"{name}: shape {array.shape}; {first} has {shape}")
-    for name, log_values in log_priors.items():
-        if log_values.shape != (shape[1],):
-            raise UserError(f"{name}: {log_values.size} classes; {first} has {shape[1]}")
+    for name, values in log_priors.items():
+        if values.shape != (shape[1],):
+            raise UserError(f"{name}: {values.size} classes; {first} has {shape[1]}")
     bias = -np.sum(list(log_priors.values()), axis=0)
     total = np.empty(shape, dtype=np.float32)
     for rows in row_blocks(shape[0], shape[1]):
-        block = bias + sum(read_block(array, rows, name) for name, array in arrays.items())
-        total[rows] = block
+        total[rows] = bias + sum(read_block(array, rows, name) for name, array in logits.items())
     return total

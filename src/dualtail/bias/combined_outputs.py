@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from dualtail.bias.adjustment import ADJUSTMENTS, adjust
+from dualtail.bias.adjustment import adjust
 from dualtail.bias.fusion import fuse, member_weights
 from dualtail.bias.fusion_rules import make_fusion_rule
+from dualtail.bias.settings import ADJUSTMENTS
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader, check_same_split
 
@@ -24,7 +25,7 @@ def adjust_outputs(
     """Adjust a dump by priors (Eq. 4 and its halves).
 
     Args:
-        name: A key of `ADJUSTMENTS`: la, gla-zs, gla-ft, gla.
+        name: A key of `ADJUSTMENTS`.
         tuned: Outputs of the model tuned with CE; not for gla-zs.
         zero_shot: Zero-shot outputs of the same images; for gla-zs and gla.
         q: (C,) pre-training prior; for gla-zs and gla.
@@ -57,7 +58,7 @@ def adjust_outputs(
     used = [
         d
         for d, role in ((tuned, "tuned"), (zero_shot, "zero_shot"))
-        if d is not None and role in ADJUSTMENTS[name].needs
+        if d is not None and role in ADJUSTMENTS[name]
     ]
     models = {
         record.adapter_hash + record.weights_hash: record

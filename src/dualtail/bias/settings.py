@@ -1,4 +1,4 @@
-"""Options of the fusion rules; free of numpy, so that reading a config stays cheap."""
+"""Adjustments, and settings of prior and fusion; free of numpy, so that reading a config stays cheap."""
 
 from typing import Any, Literal
 
@@ -6,6 +6,13 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, field_validat
 
 from dualtail.config.names import Name, fit_into_paths, without_repetition
 from dualtail.config.section import Section
+
+ADJUSTMENTS = {
+    "gla": ("zero_shot", "tuned", "q", "train_counts"),
+    "gla-zs": ("zero_shot", "q"),
+    "gla-ft": ("tuned", "train_counts"),
+}
+"""Post-hoc adjustments (Eq. 4 and its halves), and what each is made of."""
 
 FUSION_OPTIONS: dict[str, type[Section]] = {"logits": Section, "probabilities": Section}
 """The rules of `bias/fusion_rules/` and what may be set for each: nothing."""

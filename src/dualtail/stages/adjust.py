@@ -13,7 +13,7 @@ NEEDS = {
     "gla-zs": ("--prior",),
     "gla-ft": ("--train-counts",),
 }
-"""Adjustments (Eq. 4 and its halves), and what each cannot do without."""
+"""What each of `ADJUSTMENTS` needs beside the dump."""
 
 
 def run(
@@ -28,7 +28,7 @@ def run(
 
     Args:
         dump: Outputs of a CE-tuned model; for gla-zs without `zero_shot`, zero-shot outputs.
-        adjustment: A key of `NEEDS`; None: the one that uses all that is given.
+        adjustment: One of `ADJUSTMENTS`; None: the one that uses all that is given.
         prior: CSV of q.
         train_counts: CSV of training images a class.
         zero_shot: Zero-shot outputs with at least the splits of `dump`.
@@ -44,9 +44,10 @@ def run(
     for option in NEEDS[name]:
         if given[option] is None:
             raise UserError(f"{dump}: adjustment {name} needs {option}")
-    uses_prior, uses_counts = "--prior" in NEEDS[name], "--train-counts" in NEEDS[name]
-    q = read_prior_csv(prior, names).q if prior and uses_prior else None
-    counts = read_counts_csv(train_counts, names) if train_counts and uses_counts else None
+    q = read_prior_csv(prior, names).q if prior and "--prior" in NEEDS[name] else None
+    counts = None
+    if train_counts and "--train-counts" in NEEDS[name]:
+        counts = read_counts_csv(train_counts, names)
     adjusted = []
     for outputs in found:
         if name == "gla-ft":

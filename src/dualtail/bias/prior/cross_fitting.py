@@ -70,10 +70,8 @@ def cross_fit_prior(
     judged = float(regression.losses(solution.beta)[held_out].mean())
     unjudged = float(regression.losses(np.zeros_like(solution.beta))[held_out].mean())
     return assemble(
-        regression.logits,
-        regression.labels,
+        regression,
         normalized_log_prior(beta, np.asarray(seen.any(axis=1))),
-        predictions=regression.predictions,
         estimator="cross-fitted",
         ridge=strength,
         ridge_path=path,

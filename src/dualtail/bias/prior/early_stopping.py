@@ -97,10 +97,8 @@ def estimate_prior_early_stopped(
         f"q summed to {total:.4g} before it was normalized"
     )
     return assemble(
-        regression.logits,
-        regression.labels,
+        regression,
         np.log(q / total),
-        predictions=regression.predictions,
         estimator="early-stopped",
         ridge=0.0,
         ridge_path=(),

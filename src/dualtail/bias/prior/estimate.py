@@ -1,6 +1,6 @@
 """The pre-training prior q of a foundation model from its zero-shot logits (Eq. 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -180,10 +180,8 @@ def estimate_prior(
     counts = np.bincount(regression.labels, minlength=regression.n_classes)
     log_q = normalized_log_prior(solution.beta[:, 0], counts > 0)
     return assemble(
-        regression.logits,
-        regression.labels,
+        regression,
         log_q,
-        predictions=regression.predictions,
         estimator="exact",
         ridge=strength,
         ridge_path=path,
@@ -194,11 +192,9 @@ def estimate_prior(
 
 
 def assemble(
-    logits: np.ndarray,
-    labels: IntArray,
+    regression: BiasRegression,
     log_q: FloatArray,
     *,
-    predictions: IntArray,
     estimator: str,
     ridge: float,
     ridge_path: tuple[RidgePoint, ...],
@@ -212,31 +208,14 @@ def assemble(
 
     `converged` is for an estimate that is not meant to be the optimum on the whole split.
     """
-    counts = np.bincount(labels, minlength=logits.shape[1])
+    counts = np.bincount(regression.labels, minlength=regression.n_classes)
     present = counts > 0
-    certificate = certify(logits, labels, log_q, ridge)
+    certificate = certify(regression.logits, regression.labels, log_q, ridge)
     if converged is None:
         converged = certificate.gradient <= tolerance
-    absent = np.flatnonzero(~present).tolist()
-    never_predicted = np.flatnonzero(predictions == 0).tolist()
     log_factor = float(log_q[present].max() - log_q[present].min())
     factor = float(np.exp(min(log_factor, 700.0)))
-    said = list(notes)
-    if absent:
-        said.append(
-            f"{len(absent)} class(es) without a label in the split: "
-            f"{name_classes(absent, class_names)}; their q is the geometric mean of the others'"
-        )
-    if never_predicted:
-        said.append(
-            f"{len(never_predicted)} class(es) never predicted by the zero-shot model: "
-            f"{name_classes(never_predicted, class_names)}; their q is finite but uncertain"
-        )
-    if counts[present].min() < counts.max():
-        said.append(
-            f"the split is not balanced ({counts[present].min()} to {counts.max()} labels a "
-            "class): label frequencies are modeled, so that they do not enter q"
-        )
+    said = [*notes, *_notes_on_split(counts, regression.predictions, class_names)]
     if factor > SUSPICIOUS_FACTOR:
         said.append(
             f"imbalance factor {factor:.3g}: the logits nearly separate the classes and the "
@@ -264,7 +243,30 @@ def assemble(
         iterations=iterations,
         converged=converged,
         imbalance_factor=factor,
-        absent=tuple(absent),
-        never_predicted=tuple(never_predicted),
+        absent=tuple(np.flatnonzero(~present).tolist()),
+        never_predicted=tuple(np.flatnonzero(regression.predictions == 0).tolist()),
         notes=tuple(said),
     )
+
+
+def _notes_on_split(
+    counts: IntArray, predictions: IntArray, class_names: Sequence[str] | None
+) -> Iterator[str]:
+    """What deserves attention in the number of labels and of predictions (C,) of each class."""
+    absent, present = np.flatnonzero(counts == 0).tolist(), counts[counts > 0]
+    if absent:
+        yield (
+            f"{len(absent)} class(es) without a label in the split: "
+            f"{name_classes(absent, class_names)}; their q is the geometric mean of the others'"
+        )
+    never = np.flatnonzero(predictions == 0).tolist()
+    if never:
+        yield (
+            f"{len(never)} class(es) never predicted by the zero-shot model: "
+            f"{name_classes(never, class_names)}; their q is finite but uncertain"
+        )
+    if present.min() < present.max():
+        yield (
+            f"the split is not balanced ({present.min()} to {present.max()} labels per class): "
+            "label frequencies are modeled, so that they do not enter q"
+        )
