@@ -70,10 +70,7 @@ def test_dumps_are_given_or_those_of_a_study(run: Run, make_outputs: Make) -> No
         ([], "give either DUMPS, or --study, --dataset and --outputs together"),
         (study[:4], "give either DUMPS"),
         ([*files, *study], "give either DUMPS"),
-        ([*study[:3], "tyo", *study[4:]], "no prediction of dataset 'tyo'; it has: toy"),
         ([*study[:5], "{split}"], "may stand in braces"),
-        ([*study[:5], "x/{members}.safetensors"], "x/a.safetensors: no such file, but study.csv"),
-        ([*files, "--split", "val"], "no split 'val'; it has test"),
         ([*files, "--p-groups", "halves"], "'halves' is not one of"),
         ([*files, "--bootstrap", "0"], "--bootstrap: "),
     ):
@@ -148,12 +145,9 @@ def test_explained_images_of_a_table_or_a_list(shown: Callable[..., str]) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give either --table (with --conditions) or --list"),
         (["--table", "t", "--list", "l"], "give either --table (with --conditions) or --list"),
         (["--table", "t"], "--table needs --conditions, at least two"),
-        (["--table", "t", "--conditions", "both=all"], "--table needs --conditions, at least two"),
         (["--table", "t", "--conditions", "a=x,b=no"], "with labels that are text"),
-        (["--table", "t", "--conditions", "[a, b]"], "--table needs --conditions"),
         (["--list", "l", "--conditions", "a=x,b=y"], "--conditions goes with --table"),
         (["--list", "l", "--most", "0"], "--most"),
     ],
@@ -162,13 +156,3 @@ def test_explained_images_that_are_not_said(
     shown: Callable[..., str], words: list[str], message: str
 ) -> None:
     assert message in shown("--images", "p", *words)
-
-
-def test_score_explanations_says_what_is_wrong(run: Run) -> None:
-    words = ["score-explanations", "--study", "s.csv", "--dataset", "toy", "--explained", PATTERN]
-    words += ["--images", "p", "--list", "l.txt", "--grad-cam", "g.csv", "--examples", "e", "--out"]
-    words += ["o.csv", "--transform"]
-    assert "s.csv: cannot be read" in run(*words, "resize=8,crop=8", fails=True).output
-    assert "'--transform': crop: Field required" in run(*words, "resize=8", fails=True).output
-    world = ["resize=8,crop=8", "--world", "n_clases=3"]
-    assert "'--world': n_clases: Extra inputs" in run(*words, *world, fails=True).output

@@ -118,6 +118,7 @@ def test_tables_are_those_of_the_scores(files, scores, context, tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == 3 * len(numbers)
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_scores(files, scores, per_class, context, tmp_path: Path):
     done = dualtail("figures", *FIGURES, *options(files), "--out", tmp_path)
     assert done.exit_code == 0, done.output
@@ -126,7 +127,10 @@ def test_figures_are_those_of_the_scores(files, scores, per_class, context, tmp_
         data = build_figure(number, scores, per_class, context).data
         written, data = (frame.astype(object).where(frame.notna(), "") for frame in (written, data))
         pd.testing.assert_frame_equal(written, data, atol=1e-5)
-    assert len(list(tmp_path.iterdir())) == 3 * len(FIGURES)
+        pdf, png = ((tmp_path / f"figure_{number:02d}{s}").read_bytes() for s in (".pdf", ".png"))
+        assert pdf.startswith(b"%PDF")
+        assert png.startswith(b"\x89PNG")
+        assert len(png) > 10_000
 
 
 def test_summary_and_comparison(files, scores, per_class, context, tmp_path: Path):
@@ -150,9 +154,7 @@ def test_accuracies_need_config_and_scores_alone(files, scores, context, tmp_pat
     ("words", "message"),
     [
         (["tables", 9], "lack the gflops .* of 'cost clip adaptformer la'"),
-        (["tables", 15], "no images with hidden parts"),
         (["tables", 16], "no six-class study"),
-        (["tables", 99], "table 99: not built here; known: 1, 2"),
         (["figures", 3], "give --class-scores FILE"),
         (["summary"], "give --class-scores FILE"),
         (["summary", "--samples", "s.csv"], "--samples and --histories go together"),
@@ -172,7 +174,6 @@ def test_what_is_not_given_is_asked_for(files, tmp_path: Path, words, message):
     ("text", "message"),
     [
         ("study: [", "not YAML"),
-        ("- 1", "must be a mapping"),
         ("run: x", r"not the resolved config of a run \(KeyError\('study'\)\)"),
         ("{study: 1, world: null}", "not the resolved config of a run"),
     ],
@@ -197,9 +198,6 @@ def test_priors_keep_names_that_look_like_nothing_and_truth_where_it_is_known(tm
     assert found["b", "m"]["class_name"].tolist() == ["NA", "x"]
     (tmp_path / "p.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
     with pytest.raises(UserError, match=r"p\.csv: no table of estimated priors.*'q_true'"):
-        read_priors(tmp_path / "p.csv")
-    (tmp_path / "p.csv").write_text("")
-    with pytest.raises(UserError, match=r"p\.csv: no table of estimated priors"):
         read_priors(tmp_path / "p.csv")
 
 

@@ -65,12 +65,6 @@ def test_gains_are_those_of_the_paper():
     )
 
 
-def test_joined_columns_of_a_dump_with_itself_are_its_own():
-    own = joined(HEADERS[7], HEADERS[7])
-    assert own["members"] == "clip+openclip"
-    assert (own["fusion"], own["seed"], own["adjustment"]) == ("logits", 0, "")
-
-
 def test_joined_columns_name_what_differs():
     gla = joined(HEADERS[6], HEADERS[3])
     assert (gla["loss"], gla["adjustment"], gla["seed"]) == ("ce|la", "gla|", 0)

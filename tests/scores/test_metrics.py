@@ -80,13 +80,6 @@ def test_zeros_follow_lift():
     assert metrics.geometric_mean(accuracy) == 0.0
 
 
-@given(predictions())
-def test_harmonic_below_geometric_below_arithmetic(case):
-    accuracy = np.maximum(loop_accuracy(*case), 1e-3)
-    low, mid = metrics.harmonic_mean(accuracy), metrics.geometric_mean(accuracy)
-    assert low <= mid * (1 + 1e-9) <= np.nanmean(accuracy) * (1 + 2e-9)
-
-
 def test_average_gap_is_equation_5():
     f, g = np.array([0.9, 0.5, np.nan]), np.array([0.6, 0.7, np.nan])
     assert metrics.average_gap(f, g) == pytest.approx((0.3 + 0.2) / 2)
@@ -105,10 +98,6 @@ def test_predict_and_confidence_are_argmax_and_softmax(dtype, monkeypatch):
         z = exact / temperature
         expected = np.exp(z - logsumexp(z, axis=1, keepdims=True)).max(axis=1)
         np.testing.assert_allclose(metrics.confidence(logits, temperature), expected, rtol=1e-5)
-
-
-def test_ties_go_to_the_lowest_class():
-    assert metrics.predict(np.zeros((3, 4), np.float16)).tolist() == [0, 0, 0]
 
 
 @given(st.lists(st.tuples(st.floats(1e-6, 1.0), st.booleans()), min_size=1, max_size=60))
@@ -150,17 +139,6 @@ def test_temperature_equals_scipy_and_scales_with_the_logits(seed, scale):
     assert np.log(metrics.fit_temperature(logits, labels)) == pytest.approx(reference.x, abs=1e-4)
 
 
-def test_temperature_meets_its_optimality_condition():
-    rng = np.random.default_rng(3)
-    labels = rng.integers(0, 4, 500)
-    logits = rng.normal(size=(500, 4)).astype(np.float32)
-    logits[np.arange(500), labels] += 2
-    t = metrics.fit_temperature(logits, labels)
-    z = logits.astype(float)
-    p = np.exp(z / t - logsumexp(z / t, axis=1, keepdims=True))
-    assert abs(((p * z).sum(axis=1) - z[np.arange(500), labels]).mean()) < 1e-7
-
-
 def test_temperature_stays_in_range_without_an_inner_optimum():
     perfect = 10 * np.eye(3, dtype=np.float32)
     low, high = metrics.TEMPERATURE_RANGE
@@ -177,7 +155,6 @@ def test_temperature_stays_in_range_without_an_inner_optimum():
         (np.array([0.0, 1.0]), np.array([0, 1]), "labels must be integers"),
         (np.array([0, 1]), np.array([0, 1, 2]), "must be"),
         (np.array([], dtype=int), np.array([], dtype=int), "N > 0"),
-        (np.zeros((2, 2), dtype=int), np.zeros((2, 2), dtype=int), "N > 0"),
     ],
 )
 def test_bad_predictions_are_refused(labels, predicted, message):
@@ -207,5 +184,3 @@ def test_true_class_confidence_is_the_softmax_of_the_label():
     assert metrics.true_class_confidence(huge, np.array([0, 0])).tolist() == [1.0, 0.0]
     with pytest.raises(UserError, match="row 1 is 7"):
         metrics.true_class_confidence(logits[:2], np.array([0, 7]))
-    with pytest.raises(UserError, match="finite"):
-        metrics.true_class_confidence(logits[:2] * np.nan, np.array([0, 1]))

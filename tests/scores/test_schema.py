@@ -8,7 +8,6 @@ from dualtail.errors import UserError
 from dualtail.scores.schema import (
     COLUMNS,
     PER_CLASS,
-    SCORES,
     as_frame,
     concatenate,
     read_frame,
@@ -101,14 +100,11 @@ def test_no_rows_is_a_table_too(tmp_path):
     [
         ({"kind": "guess"}, "unknown kind; known: zero-shot"),
         ({"metric": "top5"}, "unknown metric"),
-        ({"scheme": "X"}, "unknown scheme"),
         ({"group": "D-Few"}, "group that is not of its scheme"),
         ({"value": 101.0}, "value outside 0..100 %.*loss=la"),
-        ({"value": -0.5}, "value outside"),
         ({"ci_low": 63.0}, "ci_low above ci_high"),
         ({"unit": "fraction"}, "unit"),
         ({"seed": "zero"}, "column 'seed' must hold numbers"),
-        ({"value": "high"}, "column 'value' must hold numbers"),
         ({"peft": None}, "column 'peft' must hold text"),
         ({"extra": 1}, "unknown column 'extra'"),
     ],
@@ -118,40 +114,22 @@ def test_bad_rows_are_refused(changes, message):
         as_frame([row(**changes)])
 
 
-def test_differences_may_be_negative():
-    frame = as_frame([row(metric="accuracy_gain", value=-3.0, ci_low=-5.0, ci_high=-1.0)])
-    assert frame["value"].item() == -3.0
-
-
-def test_duplicates_are_refused():
+def test_duplicates_missing_columns_and_impossible_accuracies_are_refused():
     with pytest.raises(UserError, match=r"same number twice: in the row run=world, dataset"):
         as_frame([row(), row(value=5.0)])
     with pytest.raises(UserError, match="twice"):
         concatenate([as_frame([row()]), as_frame([row()])])
-    with pytest.raises(UserError, match="twice"):
-        as_frame([class_row(), class_row()], PER_CLASS)
-
-
-def test_missing_columns_are_named():
-    short = {k: v for k, v in row().items() if k != "ci_low"}
-    with pytest.raises(UserError, match="column 'ci_low' is missing"):
-        as_frame([short])
-
-
-def test_impossible_class_accuracy_is_refused():
     with pytest.raises(UserError, match="accuracy outside"):
         as_frame([class_row(accuracy=150.0)], PER_CLASS)
+    with pytest.raises(UserError, match="column 'ci_low' is missing"):
+        as_frame([{k: v for k, v in row().items() if k != "ci_low"}])
 
 
 def test_bad_files_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"none.csv: no such file"):
         read_frame(tmp_path / "none.csv")
-    with pytest.raises(UserError, match=r"none.parquet: no such file"):
-        read_frame(tmp_path / "none.parquet")
     with pytest.raises(UserError, match=r"\.parquet or \.csv"):
         read_frame(tmp_path / "scores.json")
-    with pytest.raises(UserError, match=r"\.parquet or \.csv"):
-        write_frame(tmp_path / "scores.txt", as_frame(ROWS))
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 but no more")
     with pytest.raises(UserError, match=r"broken.parquet: not a score table"):
@@ -160,17 +138,9 @@ def test_bad_files_are_refused(tmp_path):
     csv.write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match=r"other.csv: score table: column"):
         read_frame(csv)
-    binary = tmp_path / "binary.csv"
-    binary.write_bytes(bytes(range(128, 256)))
-    with pytest.raises(UserError, match=r"binary.csv"):
-        read_frame(binary)
     write_frame(tmp_path / "scores.parquet", as_frame(ROWS))
     with pytest.raises(UserError, match="table of class accuracies"):
         read_frame(tmp_path / "scores.parquet", PER_CLASS)
-
-
-def test_layouts_share_their_identity():
-    assert [c for c in PER_CLASS.key if c != "class_index"] == SCORES.key[: len(PER_CLASS.key) - 1]
 
 
 def test_numbers_are_rounded_but_priors_are_not():

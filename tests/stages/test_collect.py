@@ -45,7 +45,7 @@ def class_row(dataset: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files of a run of two datasets and one model."""
     monkeypatch.chdir(tmp_path)
     write_study(Path("study.csv"), STUDY)
@@ -67,14 +67,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = Path("adapters/photos/clip/vpt-la-1.json")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record | {"costs": costs, "epochs": 5}))
-    return tmp_path
 
 
-def run(scores: list[str] | None = None) -> None:
-    names = ["photos", "places"]
+def run(names: tuple[str, ...] = ("photos", "places")) -> None:
     collect.run(
-        [Path(s) for s in scores or [f"{name}.parquet" for name in names]],
-        [Path(f"{name}.classes.parquet") for name in names],
+        [Path(f"{name}.parquet") for name in names],
+        [Path(f"{name}.classes.parquet") for name in ("photos", "places")],
         Path("study.csv"),
         PRIORS,
         RECORDS,
@@ -83,7 +81,8 @@ def run(scores: list[str] | None = None) -> None:
     )
 
 
-def test_all_tables_of_a_run(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_all_tables_of_a_run() -> None:
     run()
     scores = read_frame("out/scores.parquet", SCORES)
     pd.testing.assert_frame_equal(scores, read_frame("out/scores.csv", SCORES))
@@ -95,8 +94,7 @@ def test_all_tables_of_a_run(folder: Path) -> None:
         ["places", "prior", "val", "imbalance_factor", 2.333333],
     ]
     priors = scores[scores["kind"] == "prior"]
-    assert priors["ci_low"].tolist()[0] == 1.5
-    assert priors["ci_low"].isna().tolist() == [False, True]
+    assert priors["ci_low"].fillna(-1).tolist() == [1.5, -1]
     costs = read_frame("out/costs.csv", SCORES)
     columns = ["dataset", "kind", "members", "peft", "loss", "seed", "metric", "value", "unit"]
     assert costs[columns].values.tolist() == [
@@ -107,10 +105,7 @@ def test_all_tables_of_a_run(folder: Path) -> None:
     assert classes["dataset"].tolist() == ["photos", "places"]
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert metrics["places"]["zero-shot"]["Overall"] == 41.0
-
-
-def test_priors_keep_every_digit(folder: Path) -> None:
-    run()
+    # Priors keep every digit.
     assert Path("out/priors.csv").read_text().splitlines() == [
         "dataset,member,class_index,class_name,q,ci_low,ci_high,q_true",
         'photos,clip,0,"a, b",0.30000000000000004,0.2,0.4,',
@@ -120,23 +115,20 @@ def test_priors_keep_every_digit(folder: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
         ("priors/photos/clip.csv", None, r"clip\.csv: no such file, but study\.csv lists it"),
         ("priors/photos/clip.json", None, r"clip\.json: not a readable JSON file"),
-        ("priors/photos/clip.json", "{", r"clip\.json: not a readable JSON file"),
         ("priors/photos/clip.json", "[1]", r"clip\.json: no 'dataset' in this record"),
-        ("adapters/photos/clip/vpt-la-1.json", None, r"la-1\.json: no such file, but study\.csv"),
         ("adapters/photos/clip/vpt-la-1.json", "{}", r"la-1\.json: no 'dataset' in this record"),
         ("photos.parquet", None, r"photos\.parquet: no such file"),
         ("photos.parquet", "x", r"photos\.parquet: not a score table"),
         ("study.csv", None, r"study\.csv: cannot be read"),
     ],
 )
-def test_the_file_that_is_wrong_is_named(
-    folder: Path, path: str, text: str | None, message: str
-) -> None:
+def test_the_file_that_is_wrong_is_named(path: str, text: str | None, message: str) -> None:
     if text is None:
         Path(path).unlink()
     else:
@@ -145,6 +137,7 @@ def test_the_file_that_is_wrong_is_named(
         run()
 
 
-def test_a_table_that_is_given_twice_is_refused(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_table_that_is_given_twice_is_refused() -> None:
     with pytest.raises(UserError, match="the same number twice"):
-        run(["photos.parquet", "photos.parquet"])
+        run(("photos", "photos"))

@@ -174,15 +174,6 @@ def test_shares_and_examples_of_a_world(world: tuple[Explained, ExplainedImages]
     np.testing.assert_allclose(examples.map_of(**who)[0], expected, atol=1e-6)
 
 
-def test_a_second_run_writes_equal_files(world: tuple[Explained, ExplainedImages]) -> None:
-    explained, images = world
-    files = [explained.folder / n for n in ("scores.parquet", "shares.csv", "examples.safetensors")]
-    explained.score(images, WORLD)
-    before = [file.read_bytes() for file in files]
-    explained.score(images, WORLD)
-    assert [file.read_bytes() for file in files] == before
-
-
 def test_a_users_own_images(tmp_path: Path, make_outputs: Make) -> None:
     """No table: test images alone; pictures are what the model sees, no regions are known."""
     rng = np.random.default_rng(0)

@@ -177,7 +177,6 @@ def test_interventions_cover_zero_shot_and_fused_models(interventions: Intervent
     ("spoil", "message"),
     [
         (lambda f: f.datasets[0][1].write_text("{"), r"truth\.json: not a readable JSON"),
-        (lambda f: f.datasets[0][1].write_text("{}"), r"truth\.json: no visibilities"),
         (
             lambda f: (f.study.parent / "toy/b/p-la-3.safetensors").unlink(),
             r"b/p-la-3.*no such file",
@@ -192,15 +191,6 @@ def test_what_is_wrong_with_interventions_is_one_line(
     with pytest.raises(UserError, match=message):
         study_interventions.run(*interventions)
     assert not interventions.out.exists()
-
-
-def test_a_dump_without_a_condition(interventions: Interventions, make_outputs: Make) -> None:
-    path = interventions.study.parent / "toy/a/zero-shot.safetensors"
-    write_outputs(path, make_outputs(dataset="toy", members=["a"], split="occlusion-both"))
-    with pytest.raises(
-        UserError, match=r"zero-shot\.safetensors: no split 'occlusion-body_hidden'"
-    ):
-        study_interventions.run(*interventions)
 
 
 def test_controls(make_outputs: Make, tmp_path: Path) -> None:
