@@ -2,9 +2,9 @@
 
 A dump is one safetensors file with, for every split, `<split>/logits` (N, C) float16 or float32,
 `<split>/labels` (N,) int64, `<split>/image_index` (N,) int64 (the row's line in the image list),
-optionally `<split>/features` (N, D) float16, and one JSON header: `OutputsHeader` without its split,
-`splits` with the hash of each one's image list, `checksums` with the CRC-32 of each tensor. Everything
-after the dumps needs no model, no image and no torch.
+optionally `<split>/features` (N, D) float16 (float32 if a value is beyond 65504), and one JSON header:
+`OutputsHeader` without its split, `splits` with the hash of each one's image list, `checksums` with the
+CRC-32 of each tensor. Everything after the dumps needs no model, no image and no torch.
 
 Dumps are memory-mapped on reading: a 24,426 x 8,142 half-precision dump costs no memory until its
 rows are used. A header holds no time, host or path, so that equal inputs give equal files.
@@ -105,7 +105,7 @@ class Outputs:
         logits: (N, C) float16 or float32; memory-mapped if read from a file.
         labels: (N,) int64 in [0, C).
         image_index: (N,) int64, the row's line in the split's image list.
-        features: (N, D) float16, or None where the source has none (imported, fused).
+        features: (N, D) float16 or float32, or None where the source has none (imported, fused).
         source: The file, for error messages.
     """
 
@@ -203,11 +203,18 @@ def write_outputs(path: str | Path, *outputs: Outputs) -> None:
         tensors[f"{split}/labels"] = np.ascontiguousarray(one.labels, dtype=np.int64)
         tensors[f"{split}/image_index"] = np.ascontiguousarray(one.image_index, dtype=np.int64)
         if one.features is not None:
-            tensors[f"{split}/features"] = np.ascontiguousarray(one.features, dtype=np.float16)
+            tensors[f"{split}/features"] = _stored_features(one.features)
     more = {"splits": splits, "checksums": {name: _checksum(t) for name, t in tensors.items()}}
     metadata = {HEADER_KEY: json.dumps(shared | more, ensure_ascii=False)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
+
+
+def _stored_features(features: np.ndarray) -> np.ndarray:
+    """In half precision, unless a value is beyond its range."""
+    largest = max(features.max(), -features.min())
+    fits = largest <= np.finfo(np.float16).max
+    return np.ascontiguousarray(features, dtype=np.float16 if fits else np.float32)
 
 
 def _checksum(tensor: np.ndarray) -> str:

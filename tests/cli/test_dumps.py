@@ -185,17 +185,26 @@ def test_bad_logits_are_refused(
     assert not Path("dump.safetensors").exists()
 
 
-def test_pickled_and_broken_arrays_are_refused(run: Run, arrays: Path) -> None:
-    np.save("y.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+def test_wrong_arrays_are_refused_and_no_dump_is_left(run: Run, arrays: Path) -> None:
     base = ["import-outputs", "--logits", "L.npy", "--class-names", "names.txt", "--out", "d"]
-    assert "not a .npy array of numbers" in run(*base, "--labels", "y.npy", fails=True).output
-    Path("y.npy").write_bytes(b"\x93NUMPY")
-    assert "not a .npy array of numbers" in run(*base, "--labels", "y.npy", fails=True).output
+    assert "--labels is missing" in run(*base, fails=True).output
     assert "none.npy: no such file" in run(*base, "--labels", "none.npy", fails=True).output
-    np.save("y.npy", np.full(60, 4))
-    assert "label 4 of row 0 is outside 0..3" in run(*base, "--labels", "y.npy", fails=True).output
-    np.save("y.npy", np.full(60, 0.5))
-    assert "labels must be integers" in run(*base, "--labels", "y.npy", fails=True).output
+    np.save("y.npy", np.full(60, 5))
+    assert "label 5 of row 0 is outside 0..3" in run(*base, "--labels", "y.npy", fails=True).output
+    both = ("--labels", "y.npy", "--probabilities", "--logit-scale", "100")
+    assert "exclude each other" in run(*base, *both, fails=True).output
+    assert not Path("d").exists()
+
+
+def test_one_archive_of_probabilities_is_enough(run: Run, arrays: Path) -> None:
+    """And their predictions are those of the logits."""
+    logits, labels = (np.load(f"{x}.npy", allow_pickle=False) for x in "Ly")
+    np.savez("both.npz", logits=np.exp(log_softmax(logits, axis=1)), labels=labels)
+    names = ["--class-names", "names.txt", "--out"]
+    run("import-outputs", "--logits", "both.npz", "--probabilities", *names, "p.safetensors")
+    found = read_outputs(Path("p.safetensors"))
+    np.testing.assert_array_equal(found.logits.argmax(1), logits.argmax(1))
+    np.testing.assert_array_equal(found.labels, labels)
 
 
 def test_half_precision_stays_half_precision(run: Run, arrays: Path) -> None:

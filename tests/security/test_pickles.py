@@ -92,7 +92,7 @@ def refused(*arguments: str | Path) -> str:
 
 
 def test_arrays(hostile: dict[str, Path], tmp_path: Path) -> None:
-    np.save(tmp_path / "L.npy", np.zeros((2, 3), np.float32))
+    np.save(tmp_path / "L.npy", np.full((2, 3), 5, np.float32))
     np.save(tmp_path / "y.npy", np.arange(2))
     (tmp_path / "names.txt").write_text("a\nb\nc\n")
     good = {"--logits": tmp_path / "L.npy", "--labels": tmp_path / "y.npy"}

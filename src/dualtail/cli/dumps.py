@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from dualtail.bias.settings import PriorSettings
+from dualtail.bias.settings import ADJUSTMENTS, PriorSettings
 from dualtail.cli.flags import MethodParam, options
 from dualtail.scores.settings import KnnSettings
 
@@ -14,12 +14,27 @@ OUT = click.option("--out", required=True, type=FILE, help="File to write.")
 
 
 @click.command("import-outputs")
-@click.option("--logits", required=True, multiple=True, type=FILE, help="(N, C) array, .npy.")
 @click.option(
-    "--labels", required=True, multiple=True, type=FILE, help="(N,) integers from 0, .npy."
+    "--logits",
+    required=True,
+    multiple=True,
+    type=FILE,
+    help="(N, C) array: .npy, .npz, .csv, .txt or .pt.",
 )
-@click.option("--class-names", required=True, type=FILE, help="One name a line, in label order.")
-@click.option("--features", multiple=True, type=FILE, help="(N, D) array, .npy; for kNN.")
+@click.option(
+    "--labels",
+    multiple=True,
+    type=FILE,
+    help="(N,) integers from 0, or class names.  [default: `labels` in the .npz or .pt of --logits]",
+)
+@click.option("--class-names", required=True, type=FILE, help="One name per line, in label order.")
+@click.option("--features", multiple=True, type=FILE, help="(N, D) array; for kNN.")
+@click.option(
+    "--logit-scale",
+    type=float,
+    help="What cosines are multiplied by: 100 for CLIP.  [default: they are logits]",
+)
+@click.option("--probabilities", is_flag=True, help="They are probabilities: take the logarithm.")
 @click.option("--dataset", default="imported", show_default=True, help="Name of the dataset.")
 @click.option(
     "--split", "splits", multiple=True, default=["test"], help="Its name.  [default: test]"
@@ -31,6 +46,8 @@ def import_outputs(
     labels: tuple[Path, ...],
     class_names: Path,
     features: tuple[Path, ...],
+    logit_scale: float | None,
+    probabilities: bool,
     dataset: str,
     splits: tuple[str, ...],
     member: str,
@@ -47,12 +64,18 @@ def import_outputs(
     """
     from dualtail.stages.import_outputs import SplitArrays, run
 
+    if not labels and not {file.suffix for file in logits} <= {".npz", ".pt", ".pth"}:
+        raise click.UsageError("--labels is missing: only .npz and .pt can hold them beside logits")
+    labels = labels or logits
     if not len(splits) == len(logits) == len(labels) or len(features) not in (0, len(splits)):
         raise click.UsageError(
             "give --split, --logits and --labels (and --features, if any) once for each split"
         )
+    if probabilities and logit_scale is not None:
+        raise click.UsageError("--probabilities and --logit-scale exclude each other")
     arrays = zip(splits, logits, labels, features or [None] * len(splits), strict=True)
-    run([SplitArrays(*files) for files in arrays], class_names, dataset, member, out)
+    scale = "probabilities" if probabilities else logit_scale
+    run([SplitArrays(*files) for files in arrays], class_names, dataset, member, scale, out)
 
 
 @click.command("inspect")
@@ -113,7 +136,7 @@ def prior(
 @click.argument("dump", type=FILE)
 @click.option(
     "--adjustment",
-    type=click.Choice(["gla", "gla-zs", "gla-ft"]),
+    type=click.Choice(list(ADJUSTMENTS)),
     help="Which; what it does not need is not read.  [default: the one that uses all that is given]",
 )
 @click.option("--prior", type=FILE, help="CSV of q, from `dualtail prior`: repairs parameters.")
