@@ -52,6 +52,8 @@ def _split(outputs: Outputs) -> list[tuple[str, str]]:
     high = max(float(logits[s : s + BLOCK].max()) for s in starts)
     counts = np.bincount(outputs.labels, minlength=outputs.n_classes)
     predicted = np.bincount(predictions, minlength=outputs.n_classes)
+    right = np.bincount(outputs.labels[predictions == outputs.labels], minlength=outputs.n_classes)
+    per_class = 100 * np.mean(right[counts > 0] / counts[counts > 0])
     features = "none" if outputs.features is None else f"{outputs.features.shape[1]} wide"
     return [
         ("split", outputs.header.split),
@@ -59,6 +61,6 @@ def _split(outputs: Outputs) -> list[tuple[str, str]]:
         ("classes", f"{outputs.n_classes:,} ({counts.min()} to {counts.max()} images each)"),
         ("logits", f"{logits.dtype}, {low:.4g} to {high:.4g}"),
         ("features", features),
-        ("accuracy", f"{100 * np.mean(predictions == outputs.labels):.2f} %"),
+        ("accuracy", f"{per_class:.2f} %, the mean over classes; {right.sum():,} images are right"),
         ("never predicted", f"{np.sum(predicted == 0)} classes"),
     ]
