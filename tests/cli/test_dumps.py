@@ -79,6 +79,15 @@ def test_from_arrays_to_scores(run: Run, arrays: Path) -> None:
     assert {"D-Many", "P-Few", "D-Few/P-Few"} <= set(scores["group"])
 
 
+def test_accuracy_is_the_mean_over_classes(run: Run, arrays: Path) -> None:
+    """Three of class 0, all right, and one each of the others, all wrong: not 3 of 6."""
+    np.save("L.npy", np.array([[9.0, 0, 0, 0]] * 6))
+    np.save("y.npy", np.array([0, 0, 0, 1, 2, 3]))
+    import_arrays(run)
+    line = "25.00 %, the mean over classes; 3 images are right"
+    assert line in run("inspect", "dump.safetensors").output
+
+
 def test_scores_need_neither_counts_nor_a_prior(run: Run, arrays: Path) -> None:
     import_arrays(run)
     run("score", "dump.safetensors", "--bootstrap", "20", "--out", "scores.csv")
