@@ -189,6 +189,7 @@ def test_the_bias_of_siglip_is_a_constant_shift(tower: tuple[str, Path]) -> None
     )
 
 
+@pytest.mark.parametrize("tower", ["resnet", "coca"], indirect=True)
 def test_predict_writes_them(tower: tuple[str, Path], tmp_path: Path) -> None:
     name, path = tower
     size = TOWERS[name]["vision_cfg"]["image_size"]
