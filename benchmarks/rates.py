@@ -69,6 +69,7 @@ def measure_model(case: dict) -> dict:
     from dualtail.tuning.loop import tune
     from dualtail.tuning.losses import make_loss
     from dualtail.tuning.settings import Augmentation, TuningSettings
+    from dualtail.tuning.training_batches import TrainingSet
     from dualtail.tuning.tuned_model import DTYPES, build_tuned_model
     from dualtail.tuning.views import Views
 
@@ -91,7 +92,7 @@ def measure_model(case: dict) -> dict:
     images = Pixels(n, SIDE)
     one_core = device.type == "cpu" and case["threads"] == 1
     clock = time.process_time if one_core else time.perf_counter
-    pixels = {"mean": (0.48, 0.46, 0.41), "std": (0.27, 0.26, 0.28)}
+    mean, std = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
     if case["operation"] == "train":
         settings = TuningSettings(
             epochs=2, batch_size=batch, precision=precision, augmentation=Augmentation()
@@ -100,19 +101,12 @@ def measure_model(case: dict) -> dict:
         names = [str(c) for c in range(CLASSES)]
         loss = make_loss("la", np.full(CLASSES, 10), names, {})
         ends: list[float] = []
-        tune(
-            model,
-            images,
-            labels,
-            loss,
-            settings,
-            seed=0,
-            on_epoch=lambda _: ends.append(clock()),
-            **pixels,  # type: ignore[arg-type]
-        )
+        data = TrainingSet(images, labels, mean, std)
+        tune(model, data, loss, settings, seed=0, on_epoch=lambda _: ends.append(clock()))
         speed = n / (ends[1] - ends[0])  # the first epoch warms up
     else:
-        options = pixels | {"views": Views("center", (CROP, CROP), 1), "batch_size": batch}
+        views = Views("center", (CROP, CROP), 1)
+        options = {"mean": mean, "std": std, "views": views, "batch_size": batch}
         predict(model, Pixels(batch, SIDE), **options)
         started = clock()
         predict(model, images, **options)

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
 from safetensors.torch import load_file
 
-from dualtail.cli.program import program
 from dualtail.files import sha256_file
 from dualtail.foundation.pretraining import pretrain
 from dualtail.foundation.pretraining_settings import PretrainingSettings
@@ -35,20 +34,6 @@ PRETRAIN = [
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, fails: bool = False) -> Result:
-        result = CliRunner().invoke(program, list(arguments))
-        assert (result.exit_code != 0) == fails, result.output
-        if fails:
-            assert isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    return invoke
-
-
-@pytest.fixture
 def corpus(run: Run) -> np.ndarray:
     """24 images of three classes; returns their pixels."""
     pixels = np.random.default_rng(0).integers(0, 256, (N, 32, 32, 3)).astype(np.uint8)
@@ -59,19 +44,6 @@ def corpus(run: Run) -> np.ndarray:
     Path("list.txt").write_text("".join(f"{i}.png {i % 3}\n" for i in range(N)))
     Path("names.txt").write_text("".join(f"{name}\n" for name in NAMES))
     return pixels
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small CLIP with random weights."""
-    from safetensors.torch import save_file
-
-    from dualtail.foundation.pretraining import build_model
-
-    file = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    model = build_model(json.loads((ARCHITECTURES / "world-vit-8.json").read_text()), 0)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, file)
-    return file
 
 
 def test_the_verb_pre_trains_as_the_function_does(run: Run, corpus: np.ndarray) -> None:
@@ -113,28 +85,24 @@ def test_mistakes_of_pretrain_are_one_line(
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_pre_training_goes_on_to_the_same_weights(
     run: Run, corpus: np.ndarray
 ) -> None:
     run(*PRETRAIN, "--epochs", "24", "--out", "whole/tiny.safetensors")
-    command = [
-        *[sys.executable, "-m", "dualtail", *PRETRAIN, "--epochs", "24"],
-        *["--checkpoint-seconds", "0.05", "--out", "parts/tiny.safetensors"],
-    ]
+    command = [sys.executable, "-m", "dualtail", *PRETRAIN, "--epochs", "24"]
+    command += ["--out", "parts/tiny.safetensors"]
     state = Path("parts/tiny.state.safetensors")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not state.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(0.3)  # past the first of 24 epochs of three steps
         process.send_signal(signal.SIGTERM)
         said = process.communicate()[1]
-    assert process.returncode == 143, said
-    assert "its state is parts/tiny.state.safetensors" in said
+    assert process.returncode == -signal.SIGTERM, said
     assert not Path("parts/tiny.safetensors").exists()
     again = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    assert "starting anew" not in again
-    assert "epoch 1/24" not in again
+    assert "going on after epoch" in again
     for name in ("tiny.safetensors", "tiny.history.csv"):
         assert Path("parts", name).read_bytes() == Path("whole", name).read_bytes()
     assert not state.exists()
@@ -154,9 +122,9 @@ def packs(run: Run, corpus: np.ndarray) -> list[str]:
 
 
 def test_several_packed_splits_make_one_dump_like_that_of_the_images(
-    run: Run, packs: list[str], weights: Path
+    run: Run, packs: list[str], weights: list[Path]
 ) -> None:
-    model = ["--model", f"world-vit-8,{weights}", "--member", "mine", "--prompt", "one {}."]
+    model = ["--model", f"world-vit-8,{weights[0]}", "--member", "mine", "--prompt", "one {}."]
     model += ["--transform", "resize=32,crop=32", "--device", "cpu", "--threads", "1"]
     run(
         *["predict", *model, *packs, "--pack", "train.safetensors"],
@@ -175,11 +143,11 @@ def test_several_packed_splits_make_one_dump_like_that_of_the_images(
     assert (header.kind, header.members, header.class_names) == ("zero-shot", ["mine"], NAMES)
     assert header.models[0].transform == "resize 32, crop 32"
     assert header.models[0].prompts == "one {}."
-    text = read_text_features(Path("text.safetensors"), NAMES, sha256_file(weights))
+    text = read_text_features(Path("text.safetensors"), NAMES, sha256_file(weights[0]))
     features = read_outputs("packs.safetensors", "val").features
     assert features is not None
-    projection = load_file(weights)["visual.proj"]
-    scale = load_file(weights)["logit_scale"].exp()
+    projection = load_file(weights[0])["visual.proj"]
+    scale = load_file(weights[0])["logit_scale"].exp()
     embedded = torch.nn.functional.normalize(torch.from_numpy(features).float() @ projection, dim=1)
     logits = (scale * embedded @ text.T).numpy()
     found = read_outputs("packs.safetensors", "val").logits
@@ -206,16 +174,16 @@ def test_several_packed_splits_make_one_dump_like_that_of_the_images(
     ],
 )
 def test_mistakes_of_predict_are_one_line(
-    run: Run, packs: list[str], weights: Path, words: list[str], message: str
+    run: Run, packs: list[str], weights: list[Path], words: list[str], message: str
 ) -> None:
     other = ["--dataset", "other", "--images", "images.zip", "--class-names", "names.txt"]
     run("pack", *other, "--list", "val.txt", "--side", "32", "--out", "other.safetensors")
-    model = ["--model", f"world-vit-8,{weights}", "--transform", "resize=32,crop=32"]
+    model = ["--model", f"world-vit-8,{weights[0]}", "--transform", "resize=32,crop=32"]
     said = run("predict", *model, *packs, *words, "--out", "x.safetensors", fails=True).output
     assert message in said
     assert not Path("x.safetensors").exists()
 
 
-def test_neither_images_nor_packs(run: Run, weights: Path) -> None:
-    said = run("predict", "--model", f"world-vit-8,{weights}", "--out", "x", fails=True).output
+def test_neither_images_nor_packs(run: Run, weights: list[Path]) -> None:
+    said = run("predict", "--model", f"world-vit-8,{weights[0]}", "--out", "x", fails=True).output
     assert "give either --images or --pack" in said

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from dualtail.errors import UserError
 from dualtail.foundation import pretraining as p
 from dualtail.foundation.pretraining_settings import PretrainingSettings
-from dualtail.training.checkpoints import Checkpoints
+from dualtail.training.state import StateFile
 from dualtail.tuning.settings import Augmentation
 
 ARCHITECTURE = json.loads(
@@ -61,24 +61,6 @@ def test_text_to_image_is_the_count_weighted_multi_positive_loss() -> None:
             total -= len(positives) / 9 * log_p[positives].mean()
     got = p.contrastive_loss(torch.from_numpy(logits), torch.from_numpy(labels))[1]
     assert float(got) == pytest.approx(total)
-
-
-def test_gradient_by_finite_differences() -> None:
-    rng = np.random.default_rng(1)
-    logits = torch.tensor(rng.standard_normal((5, 4)), requires_grad=True)
-    labels = torch.tensor([0, 0, 1, 3, 3])
-    for half in (0, 1):
-        (gradient,) = torch.autograd.grad(p.contrastive_loss(logits, labels)[half], logits)
-        numeric = np.zeros((5, 4))
-        for i in range(5):
-            for c in range(4):
-                ends = []
-                for step in (1e-5, -1e-5):
-                    moved = logits.detach().clone()
-                    moved[i, c] += step
-                    ends.append(float(p.contrastive_loss(moved, labels)[half]))
-                numeric[i, c] = (ends[0] - ends[1]) / 2e-5
-        np.testing.assert_allclose(gradient.numpy(), numeric, atol=1e-9)
 
 
 # A population: how often each of five kinds of image comes with each of three captions.
@@ -261,18 +243,6 @@ def test_training_is_a_plain_loop_over_open_clips_forward_pass(float32_products:
         assert (state[name] - tensor).norm() <= 0.02 * moved, name
 
 
-def test_the_seed_fixes_the_order_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, labels = colored(40)
-    model = p.build_model
-    monkeypatch.setattr(p, "build_model", lambda architecture, seed: model(architecture, 0))
-    runs = [
-        p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, SHORT, seed=seed)[1]
-        for seed in (1, 1, 2)
-    ]
-    assert runs[0] == runs[1]
-    assert runs[0] != runs[2]
-
-
 def test_the_scale_stays_below_that_of_clip() -> None:
     images, labels = colored(40)
     hot = ARCHITECTURE | {"init_logit_scale": 6.0}
@@ -286,11 +256,6 @@ def test_weight_decay_spares_biases_and_gains() -> None:
     assert all(q.ndim >= 2 for q in groups[0]["params"])
     assert all(q.ndim < 2 for q in groups[1]["params"])
     assert sum(q.numel() for group in groups for q in group["params"]) < 400_000
-
-
-def test_vision_tower_has_the_documented_size() -> None:
-    model = p.build_model(ARCHITECTURE, 0)
-    assert sum(q.numel() for q in model.visual.parameters()) == 251_040
 
 
 def test_captions_that_do_not_fit_are_refused() -> None:
@@ -318,8 +283,8 @@ def test_bad_inputs_are_refused(images: np.ndarray, labels: np.ndarray, match: s
 
 def test_a_diverging_run_says_what_to_do() -> None:
     images, labels = colored(64)
-    wild = PretrainingSettings(epochs=3, batch_size=8, lr=1e20, warmup=0.0)
-    with pytest.raises(UserError, match=r"images .*; lower pretraining\.lr \(now 1e\+20\)"):
+    wild = PretrainingSettings(epochs=3, batch_size=8, lr=1e15, warmup=0.0)
+    with pytest.raises(UserError, match=r"images .*; lower pretraining\.lr \(now 1e\+15\)"):
         p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, wild, seed=0)
 
 
@@ -344,47 +309,38 @@ def test_augmentation_changes_images_but_not_their_order() -> None:
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
 
 
-class Killed(BaseException):
-    pass
-
-
-class Dying(Checkpoints):
-    """Saves after every step; after `lives` of them the process ends."""
-
-    largest_share = 1e9
-
-    def __init__(self, path: Path, lives: int = 10**9) -> None:
-        super().__init__(path, lambda: {"setting": "this one"}, 1e-9)
-        self.lives = lives
-
-    def after_step(self, where: Any, capture: Any) -> None:
-        super().after_step(where, capture)
-        self.lives -= 1
-        if self.lives == 0:
-            raise Killed
-
-
 @pytest.mark.parametrize("crop_scale", [None, (0.5, 1.0)])
-@pytest.mark.parametrize("kills", [[1], [4], [6, 1], [3, 2, 3]])
+@pytest.mark.parametrize("kills", [[1], [3], [4, 1], [7, 2]])
 def test_killed_and_left_alone_give_the_same_bits(
-    tmp_path: Path, crop_scale: tuple[float, float] | None, kills: list[int]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    crop_scale: tuple[float, float] | None,
+    kills: list[int],
 ) -> None:
-    """In the middle of an epoch, at its border and several times in a row."""
+    """Within an epoch, between two and several times in a row."""
     images, labels = colored(40)  # three steps an epoch, the last one smaller
     options = PretrainingSettings(
         epochs=3, batch_size=16, augmentation=Augmentation(crop_scale=crop_scale, flip=True)
     )
 
-    def attempt(checkpoints: Checkpoints | None) -> Any:
-        return p.pretrain(
-            images, labels, NAMES, TEMPLATE, ARCHITECTURE, options, 0, checkpoints=checkpoints
-        )
+    def attempt(state: StateFile | None) -> Any:
+        return p.pretrain(images, labels, NAMES, TEMPLATE, ARCHITECTURE, options, 0, state=state)
 
     expected, history = attempt(None)
-    for lives in kills:
-        with pytest.raises(Killed):
-            attempt(Dying(tmp_path / "state.safetensors", lives))
-    found, found_history = attempt(Dying(tmp_path / "state.safetensors"))
+    loss = p.contrastive_loss
+    state = StateFile(tmp_path / "state.safetensors", {})
+    for steps in kills:
+        left = iter(range(steps))
+
+        def dying(*given: Any, left: Any = left) -> Any:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return loss(*given)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(p, "contrastive_loss", dying)
+            attempt(state)
+    found, found_history = attempt(state)
     assert [list(row.items()) for row in found_history] == [list(row.items()) for row in history]
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -18,7 +18,7 @@ for _ in range(3000):
 @pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("dualtail.stages.progress", "log_line"), ("dualtail.training.checkpoints", "notice")],
+    [("dualtail.stages.progress", "log_line"), ("dualtail.training.notice", "notice")],
 )
 def test_lines_of_processes_side_by_side_stay_whole(
     tmp_path: Path, module: str, name: str, buffered: bool

@@ -1,7 +1,6 @@
 """The six-class study end to end, tiny: the world's images, two networks, both test sets."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from dualtail.outputs import read_outputs
 from dualtail.scratch.settings import ScratchTraining
 from dualtail.stages import draw_confounder, train_confounder
 from dualtail.stages.train_confounder import ConfounderTask
-from dualtail.training.checkpoints import Checkpoints
 from dualtail.tuning.settings import Augmentation
 
 STUDY = ConfounderSettings(
@@ -35,18 +33,12 @@ STUDY = ConfounderSettings(
 WORLD = WorldSettings(n_classes=12)
 
 
-class Killed(BaseException):
-    pass
-
-
 def task(images: Path, train_set: str) -> ConfounderTask:
     return ConfounderTask(images, train_set, STUDY.image_size, STUDY.training, seed=0)
 
 
-def run(task: ConfounderTask, out: Path, seconds: float = 0) -> None:
-    train_confounder.run(
-        task, out / f"{task.train_set}.csv", out / f"{task.train_set}.safetensors", seconds
-    )
+def run(task: ConfounderTask, out: Path) -> None:
+    train_confounder.run(task, out / f"{task.train_set}.csv", out / f"{task.train_set}.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -72,37 +64,6 @@ def test_both_sets_are_trained_on_and_tested_on(images: Path, tmp_path: Path) ->
             assert found.n_images == 60
             accuracy = 100 * (found.logits.argmax(axis=1) == found.labels).mean()
             assert history[f"{test_set}_test"].iloc[-1] == pytest.approx(accuracy, abs=1e-5)
-
-
-@pytest.mark.parametrize("steps", [5, 16])
-def test_a_killed_job_goes_on_to_the_same_files(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
-    """In the second epoch, and when all is trained: files and their columns are the same."""
-    run(task(images, "A"), tmp_path / "alone")
-    done: list[str] = []
-    after_step = Checkpoints.after_step
-
-    def dying(self: Checkpoints, where: Any, capture: Any) -> None:
-        after_step(self, where, capture)
-        done.append(where())
-        if len(done) == steps:
-            raise Killed
-
-    def no_files(*_: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Checkpoints, "after_step", dying)
-        patch.setattr(Checkpoints, "largest_share", 1e9)
-        patch.setattr(train_confounder, "write_history", no_files)
-        run(task(images, "A"), tmp_path / "killed", 1e-9)
-    assert (done[-1] == "epoch 2, step 1") == (steps == 5)
-    run(task(images, "A"), tmp_path / "killed", 1e-9)
-    for name in ("A.csv", "A.safetensors"):
-        alone, killed = (tmp_path / folder / name for folder in ("alone", "killed"))
-        assert killed.read_bytes() == alone.read_bytes()
-    assert len(list((tmp_path / "killed").iterdir())) == 2, "no state is left"
 
 
 def test_sets_in_memory_are_what_was_drawn(images: Path) -> None:

@@ -28,7 +28,6 @@ from dualtail.foundation.zero_shot import text_features
 from dualtail.outputs import read_outputs, splits_of
 from dualtail.stages import pack
 from dualtail.stages.tune import Part, TunedFiles, Tuning, run
-from dualtail.training.checkpoints import Checkpoints
 from dualtail.tuning.adapter_file import read_adapter_header
 from dualtail.tuning.settings import Augmentation, HeadSettings, TuningSettings
 
@@ -106,9 +105,9 @@ def tuning_of(folder: Path, **changes: Any) -> Tuning:
     return replace(found, **changes)
 
 
-def tuned(tuning: Tuning, out: Path, seconds: float = 0) -> TunedFiles:
+def tuned(tuning: Tuning, out: Path) -> TunedFiles:
     files = TunedFiles.inside(out)
-    run(tuning, files, seconds)
+    run(tuning, files)
     return files
 
 
@@ -130,11 +129,6 @@ def test_what_is_written(folder: Path, tmp_path: Path) -> None:
     assert len(files.history.read_text().splitlines()) == 4
     names = {"adapter.safetensors", "history.csv", "outputs.safetensors", "record.json"}
     assert {file.name for file in tmp_path.iterdir()} == names
-
-
-def test_files_beside_the_adapter() -> None:
-    found = TunedFiles.beside(Path("a/la-0.safetensors"), None)
-    assert (found.record, found.history) == (Path("a/la-0.json"), Path("a/la-0.history.csv"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -177,35 +171,81 @@ def test_a_loss_may_read_the_prior(folder: Path, tmp_path: Path) -> None:
     assert files.adapter.is_file()
 
 
-class Killed(BaseException):
-    pass
+OWN_LOSS = """
+import os
+import torch.nn.functional as F
+from dualtail.tuning.losses.method import Loss
+
+class Mine(Loss):
+    steps = 0
+
+    def forward(self, logits, labels):
+        self.steps += 1
+        if self.steps > int(os.environ.get("LIVES", "1000")):
+            raise KeyboardInterrupt
+        return F.cross_entropy(logits, labels)
+"""
 
 
-@pytest.mark.parametrize("step", [1, 5, 9])
+@pytest.mark.parametrize("step", [1, 3, 8])
 def test_a_killed_tuning_goes_on_to_the_same_files(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    step: int,
 ) -> None:
-    alone = tuned(tuning_of(folder), tmp_path / "alone")
-    done: list[str] = []
-    after_step = Checkpoints.after_step
-
-    def dying(self: Checkpoints, where: Any, capture: Any) -> None:
-        after_step(self, where, capture)
-        done.append(where())
-        if len(done) == step:
-            raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Checkpoints, "after_step", dying)
-        patch.setattr(Checkpoints, "largest_share", 1e9)
-        tuned(tuning_of(folder), tmp_path / "killed", 1e-9)
-    state = tmp_path / "killed/adapter.state.safetensors"
-    assert state.is_file()
-    killed = tuned(tuning_of(folder), tmp_path / "killed", 1e-9)
-    assert not state.exists()
+    """In the first epoch of three steps, between two, and in the last."""
+    own = tmp_path / "own.py"
+    own.write_text(OWN_LOSS)
+    tuning = tuning_of(folder, loss=Part(f"{own}:Mine", {}, "mine"))
+    alone = tuned(tuning, tmp_path / "alone")
+    (tmp_path / "killed").mkdir()
+    monkeypatch.setenv("LIVES", str(step))
+    with pytest.raises(KeyboardInterrupt):
+        tuned(tuning, tmp_path / "killed")
+    monkeypatch.delenv("LIVES")
+    (tmp_path / "killed").rename(tmp_path / "moved")
+    capsys.readouterr()
+    killed = tuned(tuning, tmp_path / "moved")
+    assert (f"going on after epoch {step // 3} of 3" in capsys.readouterr().err) == (step >= 3)
     assert killed.adapter.read_bytes() == alone.adapter.read_bytes()
-    for name in ("outputs.safetensors",):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    outputs = [tmp_path / name / "outputs.safetensors" for name in ("alone", "moved")]
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    assert len(list((tmp_path / "moved").iterdir())) == 4, "no state is left"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seed": 1}, "another setting"),
+        ({"peft": Part("lora", {}, "lora")}, "another setting"),
+        ({"prior": "q.csv"}, "another prior"),
+        ({}, "another code"),
+    ],
+)
+def test_a_state_of_another_tuning_is_not_used(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    said: str,
+) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(OWN_LOSS)
+    tuning = tuning_of(folder, loss=Part(f"{own}:Mine", {}, "mine"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setenv("LIVES", "4")
+        tuned(tuning, tmp_path / "out")
+    if not changes:
+        own.write_text(OWN_LOSS + "x = 1\n")
+    if "prior" in changes:
+        changes = {"prior": folder / changes["prior"]}
+    files = tuned(replace(tuning, **changes), tmp_path / "out")
+    assert f"is not used: it was made with {said}\n" in capsys.readouterr().err
+    fresh = tuned(replace(tuning, **changes), tmp_path / "fresh")
+    assert files.adapter.read_bytes() == fresh.adapter.read_bytes()
 
 
 def test_what_does_not_belong_together(folder: Path, tmp_path: Path) -> None:
@@ -250,31 +290,3 @@ print([name for name in {heavy.split()} if name in sys.modules])
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
     assert (tmp_path / "outputs.safetensors").is_file()
-
-
-def test_a_state_of_code_that_was_edited_meanwhile_is_not_used(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    """What runs is the code of the start, whatever its files say by the time of the first save."""
-    own = tmp_path / "own.py"
-    own.write_text(
-        "import torch.nn.functional as F\n"
-        "from dualtail.tuning.losses.method import Loss\n"
-        "class Mine(Loss):\n"
-        "    def forward(self, logits, labels):\n"
-        "        return F.cross_entropy(logits, labels)\n"
-    )
-    tuning = tuning_of(folder, loss=Part(f"{own}:Mine", {}, "mine"))
-
-    def edited_then_killed(self: Checkpoints, where: Any, capture: Any) -> None:
-        own.write_text(own.read_text() + "x = 1\n")
-        after_step(self, where, capture)
-        raise Killed
-
-    after_step = Checkpoints.after_step
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Checkpoints, "after_step", edited_then_killed)
-        tuned(tuning, tmp_path / "out", 1e-9)
-    capsys.readouterr()
-    tuned(tuning, tmp_path / "out", 1e-9)
-    assert "is not used: it was made with another code\n" in capsys.readouterr().err

@@ -61,7 +61,7 @@ rule train_confounder:
     shell:
         "dualtail train-confounder --images {RUN:q}/confounder/images --train-set {wildcards.train_set}"
         " --image-size {params.size} --seed {wildcards.seed} {params.settings} --device {DEVICE}"
-        " --threads {threads} --checkpoint-seconds {CHECKPOINT_SECONDS}"
+        " --threads {threads}"
         " --history {output.history:q} --out {output.outputs:q} 2> {log:q}"
 
 

@@ -73,8 +73,7 @@ rule pretrain:
         code=code("pretrain"),
     shell:
         "dualtail pretrain --architecture {params.architecture:q} {params.corpus} --caption {params.caption:q}"
-        " {params.settings} --seed {params.seed} --checkpoint-seconds {CHECKPOINT_SECONDS}"
-        " --out {output.weights:q} 2> {log:q}"
+        " {params.settings} --seed {params.seed} --out {output.weights:q} 2> {log:q}"
 
 
 # Outputs of an untuned model, and the text features of the class names that tuned heads start from.

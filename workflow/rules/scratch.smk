@@ -34,5 +34,5 @@ rule train_scratch:
     shell:
         "dualtail train-scratch --dataset {wildcards.dataset} --train-pack {input.train:q} {params.predicted}"
         " {params.transform} --loss {params.loss:q} --loss-name {wildcards.loss} --seed {wildcards.seed}"
-        " {params.settings} --device {DEVICE} --threads {threads} --checkpoint-seconds {CHECKPOINT_SECONDS}"
+        " {params.settings} --device {DEVICE} --threads {threads}"
         " --history {output.history:q} --outputs {output.outputs:q} --out {output.weights:q} 2> {log:q}"

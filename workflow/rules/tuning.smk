@@ -78,4 +78,4 @@ rule tune:
         " --text-features {input.text:q} --peft {params.peft:q} --peft-name {wildcards.peft}"
         " --loss {params.loss:q} --loss-name {wildcards.loss} {params.prior} {params.base}"
         " --seed {wildcards.seed} {params.settings} --device {DEVICE} --threads {threads}"
-        " --checkpoint-seconds {CHECKPOINT_SECONDS} --outputs {output.outputs:q} --out {output.adapter:q} 2> {log:q}"
+        " --outputs {output.outputs:q} --out {output.adapter:q} 2> {log:q}"

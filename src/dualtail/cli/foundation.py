@@ -7,16 +7,13 @@ import click
 
 from dualtail.cli.flags import options
 from dualtail.cli.model_options import (
-    CHECKPOINT_SECONDS,
     Compute,
     ModelArgument,
     compute_options,
     model_options,
 )
+from dualtail.cli.shared_options import ANY, FILE, PRECISION, SEED, labelled_images
 from dualtail.foundation.pretraining_settings import PretrainingSettings
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-ANY = click.Path(path_type=Path)
 
 
 @click.command("fetch-weights")
@@ -58,8 +55,7 @@ def fetch_weights(model: str, download: bool, out: Path) -> None:
     help="Caption of an image; {} stands for its class name.",
 )
 @options(PretrainingSettings)
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@CHECKPOINT_SECONDS
+@SEED
 @click.option("--out", required=True, type=FILE, help="Checkpoint (.safetensors) to write.")
 def pretrain(
     architecture: str,
@@ -69,7 +65,6 @@ def pretrain(
     caption: str,
     pretraining_settings: PretrainingSettings,
     seed: int,
-    checkpoint_seconds: float,
     out: Path,
 ) -> None:
     """Pre-train a small CLIP on images with captions, on one core.
@@ -87,7 +82,7 @@ def pretrain(
     from dualtail.stages.pretrain import Corpus, run
 
     corpus = Corpus(image_list, images, class_names, caption)
-    run(architecture, corpus, pretraining_settings, seed, out, checkpoint_seconds)
+    run(architecture, corpus, pretraining_settings, seed, out)
 
 
 @click.command("predict")
@@ -98,28 +93,12 @@ def pretrain(
     "packs",
     multiple=True,
     type=FILE,
-    help="Packed split (`dualtail pack`); repeat it to have several splits of a dataset in one dump.",
+    help="Packed split (`dualtail pack`), in place of --images; repeated, its splits share one dump.",
 )
-@click.option(
-    "--images",
-    type=ANY,
-    help="Instead: a folder with one subfolder per class; with --list, the folder or archive of its paths.",
-)
-@click.option("--list", "image_list", type=FILE, help="`relative/path.jpg label` lines.")
-@click.option(
-    "--class-names",
-    type=FILE,
-    help="One name per line, in label order (folders: sorted). Default: the folders' names.",
-)
+@labelled_images(required=False)
 @click.option("--dataset", help="Name of the dataset in the dump.  [default: of the folder]")
 @click.option("--split", help="Name of the split in the dump.  [default: test]")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    default="float32",
-    show_default=True,
-    help="Arithmetic of the vision tower.",
-)
+@PRECISION
 @compute_options
 @click.option(
     "--text-features-out",

@@ -1,6 +1,5 @@
 """Options of the verbs that run models: which model, how it sees images and classes, what computes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from dualtail.cli.flags import SectionParam
+from dualtail.cli.shared_options import FILE, Verb, with_options
 from dualtail.foundation.settings import Descriptors, PromptSet, Transform
 
 if TYPE_CHECKING:
     from dualtail.foundation.spec import FoundationSpec
 
-Verb = Callable[..., Any]
 MODEL = "NAME|ARCH,TAG|ARCH,FILE"
 MODEL_HELP = (
     "The foundation model: clip, openclip or metaclip (the paper's three); an open_clip architecture (or "
@@ -65,6 +64,35 @@ class ModelArgument:
         )
 
 
+_OF_ALL_MODELS = (
+    click.option(
+        "--activation",
+        type=click.Choice(["native", "quickgelu"]),
+        default="native",
+        show_default=True,
+        help="quickgelu: whatever the model was trained with, as LIFT and the authors do.",
+    ),
+    click.option(
+        "--prompt",
+        multiple=True,
+        help=f"Template with {{}} for the class name; several are averaged.  "
+        f"[default: {DEFAULT_PROMPT}]",
+    ),
+    click.option(
+        "--prompts", type=click.Choice(["openai-80"]), help="A known set of templates instead."
+    ),
+    click.option(
+        "--descriptors", type=FILE, help="A JSON file instead: class name -> list of texts."
+    ),
+    click.option(
+        "--transform",
+        type=SectionParam(Transform),
+        help="What the model sees of an image, such as resize=256,crop=224,views=five-crop. "
+        "Default: the shorter side to 8/7 of the model's size, then the central square.",
+    ),
+)
+
+
 def model_options(verb: Verb) -> Verb:
     """Give a verb the argument `model`, a `ModelArgument` of one model."""
     return _model_options(verb, several=False)
@@ -96,46 +124,11 @@ def _model_options(verb: Verb, several: bool) -> Verb:
         )
         return verb(model=found, **kwargs)
 
-    name = click.option("--member", help="Name of the model in dumps and tables.")
-    for option in reversed(
-        [
-            click.option(
-                "--model", required=True, multiple=several, metavar=MODEL, help=MODEL_HELP
-            ),
-            *([] if several else [name]),
-            click.option(
-                "--activation",
-                type=click.Choice(["native", "quickgelu"]),
-                default="native",
-                show_default=True,
-                help="quickgelu: whatever the model was trained with, as LIFT and the authors do.",
-            ),
-            click.option(
-                "--prompt",
-                multiple=True,
-                help=f"Template with {{}} for the class name; several are averaged.  "
-                f"[default: {DEFAULT_PROMPT}]",
-            ),
-            click.option(
-                "--prompts",
-                type=click.Choice(["openai-80"]),
-                help="A known set of templates instead.",
-            ),
-            click.option(
-                "--descriptors",
-                type=click.Path(dir_okay=False, path_type=Path),
-                help="A JSON file instead: class name -> list of texts.",
-            ),
-            click.option(
-                "--transform",
-                type=SectionParam(Transform),
-                help="What the model sees of an image, such as resize=256,crop=224,views=five-crop. "
-                "Default: the shorter side to 8/7 of the model's size, then the central square.",
-            ),
-        ]
-    ):
-        callback = option(callback)
-    return callback
+    given = click.option("--model", required=True, multiple=several, metavar=MODEL, help=MODEL_HELP)
+    name = (
+        [] if several else [click.option("--member", help="Name of the model in dumps and tables.")]
+    )
+    return with_options(callback, given, *name, *_OF_ALL_MODELS)
 
 
 def _prompt_set(
@@ -183,12 +176,8 @@ def compute_options(verb: Verb) -> Verb:
         compute.claim()
         return verb(compute=compute, **kwargs)
 
-    for option in (
-        click.option(
-            "--threads",
-            type=click.IntRange(1),
-            help="Threads on the CPU: 1 is best for small models.  [default: one a core]",
-        ),
+    return with_options(
+        callback,
         click.option(
             "--device",
             type=click.Choice(["auto", "cpu", "cuda"]),
@@ -196,15 +185,9 @@ def compute_options(verb: Verb) -> Verb:
             show_default=True,
             help="auto: a GPU that no other job uses, if there is one.",
         ),
-    ):
-        callback = option(callback)
-    return callback
-
-
-CHECKPOINT_SECONDS = click.option(
-    "--checkpoint-seconds",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    help="Time between two saves of a training's state, from which a killed one goes on; 0: never.",
-)
+        click.option(
+            "--threads",
+            type=click.IntRange(1),
+            help="Threads on the CPU: 1 is best for small models.  [default: one a core]",
+        ),
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from dualtail.cli.flags import MethodParam, SectionParam, options
-from dualtail.cli.model_options import CHECKPOINT_SECONDS, Compute, compute_options
+from dualtail.cli.model_options import Compute, compute_options
 from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.settings import Transform
@@ -45,7 +45,6 @@ HISTORY = click.option("--history", type=FILE, help="Training curve to write (CS
 @SEED
 @options(ScratchTraining)
 @compute_options
-@CHECKPOINT_SECONDS
 @HISTORY
 @click.option("--outputs", required=True, type=FILE, help="Dump to write, of all predicted splits.")
 @click.option("--out", required=True, type=FILE, help="Weights to write (.safetensors).")
@@ -59,7 +58,6 @@ def train_scratch(
     seed: int,
     scratch_training: ScratchTraining,
     compute: Compute,
-    checkpoint_seconds: float,
     history: Path | None,
     outputs: Path,
     out: Path,
@@ -86,7 +84,7 @@ def train_scratch(
         scratch_training,
         seed,
     )
-    run(task, out, history or out.with_suffix(".history.csv"), outputs, checkpoint_seconds)
+    run(task, out, history or out.with_suffix(".history.csv"), outputs)
 
 
 @click.command("train-confounder")
@@ -107,7 +105,6 @@ def train_scratch(
 @SEED
 @options(ScratchTraining)
 @compute_options
-@CHECKPOINT_SECONDS
 @HISTORY
 @click.option("--out", required=True, type=FILE, help="Dump to write: splits A_test and B_test.")
 def train_confounder(
@@ -117,7 +114,6 @@ def train_confounder(
     seed: int,
     scratch_training: ScratchTraining,
     compute: Compute,
-    checkpoint_seconds: float,
     history: Path | None,
     out: Path,
 ) -> None:
@@ -132,7 +128,7 @@ def train_confounder(
 
     compute.set_up()
     task = ConfounderTask(images, train_set, image_size, scratch_training, seed)
-    run(task, history or out.with_suffix(".history.csv"), out, checkpoint_seconds)
+    run(task, history or out.with_suffix(".history.csv"), out)
 
 
 @click.command("draw-confounder")

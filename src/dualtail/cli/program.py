@@ -1,15 +1,12 @@
 """The `dualtail` program: help in sections, mistakes as one line, exit codes."""
 
 import importlib
-import signal
-import sys
 from typing import Any
 
 import click
 
 from dualtail import __version__
 from dualtail.errors import UserError
-from dualtail.training.interruption import Interrupted
 
 SECTIONS = {
     "Your own dumps (no model, no images)": "dumps",
@@ -63,9 +60,6 @@ class Program(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            # click would make it exit code 1.
-            raise Interrupted(signal.SIGINT) from None
 
 
 @click.group(
@@ -84,8 +78,4 @@ def program() -> None:
 
 def main() -> None:
     """Entry point of the `dualtail` script."""
-    try:
-        program(standalone_mode=True)
-    except Interrupted as stop:
-        click.echo(f"Stopped by {stop.signal.name}; the same command goes on from there.", err=True)
-        sys.exit(stop.exit_code)
+    program()

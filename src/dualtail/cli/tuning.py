@@ -8,7 +8,6 @@ import click
 from dualtail.cli.explained_options import explained_images
 from dualtail.cli.flags import MethodParam, options
 from dualtail.cli.model_options import (
-    CHECKPOINT_SECONDS,
     Compute,
     ModelArgument,
     compute_options,
@@ -91,7 +90,6 @@ def _method_name(method: str) -> str:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @options(TuningSettings)
 @compute_options
-@CHECKPOINT_SECONDS
 @click.option("--outputs", type=FILE, help="Dump to write, of all predicted splits.")
 @click.option(
     "--out",
@@ -120,7 +118,6 @@ def tune(
     seed: int,
     tuning_settings: TuningSettings,
     compute: Compute,
-    checkpoint_seconds: float,
     outputs: Path | None,
     out: Path,
 ) -> None:
@@ -134,7 +131,7 @@ def tune(
 
     `photos` contains one subfolder per class. If there is no test split, one is made (stratified, seeded),
     and said so. Classes with few training images profit from --loss la (Eq. 2). The command may be
-    repeated after an interruption: it goes on from the last saved state. `dualtail predict --adapter
+    repeated after an interruption: it goes on after the last whole epoch. `dualtail predict --adapter
     tuned/adapter.safetensors` classifies other images.
     """
     if (images is None) == (train_pack is None):
@@ -177,7 +174,7 @@ def tune(
         base=retrain_head_of,
     )
     compute.set_up()
-    found = run(tuning, files, checkpoint_seconds)
+    found = run(tuning, files)
     if data is not None:
         from dualtail.stages.tune_images import accuracy_lines
 

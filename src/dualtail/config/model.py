@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from pydantic import (
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
     field_validator,
@@ -99,9 +98,6 @@ class Jobs(Section):
 
     gpu: Literal["auto"] | NonNegativeInt = "auto"
     """GPUs that a model job asks Snakemake for; auto: 1 where there is one or on a cluster, else 0"""
-
-    checkpoint_seconds: NonNegativeFloat = 60.0
-    """seconds between two saves of a training's state, from which a killed one is resumed; 0: never"""
 
     mem_mb: PositiveInt = 6000
     """memory asked for a model job on a cluster, in MB"""

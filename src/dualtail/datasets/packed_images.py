@@ -33,6 +33,13 @@ def evaluation_images(pack: Pack | WholePack, side: int) -> "PackedImages | Cent
     return CentralSquares(pack, side) if isinstance(pack, WholePack) else PackedImages(pack)
 
 
+def training_images(
+    pack: Pack | WholePack, side: int, crops: bool
+) -> "WholePack | PackedImages | CentralSquares":
+    """What training reads: whole images if they are packed and random crops are cut from them."""
+    return pack if crops and isinstance(pack, WholePack) else evaluation_images(pack, side)
+
+
 class CentralSquares:
     """Batches of central squares of a pack of whole images.
 

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from dualtail.errors import UserError
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.foundation.towers import CaptionEncoder, check_towers, image_features, patches, sides
-from dualtail.training.checkpoints import Checkpoints
 from dualtail.training.progress import Progress
-from dualtail.training.state import Trained
+from dualtail.training.state import StateFile, Trained
 from dualtail.tuning.augmentation import Augment
 
 _LARGEST_LOG_SCALE = math.log(100.0)  # as in CLIP
@@ -98,12 +97,12 @@ def pretrain(
     settings: PretrainingSettings,
     seed: int,
     description: str = "pre-training",
-    checkpoints: Checkpoints | None = None,
+    state: StateFile | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Train a small CLIP from scratch on images and their captions.
 
-    Bit for bit reproducible on one kind of machine, also if training goes on from a saved state: one
+    Bit for bit reproducible on one kind of machine, also if training goes on from a state: one
     thread, and all randomness from `seed`.
     (Run several models as several processes: at this size that is faster than several threads.) The
     token embedding stays as initialized; 60 made-up names do not need 49,408 trained vectors.
@@ -118,7 +117,7 @@ def pretrain(
         settings: the optimizer's settings.
         seed: of initialization and order.
         description: title of the progress bar.
-        checkpoints: where the state is saved and found; None: nowhere.
+        state: where the state is between two epochs; None: nowhere.
         on_epoch: called with each epoch's row of the history as it is done.
 
     Returns:
@@ -128,7 +127,6 @@ def pretrain(
     Raises:
         UserError: images, labels, captions and architecture do not fit together, the loss is no longer
             finite, or there is too little memory for a batch.
-        Interrupted: the process was asked to stop; the state is saved.
     """
     _check_inputs(images, labels, class_names, architecture)
     captions = [prompt_template.replace("{}", name) for name in class_names]
@@ -144,7 +142,7 @@ def pretrain(
             settings,
             seed,
             description,
-            checkpoints,
+            state,
             on_epoch,
         )
     return {key: value.detach().clone() for key, value in model.state_dict().items()}, history
@@ -218,60 +216,57 @@ def _train(
     settings: PretrainingSettings,
     seed: int,
     description: str,
-    checkpoints: Checkpoints | None,
+    state: StateFile | None,
     on_epoch: Callable[[dict[str, float]], None] | None,
 ) -> list[dict[str, float]]:
     """Train the model in place; return the history."""
     batches = _Batches(model, images, settings, seed)
     targets = torch.from_numpy(labels.astype(np.int64))
-    order = torch.Generator().manual_seed(seed)
     encode_captions = CaptionEncoder(model, tokens)
     optimizer = _optimizer(model, settings)
     n_steps = settings.epochs * math.ceil(len(images) / settings.batch_size)
+    generators = {"order": torch.Generator().manual_seed(seed)}
+    if batches.generator is not None:
+        generators["augmentation"] = batches.generator
     progress = Progress(
-        Trained({"model": model}, optimizer),
-        checkpoints,
+        Trained({"model": model}, optimizer, generators),
+        state,
         n=len(images),
-        order=order,
-        cut=lambda permutation: permutation.split(settings.batch_size),
-        sums=lambda: {"row": torch.zeros(3)},
         epochs=settings.epochs,
+        cut=lambda permutation: permutation.split(settings.batch_size),
         device=torch.device("cpu"),
         label=description,
-        advice=lambda: f"lower pretraining.lr (now {settings.lr:g})",
-        augmentation=batches.generator,
+        advice=f"lower pretraining.lr (now {settings.lr:g})",
     )
-    with progress.shown() as bar:
-        while (epoch := progress.epoch).number < settings.epochs:
-            for rows in epoch.remaining:
-                step = epoch.number * len(epoch.batches) + epoch.done
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(step, n_steps, settings)
-                batch_labels = targets[rows]
-                with progress.whole_batch(len(rows), "pretraining"):  # the contrastive loss
-                    cosines = (
-                        F.normalize(image_features(model, batches(rows)), dim=-1)
-                        @ F.normalize(encode_captions(), dim=-1).T
-                    )
-                    logits = model.logit_scale.exp() * cosines
-                    image_to_text, text_to_image = contrastive_loss(logits, batch_labels)
-                    loss = 0.5 * (image_to_text + text_to_image)
-                    optimizer.zero_grad()
-                    loss.backward()
-                optimizer.step()
-                with torch.no_grad():
-                    model.logit_scale.clamp_(0.0, _LARGEST_LOG_SCALE)
-                    hits = (logits.argmax(dim=1) == batch_labels).float().mean()
-                    row = torch.stack([image_to_text, text_to_image, hits])
-                    epoch.sums["row"] += row.detach() * (len(rows) / len(images))
-                bar.update(len(rows))
-                progress.step_done(loss.detach())
-            progress.check_losses()
-            found = _history_row(epoch.number + 1, epoch.sums["row"], model)
-            bar.set_postfix(loss=f"{found['loss']:.3f}")
-            if on_epoch is not None:
-                on_epoch(found)
-            progress.epoch_done(found)
+    for epoch in progress.epochs():
+        sums = torch.zeros(3)
+        for rows in epoch.batches:
+            step = epoch.number * len(epoch.batches) + epoch.done
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, n_steps, settings)
+            batch_labels = targets[rows]
+            with progress.whole_batch(len(rows), "pretraining"):  # the contrastive loss
+                cosines = (
+                    F.normalize(image_features(model, batches(rows)), dim=-1)
+                    @ F.normalize(encode_captions(), dim=-1).T
+                )
+                logits = model.logit_scale.exp() * cosines
+                image_to_text, text_to_image = contrastive_loss(logits, batch_labels)
+                loss = 0.5 * (image_to_text + text_to_image)
+                optimizer.zero_grad()
+                loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                model.logit_scale.clamp_(0.0, _LARGEST_LOG_SCALE)
+                hits = (logits.argmax(dim=1) == batch_labels).float().mean()
+                row = torch.stack([image_to_text, text_to_image, hits])
+                sums += row.detach() * (len(rows) / len(images))
+            progress.step_done(loss.detach())
+        found = _history_row(epoch.number + 1, sums, model)
+        progress.show(loss=f"{found['loss']:.3f}")
+        if on_epoch is not None:
+            on_epoch(found)
+        progress.epoch_done(found)
     return progress.history
 
 

@@ -14,12 +14,10 @@ from dualtail.files import atomic_path, sha256_text
 from dualtail.foundation.architecture import architecture_config
 from dualtail.foundation.pretraining import pretrain
 from dualtail.foundation.pretraining_settings import PretrainingSettings
-from dualtail.stages.checkpointing import array_identity, checkpoints_of, state_of
+from dualtail.stages.checkpointing import array_identity, state_file
 from dualtail.stages.compute import set_up
 from dualtail.stages.progress import log_line
-from dualtail.training.checkpoints import remove_states
 from dualtail.training.history import write_history
-from dualtail.training.interruption import signals_handled
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,6 @@ def run(
     settings: PretrainingSettings,
     seed: int,
     out: Path,
-    checkpoint_seconds: float = 0,
 ) -> None:
     """Pre-train a model on one core; write its checkpoint, which open_clip loads, and its history.
 
@@ -55,11 +52,9 @@ def run(
         settings: How.
         seed: Of initial weights and order.
         out: The checkpoint; `<out without suffix>.history.csv` is written beside it.
-        checkpoint_seconds: Time between two saves of the state; 0: nothing is saved.
 
     Raises:
         UserError: a corpus or architecture that cannot be read, or that do not go together.
-        Interrupted: the process was asked to stop; the state is saved.
     """
     set_up("cpu", 1)
     config = architecture_config(architecture)
@@ -71,41 +66,35 @@ def run(
     names = read_class_names(corpus.class_names)
     images, labels = _decoded(corpus, len(names), config["vision_cfg"]["image_size"])
     label = f"pre-training {out.stem}"
-    with signals_handled():
-        state, history = pretrain(
-            images,
-            labels,
-            names,
-            corpus.caption,
-            config,
-            settings,
-            seed,
-            description=label,
-            checkpoints=checkpoints_of(
-                state_of(out),
-                checkpoint_seconds,
-                label,
-                stage=__name__,
-                settings={
-                    "architecture": config,
-                    "caption": corpus.caption,
-                    "settings": settings.model_dump(mode="json"),
-                    "seed": seed,
-                },
-                data={
-                    "corpus": array_identity(images, labels),
-                    "class names": sha256_text(*names),
-                },
-            ),
-            on_epoch=lambda row: log_line(
-                f"{label}: epoch {row['epoch']:.0f}/{settings.epochs}, "
-                f"loss {row['loss']:.4f}, accuracy in training {row['accuracy']:.1%}"
-            ),
-        )
-        write_history(out.with_suffix(".history.csv"), history)
-        with atomic_path(out) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
-        remove_states([state_of(out)])
+    state = state_file(
+        out,
+        settings={
+            "architecture": config,
+            "caption": corpus.caption,
+            "settings": settings.model_dump(mode="json"),
+            "seed": seed,
+        },
+        data={"corpus": array_identity(images, labels), "class names": sha256_text(*names)},
+    )
+    weights, history = pretrain(
+        images,
+        labels,
+        names,
+        corpus.caption,
+        config,
+        settings,
+        seed,
+        description=label,
+        state=state,
+        on_epoch=lambda row: log_line(
+            f"{label}: epoch {row['epoch']:.0f}/{settings.epochs}, "
+            f"loss {row['loss']:.4f}, accuracy in training {row['accuracy']:.1%}"
+        ),
+    )
+    write_history(out.with_suffix(".history.csv"), history)
+    with atomic_path(out) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
+    state.remove()
 
 
 def _decoded(corpus: Corpus, n_classes: int, side: int) -> tuple[np.ndarray, np.ndarray]:

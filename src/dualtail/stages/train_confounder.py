@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from dualtail.confounder.pool import list_name
@@ -15,17 +14,14 @@ from dualtail.datasets.pack import Pack, PackHeader
 from dualtail.datasets.packed_images import PackedImages
 from dualtail.datasets.text_file import read_lines
 from dualtail.foundation.settings import Transform
-from dualtail.outputs import ModelRecord, Outputs, OutputsHeader, write_outputs
-from dualtail.scratch.loop import Epoch, Row, train
-from dualtail.scratch.resnet import ScratchModel, build_model
+from dualtail.outputs import ModelRecord, write_outputs
+from dualtail.scratch.loop import Row
+from dualtail.scratch.resnet import ScratchModel
 from dualtail.scratch.settings import ScratchTraining
-from dualtail.stages.checkpointing import array_identity, checkpoints_of, state_of
-from dualtail.stages.compute import best_device
-from dualtail.stages.dumping import predict_pack
-from dualtail.stages.progress import log_line
-from dualtail.training.checkpoints import Checkpoints, remove_states
-from dualtail.training.history import write_history
-from dualtail.training.interruption import signals_handled
+from dualtail.stages.checkpointing import array_identity, state_file
+from dualtail.stages.networks import network_outputs, train_network
+from dualtail.training.history import EpochMetrics, write_history
+from dualtail.training.state import StateFile
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
 
@@ -59,22 +55,32 @@ class ConfounderTask:
         return Transform(resize=self.image_size, crop=self.image_size)
 
 
-def run(task: ConfounderTask, history: Path, out: Path, checkpoint_seconds: float = 0) -> None:
+def run(task: ConfounderTask, history: Path, out: Path) -> None:
     """Train one network; write its history, and a dump with the splits A_test and B_test.
 
     Raises:
         UserError: images or lists that cannot be read, or a loss that diverges.
-        Interrupted: the process was asked to stop; the state is saved.
     """
-    with signals_handled():
-        names = read_lines(task.folder / "classnames.txt")
-        images = read_set(task.folder, f"{task.train_set}_train", names, task.image_size)
-        tests = [read_set(task.folder, f"{s}_test", names, task.image_size) for s in SETS]
-        model = build_model(task.settings, len(names), task.seed).to(best_device())
-        checkpoints = _checkpoints(task, [images, *tests], checkpoint_seconds, state_of(out))
-        write_history(history, _train(task, model, images, tests, checkpoints))
-        write_outputs(out, *(_outputs(task, model, test) for test in tests))
-        remove_states([state_of(out)])
+    names = read_lines(task.folder / "classnames.txt")
+    images = read_set(task.folder, f"{task.train_set}_train", names, task.image_size)
+    tests = [read_set(task.folder, f"{s}_test", names, task.image_size) for s in SETS]
+    state = _state(task, [images, *tests], out)
+    model, rows = train_network(
+        task.settings,
+        images,
+        task.transform,
+        nn.CrossEntropyLoss(),
+        seed=task.seed,
+        label=task.title,
+        state=state,
+        row_of=lambda model, found: _row(task, model, found, tests),
+    )
+    write_history(history, rows)
+    found = network_outputs(
+        model, tests, task.transform, _record(task), dataset=DATASET, loss="ce", seed=task.seed
+    )
+    write_outputs(out, *found)
+    state.remove()
 
 
 def read_set(folder: Path, split: str, names: list[str], side: int) -> Pack:
@@ -91,52 +97,24 @@ def read_set(folder: Path, split: str, names: list[str], side: int) -> Pack:
     return Pack(header=header, images=pixels, labels=images.labels)
 
 
-def _train(
-    task: ConfounderTask,
-    model: ScratchModel,
-    images: Pack,
-    tests: list[Pack],
-    checkpoints: Checkpoints,
-) -> list[Row]:
-    settings, transform = task.settings, task.transform
-
-    def on_epoch(row: Epoch) -> Row:
-        accuracies = {test.header.split: _accuracy(model, test, transform) for test in tests}
-        shown = ", ".join(f"{name} {value:.1f} %" for name, value in accuracies.items())
-        log_line(f"{task.title}: epoch {row.epoch}/{settings.epochs}, loss {row.loss:.4f}, {shown}")
-        return {
-            "train_set": task.train_set,
-            "seed": task.seed,
-            "epoch": row.epoch,
-            "loss": row.loss,
-            "train_accuracy": 100 * row.train_accuracy,
-            **accuracies,
-        }
-
-    return train(
-        model,
-        PackedImages(images),
-        images.labels,
-        nn.CrossEntropyLoss(),
-        settings,
-        size=(task.image_size, task.image_size),
-        seed=task.seed,
-        mean=transform.mean,
-        std=transform.std,
-        label=task.title,
-        on_epoch=on_epoch,
-        checkpoints=checkpoints,
-    )
+def _row(
+    task: ConfounderTask, model: ScratchModel, found: EpochMetrics, tests: list[Pack]
+) -> tuple[Row, str]:
+    accuracies = {test.header.split: _accuracy(model, test, task.transform) for test in tests}
+    row: Row = {
+        "train_set": task.train_set,
+        "seed": task.seed,
+        "epoch": found.epoch,
+        "loss": found.loss,
+        "train_accuracy": 100 * found.train_accuracy,
+        **accuracies,
+    }
+    return row, ", ".join(f"{name} {value:.1f} %" for name, value in accuracies.items())
 
 
-def _checkpoints(
-    task: ConfounderTask, packs: list[Pack], seconds: float, path: Path
-) -> Checkpoints:
-    return checkpoints_of(
-        path,
-        seconds,
-        task.title,
-        stage=__name__,
+def _state(task: ConfounderTask, packs: list[Pack], out: Path) -> StateFile:
+    return state_file(
+        out,
         settings={
             "train_set": task.train_set,
             "image_size": task.image_size,
@@ -149,29 +127,16 @@ def _checkpoints(
     )
 
 
-def _outputs(task: ConfounderTask, model: torch.nn.Module, test: Pack) -> Outputs:
-    member = f"{task.settings.architecture}.{task.train_set}"
-    record = ModelRecord(
-        member=member,
+def _record(task: ConfounderTask) -> ModelRecord:
+    return ModelRecord(
+        member=f"{task.settings.architecture}.{task.train_set}",
         architecture=task.settings.label,
         transform=f"resize {task.image_size}",
         precision=task.settings.precision,
     )
-    header = OutputsHeader(
-        kind="scratch",
-        dataset=DATASET,
-        split=test.header.split,
-        split_hash=test.header.split_hash,
-        class_names=test.header.class_names,
-        members=[member],
-        loss="ce",
-        seed=task.seed,
-        models=[record],
-    )
-    return predict_pack(model, test, header, task.transform)
 
 
-def _accuracy(model: torch.nn.Module, test: Pack, transform: Transform) -> float:
+def _accuracy(model: ScratchModel, test: Pack, transform: Transform) -> float:
     """Share of the images that are classified right, in percent."""
     found = predict(
         model,

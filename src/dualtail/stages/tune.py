@@ -14,7 +14,7 @@ import torch
 
 from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.pack import Pack, read_pack
-from dualtail.datasets.packed_images import CentralSquares, PackedImages, evaluation_images
+from dualtail.datasets.packed_images import evaluation_images, training_images
 from dualtail.datasets.whole_pack import WholePack, read_training_pack
 from dualtail.errors import UserError
 from dualtail.files import sha256_file, write_text
@@ -27,18 +27,16 @@ from dualtail.foundation.vision import VisionTower
 from dualtail.foundation.zero_shot import text_features
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 from dualtail.stages.checkpointing import (
-    checkpoints_of,
     described_model,
     pack_identity,
     prompts_identity,
-    state_of,
+    state_file,
 )
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, model_record, predict_pack
 from dualtail.stages.progress import log_line
-from dualtail.training.checkpoints import Checkpoints, remove_states
-from dualtail.training.history import write_history
-from dualtail.training.interruption import signals_handled
+from dualtail.training.history import EpochMetrics, write_history
+from dualtail.training.state import StateFile
 from dualtail.tuning.adapter_file import load_adapter, save_adapter
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.cost import forward_gflops, training_gflops
@@ -50,10 +48,11 @@ from dualtail.tuning.head_start import (
     text_weight,
 )
 from dualtail.tuning.heads import HEADS, Head, build_head
-from dualtail.tuning.loop import EpochMetrics, tune
-from dualtail.tuning.losses import LOSSES, make_loss
-from dualtail.tuning.peft import PEFTS, parse_peft_options
+from dualtail.tuning.loop import tune
+from dualtail.tuning.losses import make_loss
+from dualtail.tuning.peft import parse_peft_options
 from dualtail.tuning.settings import TuningSettings
+from dualtail.tuning.training_batches import TrainingSet
 from dualtail.tuning.tuned_model import TunedModel, build_tuned_model, trained_parameters
 
 Train = Pack | WholePack
@@ -140,13 +139,8 @@ class TunedFiles:
         return cls(adapter, record, history, outputs or own)
 
 
-def run(tuning: Tuning, files: TunedFiles, checkpoint_seconds: float = 0) -> list[Outputs]:
+def run(tuning: Tuning, files: TunedFiles) -> list[Outputs]:
     """Tune one model; write adapter, record and history, and the outputs of the predicted splits.
-
-    Args:
-        tuning: What is tuned.
-        files: What is written.
-        checkpoint_seconds: Time between two saves of the state; 0: nothing is saved.
 
     Returns:
         The outputs.
@@ -154,29 +148,26 @@ def run(tuning: Tuning, files: TunedFiles, checkpoint_seconds: float = 0) -> lis
     Raises:
         UserError: weights or packs that cannot be read, a class without training images, a loss that
             diverges.
-        Interrupted: the process was asked to stop; the state is saved.
     """
-    with signals_handled():
-        visual, text, weights_hash = _foundation(tuning)
-        check_crop(tuning.spec, visual)
-        train = read_training_pack(tuning.train_pack)
-        model = _model(tuning, visual, text, train)
-        del visual
-        state = state_of(files.adapter)
-        checkpoints = _checkpoints(tuning, train, weights_hash, checkpoint_seconds, state)
-        history = _train(tuning, model, train, checkpoints)
-        record = _record(tuning, train, weights_hash)
-        options = parse_peft_options(tuning.peft.method, tuning.peft.options)
-        method = tuning.peft.method
-        save_adapter(files.adapter, model, peft=method, peft_options=options, record=record)
-        write_history(files.history, [asdict(row) for row in history])
-        started = time.perf_counter()
-        found = _predict(tuning, model, weights_hash, sha256_file(files.adapter))
-        costs = _costs(model, history, len(train), found, time.perf_counter() - started)
-        if files.outputs is not None and found:
-            write_outputs(files.outputs, *found)
-        write_text(files.record, json.dumps(record | {"costs": costs}, indent=1) + "\n")
-        remove_states([state])
+    visual, text, weights_hash = _foundation(tuning)
+    check_crop(tuning.spec, visual)
+    train = read_training_pack(tuning.train_pack)
+    model = _model(tuning, visual, text, train)
+    del visual
+    state = _state(tuning, train, weights_hash, files.adapter)
+    history = _train(tuning, model, train, state)
+    record = _record(tuning, train, weights_hash)
+    options = parse_peft_options(tuning.peft.method, tuning.peft.options)
+    method = tuning.peft.method
+    save_adapter(files.adapter, model, peft=method, peft_options=options, record=record)
+    write_history(files.history, [asdict(row) for row in history])
+    started = time.perf_counter()
+    found = _predict(tuning, model, weights_hash, sha256_file(files.adapter))
+    costs = _costs(model, history, len(train), found, time.perf_counter() - started)
+    if files.outputs is not None and found:
+        write_outputs(files.outputs, *found)
+    write_text(files.record, json.dumps(record | {"costs": costs}, indent=1) + "\n")
+    state.remove()
     return found
 
 
@@ -248,31 +239,21 @@ def _start_head(
     return build_head(settings.type, weight, settings.scale)
 
 
-def _train(
-    tuning: Tuning, model: TunedModel, train: Train, checkpoints: Checkpoints
-) -> list[EpochMetrics]:
+def _train(tuning: Tuning, model: TunedModel, train: Train, state: StateFile) -> list[EpochMetrics]:
     names, loss = train.header.class_names, tuning.loss
     q = None if tuning.prior is None else read_prior_csv(tuning.prior, names).q
+    transform, crops = tuning.spec.transform, tuning.settings.augmentation.crop_scale is not None
+    images = training_images(train, transform.resize, crops)
     return tune(
         model,
-        _training_images(tuning, train),
-        train.labels,
+        TrainingSet(images, train.labels, transform.mean, transform.std),
         make_loss(loss.method, train.counts(), names, loss.options, q),
         tuning.settings,
         seed=tuning.seed,
-        mean=tuning.spec.transform.mean,
-        std=tuning.spec.transform.std,
         label=tuning.title,
-        checkpoints=checkpoints,
+        state=state,
         on_epoch=lambda row: _log_epoch(tuning, row),
     )
-
-
-def _training_images(tuning: Tuning, train: Train) -> WholePack | PackedImages | CentralSquares:
-    """What training reads: whole images if they are packed and random crops are cut from them."""
-    if isinstance(train, WholePack) and tuning.settings.augmentation.crop_scale is not None:
-        return train
-    return evaluation_images(train, tuning.spec.transform.resize)
 
 
 def _log_epoch(tuning: Tuning, row: EpochMetrics) -> None:
@@ -283,15 +264,10 @@ def _log_epoch(tuning: Tuning, row: EpochMetrics) -> None:
     )
 
 
-def _checkpoints(
-    tuning: Tuning, train: Train, weights_hash: str, seconds: float, path: Path
-) -> Checkpoints:
+def _state(tuning: Tuning, train: Train, weights_hash: str, adapter: Path) -> StateFile:
     read = {"prior": tuning.prior, "base": tuning.base, "text features": tuning.text}
-    return checkpoints_of(
-        path,
-        seconds,
-        tuning.title,
-        stage=__name__,
+    return state_file(
+        adapter,
         settings=_described(tuning),
         data={
             "foundation model": weights_hash,
@@ -299,7 +275,7 @@ def _checkpoints(
             "prompt set": prompts_identity(tuning.spec),
             **{name: "" if file is None else sha256_file(file) for name, file in read.items()},
         },
-        parts=[(PEFTS, tuning.peft.method), (LOSSES, tuning.loss.method)],
+        methods=[tuning.peft.method, tuning.loss.method],
     )
 
 
@@ -361,7 +337,7 @@ def _costs(
     predicted: Sequence[Outputs],
     predicting: float,
 ) -> dict[str, float]:
-    # Not by a clock here: an interrupted training takes several processes.
+    # Not by a clock here: a killed training takes several processes.
     seconds = sum(row.seconds for row in history)
     return {
         "parameters": trained_parameters(model),

@@ -21,7 +21,7 @@ from dualtail.scores.metrics import predict
 from dualtail.scores.settings import ScoreSettings
 from dualtail.scores.table import score_outputs
 from dualtail.stages.pack import run as pack
-from dualtail.training.checkpoints import notice
+from dualtail.training.notice import notice
 
 SPLITS = ("train", "val", "test")
 

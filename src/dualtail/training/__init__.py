@@ -1,1 +1,1 @@
-"""What all training loops share: saved states, going on from them, signals, too little memory."""
+"""What all training loops share: epochs and their states, SGD, histories, too little memory."""

@@ -1,13 +1,11 @@
-"""Where a training is: the outline that all loops share.
+"""The epochs of a training, the outline that all loops share.
 
-progress = Progress(...)                    # goes on from a saved state, if there is one
-with progress.shown() as bar:
-    while (epoch := progress.epoch).number < epochs:
-        for index in epoch.remaining:
-            ...                             # one step; adds to epoch.sums
-            bar.update(len(index))
-            progress.step_done(loss)        # saves the state if it is time to
-        progress.epoch_done(row)
+progress = Progress(...)                     # goes on from a state, if there is one
+for epoch in progress.epochs():
+    for index in epoch.batches:
+        ...                                  # one step
+        progress.step_done(loss)
+    progress.epoch_done(row)                 # writes the state
 """
 
 import time
@@ -21,24 +19,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dualtail.errors import UserError
-from dualtail.training import interruption
-from dualtail.training.checkpoints import Checkpoints, notice
 from dualtail.training.memory import is_out_of_memory
-from dualtail.training.state import Trained, TrainingState
+from dualtail.training.notice import notice
+from dualtail.training.state import Rows, StateFile, StateProblem, Trained
+
+READ_EVERY = 25
+"""Steps between two looks at the loss; only there a loop waits for the device."""
 
 MOST_ROWS = 32
 """Images of a batch that a message names, at most."""
 
 
 @dataclass
-class EpochUnderWay:
-    """One epoch; the one after the last is never begun."""
+class Epoch:
+    """One epoch."""
 
     number: int
     """counted from 0"""
-
-    order_before: Tensor
-    """state of the generator before it drew the order"""
 
     batches: Sequence[Tensor]
     """indices of the images of each step"""
@@ -46,126 +43,111 @@ class EpochUnderWay:
     losses: Tensor
     """of the steps that are done, on the device; the rest is undefined"""
 
-    sums: dict[str, Tensor]
-    """the loop's own running sums, on the device"""
-
     started: float
-    """by `time.perf_counter`, as if the epoch had never been interrupted"""
-
     done: int = 0
     """steps"""
 
     @property
-    def remaining(self) -> Sequence[Tensor]:
-        """The batches that are not done."""
-        return self.batches[self.done :]
-
-    @property
     def seconds(self) -> float:
-        """Measured so far, without what was lost and done again."""
+        """Since it began."""
         return time.perf_counter() - self.started
 
 
 class Progress:
-    """Position, running sums and history of one training, and its saved state.
+    """Order, losses and history of one training, and its state after every epoch but the last.
 
     Args:
-        trained: What training changes; restored here if there is a saved state.
-        checkpoints: Where the state is saved and found; None: nowhere.
+        trained: What training changes; restored here if there is a state.
+        state: Where that is; None: nowhere.
         n: Images.
-        order: Generator of the order of the images.
-        cut: Cuts a permutation of the images into the batches of an epoch.
-        sums: Returns the running sums of an epoch at its start.
         epochs: How many there are.
+        cut: Cuts a permutation of the images into the batches of an epoch.
         device: Of the losses.
         label: The training, for messages.
         advice: What to change if it diverges.
-        augmentation: Generator of the augmentation, if there is one.
-        drawn: Returns its state after the last step, if it draws ahead.
-        extra: Other numbers that training changes, as JSON can say them.
     """
 
     def __init__(
         self,
         trained: Trained,
-        checkpoints: Checkpoints | None,
+        state: StateFile | None,
         *,
         n: int,
-        order: torch.Generator,
-        cut: Callable[[Tensor], Sequence[Tensor]],
-        sums: Callable[[], dict[str, Tensor]],
         epochs: int,
+        cut: Callable[[Tensor], Sequence[Tensor]],
         device: torch.device,
         label: str,
-        advice: Callable[[], str],
-        augmentation: torch.Generator | None = None,
-        drawn: Callable[[], Tensor] | None = None,
-        extra: dict[str, Any] | None = None,
+        advice: str,
     ) -> None:
-        self._trained = trained
-        self._checkpoints = checkpoints or Checkpoints(label=label)
-        self._n = n
-        self._order = order
-        self._cut = cut
-        self._sums = sums
-        self._epochs = epochs
-        self._device = device
-        self._label = label
-        self._advice = advice
-        if drawn is None and augmentation is not None:
-            drawn = augmentation.get_state
-        self._drawn = drawn
-        self.extra = dict(extra or {})
-        self.history: list[dict[str, Any]] = []
-        found = self._checkpoints.load(trained)
-        if found is None:
-            self.epoch = self._start(0)
+        self.history: Rows = []
+        self._trained, self._state = trained, state
+        self._n, self._epochs = n, epochs
+        self._cut, self._device = cut, device
+        self._label, self._advice = label, advice
+        self._restore()
+
+    def epochs(self) -> Iterator[Epoch]:
+        """Yield the epochs that are not done, and show a bar."""
+        with tqdm(
+            total=self._epochs * self._n,
+            initial=len(self.history) * self._n,
+            unit="img",
+            unit_scale=True,
+            desc=self._label,
+            disable=None,
+        ) as self._bar:
+            for number in range(len(self.history), self._epochs):
+                order = torch.randperm(self._n, generator=self._trained.generators["order"])
+                batches = self._cut(order)
+                losses = torch.empty(len(batches), device=self._device)
+                self._epoch = Epoch(number, batches, losses, time.perf_counter())
+                yield self._epoch
+
+    def step_done(self, loss: Tensor) -> None:
+        """Count a step and its loss, a scalar on the device.
+
+        Raises:
+            UserError: the loss of a recent step is not a number; the message names its batch.
+        """
+        epoch = self._epoch
+        epoch.losses[epoch.done] = loss
+        self._bar.update(len(epoch.batches[epoch.done]))
+        epoch.done += 1
+        if epoch.done % READ_EVERY == 0 or epoch.done == len(epoch.batches):
+            self._check_losses()
+            self.show(loss=f"{loss.item():.3f}")
+
+    def show(self, **values: str) -> None:
+        """Show numbers beside the bar."""
+        self._bar.set_postfix(values)
+
+    def epoch_done(self, row: dict[str, Any]) -> None:
+        """Keep an epoch's row; write the state.
+
+        Raises:
+            UserError: the last step left parameters that are not finite.
+        """
+        name, epoch = self._trained.not_finite(), self._epoch
+        if name is not None:
+            raise UserError(
+                f"{self._label}: epoch {epoch.number + 1}, step {epoch.done}, "
+                f"{_name_rows(epoch.batches[-1])}, left parameters that are not finite ({name}); "
+                f"{self._advice}"
+            )
+        self.history.append(row)
+        if self._state is None or len(self.history) == self._epochs:
             return
-        self._order.set_state(found.tensors["order"])
-        if augmentation is not None:
-            augmentation.set_state(found.tensors["augmentation"])
-        self.history = found.values["history"]
-        self.extra = found.values["extra"]
-        self.epoch = epoch = self._start(found.values["epoch"])
-        epoch.done = found.values["step"]
-        epoch.losses[: epoch.done] = found.tensors["losses"].to(device)
-        epoch.sums = {name: found.tensors[f"sum.{name}"].to(device) for name in epoch.sums}
-        epoch.started -= found.values["seconds"]
-        finished = epoch.number == epochs
-        notice(f"{label}: {'finished before' if finished else f'going on after {self.where()}'}")
-
-    @property
-    def images_done(self) -> int:
-        """Over all epochs."""
-        in_epoch = sum(len(index) for index in self.epoch.batches[: self.epoch.done])
-        return self.epoch.number * self._n + in_epoch
-
-    @contextmanager
-    def shown(self) -> Iterator[tqdm]:
-        """Show the training's progress bar, in images; within, signals wait for the end of a step."""
-        with (
-            tqdm(
-                total=self._epochs * self._n,
-                initial=self.images_done,
-                unit="img",
-                unit_scale=True,
-                desc=self._label,
-                disable=None,
-            ) as bar,
-            interruption.deferred(),
-        ):
-            yield bar
+        try:
+            self._state.write(self._trained.capture(), self.history)
+        except UserError as error:  # a disk that is full now may not be so later
+            notice(f"{self._label}: its state could not be saved, training goes on: {error}")
 
     @contextmanager
     def whole_batch(self, n: int, section: str) -> Iterator[None]:
-        """A step whose loss or network compares the images of a batch: pieces would be another training.
-
-        Args:
-            n: Images of the batch.
-            section: Of the config, with `batch_size`.
+        """A step whose loss or network compares the n images of a batch: pieces would be another training.
 
         Raises:
-            UserError: there is too little memory for it.
+            UserError: there is too little memory for it; names `batch_size` of the config's section.
         """
         try:
             yield
@@ -180,104 +162,35 @@ class Progress:
     def out_of_memory(self, n: int) -> str:
         """The beginning of a message: the step under way does not fit with n images at a time."""
         at_a_time = "a single image" if n == 1 else f"{n} images at a time"
-        epoch = self.epoch
-        where = f"epoch {epoch.number + 1}, step {epoch.done + 1}"
+        where = f"epoch {self._epoch.number + 1}, step {self._epoch.done + 1}"
         return f"{self._label}: out of memory in {where} with {at_a_time}"
 
-    def where(self) -> str:
-        """The last step, for messages."""
-        return f"epoch {self.epoch.number + 1}, step {self.epoch.done}"
+    def _restore(self) -> None:
+        if self._state is None or not self._state.path.exists():
+            return
+        try:
+            tensors, self.history = self._state.read()
+        except StateProblem as problem:
+            notice(
+                f"{self._label}: starting anew; the state {self._state.path} is not used: {problem}"
+            )
+            return
+        self._trained.restore(tensors)
+        notice(f"{self._label}: going on after epoch {len(self.history)} of {self._epochs}")
 
-    def step_done(self, loss: Tensor) -> None:
-        """Count a step; save the state if it is time to, or if the process was asked to stop.
-
-        Args:
-            loss: Of the step, a scalar on the device.
-
-        Raises:
-            UserError: the state would be saved, but is not finite.
-            Interrupted: the process was asked to stop.
-        """
-        epoch = self.epoch
-        epoch.losses[epoch.done] = loss
-        epoch.done += 1
-        self._checkpoints.after_step(self.where, self._state)
-
-    def epoch_done(self, row: dict[str, Any]) -> None:
-        """Keep an epoch's row and start the next epoch; save the state after the last.
-
-        Raises:
-            UserError: after the last step parameters are not finite.
-        """
-        self.history.append(row)
-        last = self.epoch.number + 1 == self._epochs
-        if last:
-            self.check_parameters()
-        self.epoch = self._start(self.epoch.number + 1)
-        if last:
-            self._checkpoints.finish(self._state)
-
-    def check_losses(self) -> None:
-        """Stop at a loss that is not a number, naming its step and batch; waits for the device.
-
-        Raises:
-            UserError: there is one.
-        """
-        epoch = self.epoch
+    def _check_losses(self) -> None:
+        epoch = self._epoch
         bad = (~torch.isfinite(epoch.losses[: epoch.done])).nonzero()
         if len(bad):
             step = int(bad[0])
             raise UserError(
                 f"{self._label}: the loss is {epoch.losses[step].item()} at epoch "
-                f"{epoch.number + 1}, step {step + 1}, {name_rows(epoch.batches[step])}; "
-                f"{self._advice()}{self._checkpoints.advice()}"
+                f"{epoch.number + 1}, step {step + 1}, {_name_rows(epoch.batches[step])}; "
+                f"{self._advice}"
             )
 
-    def check_parameters(self) -> None:
-        """Stop if the last step had a finite loss and left parameters that are not finite.
 
-        Raises:
-            UserError: it did.
-        """
-        name, epoch = self._trained.not_finite(), self.epoch
-        if name is not None:
-            batch = f", {name_rows(epoch.batches[epoch.done - 1])}," if epoch.done else ""
-            raise UserError(
-                f"{self._label}: {self.where()}{batch} left parameters that are not finite ({name}); "
-                f"{self._advice()}{self._checkpoints.advice()}"
-            )
-
-    def _start(self, number: int) -> EpochUnderWay:
-        before = self._order.get_state()
-        batches = self._cut(torch.randperm(self._n, generator=self._order))
-        return EpochUnderWay(
-            number=number,
-            order_before=before,
-            batches=batches,
-            losses=torch.empty(len(batches), device=self._device),
-            sums=self._sums(),
-            started=time.perf_counter(),
-        )
-
-    def _state(self) -> TrainingState:
-        self.check_losses()
-        self.check_parameters()
-        epoch, parts = self.epoch, self._trained.capture()
-        tensors = {"order": epoch.order_before, "losses": epoch.losses[: epoch.done]}
-        tensors |= {f"sum.{name}": value for name, value in epoch.sums.items()}
-        if self._drawn is not None:
-            tensors["augmentation"] = self._drawn()
-        values = {
-            "epoch": epoch.number,
-            "step": epoch.done,
-            "seconds": epoch.seconds,
-            "history": self.history,
-            "extra": self.extra,
-        }
-        return TrainingState(parts.tensors | tensors, parts.values | values)
-
-
-def name_rows(index: Tensor) -> str:
+def _name_rows(index: Tensor) -> str:
     """Name the images of a batch by their rows in the training list, counted from 0."""
     rows = [str(row) for row in index.tolist()]
     more = f" and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else ""

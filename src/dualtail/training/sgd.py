@@ -1,7 +1,7 @@
-"""SGD with momentum by torch's fused kernel.
+"""SGD with momentum, the same to the bit as `torch.optim.SGD`.
 
-The same to the bit as `torch.optim.SGD(fused=True)`, whose construction imports torch's compiler: 1.6
-seconds, longer than a small model is tuned.
+The construction of any optimizer of torch imports its compiler: 1.6 seconds, longer than a small model is
+tuned.
 """
 
 from collections import defaultdict
@@ -21,7 +21,13 @@ class Sgd:
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], lr: float, momentum: float, weight_decay: float
+        self,
+        parameters: Iterable[Tensor],
+        *,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        fused: bool,
     ) -> None:
         """Prepare; nothing is copied.
 
@@ -29,14 +35,14 @@ class Sgd:
             parameters: float32, on one device.
             lr: Learning rate of the next step.
             momentum, weight_decay: See above.
+            fused: As `torch.optim.SGD(fused=True)`, faster, or as its default: they round differently.
         """
         self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": lr}]
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        self._momentum, self._weight_decay = momentum, weight_decay
+        self._momentum, self._weight_decay, self._fused = momentum, weight_decay, fused
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         """Forget the gradients."""
-        assert set_to_none
         for parameter in self.param_groups[0]["params"]:
             parameter.grad = None
 
@@ -45,13 +51,31 @@ class Sgd:
         """Change every parameter that has a gradient."""
         (group,) = self.param_groups
         moved = [p for p in group["params"] if p.grad is not None]
+        if not self._fused:
+            for parameter in moved:
+                self._plain_step(parameter, group["lr"])
+            return
         new = [p for p in moved if p not in self.state]
-        self._step([p for p in moved if p in self.state], group["lr"], first=False)
+        self._fused_step([p for p in moved if p in self.state], group["lr"], first=False)
         for parameter in new:
             self.state[parameter]["momentum_buffer"] = torch.empty_like(parameter.grad)
-        self._step(new, group["lr"], first=True)
+        self._fused_step(new, group["lr"], first=True)
 
-    def _step(self, parameters: list[Tensor], lr: float, first: bool) -> None:
+    def _plain_step(self, parameter: Tensor, lr: float) -> None:
+        assert parameter.grad is not None
+        update = parameter.grad
+        if self._weight_decay:
+            update = update.add(parameter, alpha=self._weight_decay)
+        if self._momentum:
+            velocity = self.state[parameter].get("momentum_buffer")
+            if velocity is None:
+                velocity = self.state[parameter]["momentum_buffer"] = update.clone()
+            else:
+                velocity.mul_(self._momentum).add_(update)
+            update = velocity
+        parameter.add_(update, alpha=-lr)
+
+    def _fused_step(self, parameters: list[Tensor], lr: float, first: bool) -> None:
         if not parameters:
             return
         with_momentum = self._momentum != 0

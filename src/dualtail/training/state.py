@@ -1,13 +1,10 @@
-"""The state of a training as one safetensors file, from which it goes on to the same bits.
-
-The file holds named tensors and, in its header, a JSON text: the loop's own numbers, the key of the
-training, and a SHA-256 over all of it. It appears whole or not at all.
-"""
+"""The state of a training after a whole epoch, as one file from which it goes on to the same bits."""
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,8 @@ from torch import Tensor, nn
 from dualtail.files import atomic_path
 from dualtail.training.sgd import Sgd
 
-HEADER_KEY = "dualtail_training_state"
-SCHEMA_VERSION = 1
+Rows = list[dict[str, Any]]
+"""The history of a training: a row an epoch."""
 
 
 class StateProblem(Exception):
@@ -26,164 +23,136 @@ class StateProblem(Exception):
 
 
 @dataclass(frozen=True)
-class TrainingState:
-    """Where a training is.
-
-    Attributes:
-        tensors: Everything that is not JSON, on the CPU once read.
-        values: Everything else, as JSON can say it; floats come back as they were.
-    """
-
-    tensors: dict[str, Tensor]
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Trained:
-    """What every step of a training changes, besides the loop's own numbers.
-
-    Frozen parameters are left out, buffers (batch norm) are not. torch's global generators are part
-    of it, for methods of a user's own that draw from them; everything here has its own.
+    """What training changes: trained parameters, buffers (batch norm), optimizer, scaler and generators.
 
     Attributes:
         modules: Prefix of the tensors' names -> module.
         optimizer: All its parameters are float32 and of `modules`.
+        generators: `order` shuffles the images; others are the loop's.
         scaler: Of float16, if there is one.
-        schedule: That changes the learning rate, if the loop does not set it.
     """
 
     modules: Mapping[str, nn.Module]
     optimizer: torch.optim.Optimizer | Sgd
+    generators: Mapping[str, torch.Generator]
     scaler: torch.amp.GradScaler | None = None
-    schedule: torch.optim.lr_scheduler.LRScheduler | None = None
 
-    def capture(self) -> TrainingState:
-        """The state as it is now; tensors may be those in use: write it before the next step."""
+    def capture(self) -> dict[str, Tensor]:
+        """All of it by name, not copied."""
         tensors = {f"module.{name}": tensor for name, tensor in self._module_tensors().items()}
-        values: dict[str, Any] = {
-            "lr": [group["lr"] for group in self.optimizer.param_groups],
-            "scaler": self.scaler.state_dict() if self.scaler is not None else {},
-            "schedule": self.schedule.state_dict() if self.schedule is not None else {},
-        }
-        for k, parameter in enumerate(self._parameters()):
+        for k, parameter in enumerate(self._optimized()):
             for name, value in self.optimizer.state.get(parameter, {}).items():
-                if value is not None:
-                    tensors[f"optimizer.{k}.{name}"] = value
-        for name, value in _global_generators().items():
-            tensors[f"generator.{name}"] = value
-        return TrainingState(tensors, values)
+                tensors[f"optimizer.{k}.{name}"] = value
+        for name, generator in self._all_generators().items():
+            tensors[f"generator.{name}"] = generator.get_state()
+        if self.scaler is not None:
+            for name, value in self.scaler.state_dict().items():
+                tensors[f"scaler.{name}"] = torch.tensor(value)
+        return tensors
 
-    def restore(self, state: TrainingState) -> None:
-        """Put a captured state back.
-
-        Raises:
-            StateProblem: it does not fit; nothing was changed.
-        """
-        found = {
-            name.removeprefix("module."): tensor
-            for name, tensor in state.tensors.items()
-            if name.startswith("module.")
-        }
-        wanted = self._module_tensors()
-        parameters = self._parameters()
-        slots = [name.split(".") for name in state.tensors if name.startswith("optimizer.")]
-        fits = (
-            found.keys() == wanted.keys()
-            and all(_alike(found[name], tensor) for name, tensor in wanted.items())
-            and all(len(slot) == 3 and int(slot[1]) < len(parameters) for slot in slots)
-            and len(state.values["lr"]) == len(self.optimizer.param_groups)
-        )
-        if not fits:
-            raise StateProblem("its tensors are not those of this training")
-        with torch.no_grad():
-            for name, tensor in wanted.items():
-                tensor.copy_(found[name])
-        for _, number, name in slots:
-            parameter = parameters[int(number)]
-            value = state.tensors[f"optimizer.{number}.{name}"]
-            if value.shape == parameter.shape:
-                # In the parameter's layout: fused optimizers go through the memory as it is.
-                value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-            self.optimizer.state[parameter][name] = value
-        for group, lr in zip(self.optimizer.param_groups, state.values["lr"], strict=True):
-            group["lr"] = lr
-        if self.scaler is not None and self.scaler.is_enabled():
-            self.scaler.load_state_dict(state.values["scaler"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(state.values["schedule"])
-        _restore_global_generators(state.tensors)
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what was captured."""
+        for name, tensor in self._module_tensors().items():
+            tensor.copy_(tensors[f"module.{name}"])
+        for name, generator in self._all_generators().items():
+            generator.set_state(tensors[f"generator.{name}"])
+        parameters, scaler = self._optimized(), {}
+        for name, value in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "optimizer":
+                number, _, slot = rest.partition(".")
+                parameter = parameters[int(number)]
+                if value.shape == parameter.shape:
+                    # In the parameter's layout: fused optimizers go through the memory as it is.
+                    value = torch.empty_like(parameter).copy_(value)
+                self.optimizer.state[parameter][slot] = value
+            elif kind == "scaler":
+                scaler[rest] = value.item()
+        if self.scaler is not None and scaler:
+            self.scaler.load_state_dict(scaler)
 
     def not_finite(self) -> str | None:
         """The name of a trained parameter that holds a NaN or an infinity, if one does."""
-        for prefix, module in self.modules.items():
-            for name, parameter in module.named_parameters():
-                if parameter.requires_grad and not torch.isfinite(parameter).all():
-                    return f"{prefix}.{name}"
+        for name, tensor in self._module_tensors().items():
+            if isinstance(tensor, nn.Parameter) and not torch.isfinite(tensor).all():
+                return name
         return None
 
-    def _parameters(self) -> list[Tensor]:
+    def _optimized(self) -> list[Tensor]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def _module_tensors(self) -> dict[str, Tensor]:
-        """Trained parameters and buffers by name, not copied."""
         return {
-            f"{prefix}.{name}": tensor.detach()
+            f"{prefix}.{name}": tensor
             for prefix, module in self.modules.items()
             for name, tensor in module.state_dict(keep_vars=True).items()
             if tensor.requires_grad or not isinstance(tensor, nn.Parameter)
         }
 
+    def _all_generators(self) -> dict[str, torch.Generator]:
+        """Torch's own too, for methods of a user's own that draw from them."""
+        found = {**self.generators, "torch": torch.default_generator}
+        if torch.cuda.is_available():
+            found["cuda"] = torch.cuda.default_generators[torch.cuda.current_device()]
+        return found
 
-def write_state(path: Path, key: Mapping[str, str], state: TrainingState) -> None:
-    """Write a state; equal states give equal bytes.
 
-    Args:
-        path: The file.
-        key: What decides the result of the training, name -> value or hash.
-        state: What is written.
+@dataclass(frozen=True)
+class StateFile:
+    """Where the state of a training is between two epochs.
 
-    Raises:
-        UserError: the file cannot be written.
+    Attributes:
+        path: The file; it appears whole or not at all.
+        key: What decides the result, name -> value or hash; a state with another key is not used.
     """
-    from safetensors.torch import save_file
 
-    tensors = {name: t.detach().cpu().contiguous() for name, t in sorted(state.tensors.items())}
-    # Not sorted: columns of a history stand in the order in which its rows name them.
-    text = json.dumps({"schema_version": SCHEMA_VERSION, "key": dict(key), "values": state.values})
-    # One entry: safetensors writes several in no fixed order.
-    metadata = {HEADER_KEY: f"{_digest(text, tensors)} {text}"}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    path: Path
+    key: Mapping[str, str]
 
+    def write(self, tensors: Mapping[str, Tensor], history: Rows) -> None:
+        """Replace the file.
 
-def read_state(path: Path, key: Mapping[str, str]) -> TrainingState:
-    """Read a state that belongs to this training.
+        Raises:
+            UserError: it cannot be written.
+        """
+        from safetensors.torch import save_file
 
-    Raises:
-        StateProblem: no whole state, or that of a training that differs in something.
-    """
-    from safetensors import SafetensorError, safe_open
+        found = {name: t.detach().cpu().contiguous() for name, t in sorted(tensors.items())}
+        text = json.dumps({"key": dict(self.key), "history": history})
+        with atomic_path(self.path) as temporary:
+            save_file(found, temporary, {"text": text, "sha256": _digest(text, found)})
 
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            # A copy: the file is replaced while the training goes on.
-            tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
-        digest, _, text = metadata[HEADER_KEY].partition(" ")
-        if _digest(text, tensors) != digest:
-            raise StateProblem("its content does not have the hash that it names")
-        header = json.loads(text)
-        version, found = header["schema_version"], header["key"]
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise StateProblem(f"it is not a whole state ({error})") from error
-    if version != SCHEMA_VERSION:
-        raise StateProblem(f"it is of schema {version}, not {SCHEMA_VERSION}")
-    differing = sorted(
-        name for name in found.keys() | key.keys() if found.get(name) != key.get(name)
-    )
-    if differing:
-        raise StateProblem(f"it was made with another {', '.join(differing)}")
-    return TrainingState(tensors, header["values"])
+    def read(self) -> tuple[dict[str, Tensor], Rows]:
+        """The tensors, on the CPU, and the history.
+
+        Raises:
+            StateProblem: no whole state, or that of a training that differs in something.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, framework="pt", device="cpu") as file:
+                metadata = file.metadata() or {}
+                # A copy, not the file mapped into memory: optimizers write to it.
+                tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
+            if _digest(metadata["text"], tensors) != metadata["sha256"]:
+                raise ValueError("its content does not have the hash that it names")
+            about = json.loads(metadata["text"])
+            found, history = about["key"], about["history"]
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise StateProblem(f"it is not a whole state ({error})") from error
+        names = sorted(found.keys() | self.key.keys())
+        differing = [name for name in names if found.get(name) != self.key.get(name)]
+        if differing:
+            raise StateProblem(f"it was made with another {', '.join(differing)}")
+        return tensors, history
+
+    def remove(self) -> None:
+        """Remove it, and what a killed process left beside it."""
+        self.path.unlink(missing_ok=True)
+        shutil.rmtree(self.path.with_name(f".{self.path.name}.unfinished"), ignore_errors=True)
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
@@ -192,20 +161,3 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _alike(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype
-
-
-def _global_generators() -> dict[str, Tensor]:
-    found = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        found["cuda"] = torch.cuda.get_rng_state()
-    return found
-
-
-def _restore_global_generators(tensors: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(tensors["generator.cpu"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["generator.cuda"])

@@ -74,9 +74,6 @@ def pad_boxes(
 class _Begun(NamedTuple):
     """A batch that threads are cutting."""
 
-    before: torch.Tensor
-    """state of the generator before this batch was drawn"""
-
     pixels: torch.Tensor
     boxes: torch.Tensor
     flip: torch.Tensor
@@ -112,12 +109,6 @@ class CropBatches:
         self._device = device
         self._on_gpu = device.type == "cuda"
         self._ahead = AHEAD if self._on_gpu else 0
-        self._begun: deque[_Begun] = deque()
-
-    @property
-    def generator_state(self) -> torch.Tensor:
-        """State of the generator after the batch yielded last; those drawn ahead do not count."""
-        return self._begun[0].before if self._begun else self._generator.get_state()
 
     def __call__(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """Yield the crops of every batch of indices (B,), as (B, 3, *size) with values 0..255.
@@ -126,7 +117,7 @@ class CropBatches:
         of threads (torch's).
         """
         threads = torch.get_num_threads()
-        begun = self._begun = deque()
+        begun: deque[_Begun] = deque()
         with ThreadPoolExecutor(threads) as pool:
             for index in batches:
                 begun.append(self._begin(pool, threads, index))
@@ -137,7 +128,6 @@ class CropBatches:
 
     def _begin(self, pool: ThreadPoolExecutor, threads: int, index: torch.Tensor) -> _Begun:
         n = len(index)
-        before = self._generator.get_state()
         flip = torch.zeros(n, dtype=torch.bool)
         if self._flip:
             flip = torch.rand(n, generator=self._generator) < 0.5
@@ -159,7 +149,7 @@ class CropBatches:
                 pool.submit(resize_boxes, self._images, rows[p], box_list[p], flips[p], pixels[p])
                 for p in parts
             ]
-        return _Begun(before, pixels, boxes, flip, tasks)
+        return _Begun(pixels, boxes, flip, tasks)
 
     def _finish(self, batch: _Begun) -> torch.Tensor:
         for part in batch.parts:

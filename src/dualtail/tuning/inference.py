@@ -9,8 +9,8 @@ from torch import nn
 from tqdm import tqdm
 
 from dualtail.errors import UserError
-from dualtail.training.checkpoints import notice
 from dualtail.training.memory import free_cached_memory, is_out_of_memory
+from dualtail.training.notice import notice
 from dualtail.tuning.pixels import ImageSource, Normalize, load_batch
 from dualtail.tuning.views import Views
 

@@ -1,61 +1,78 @@
-"""What the training loop iterates over: augmented batches, whatever the images are."""
+"""What training loops iterate over: augmented batches, whatever the images are."""
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from dualtail.tuning.augmentation import Augment
+from dualtail.tuning.augmentation_settings import Augmentation
 from dualtail.tuning.crop_batches import CropBatches, WholeImages
-from dualtail.tuning.pixels import ImageSource, load_batch
-from dualtail.tuning.settings import Augmentation
+from dualtail.tuning.pixels import ImageSource, Normalize, load_batch
 
 
-class TrainingBatches(Protocol):
-    """The batches of a training run."""
+@dataclass(frozen=True)
+class TrainingSet:
+    """Labeled images that are learned from.
 
-    def __call__(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """Yield, for every batch of indices (B,), augmented images (B, 3, *size) on the device."""
-        ...
+    Attributes:
+        images: N images: of one size, or whole if random crops are cut from them.
+        labels: (N,) classes.
+        mean, std: Normalization of each channel.
+    """
 
-    @property
-    def generator_state(self) -> torch.Tensor:
-        """State of the generator after the batch yielded last: from there the next one is drawn."""
-        ...
+    images: ImageSource | WholeImages
+    labels: np.ndarray
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
-class SquareBatches:
-    """The batches of a training run whose images are all of one size.
+class TrainingBatches:
+    """Augmented and normalized batches of a training set, with their labels.
 
     Args:
-        images: What is augmented.
-        settings: What is random.
+        data: N images.
+        augmentation: What is random.
         size: Height and width the model sees.
-        generator: On the CPU, the only source of randomness.
+        seed: Fixes order and augmentation.
         device: Where batches are needed.
+
+    Attributes:
+        generators: Of order and augmentation, on the CPU: the only sources of randomness.
     """
 
     def __init__(
         self,
-        images: ImageSource,
-        settings: Augmentation,
+        data: TrainingSet,
+        augmentation: Augmentation,
         size: tuple[int, int],
-        generator: torch.Generator,
+        *,
+        seed: int,
         device: torch.device,
     ) -> None:
-        self._images = images
-        self._augment = Augment(settings, size, generator)
-        self._generator = generator
+        seeds = np.random.SeedSequence(seed).generate_state(2, np.uint64).tolist()
+        self.generators = {
+            name: torch.Generator().manual_seed(own)
+            for name, own in zip(("order", "augmentation"), seeds, strict=True)
+        }
+        self._pixels = training_batches(
+            data.images, augmentation, size, self.generators["augmentation"], device
+        )
+        self._normalize = Normalize(data.mean, data.std, device)
+        self._labels = torch.as_tensor(data.labels).long().to(device)
         self._device = device
 
-    def __call__(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        for index in batches:
-            yield self._augment(load_batch(self._images, index, self._device))
-
-    @property
-    def generator_state(self) -> torch.Tensor:
-        """State of the generator after the batch yielded last."""
-        return self._generator.get_state()
+    def __call__(
+        self, batches: Sequence[torch.Tensor]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield images (B, 3, *size) and labels (B,) of every batch of indices (B,)."""
+        for index, pixels in zip(batches, self._pixels(batches), strict=True):
+            labels = self._labels[index.to(self._device, non_blocking=True)]
+            yield self._normalize(pixels), labels
 
 
 def training_batches(
@@ -64,15 +81,8 @@ def training_batches(
     size: tuple[int, int],
     generator: torch.Generator,
     device: torch.device,
-) -> TrainingBatches:
+) -> Callable[[Sequence[torch.Tensor]], Iterator[torch.Tensor]]:
     """Return what makes augmented images (B, 3, *size) on `device` of batches of indices (B,).
-
-    Args:
-        images: Of one size (`SquareBatches`), or whole (`CropBatches`).
-        settings: What is random.
-        size: Height and width the model sees.
-        generator: On the CPU, the only source of randomness.
-        device: Where batches are needed.
 
     Raises:
         ValueError: whole images, but no random crops.
@@ -81,4 +91,5 @@ def training_batches(
         if settings.crop_scale is None:
             raise ValueError("whole images have many sizes: without random crops give squares")
         return CropBatches(images, settings.crop_scale, settings.flip, size, generator, device)
-    return SquareBatches(images, settings, size, generator, device)
+    augment = Augment(settings, size, generator)
+    return lambda batches: (augment(load_batch(images, index, device)) for index in batches)
