@@ -1,6 +1,7 @@
 """The exchange format: round trip, and every dump that must be refused."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,13 @@ def test_a_file_that_changed_since_it_was_written_is_refused(
     path.write_bytes(content)
     with pytest.raises(UserError, match=rf"a\.safetensors: damaged: test/{name} is not what was"):
         read_outputs(path)
+
+
+def test_a_pipe_or_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
+        with pytest.raises(UserError, match=f"{path}: not a regular file"):
+            read_outputs(path)
 
 
 def test_a_dump_by_others_needs_no_checksums(tmp_path: Path, make_outputs: Make) -> None:

@@ -311,6 +311,8 @@ class _Dump:
 def _open_dump(path: Path) -> _Dump:
     from safetensors import SafetensorError, safe_open
 
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a regular file")
     try:
         # safe_open checks the table of contents against the file's size: truncation ends here.
         with safe_open(path, framework="numpy") as stream:
