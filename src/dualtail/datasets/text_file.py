@@ -14,11 +14,13 @@ MAX_BYTES = 1 << 30
 
 
 def read_text_file(path: Path) -> str:
-    """The text of a UTF-8 file; one whose name ends in .gz is decompressed.
+    """The text of a UTF-8 file, without a BOM; one whose name ends in .gz is decompressed.
 
     Raises:
         UserError: unreadable, truncated or not gzip'ed, of more than `MAX_BYTES`, or not UTF-8.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a regular file")
     try:
         data = bytearray()
         with path.open("rb") as raw:
@@ -32,9 +34,11 @@ def read_text_file(path: Path) -> str:
     if len(data) > MAX_BYTES:
         raise UserError(f"{path}: more than {MAX_BYTES / 1e9:.1f} GB of text; at most that is read")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text at byte {error.start}") from error
+        raise UserError(
+            f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8 in the program it is from"
+        ) from error
 
 
 def read_lines(path: Path) -> list[str]:
