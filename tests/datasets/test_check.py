@@ -10,7 +10,7 @@ import pytest
 
 from dualtail.datasets.check import DatasetCheck, check_dataset, check_group_counts, group_sizes
 from dualtail.datasets.how_to_get import get_images, get_list
-from dualtail.datasets.known_lists import known_lists, official_list
+from dualtail.datasets.known_lists import official_list
 
 
 @pytest.fixture
@@ -94,16 +94,23 @@ def test_group_borders() -> None:
     assert group_sizes(np.array([101, 100, 20, 19])) == (1, 2, 1)
 
 
-def test_the_table_of_official_lists_agrees_with_the_reference(shared: Path) -> None:
-    path = shared / "data/splits/expected_official_hashes.json"
+def test_the_tables_of_official_lists_agree_with_the_reference(shared: Path) -> None:
+    entries = json.loads((shared / "data/splits/expected_official_hashes.json").read_text())
     seen = 0
-    for known in known_lists():
-        entry = json.loads(path.read_text()).get(known.file.removesuffix(".txt"))
-        if entry is not None:
-            seen += 1
-            assert (known.bytes, known.sha256) == (entry["bytes"], entry["sha256"])
-            assert entry.get("lines", known.images) == known.images
-        assert known.groups is None or sum(known.groups) == known.classes
+    for dataset in ("imagenet_lt", "places365_lt", "inat2018"):
+        for split in ("train", "val", "test"):
+            known = official_list(dataset, split)
+            assert (known is None) == ((dataset, split) == ("inat2018", "val"))
+            entry = entries.get(known.source.file.removesuffix(".txt")) if known else None
+            if known is not None and entry is not None:
+                seen += 1
+                assert (known.source.bytes, known.source.sha256) == (
+                    entry["bytes"],
+                    entry["sha256"],
+                )
+                assert entry.get("lines", known.images) == known.images
+            if known is not None and known.groups is not None:
+                assert sum(known.groups) == known.classes
     assert seen == 5
     counts = json.loads((shared / "data/splits/ImageNet_LT/cls_num_list_train.json").read_text())
     train = official_list("imagenet_lt", "train")

@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from dualtail.datasets.known_lists import known_lists
 from dualtail.downloads.sources import find_sources, listing, source_named, sources
 from dualtail.errors import UserError
 
@@ -24,13 +23,6 @@ def test_rows_are_well_formed() -> None:
         assert "/" not in s.file
         if s.access == "free" and s.kind != "weights":
             assert s.sha256 or s.md5, "what is fetched is verified"
-
-
-def test_official_lists_are_those_that_check_data_knows() -> None:
-    for known in known_lists():
-        found = source_named(f"{known.dataset}.{known.split}")
-        assert found is not None
-        assert (found.file, found.bytes, found.sha256) == (known.file, known.bytes, known.sha256)
 
 
 def test_checksums_are_those_of_torchvision() -> None:

@@ -137,15 +137,15 @@ def _check_official(
         found.problems.append(f"{path}: {dataset} has no official {split} list; set {split}: null")
         return
     text = read_text_file(path)
-    if sha256_of(text) == known.sha256:
-        found.facts.append(f"{split}: is the official list {known.file}")
+    if sha256_of(text) == known.source.sha256:
+        found.facts.append(f"{split}: is the official list {known.source.file}")
         return
-    size = len(text.encode("utf-8"))
-    cut = f"; truncated at {size:,} of {known.bytes:,} bytes?" if size < known.bytes else ""
+    size, whole = len(text.encode("utf-8")), known.source.bytes or 0
+    cut = f"; truncated at {size:,} of {whole:,} bytes?" if size < whole else ""
     counts = images.counts(int(images.labels.max()) + 1)
     found.problems.append(
-        f"{path}: not the official {known.file} (sha256 {sha256_of(text)[:12]}..., expected "
-        f"{known.sha256[:12]}...; {len(images):,} images of {np.count_nonzero(counts):,} classes, "
+        f"{path}: not the official {known.source.file} (sha256 {sha256_of(text)[:12]}..., expected "
+        f"{known.source.sha256[:12]}...; {len(images):,} images of {np.count_nonzero(counts):,} classes, "
         f"expected {known.images:,} of {known.classes:,}){cut}; {get_list(dataset, split, path)}, "
         'or set official: "" to use another list'
     )
