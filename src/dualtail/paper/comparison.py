@@ -11,6 +11,7 @@ from dualtail.paper.hidden_parts import hidden_parts
 from dualtail.paper.lookup import (
     DECOUPLING,
     GLA_TRAIN,
+    SPLIT,
     Predictor,
     ScoreLookup,
     cost,
@@ -150,7 +151,7 @@ class _Run:
         predictor: Predictor,
         group: str = "Overall",
         metric: str = "accuracy",
-        split: str | None = None,
+        split: str = SPLIT,
     ) -> Estimate | None:
         group = "Overall" if group == "All" else group
         return self._lookup.find(dataset, predictor, metric, group, split)

@@ -64,8 +64,9 @@ def fillable(config: Any) -> tuple[list[int], list[int]]:
         config: The `Config`. Its model is not imported here, or tables would be made again with every
             edit of it.
     """
+    has = _has(config)
     tables, figures = (
-        [number for number, needs in known.items() if not _lacks(needs, config)]
+        [number for number, needs in known.items() if has.issuperset(needs.split())]
         for known in (TABLES, FIGURES)
     )
     return tables, figures
@@ -73,39 +74,36 @@ def fillable(config: Any) -> tuple[list[int], list[int]]:
 
 def left_out(config: Any) -> list[str]:
     """Return a line for every table and figure that a study cannot fill, with the reason."""
+    has = _has(config)
     return [
-        f"{what} {number} is left out: it needs {lacks}"
+        f"{what} {number} is left out: it needs {'; '.join(NEEDS[need] for need in lacks)}"
         for what, known in (("table", TABLES), ("figure", FIGURES))
         for number, needs in known.items()
-        if (lacks := _lacks(needs, config))
+        if (lacks := [need for need in needs.split() if need not in has])
     ]
 
 
-def _lacks(needs: str, config: Any) -> str:
-    """What a study lacks of some words of `NEEDS`, in words; nothing if it has all."""
+def _has(config: Any) -> set[str]:
+    """Words of `NEEDS` that a study has."""
     study, fusion, scratch, confounder = (
         getattr(config, name) for name in ("study", "fusion", "scratch", "confounder")
     )
     datasets = [config.datasets[name] for name in study.datasets]
     drawn = any(config.is_drawn(name) for name in study.datasets)
-    roles = {dataset.role for dataset in datasets}
+    losses = {*study.losses, *(loss for more in study.variants for loss in more.losses)}
     has = {
         "members": len(study.members) > 1,
         "pefts": len(study.pefts) > 1,
         "ce": "ce" in study.losses,
         "la": "la" in study.losses,
-        "decoupling": "decoupling"
-        in {*study.losses, *(loss for more in study.variants for loss in more.losses)},
+        "decoupling": "decoupling" in losses,
         "occlusion": any(dataset.occlusion is not None for dataset in datasets),
         "reordered": config.reordered_dataset is not None,
         "fusion": len(study.members) == 1 or ("la" in fusion.losses and "logits" in fusion.modes),
         "val": any(dataset.val is not None for dataset in datasets),
-        "places365_lt": "places365_lt" in roles,
-        "imagenet_lt": "imagenet_lt" in roles,
-        "inat2018": "inat2018" in roles,
         "scratch": scratch is not None
         and scratch.dataset in study.datasets
         and scratch.loss in study.losses,
         "confounder": confounder is not None and (confounder.stable_diffusion is not None or drawn),
     }
-    return "; ".join(NEEDS[need] for need in needs.split() if not has[need])
+    return {name for name, is_there in has.items() if is_there} | {d.role for d in datasets}

@@ -52,8 +52,6 @@ class PaperContext:
     """tuning seeds; tables show their mean"""
     peft_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """PEFT entry -> its tuning seeds, where they are not `seeds`"""
-    split: str = "test"
-    """what is shown"""
     config: Mapping[str, Any] = field(default_factory=dict)
     """the resolved config"""
     priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)

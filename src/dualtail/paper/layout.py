@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Table:
         cells: Rows and columns as in the paper, both a MultiIndex with one or more levels; each
             entry is a `Estimate`, a number, or text.
         formats: Last level of a column -> format of its numbers; default two decimals.
-        best: Which number of each column is set in bold.
+        best: Whether the largest number of each column is set in bold.
         best_within: Row level inside whose groups the best is sought; "" is the whole column.
         best_columns: Last levels of the columns in which a best is sought; empty is all.
         notes: Lines below the table.
@@ -49,7 +49,7 @@ class Table:
     caption: str
     cells: "pd.DataFrame"
     formats: Mapping[str, str] = field(default_factory=dict)
-    best: Literal["max", "min", ""] = ""
+    best: bool = False
     best_within: str = ""
     best_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -196,8 +196,7 @@ def best_cells(table: Table) -> np.ndarray:
             known = group.dropna()
             if len(known) > 1:  # what reads the same is equally good
                 rows = known.index.to_numpy()
-                pick = np.argmax if table.best == "max" else np.argmin
-                top = _texts(table, rows[pick(known.to_numpy())], j)[0]
+                top = _texts(table, rows[known.argmax()], j)[0]
                 marks[rows, j] = [_texts(table, i, j)[0] == top for i in rows]
     return marks
 

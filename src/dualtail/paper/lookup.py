@@ -18,6 +18,9 @@ GLA_FIRST = "gla_first"
 DECOUPLING = "decoupling"
 """Tuned with CE, then the head re-trained with LA (Table 12)."""
 
+SPLIT = "test"
+"""What is shown, but for priors, costs and explained images."""
+
 _SCHEME_OF = {group: scheme for scheme, groups in SCHEME_GROUPS.items() for group in groups} | {
     group: scheme for scheme, group in SPREAD_GROUPS.items()
 }
@@ -144,10 +147,9 @@ class ScoreLookup:
         predictor: Predictor,
         metric: str = "accuracy",
         group: str = "Overall",
-        split: str | None = None,
+        split: str = SPLIT,
     ) -> Estimate | None:
         """Return a number, the mean over the seeds of its PEFT, or None if a row is missing."""
-        split = self.context.split if split is None else split
         key = (dataset, *predictor, split, _SCHEME_OF[group], group, metric)
         by_seed = self._found.get(key, {})
         if None in by_seed:
@@ -163,7 +165,7 @@ class ScoreLookup:
         predictor: Predictor,
         metric: str = "accuracy",
         group: str = "Overall",
-        split: str | None = None,
+        split: str = SPLIT,
     ) -> Estimate:
         """Return a number that must be there.
 
@@ -172,7 +174,6 @@ class ScoreLookup:
         """
         found = self.find(dataset, predictor, metric, group, split)
         if found is None:
-            split = self.context.split if split is None else split
             seeds = self.context.seeds_of(dataset, split, predictor.peft)
             raise UserError(
                 f"the scores of run {self.context.run!r} lack the {metric} ({group}) of "

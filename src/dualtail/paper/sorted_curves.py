@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dualtail.errors import UserError
-from dualtail.paper.lookup import Predictor, ScoreLookup
+from dualtail.paper.lookup import SPLIT, Predictor, ScoreLookup
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,14 +46,14 @@ def sorted_classes(
 
     context = lookup.context
     rows = lookup.per_class
-    for name, value in (predictor._asdict() | {"dataset": dataset, "split": context.split}).items():
+    for name, value in (predictor._asdict() | {"dataset": dataset, "split": SPLIT}).items():
         rows = rows[rows[name] == value]
-    seeds = context.seeds_of(dataset, context.split, predictor.peft)
+    seeds = context.seeds_of(dataset, SPLIT, predictor.peft)
     rows = rows[rows["seed"].isna() | rows["seed"].isin(seeds)]
     if rows.empty:
         raise UserError(
             f"the class accuracies of run {context.run!r} lack {predictor.describe()!r} on "
-            f"{dataset}/{context.split}: make these outputs and score them"
+            f"{dataset}/{SPLIT}: make these outputs and score them"
         )
     classes = rows.groupby("class_index", as_index=False).agg(
         {"class_name": "first", "train_count": "first", "q": "first", "accuracy": "mean"}

@@ -7,7 +7,7 @@ from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all, verdict_table
 from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import Claim, listed
 from dualtail.paper.layout import markdown_table
-from dualtail.paper.lookup import ScoreLookup
+from dualtail.paper.lookup import SPLIT, ScoreLookup
 from dualtail.paper.truth import is_known, recovery
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ def _paragraph(claim: Claim) -> str:
 
 def _introduction(lookup: ScoreLookup) -> list[str]:
     context, classes = lookup.context, lookup.per_class
-    rows = classes[classes["split"] == context.split]
+    rows = classes[classes["split"] == SPLIT]
     sizes = []
     for dataset, label in context.datasets.items():
         first = rows[rows["dataset"] == dataset].drop_duplicates("class_index")
         images, trained = int(first["n_images"].sum()), first["train_count"]
-        size = f"{label} ({len(first)} classes, {images:,} {context.split} images"
+        size = f"{label} ({len(first)} classes, {images:,} {SPLIT} images"
         if trained.notna().all() and len(trained):
             size += f", {int(trained.sum()):,} training images, {trained.max()} to {trained.min()}"
             size += " a class"

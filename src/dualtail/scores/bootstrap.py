@@ -22,7 +22,8 @@ from dualtail.errors import UserError
 BLOCK = 64
 """Replicates made together. Part of the definition of the random stream: do not change lightly."""
 
-LEVEL = 0.95
+TAIL = (1.0 - 0.95) / 2
+"""Share of the replicates beyond each end of an interval."""
 
 
 class Estimate(NamedTuple):
@@ -79,16 +80,13 @@ def indicator(rows: np.ndarray, n_rows: int, values: np.ndarray | None = None):
     return csr_matrix((data[kept], (rows[kept], np.flatnonzero(kept))), shape=(n_rows, n))
 
 
-def interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+def interval(replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the percentile interval over the last axis of `replicates` (..., B)."""
-    tail = (1.0 - level) / 2
-    low, high = np.quantile(replicates, [tail, 1.0 - tail], axis=-1)
+    low, high = np.quantile(replicates, [TAIL, 1.0 - TAIL], axis=-1)
     return low, high
 
 
-def centered_interval(
-    replicates: np.ndarray, value: np.ndarray, level: float = LEVEL
-) -> tuple[np.ndarray, np.ndarray]:
+def centered_interval(replicates: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the percentile interval moved by the bootstrap's estimate of its own bias.
 
     Sums of absolute values (average gap, ECE) grow with noise: every replicate is noisier than the
@@ -98,8 +96,7 @@ def centered_interval(
     Args:
         replicates: (..., B).
         value: (...), the value on the sample itself.
-        level: Coverage aimed at.
     """
-    low, high = interval(replicates, level)
+    low, high = interval(replicates)
     bias = replicates.mean(axis=-1) - value
     return np.clip(low - bias, 0, value), np.maximum(high - bias, value)

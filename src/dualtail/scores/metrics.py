@@ -20,6 +20,8 @@ HARMONIC_FLOOR = 1e-5
 """LIFT raises class accuracies to 0.001 % before the harmonic mean; other means have no floor."""
 
 TEMPERATURE_RANGE = (1e-3, 1e3)
+TOLERANCE = 1e-8
+"""Relative step of 1 / temperature at which its search stops."""
 
 
 def predict(logits: np.ndarray) -> np.ndarray:
@@ -161,28 +163,25 @@ def average_gap(accuracy_f: np.ndarray, accuracy_g: np.ndarray) -> float:
     return float(np.nanmean(np.abs(accuracy_f - accuracy_g)))
 
 
-def confidence_bin(confidences: np.ndarray, bins: int = ECE_BINS) -> np.ndarray:
-    """Return the bin of each confidence, (N,) int64: bin k holds (k / bins, (k + 1) / bins]."""
-    return np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
+def confidence_bin(confidences: np.ndarray) -> np.ndarray:
+    """Return the bin of each confidence, (N,) int64: bin k of K holds (k / K, (k + 1) / K]."""
+    return np.clip(np.ceil(confidences * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
 
 
-def expected_calibration_error(
-    confidences: np.ndarray, correct: np.ndarray, bins: int = ECE_BINS
-) -> float:
+def expected_calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
     """Return the ECE over equal-width bins, sum_k |sum of (confidence - correct) in bin k| / N.
 
     Args:
         confidences: (N,) probability of the predicted class, in (0, 1].
         correct: (N,) whether the prediction is right.
-        bins: Number of equal-width bins of [0, 1].
     """
     excess = np.bincount(
-        confidence_bin(confidences, bins), confidences - correct.astype(float), minlength=bins
+        confidence_bin(confidences), confidences - correct.astype(float), minlength=ECE_BINS
     )
     return float(np.abs(excess).sum() / confidences.size)
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray, tolerance: float = 1e-8) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature T that minimizes the cross-entropy of softmax(logits / T).
 
     In b = 1 / T the cross-entropy is convex, so its derivative, mean(E_p[z] - z_y), has one sign
@@ -192,7 +191,6 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, tolerance: float = 1
     Args:
         logits: (N, C), of the validation split.
         labels: (N,) int.
-        tolerance: Relative step in b at which to stop.
 
     Raises:
         UserError: shapes that disagree, or labels out of range.
@@ -211,7 +209,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, tolerance: float = 1
         proposal = inverse - slope / curvature if curvature > 0 else np.inf
         if not low < proposal < high:
             proposal = np.sqrt(low * high)  # the range spans decades
-        if abs(proposal - inverse) <= tolerance * inverse:
+        if abs(proposal - inverse) <= TOLERANCE * inverse:
             return float(1.0 / proposal)
         inverse = float(proposal)
     return 1.0 / inverse

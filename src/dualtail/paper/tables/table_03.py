@@ -31,7 +31,7 @@ def build(lookup: ScoreLookup) -> Table:
             with_those_scored(lookup, gla_methods(member, peft), trained),
             (*SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"], "Overall"),
         ),
-        best="max",
+        best=True,
         best_within="Dataset",
         notes=(
             "GLA = f_zs - log q + f_CE - log pi_S (Eq. 4); GLA-ZS = f_zs - log q; "

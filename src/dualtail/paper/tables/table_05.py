@@ -66,7 +66,7 @@ def build(lookup: ScoreLookup, *, number: int, role: str) -> Table:
             cell=lambda row, column: row.get(column),
         ),
         formats={"Params (M)": "{:.5g}", "Epochs": "{:.0f}"},
-        best="max",
+        best=True,
         best_within="" if official else "Source",
         best_columns=D_AND_OVERALL,
         notes=(

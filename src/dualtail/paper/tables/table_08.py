@@ -44,6 +44,6 @@ def build(lookup: ScoreLookup, *, number: int) -> Table:
             "alone and fused with equal weights."
         ),
         cells=of_models(lookup, rows, D_AND_OVERALL, ["Prediction", "Models"]),
-        best="max",
+        best=True,
         notes=tuple(notes),
     )

@@ -19,7 +19,7 @@ def build(lookup: ScoreLookup) -> Table:
             "followed by a new head that alone is trained with logit adjustment."
         ),
         cells=of_methods(lookup, methods),
-        best="max",
+        best=True,
         best_within="Dataset",
         notes=tuple(context.seeds_note()),
     )

@@ -50,7 +50,7 @@ def build(lookup: ScoreLookup) -> Table:
             cell=cell,
         ),
         formats=dict.fromkeys([*labels, *images], "{:.1f}"),
-        best="max",
+        best=True,
         best_within="Dataset",
         notes=(
             "Fused by probabilities (Eq. 7), the probability of the true class is the mean of the "
