@@ -3,6 +3,8 @@
 The verb `check-dataset` does it for one dataset, `check-data` for all of a config.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 from dualtail.datasets.class_names import dataset_class_names
 from dualtail.datasets.how_to_get import get_class_names, get_images, get_list
 from dualtail.datasets.image_list import ImageList, read_image_list
-from dualtail.datasets.images import ImageStore
+from dualtail.datasets.images import ImageStore, check_files
 from dualtail.datasets.known_lists import official_list, sha256_of
 from dualtail.datasets.settings import NamesFormat, NamesVersion
 from dualtail.datasets.text_file import read_text_file
@@ -37,6 +39,14 @@ class DatasetCheck:
     lists: dict[str, ImageList] = field(default_factory=dict)
     facts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def collecting(self, help: str = "") -> Iterator[None]:
+        """What is wrong within becomes a problem, with the fix added."""
+        try:
+            yield
+        except UserError as error:
+            self.problems.append(f"{error}{help}")
 
     @property
     def lines(self) -> list[str]:
@@ -68,14 +78,16 @@ def check_dataset(
             f"{class_names}: no such file of class names; {get_class_names(official, class_names)}"
         )
     elif "train" in found.lists:
-        _try(found, lambda: _check_names(class_names, names_format, names, found))
+        with found.collecting():
+            _check_names(class_names, names_format, names, found)
     for split, (path, _) in splits.items():
         if split in found.lists and official:
             _check_official(official, split, path, found.lists[split], found)
     _check_classes(class_names, found)
-    for split, (_, images) in splits.items():
-        if split in found.lists:
-            _check_images(found.lists[split], images, get_images(official, images), found)
+    for split, listed in found.lists.items():
+        images = splits[split][1]
+        with found.collecting(f"; {get_images(official, images)}"), ImageStore(images) as store:
+            check_files(listed, store)
     unread = {images for split, (_, images) in splits.items() if split not in found.lists}
     for images in sorted(unread - {splits[split][1] for split in found.lists}):
         if not images.exists():
@@ -89,18 +101,9 @@ def check_dataset(
 def check_group_counts(path: Path, found: DatasetCheck) -> None:
     """Check the counts that make D-groups, against the class names if those could be read."""
 
-    def check() -> None:
+    with found.collecting():
         sizes = group_sizes(read_counts_csv(path, found.names or None))
         found.facts.append(f"D-groups by {path}: {' / '.join(map(str, sizes))} classes")
-
-    _try(found, check)
-
-
-def _try(found: DatasetCheck, check) -> None:
-    try:
-        check()
-    except UserError as error:
-        found.problems.append(str(error))
 
 
 def _read_lists(
@@ -113,10 +116,8 @@ def _read_lists(
                 f"{path}: no such {split} list; {get_list(official, split, path)}"
             )
             continue
-        try:
+        with found.collecting():
             lists[split] = read_image_list(path)
-        except UserError as error:
-            found.problems.append(str(error))
     return lists
 
 
@@ -178,20 +179,6 @@ def _check_classes(class_names: Path, found: DatasetCheck) -> None:
             )
         elif empty.size:
             found.facts.append(f"note: {split}: {empty.size} of {n_classes} classes have no image")
-
-
-def _check_images(images: ImageList, folder: Path, help: str, found: DatasetCheck) -> None:
-    try:
-        with ImageStore(folder) as store:
-            missing = [row for row, name in enumerate(images.paths) if not store.has(name)]
-    except UserError as error:
-        found.problems.append(f"{error}; {help}")
-        return
-    if missing:
-        found.problems.append(
-            f"{images.where(missing[0])}: not in {folder} "
-            f"({len(missing):,} of {len(images):,} images missing); {help}"
-        )
 
 
 def _note_duplicates(splits: dict[str, tuple[Path, Path]], found: DatasetCheck) -> None:

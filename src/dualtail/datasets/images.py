@@ -113,7 +113,7 @@ def check_files(images: ImageList, store: ImageStore) -> None:
     if missing:
         raise UserError(
             f"{images.where(missing[0])}: not in {store.path} "
-            f"({len(missing)} of {len(images)} images missing)"
+            f"({len(missing):,} of {len(images):,} images missing)"
         )
 
 
