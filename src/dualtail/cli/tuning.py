@@ -7,19 +7,14 @@ import click
 
 from dualtail.cli.explained_options import explained_images
 from dualtail.cli.flags import MethodParam, options
-from dualtail.cli.model_options import (
-    Compute,
-    ModelArgument,
-    compute_options,
-    model_options,
-)
+from dualtail.cli.model_options import Compute, ModelArgument, compute_options, model_options
+from dualtail.cli.shared_options import ANY, FILE, SEED
+from dualtail.cli.tuning_data import TuningData, tuning_data
 from dualtail.tuning.settings import TuningSettings
 
 if TYPE_CHECKING:
     from dualtail.stages.tune import TunedFiles
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-ANY = click.Path(path_type=Path)
 Method = tuple[str, dict[str, Any]]
 
 
@@ -30,33 +25,7 @@ def _method_name(method: str) -> str:
 
 @click.command("tune")
 @model_options
-@click.option(
-    "--images",
-    type=ANY,
-    help="Folder with one folder a class (or with train, test and val folders of that kind); with "
-    "--train-list, the folder or zip archive that its paths are under.",
-)
-@click.option("--train-list", type=FILE, help="`relative/path.jpg label` lines.")
-@click.option("--val-list", type=FILE, help="The same; predicted as well.")
-@click.option("--test-list", type=FILE, help="The same; without it, a part of --train-list.")
-@click.option("--class-names", type=FILE, help="One name a line, in label order.")
-@click.option(
-    "--test-share",
-    default=0.2,
-    show_default=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of every class that is tested, where the images are not split.",
-)
-@click.option(
-    "--train-pack", type=FILE, help="Instead of --images: a packed split (`dualtail pack`)."
-)
-@click.option(
-    "--predict-pack",
-    "predict_packs",
-    multiple=True,
-    type=FILE,
-    help="With --train-pack: a packed split that the tuned model predicts.",
-)
+@tuning_data
 @click.option(
     "--text-features",
     type=FILE,
@@ -87,7 +56,7 @@ def _method_name(method: str) -> str:
     help="Keep the PEFT of this adapter as it is, and train a new head only.",
 )
 @click.option("--dataset", help="Name of the dataset in dumps.  [default: of the images]")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@SEED
 @options(TuningSettings)
 @compute_options
 @click.option("--outputs", type=FILE, help="Dump to write, of all predicted splits.")
@@ -99,14 +68,7 @@ def _method_name(method: str) -> str:
 )
 def tune(
     model: ModelArgument,
-    images: Path | None,
-    train_list: Path | None,
-    val_list: Path | None,
-    test_list: Path | None,
-    class_names: Path | None,
-    test_share: float,
-    train_pack: Path | None,
-    predict_packs: tuple[Path, ...],
+    data: TuningData,
     text_features: Path | None,
     peft: Method,
     peft_name: str | None,
@@ -134,37 +96,15 @@ def tune(
     repeated after an interruption: it goes on after the last whole epoch. `dualtail predict --adapter
     tuned/adapter.safetensors` classifies other images.
     """
-    if (images is None) == (train_pack is None):
-        raise click.UsageError("give either --images (and perhaps lists), or --train-pack")
-    lists = {
-        split: file
-        for split, file in (("train", train_list), ("val", val_list), ("test", test_list))
-        if file is not None
-    }
-    if train_pack is not None and (lists or class_names):
-        raise click.UsageError("lists and --class-names go with --images, not with --train-pack")
-    if images is not None and predict_packs:
-        raise click.UsageError("--predict-pack goes with --train-pack, not with --images")
-    from dualtail.datasets.pack_file import open_pack
     from dualtail.stages.tune import Part, Tuning, run
 
-    spec, files, data = model.spec(), _files(out, outputs), None
-    if images is not None:
-        from dualtail.stages.tune_images import find_splits, make_packs
-
-        dataset = dataset or images.resolve().stem
-        data = find_splits(images, lists, class_names, test_share, seed)
-        whole = tuning_settings.augmentation.crop_scale is not None
-        side, folder = spec.transform.resize, files.adapter.parent
-        packs = make_packs(data, dataset, side, whole, folder, compute.threads or 2)
-        train_pack = packs.pop("train")
-        predict_packs = tuple(packs.values())
-    assert train_pack is not None
+    spec, files = model.spec(), _files(out, outputs)
+    packs = data.packed(spec, tuning_settings, dataset, files.adapter.parent, seed, compute.threads)
     tuning = Tuning(
         spec=spec,
-        dataset=dataset or open_pack(train_pack).header.dataset,
-        train_pack=train_pack,
-        predict_packs=predict_packs,
+        dataset=packs.dataset,
+        train_pack=packs.train,
+        predict_packs=packs.predicted,
         text=text_features,
         peft=Part(*peft, peft_name or _method_name(peft[0])),
         loss=Part(*loss, loss_name or _method_name(loss[0])),
@@ -175,10 +115,10 @@ def tune(
     )
     compute.set_up()
     found = run(tuning, files)
-    if data is not None:
+    if packs.splits is not None:
         from dualtail.stages.tune_images import accuracy_lines
 
-        lines = accuracy_lines(found, data)
+        lines = accuracy_lines(found, packs.splits)
         click.echo("\n".join([*lines, f"adapter: {files.adapter}", f"outputs: {files.outputs}"]))
 
 
