@@ -67,11 +67,7 @@ class PaperContext:
     """files of the six-class study"""
 
     def __post_init__(self) -> None:
-        """Refuse a context from which nothing can be built.
-
-        Raises:
-            UserError: no dataset, member, PEFT entry or seed, or an unknown primary member.
-        """
+        """Refuse a context from which nothing can be built."""
         for name in ("datasets", "members", "pefts", "seeds"):
             if not getattr(self, name):
                 raise UserError(f"tables and figures need at least one entry in {name}")

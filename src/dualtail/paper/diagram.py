@@ -16,17 +16,7 @@ FILLS = 0.16
 
 @dataclass(frozen=True)
 class Node:
-    """A box with text.
-
-    Attributes:
-        name: Its key.
-        text: What stands in it; may have several lines and math.
-        x, y: Center, inches from the left and from the bottom.
-        width, height: Inches.
-        color: Of the frame and, lighter, the fill; "" draws text alone.
-        round: Whether it is an ellipse.
-        size: Of the text, points.
-    """
+    """A box with text, which may have several lines and math; its center and size in inches."""
 
     name: str
     text: str
@@ -35,32 +25,27 @@ class Node:
     width: float
     height: float
     color: str = BLACK
+    """of the frame and, lighter, the fill; empty: text alone"""
     round: bool = False
+    """an ellipse"""
     size: float = 8
+    """of the text, points"""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """An arrow between two nodes.
-
-    Attributes:
-        source, target: Names of nodes.
-        text: Stands beside its middle.
-        color: Of the arrow and the text.
-        dashed: Whether the line is dashed.
-        cut: Whether a cross marks that an intervention removes it.
-        bend: Curvature; positive bends to the left of its direction.
-        shift: Of the text from the arrow's middle, inches.
-    """
+    """An arrow between two nodes."""
 
     source: str
     target: str
     text: str = ""
+    """stands beside its middle"""
     color: str = BLACK
     dashed: bool = False
     cut: bool = False
-    bend: float = 0.0
+    """a cross marks that an intervention removes it"""
     shift: tuple[float, float] = (0.0, 0.0)
+    """of the text from the middle, inches"""
 
 
 def canvas(ax: "Axes", width: float, height: float) -> None:
@@ -72,11 +57,7 @@ def canvas(ax: "Axes", width: float, height: float) -> None:
 
 
 def draw_diagram(ax: "Axes", nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
-    """Draw arrows, then boxes over their ends.
-
-    Raises:
-        KeyError: an edge of a node that there is not.
-    """
+    """Draw arrows, then boxes over their ends."""
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch
 
@@ -101,7 +82,6 @@ def draw_diagram(ax: "Axes", nodes: Sequence[Node], edges: Sequence[Edge]) -> No
         arrow = FancyArrowPatch(
             (start.x, start.y),
             (end.x, end.y),
-            connectionstyle=f"arc3,rad={-edge.bend}",
             arrowstyle="-|>",
             mutation_scale=9,
             linewidth=1.3,
@@ -114,7 +94,7 @@ def draw_diagram(ax: "Axes", nodes: Sequence[Node], edges: Sequence[Edge]) -> No
             zorder=1,
         )
         ax.add_patch(arrow)
-        x, y = _middle(start, end, edge.bend)
+        x, y = (start.x + end.x) / 2, (start.y + end.y) / 2
         if edge.cut:
             ax.plot(x, y, marker="x", ms=9, mew=2, color=edge.color, zorder=3)
         if edge.text:
@@ -135,12 +115,6 @@ def diagram_data(panel: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> "p
 
 def _fields(item: Node | Edge) -> dict[str, object]:
     return {name: value for name, value in asdict(item).items() if name != "size"}
-
-
-def _middle(start: Node, end: Node, bend: float) -> tuple[float, float]:
-    """The middle of an arrow: of a quadratic curve whose control point is off the chord."""
-    dx, dy = end.x - start.x, end.y - start.y
-    return (start.x + end.x) / 2 - bend * dy / 2, (start.y + end.y) / 2 + bend * dx / 2
 
 
 def _on_white(color: tuple[float, ...], opacity: float) -> tuple[float, ...]:

@@ -27,34 +27,28 @@ INTERVAL_NOTE = (
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the paper, or of a study of ours.
-
-    Attributes:
-        number: Its number in the paper; names its files. None: it is not in the paper.
-        title: A few words.
-        caption: What is shown, on what, in which unit.
-        cells: Rows and columns as in the paper, both a MultiIndex with one or more levels; each
-            entry is a `Estimate`, a number, or text.
-        formats: Last level of a column -> format of its numbers; default two decimals.
-        best: Whether the largest number of each column is set in bold.
-        best_within: Row level inside whose groups the best is sought; "" is the whole column.
-        best_columns: Last levels of the columns in which a best is sought; empty is all.
-        notes: Lines below the table.
-        interval_note: One more line, if a number has an interval.
-        name: Of the files of a table that is not in the paper.
-    """
+    """One table of the paper, or of a study of ours."""
 
     number: int | None
+    """its number in the paper; names its files; None: it is not in the paper"""
     title: str
     caption: str
+    """what is shown, on what, in which unit"""
     cells: "pd.DataFrame"
+    """rows and columns a MultiIndex of one or more levels; entries are an `Estimate`, a number or text"""
     formats: Mapping[str, str] = field(default_factory=dict)
+    """last level of a column -> format of its numbers; default two decimals"""
     best: bool = False
+    """the largest number of each column is set in bold"""
     best_within: str = ""
+    """row level inside whose groups the largest is sought; empty: the whole column"""
     best_columns: tuple[str, ...] = ()
+    """last levels of the columns in which it is sought; empty: all"""
     notes: tuple[str, ...] = ()
     interval_note: str = INTERVAL_NOTE
+    """one more line, if a number has an interval"""
     name: str = ""
+    """of the files of a table that is not in the paper"""
 
     @property
     def stem(self) -> str:

@@ -58,23 +58,18 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """One figure.
-
-    Attributes:
-        number: Its number in the paper; names its files. None: it is not in the paper.
-        title: A few words.
-        caption: What is shown, on what, in which unit.
-        figure: The drawing.
-        data: The numbers that are drawn, one row a mark.
-        name: Of the files of a figure that is not in the paper.
-    """
+    """One figure of the paper, or of a study of ours."""
 
     number: int | None
+    """its number in the paper; names its files; None: it is not in the paper"""
     title: str
     caption: str
+    """what is shown, on what, in which unit"""
     figure: "Figure"
     data: "pd.DataFrame"
+    """the numbers that are drawn, one row a mark"""
     name: str = ""
+    """of the files of a figure that is not in the paper"""
 
     @property
     def stem(self) -> str:
@@ -96,10 +91,7 @@ def styled() -> "Iterator[None]":
 def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
     """Write `figure_NN.pdf`, `.png` (200 dpi) and `.csv` into a folder, each atomically.
 
-    The files hold no date, so that equal figures give equal bytes.
-
-    Returns:
-        Their paths.
+    They hold no date, so that equal figures give equal bytes.
     """
     stem = Path(folder) / figure.stem
     pdf, png, csv = (stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv"))

@@ -44,7 +44,7 @@ def audit_page(audit: Audit, kind: str, figures: Sequence[Figures] = ()) -> str:
             _model(audit, model, figures[k] if k < len(figures) else ())
             for k, model in enumerate(audit.models)
         ],
-        "legend": _legend(audit),
+        "n_classes": audit.models[0].n_classes,
     }
     return render("audit.j2", kind, content)
 
@@ -184,20 +184,6 @@ def _nine(groups: dict[str, tuple[Estimate, int]]) -> TextTable:
             row.append(f"{_percent(estimate)} ({n_classes})" if known else f"— ({n_classes})")
         rows.append(row)
     return TextTable(["", *D_GROUPS], rows)
-
-
-def _legend(audit: Audit) -> list[str]:
-    n = audit.models[0].n_classes
-    return [
-        f"q is the model's pre-training prior over these {n} classes (Eq. 3), estimated from zero-shot "
-        f"logits; an even share is 1/{n}. Intervals are 95 %, from a bootstrap within classes.",
-        "A class is under-served if its whole interval lies below an even share, favored if above. "
-        "Each class is judged by itself: of classes without any preference about one in forty lands "
-        "in each list by chance.",
-        "q says how readily the model answers with a class, not how good its features are: a favored "
-        "class can be hard, an under-served one easy. Accuracy stands beside it for that reason.",
-        "Class names matter: another name or prompt for a class moves its q. Try that first.",
-    ]
 
 
 def _factor(value: float) -> str:

@@ -110,11 +110,7 @@ def run(
 
 
 def _mapped(files: Mapping[Prediction, Path]) -> _Mapped:
-    """Read the maps of every tuned model; those of members that are also fused, fused.
-
-    Raises:
-        UserError: models with maps of different images, or no map at all.
-    """
+    """Read the maps of every tuned model; those of members that are also fused, fused."""
     fused = {_tuning(row): row.members for row in files if row.kind == "fused"}
     single: dict[Tuning, list[tuple[Prediction, Maps]]] = {}
     first: tuple[Path, NDArray[np.int64]] | None = None

@@ -72,11 +72,7 @@ def _models(rows: Sequence[Prediction], context: PaperContext) -> list[Predictio
 
 
 def _studied(file: Path, visibility: Visibility, context: PaperContext) -> Studied:
-    """One model on one dataset.
-
-    Raises:
-        UserError: not a dump of all conditions, or of a dataset that is not in the study.
-    """
+    """One model on one dataset."""
     dumps = {
         visible: read_outputs(file, explained_split(condition))
         for condition, visible in DRAWN_VISIBLE.items()
