@@ -123,7 +123,7 @@ def test_broken_weights_are_refused(checkpoint: Path, tmp_path: Path, load: Load
 
 def test_unknown_architectures_and_tags_name_the_nearest() -> None:
     unknown = make_spec(architecture="ViT-B-61", architecture_config=None, tag="openai")
-    with pytest.raises(UserError, match="no 'ViT-B-61', did you mean 'ViT-B-16'"):
+    with pytest.raises(UserError, match="no architecture 'ViT-B-61', did you mean 'ViT-B-16'"):
         load_foundation(unknown)
     tag = make_spec(architecture="ViT-B-16", architecture_config=None, tag="openia")
     with pytest.raises(UserError, match="has no tag 'openia', did you mean 'openai'"):

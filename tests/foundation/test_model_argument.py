@@ -53,7 +53,7 @@ def test_weights_and_architectures_from_files(tmp_path: Path) -> None:
         ("ViT-B-16", "ARCHITECTURE,TAG"),
         (",openai", "ARCHITECTURE,TAG"),
         ("ViT-B-61,openai", "no architecture 'ViT-B-61', did you mean 'ViT-B-16'"),
-        ("ViT-B-16,opanai", "neither a file nor a tag of ViT-B-16, did you mean 'openai'"),
+        ("ViT-B-16,opanai", "is no file, and ViT-B-16 has no tag 'opanai', did you mean 'openai'"),
         ("ViT-B-16,none.safetensors", "no such weights file"),
         ("world-vit-8,openai", "has no tags"),
         ("none.json,openai", "not a readable model config"),

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dualtail.config.names import nearest
 from dualtail.errors import UserError
+from dualtail.foundation.architecture import pretrained_config
 from dualtail.foundation.settings import HUB_PATTERN, HUB_PREFIX
 
 CONFIG_FILE = "open_clip_config.json"
@@ -71,19 +71,7 @@ def files_of_tag(architecture: str, tag: str) -> list[HubFile]:
     Raises:
         UserError: open_clip has no such architecture or tag.
     """
-    import open_clip
-
-    if architecture not in open_clip.list_models():
-        hint = nearest(architecture, open_clip.list_models())
-        raise UserError(f"open_clip has no architecture {architecture!r}{hint}")
-    config = open_clip.get_pretrained_cfg(architecture, tag)
-    if not config:
-        known = open_clip.list_pretrained_tags_by_model(architecture)
-        raise UserError(
-            f"{architecture} has no tag {tag!r}{nearest(tag, known)}; "
-            f"known: {', '.join(known) or 'none'}"
-        )
-    place = config.get("hf_hub", "")
+    place = pretrained_config(architecture, tag).get("hf_hub", "")
     if not place:
         raise UserError(f"{architecture} {tag} is not on the hub; give its file instead of the tag")
     repository, _, file = place.rpartition("/")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from dualtail.config.names import nearest
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
+from dualtail.foundation.architecture import open_clip_config
 from dualtail.foundation.hub import (
     HubFile,
     files_of_hub_id,
@@ -155,12 +155,10 @@ def register(spec: FoundationSpec) -> str:
     import open_clip
 
     if spec.architecture_config is None:
-        known = open_clip.list_models()
-        if spec.architecture not in known:
-            raise UserError(
-                f"--model {spec.member}: open_clip has no "
-                f"{spec.architecture!r}{nearest(spec.architecture, known)}"
-            )
+        try:
+            open_clip_config(spec.architecture)
+        except UserError as error:
+            raise UserError(f"--model {spec.member}: {error}") from error
         return spec.architecture
     with tempfile.TemporaryDirectory() as folder:
         # open_clip takes model configs by file only, and keeps the content.

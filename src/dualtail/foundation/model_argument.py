@@ -13,7 +13,12 @@ from typing import Any, Literal
 
 from dualtail.config.names import nearest
 from dualtail.errors import UserError
-from dualtail.foundation.architecture import architecture_config, architecture_name
+from dualtail.foundation.architecture import (
+    architecture_config,
+    architecture_name,
+    open_clip_config,
+    pretrained_config,
+)
 from dualtail.foundation.hub import (
     CONFIG_FILE,
     HUB_PREFIX,
@@ -21,7 +26,6 @@ from dualtail.foundation.hub import (
     files_of_hub_id,
     files_of_tag,
     find_here,
-    hub_off,
 )
 from dualtail.foundation.settings import WEIGHT_SUFFIXES, PromptSet, Transform
 from dualtail.foundation.spec import FoundationSpec
@@ -222,20 +226,13 @@ def _from_open_clip(
     text: str, architecture: str, tag: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """open_clip's config of an architecture, and of a pretrained tag (mean, std)."""
-    hub_off()
-    import open_clip
-
-    config = open_clip.get_model_config(architecture)
-    if config is None:
-        hint = nearest(architecture, open_clip.list_models())
-        raise UserError(f"--model {text}: open_clip has no architecture {architecture!r}{hint}")
+    try:
+        config = open_clip_config(architecture)
+    except UserError as error:
+        raise UserError(f"--model {text}: {error}") from error
     if tag is None:
         return config, {}
-    pretrained = open_clip.get_pretrained_cfg(architecture, tag)
-    if not pretrained:
-        known = open_clip.list_pretrained_tags_by_model(architecture)
-        raise UserError(
-            f"--model {text}: {tag!r} is neither a file nor a tag of {architecture}"
-            f"{nearest(tag, known)}; its tags: {', '.join(known) or 'none'}"
-        )
-    return config, pretrained
+    try:
+        return config, pretrained_config(architecture, tag)
+    except UserError as error:
+        raise UserError(f"--model {text}: {tag} is no file, and {error}") from error
