@@ -15,6 +15,7 @@ from dualtail.files import atomic_path, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SINGLE = 3.3
@@ -86,6 +87,13 @@ def styled() -> "Iterator[None]":
         mpl.rcdefaults()
         with mpl.rc_context(STYLE):
             yield
+
+
+def legend_above(ax: "Axes") -> None:
+    """Draw the legend of axes above the whole figure, in one line."""
+    handles, names = ax.get_legend_handles_labels()
+    figure: Any = ax.figure
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
 
 
 def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:

@@ -42,22 +42,8 @@ def knn_shares(
         UserError: k or a temperature that is not positive, shapes or labels that do not fit, a
             feature that is zero (it has no direction) or not finite.
     """
-    if k < 1:
-        raise UserError(f"knn: k is {k}; at least 1")
-    if not 0 < temperature < float("inf"):
-        raise UserError(f"knn: temperature is {temperature}; a positive number")
-    for name, features in (("bank", bank), ("queries", queries)):
-        if features.ndim != 2 or 0 in features.shape:
-            raise UserError(f"knn: {name} must be (images, width), not {features.shape}")
-    if bank.shape[1] != queries.shape[1]:
-        raise UserError(
-            f"knn: features of the bank are {bank.shape[1]} wide, of the queries {queries.shape[1]}"
-        )
     labels = np.asarray(bank_labels)
-    if labels.shape != (len(bank),):
-        raise UserError(f"knn: {labels.shape} labels for {len(bank)} features of the bank")
-    if labels.min() < 0 or labels.max() >= n_classes:
-        raise UserError(f"knn: a label of the bank is outside 0..{n_classes - 1}")
+    _check(bank, labels, queries, n_classes, k, temperature)
     k = min(k, len(bank))
     directions = _directions(bank, 0, "bank")
     shares = np.empty((len(queries), n_classes), dtype=np.float32)
@@ -75,6 +61,31 @@ def knn_shares(
         votes = votes.reshape(-1, n_classes)
         shares[rows] = votes / votes.sum(axis=1, keepdims=True)
     return shares
+
+
+def _check(
+    bank: np.ndarray,
+    labels: np.ndarray,
+    queries: np.ndarray,
+    n_classes: int,
+    k: int,
+    temperature: float,
+) -> None:
+    if k < 1:
+        raise UserError(f"knn: k is {k}; at least 1")
+    if not 0 < temperature < float("inf"):
+        raise UserError(f"knn: temperature is {temperature}; a positive number")
+    for name, features in (("bank", bank), ("queries", queries)):
+        if features.ndim != 2 or 0 in features.shape:
+            raise UserError(f"knn: {name} must be (images, width), not {features.shape}")
+    if bank.shape[1] != queries.shape[1]:
+        raise UserError(
+            f"knn: features of the bank are {bank.shape[1]} wide, of the queries {queries.shape[1]}"
+        )
+    if labels.shape != (len(bank),):
+        raise UserError(f"knn: {labels.shape} labels for {len(bank)} features of the bank")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise UserError(f"knn: a label of the bank is outside 0..{n_classes - 1}")
 
 
 def _directions(features: np.ndarray, first: int, name: str) -> np.ndarray:

@@ -80,13 +80,9 @@ def _factor_row(run: str, prior: Path) -> dict[str, Any]:
         "split": found["split"],
         "value": found["imbalance_factor"],
         # An estimator without intervals leaves them out.
-        "ci_low": _number(found["imbalance_factor_low"]),
-        "ci_high": _number(found["imbalance_factor_high"]),
+        "ci_low": found["imbalance_factor_low"],
+        "ci_high": found["imbalance_factor_high"],
     }
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
 
 
 def _cost_rows(run: str, path: Path) -> list[dict[str, Any]]:
@@ -105,12 +101,8 @@ def _row(run: str, dataset: str, kind: str, member: str, metric: str) -> dict[st
         "dataset": dataset,
         "kind": kind,
         "members": member,
-        "peft": "",
-        "loss": "",
-        "adjustment": "",
-        "fusion": "",
+        **dict.fromkeys(("peft", "loss", "adjustment", "fusion", "split"), ""),
         "seed": None,
-        "split": "",
         "scheme": "all",
         "group": "Overall",
         "metric": metric,

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over
-from dualtail.paper.style import BLUE, DOUBLE, GRAY, GREEN, VERMILION, PaperFigure, styled
+from dualtail.paper.style import (
+    BLUE,
+    DOUBLE,
+    GRAY,
+    GREEN,
+    VERMILION,
+    PaperFigure,
+    legend_above,
+    styled,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,8 +130,7 @@ def fusion_modes_figure(scores: "pd.DataFrame", context: PaperContext) -> PaperF
             ax.tick_params(axis="y", length=0)
         axes[0].invert_yaxis()
         figure.supxlabel("accuracy by logits less by probabilities (percentage points)", fontsize=8)
-        handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+        legend_above(axes[0])
     return PaperFigure(
         number=None,
         name="logits_probabilities",

@@ -8,7 +8,16 @@ from numpy.typing import NDArray
 
 from dualtail.explain.scores import class_means
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.style import BLUE, DOUBLE, GREEN, ORANGE, VERMILION, PaperFigure, styled
+from dualtail.paper.style import (
+    BLUE,
+    DOUBLE,
+    GREEN,
+    ORANGE,
+    VERMILION,
+    PaperFigure,
+    legend_above,
+    styled,
+)
 from dualtail.scores.bootstrap import Estimate
 from dualtail.studies.interventions import Distances
 
@@ -166,8 +175,7 @@ def interventional_figure(
         axes[0].set_ylabel("distance from the truth (%)")
         axes[0].set_xlim(0, 1.08 * frame["change_high"].max())
         axes[0].set_ylim(0, 1.08 * frame["distance_high"].max())
-        handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+        legend_above(axes[0])
     return PaperFigure(
         number=None,
         name="interventional",

@@ -10,7 +10,16 @@ from dualtail.bias.prior.estimate import PriorEstimate
 from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
 from dualtail.outputs import Outputs
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.style import BLUE, DOUBLE, GRAY, GREEN, VERMILION, PaperFigure, styled
+from dualtail.paper.style import (
+    BLUE,
+    DOUBLE,
+    GRAY,
+    GREEN,
+    VERMILION,
+    PaperFigure,
+    legend_above,
+    styled,
+)
 from dualtail.paper.truth import Recovery, recovery
 
 if TYPE_CHECKING:
@@ -134,9 +143,7 @@ def prior_figure(estimates: "pd.DataFrame") -> PaperFigure:
                 ax.set(title=f"{member}, {dataset}", xscale="log", yscale="log")
         for ax in axes[-1]:
             ax.set_xlabel("true share of the corpus")
-        figure.legend(
-            *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(MARKS)
-        )
+        legend_above(axes[0, 0])
     return PaperFigure(
         number=None,
         name="prior",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dualtail.paper.lookup import ScoreLookup, tuned, zero_shot
 from dualtail.paper.sorted_curves import smoothing_width, sorted_classes
-from dualtail.paper.style import BLUE, DOUBLE, GRAY, VERMILION, PaperFigure, styled
+from dualtail.paper.style import BLUE, DOUBLE, GRAY, VERMILION, PaperFigure, legend_above, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +37,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
             ax.set_xlim(0.5, panel["rank"].max() + 0.5)
             ax.set_ylim(0, 100)
         axes[0].set_ylabel("accuracy (%)")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(CURVES))
+        legend_above(axes[0])
     n_classes = int(data["rank"].max())
     return PaperFigure(
         number=3,
