@@ -61,22 +61,6 @@ def test_whole_image_to_its_own_size_is_exact():
     assert torch.equal(resized_crops(images, boxes, (20, 24), flip), images.flip(3).float())
 
 
-def test_integer_boxes_of_output_size_are_plain_slices():
-    images = pixels()
-    boxes = torch.tensor([[i, 2 * i, 10, 12] for i in range(6)])
-    found = resized_crops(images, boxes, (10, 12))
-    for i in range(6):
-        assert torch.equal(found[i], images[i, :, i : i + 10, 2 * i : 2 * i + 12].float())
-
-
-def test_pixels_outside_the_box_do_not_matter():
-    boxes = torch.tensor([[4, 6, 9, 7]])
-    first = pixels(1)
-    second = torch.full_like(first, 255)
-    second[:, :, 4:13, 6:13] = first[:, :, 4:13, 6:13]
-    assert torch.equal(resized_crops(first, boxes, (16, 5)), resized_crops(second, boxes, (16, 5)))
-
-
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2**31))
 @settings(deadline=None)
 def test_boxes_lie_inside_the_image(height, width, seed):

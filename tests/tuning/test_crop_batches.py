@@ -131,21 +131,6 @@ def test_same_seed_same_batches_and_other_seed_others():
     assert not torch.equal(first[0], other[0])
 
 
-def test_batches_ahead_keep_their_order(monkeypatch):
-    """As on a GPU: some batches are begun before the first is asked for."""
-    order = list(torch.arange(7).split(2))
-    expected = crops(Photos(MIXED), order)
-    made = CropBatches(Photos(MIXED), SCALE, True, (24, 20), rng(), CPU)
-    made._on_gpu = True
-    monkeypatch.setattr(torch, "empty", without_pinning(torch.empty))
-    for found, batch in zip(made(order), expected, strict=True):
-        assert (found - batch).abs().max() <= 1.5
-
-
-def without_pinning(empty):
-    return lambda *sizes, pin_memory=False, **options: empty(*sizes, **options)
-
-
 def test_images_of_one_size_get_the_boxes_and_flips_of_the_matrix_products():
     photos = Photos([(48, 48)] * 30)
     settings = Augmentation(crop_scale=(0.3, 1.0), flip=True)
@@ -154,25 +139,6 @@ def test_images_of_one_size_get_the_boxes_and_flips_of_the_matrix_products():
     stacked = torch.stack([photos.image(row) for row in range(30)]).permute(0, 3, 1, 2)
     expected = Augment(settings, (32, 32), rng(5))(stacked)
     assert (found - expected).abs().max() <= 1.5
-
-
-def test_boxes_of_many_sizes_are_drawn_as_those_of_one():
-    sizes = torch.tensor(MIXED)
-    mixed = random_boxes(len(MIXED), sizes, (0.2, 0.9), rng(1))
-    for row, size in enumerate(MIXED):
-        alone = random_boxes(len(MIXED), size, (0.2, 0.9), rng(1))
-        assert torch.equal(mixed[row], alone[row])
-
-
-def test_the_share_of_the_area_does_not_depend_on_the_size():
-    sizes = torch.tensor([(400, 600), (1000, 700)]).repeat(4000, 1)
-    boxes = random_boxes(8000, sizes, (0.1, 0.5), rng()).double()
-    share = boxes[:, 2] * boxes[:, 3] / sizes.prod(dim=1)
-    for part in (share[::2], share[1::2]):
-        quantiles = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
-        torch.testing.assert_close(
-            part.quantile(quantiles), 0.1 + 0.4 * quantiles, rtol=0, atol=0.02
-        )
 
 
 def test_half_are_mirrored_and_none_if_not_asked():

@@ -110,6 +110,7 @@ CASES = [
     ("vpt-shallow", {"prompts": 3}),
     ("adapter", {"bottleneck": 4}),
     ("adapter", {"bottleneck": 4, "blocks": 2}),
+    ("adaptformer", {"bottleneck": 5}),
     ("adaptformer", {"bottleneck": 4, "blocks": 1}),
     ("lora", {"rank": 3}),
     ("lora", {"rank": 3, "blocks": 1}),
@@ -243,8 +244,11 @@ def test_starts_follow_lift():
     assert part.shift.std().item() == pytest.approx(0.02, rel=0.03)
 
 
-@pytest.mark.parametrize("method", PEFT_OPTIONS)
-def test_bfloat16_trains_in_float32_and_only_the_method(make_visual, method):
+@pytest.mark.parametrize(
+    ("method", "precision"),
+    [*((method, "bfloat16") for method in PEFT_OPTIONS), ("adaptformer", "float16")],
+)
+def test_half_precision_trains_in_float32_and_only_the_method(make_visual, method, precision):
     def build(precision):
         return build_tuned_model(
             make_visual(),
@@ -256,7 +260,7 @@ def test_bfloat16_trains_in_float32_and_only_the_method(make_visual, method):
         )
 
     images = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(2))
-    exact, half = build("float32"), build("bfloat16")
+    exact, half = build("float32"), build(precision)
     frozen = {name: value.clone() for name, value in half.backbone.state_dict().items()}
     for model in (exact, half):
         logits, _ = model(images)
