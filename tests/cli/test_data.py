@@ -74,7 +74,7 @@ def test_official_lists_and_group_counts_are_checked_if_asked(run: Run, toy: Non
         run(*CHECK, "--group-counts", "groups.csv").output
     )
     Path("groups.csv").write_text("count\n500\n")
-    assert "groups.csv: 1 classes, expected 3" in (
+    assert "groups.csv: 1 classes; the dataset has 3" in (
         run(*CHECK, "--group-counts", "groups.csv", fails=True).output
     )
     assert "not the official Places_LT_train.txt" in (

@@ -168,7 +168,10 @@ def test_counts_for_groups_are_checked(tmp_path: Path) -> None:
     found = DatasetCheck(names=["owl", "cat", "dog"])
     check_group_counts(path, found)
     assert (found.facts, found.problems) == ([f"D-groups by {path}: 1 / 1 / 1 classes"], [])
-    for names, message in ((["owl", "cat"], "3 classes, expected 2"), (["a", "b", "c"], "'owl'")):
+    for names, message in (
+        (["owl", "cat"], "3 classes; the dataset has 2"),
+        (["a", "b", "c"], "'owl'"),
+    ):
         found = DatasetCheck(names=names)
         check_group_counts(path, found)
         assert message in found.problems[0]

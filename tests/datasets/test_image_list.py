@@ -79,10 +79,10 @@ def test_counts_round_trip(tmp_path_factory: pytest.TempPathFactory, counts: lis
     ("text", "message"),
     [
         ("class_index,class_name\n0,a\n", "no column 'count'"),
-        ("count\n3\n4.5\n", "line 3: count '4.5' is not a number"),
+        ("count\n3\n4.5\n", "line 3: count 4.5 is not a whole number"),
         ("count\n3\n-4\n", "line 3"),
-        ("count\n3\n", "1 classes, expected 2"),
-        ("class_name,count\na,3\nc,4\n", "line 3: class 'c', expected 'b'"),
+        ("count\n3\n", "1 classes; the dataset has 2"),
+        ("class_name,count\na,3\nc,4\n", "line 3: 'c' is no class of the dataset"),
     ],
 )
 def test_bad_counts_are_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -1,10 +1,12 @@
 """Training images per class, as CSV: what makes D-groups and the downstream prior pi_S."""
 
 import csv
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dualtail.datasets.class_table import read_class_table
 from dualtail.datasets.text_file import read_table
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
@@ -21,32 +23,32 @@ def write_counts_csv(path: Path, class_names: list[str], counts: np.ndarray) -> 
         )
 
 
-def read_counts_csv(path: Path, class_names: list[str] | None = None) -> np.ndarray:
-    """Read a file of `write_counts_csv`, or any CSV with a column `count`, one line per class.
+def read_counts_csv(
+    path: Path,
+    class_names: Sequence[str] | None = None,
+    say: Callable[[str], object] = lambda note: None,
+) -> np.ndarray:
+    """Read a file of `write_counts_csv`, or any table per class with a column `count`.
 
     Args:
-        path: The file; `class_name` is optional, but checked if there.
+        path: The file, see `read_class_table`.
         class_names: The classes it must describe, in label order.
+        say: Called with a note on how it was read, where that is not plain.
 
     Returns:
         (C,) int64 training images per class.
 
     Raises:
-        UserError: a missing column, a count that is not a whole number, or other classes.
+        UserError: see `read_class_table`; a count that is not a whole number.
     """
-    rows = read_table(path, ["count"])
-    for number, row in enumerate(rows):
-        if not row["count"].strip().isdecimal():
-            raise UserError(f"{path} line {number + 2}: count {row['count']!r} is not a number")
-    if class_names is not None:
-        if len(rows) != len(class_names):
-            raise UserError(f"{path}: {len(rows)} classes, expected {len(class_names)}")
-        for number, (row, name) in enumerate(zip(rows, class_names, strict=True)):
-            if row.get("class_name", name) != name:
-                raise UserError(
-                    f"{path} line {number + 2}: class {row['class_name']!r}, expected {name!r}"
-                )
-    return np.array([int(row["count"]) for row in rows], dtype=np.int64)
+    table = read_class_table(path, ["count"], class_names)
+    counts = table.numbers("count")
+    for line, count in zip(table.lines, counts.tolist(), strict=True):
+        if not (0 <= count < 2**53 and count.is_integer()):
+            raise UserError(f"{path}: line {line}: count {count:g} is not a whole number from 0")
+    for note in table.notes:
+        say(note)
+    return counts.astype(np.int64)
 
 
 def read_counted_names(path: Path) -> list[str]:

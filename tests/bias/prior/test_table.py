@@ -89,17 +89,17 @@ def test_a_byte_order_mark_and_blank_lines_are_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "0 columns 'class_index'"),
-        ("class_index,class_name\n0,a\n1,b\n", "0 columns 'q'"),
-        ("class_index,q,q\n0,1,1\n1,1,1\n", "2 columns 'q'"),
-        ("class_index,q\n", "0 class"),
+        ("", "no class; a header"),
+        ("class_index,class_name\n0,a\n1,b\n", "no column 'q'; it has: class_index, class_name"),
+        ("class_index,q,q\n0,1,1\n1,1,1\n", "two columns 'q'"),
+        ("class_index,q\n", "no class; a header"),
         ("class_index,q\n0,1\n", "1 class"),
         ("class_index,q\n0,.5\n1\n", "line 3: 1 cells for 2 columns"),
-        ("class_index,q\n0,.5\n0,.5\n", "line 3: class_index 0 appears twice"),
-        ("class_index,q\n0,.5\n2,.5\n", "class_index 1 is missing"),
-        ("class_index,q\n1,.5\n2,.5\n", "class_index 0 is missing"),
+        ("class_index,q\n0,.5\n0,.5\n", "line 3: class 0 is on line 2 already"),
+        ("class_index,q\n0,.5\n2,.5\n", "class 1 is missing"),
+        ("class_index,q\n1,.5\n2,.5\n", "class 0 is missing; .* seem to count from 1"),
         ("class_index,q\n0,.5\n-1,.5\n", "line 3: class_index '-1'"),
-        ("class_index,q\n0,.5\n1.0,.5\n", "line 3: class_index '1.0'"),
+        ("class_index,q\n0,.5\n1.5,.5\n", "line 3: class_index '1.5'"),
         ("class_index,q\n0,.5\n²,.5\n", "line 3: class_index '²'"),
         ("class_index,q\n0,.5\n1,much\n", "line 3: q 'much' is not a number"),
         ("class_index,q\n0,.5\n1,\n", "line 3: q '' is not a number"),
@@ -128,7 +128,7 @@ def test_a_file_of_another_dataset_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "q.csv", "class_index,class_name,q\n0,ant,.5\n1,bee,.5\n")
     with pytest.raises(UserError, match="2 classes; the dataset has 3"):
         read_prior_csv(path, ["ant", "bee", "cat"])
-    with pytest.raises(UserError, match="class_index 0 is 'ant'; the dataset calls it 'bee'"):
+    with pytest.raises(UserError, match="class 0 is 'ant'; the dataset calls it 'bee'"):
         read_prior_csv(path, ["bee", "ant"])
 
 
