@@ -398,4 +398,4 @@ def test_groups_by_other_counts_than_those_of_training(run: Run, arrays: Path) -
     assert pd.read_csv("c.csv")["train_count"].tolist() == [200, 50, 30, 5]
     Path("groups.csv").write_text("count\n200\n5\n")
     message = run(*base, "--group-counts", "groups.csv", "--out", "x.csv", fails=True).output
-    assert "groups.csv: 2 classes, expected 4" in message
+    assert "groups.csv: 2 classes; the dataset has 4" in message
