@@ -24,7 +24,7 @@ def log_training_prior(
     counts = np.asarray(train_counts)
     if counts.ndim != 1 or not np.issubdtype(counts.dtype, np.number):
         raise UserError(
-            f"train_counts: shape {counts.shape}, type {counts.dtype}; one number a class is needed"
+            f"train_counts: shape {counts.shape}, type {counts.dtype}; one number per class is needed"
         )
     counts = counts.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(counts) | (counts < 0))
@@ -51,7 +51,7 @@ def log_prior(q: ArrayLike) -> FloatArray:
     """
     values = np.asarray(q, dtype=np.float64)
     if values.ndim != 1:
-        raise UserError(f"q: shape {values.shape}; one number a class is needed")
+        raise UserError(f"q: shape {values.shape}; one number per class is needed")
     bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if bad.size:
         raise UserError(f"q: class {bad[0]} has {values[bad[0]]:g}; q is positive and finite")

@@ -29,7 +29,7 @@ def adjust_outputs(
         tuned: Outputs of the model tuned with CE; not for gla-zs.
         zero_shot: Zero-shot outputs of the same images; for gla-zs and gla.
         q: (C,) pre-training prior; for gla-zs and gla.
-        train_counts: (C,) training images a class; for all but gla-zs.
+        train_counts: (C,) training images per class; for all but gla-zs.
 
     Returns:
         Outputs (N, C) in half precision, kind `adjusted`, with the tuning's identity where there is one.

@@ -104,7 +104,7 @@ def cross_groups(d: Mapping[str, IntArray], p: Mapping[str, IntArray]) -> Groups
 def _vector(values: ArrayLike, name: str) -> FloatArray:
     array = np.asarray(values)
     if array.ndim != 1 or array.size == 0:
-        raise UserError(f"{name}: shape {array.shape}; one number a class is needed")
+        raise UserError(f"{name}: shape {array.shape}; one number per class is needed")
     if not (np.issubdtype(array.dtype, np.number) and np.isrealobj(array)):
         raise UserError(f"{name}: type {array.dtype}; numbers are needed")
     array = array.astype(np.float64)

@@ -141,7 +141,7 @@ def prior(
 )
 @click.option("--prior", type=FILE, help="CSV of q, from `dualtail prior`: repairs parameters.")
 @click.option(
-    "--train-counts", type=FILE, help="CSV with a column count a class: repairs data imbalance."
+    "--train-counts", type=FILE, help="CSV with a column count per class: repairs data imbalance."
 )
 @click.option("--zero-shot", type=FILE, help="Zero-shot dump of the same images, for GLA (Eq. 4).")
 @OUT

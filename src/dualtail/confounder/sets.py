@@ -53,7 +53,7 @@ def images_of(name: str, split: str, n_classes: int, per_class: int) -> list[Poo
         name: A key of `SETS`.
         split: train or test.
         n_classes: C.
-        per_class: Images a class.
+        per_class: Images per class.
     """
     counts = factor_counts(per_class, SETS[name])
     return [

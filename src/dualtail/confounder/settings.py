@@ -74,13 +74,13 @@ class ConfounderSettings(Section):
     """side of the images that the network sees, in pixels"""
 
     train_per_class: int = Field(default=400, ge=10)
-    """training images a class, in A as in B"""
+    """training images per class, in A as in B"""
 
     test_per_class: int = Field(default=100, ge=10)
-    """test images a class, in A as in B"""
+    """test images per class, in A as in B"""
 
     samples: PositiveInt = 4
-    """images a class and part in Figure 11"""
+    """images per class and part in Figure 11"""
 
     seeds: list[NonNegativeInt] = Field(default=[0, 1, 2], min_length=1)
     """one training on A and one on B each"""

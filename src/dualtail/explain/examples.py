@@ -95,7 +95,7 @@ class Examples:
 def choose_examples(
     labels: NDArray[np.int64], agreed: NDArray[np.int64], n: int = EXAMPLES
 ) -> NDArray[np.int64]:
-    """Return rows of images to show: the first of those given, one a class.
+    """Return rows of images to show: the first of those given, one per class.
 
     The choice looks only at images with nothing hidden, never at what hiding does to them. If there
     are too few, other rows follow, in order.

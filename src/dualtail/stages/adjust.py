@@ -31,7 +31,7 @@ def run(
         dump: Outputs of a CE-tuned model; for gla-zs without `zero_shot`, zero-shot outputs.
         adjustment: One of `ADJUSTMENTS`; None: the one that uses all that is given.
         prior: CSV of q.
-        train_counts: CSV of training images a class.
+        train_counts: CSV of training images per class.
         zero_shot: Zero-shot outputs with at least the splits of `dump`.
         out: The adjusted dump.
 

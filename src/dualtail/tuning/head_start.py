@@ -20,7 +20,7 @@ def text_weight(text_features: torch.Tensor, proj: torch.Tensor | None) -> torch
     """Map text features back through the visual projection: rows of length one.
 
     Args:
-        text_features: (C, E), one row a class, any length.
+        text_features: (C, E), one row per class, any length.
         proj: (D, E) of the vision tower; None if the tower has none (then D = E).
 
     Returns:

@@ -34,7 +34,7 @@ class HeadSettings(Section):
     features, or random"""
 
     shots: PositiveInt | Literal["all"] = "all"
-    """training images a class, at most, that class-mean and linear-probe read"""
+    """training images per class, at most, that class-mean and linear-probe read"""
 
 
 class TuningSettings(Section):

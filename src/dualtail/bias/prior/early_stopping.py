@@ -20,7 +20,7 @@ from dualtail.errors import UserError
 
 STEPS = 1000
 RATE_PER_SHOT = 1e-5 / 50
-"""Learning rate for one validation image a class; the reference scales it with their number."""
+"""Learning rate for one validation image per class; the reference scales it with their number."""
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
 

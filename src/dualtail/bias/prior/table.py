@@ -47,7 +47,7 @@ def write_prior_csv(
     ci_high: ArrayLike | None = None,
     q_true: ArrayLike | None = None,
 ) -> None:
-    """Write a prior (C,), one line a class by index, numbers with all their digits.
+    """Write a prior (C,), one line per class by index, numbers with all their digits.
 
     Raises:
         UserError: lengths differ, or a value that `read_prior_csv` would refuse.

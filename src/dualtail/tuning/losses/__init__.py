@@ -62,5 +62,5 @@ def make_loss(
             f"loss {name!r} reads the pre-training prior q: set losses.<entry>.prior: true"
         )
     if q.shape != counts.shape or not np.all((q > 0) & np.isfinite(q)):
-        raise UserError(f"loss {name!r}: q must be {counts.size} positive numbers, one a class")
+        raise UserError(f"loss {name!r}: q must be {counts.size} positive numbers, one per class")
     return found(counts.astype(np.float64), options, q.astype(np.float64))
