@@ -246,11 +246,7 @@ def _train(
                 group["lr"] = learning_rate(step, n_steps, settings)
             batch_labels = targets[rows]
             with progress.whole_batch(len(rows), "pretraining"):  # the contrastive loss
-                cosines = (
-                    F.normalize(image_features(model, batches(rows)), dim=-1)
-                    @ F.normalize(encode_captions(), dim=-1).T
-                )
-                logits = model.logit_scale.exp() * cosines
+                logits = _scaled_cosines(model, batches(rows), encode_captions)
                 image_to_text, text_to_image = contrastive_loss(logits, batch_labels)
                 loss = 0.5 * (image_to_text + text_to_image)
                 optimizer.zero_grad()
@@ -268,6 +264,12 @@ def _train(
             on_epoch(found)
         progress.epoch_done(found)
     return progress.history
+
+
+def _scaled_cosines(model: CLIP, image_patches: Tensor, captions: CaptionEncoder) -> Tensor:
+    """Logits (B, C) of images and captions."""
+    images = F.normalize(image_features(model, image_patches), dim=-1)
+    return model.logit_scale.exp() * (images @ F.normalize(captions(), dim=-1).T)
 
 
 class _Batches:
