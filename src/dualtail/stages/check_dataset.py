@@ -20,10 +20,7 @@ def run(
     """Check lists, names, hashes, classes and groups, and that every image is there; none is decoded.
 
     Args:
-        class_names, names_format, names: Class names.
         splits: Split -> (image list, folder or zip archive of images); train must be among them.
-        official: Dataset whose lists these must be, or "".
-        group_counts: CSV of counts that make the D-groups.
         train_counts: CSV of class names and training images per class, written if nothing is wrong.
 
     Returns:

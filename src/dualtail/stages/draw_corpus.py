@@ -19,13 +19,7 @@ def run(
     out_list: Path,
     out_class_names: Path,
 ) -> None:
-    """Write the list of the corpus, and its class names, a name a line.
-
-    Args:
-        image_list: What is drawn from.
-        class_names, names_format, names: Its class names.
-        sample: How many images, and with what prior.
-        out_list, out_class_names: Files to write.
+    """Write the list of the corpus, and its class names, one per line.
 
     Raises:
         UserError: a list or names that cannot be read, or a class without an image.

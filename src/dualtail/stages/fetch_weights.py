@@ -12,11 +12,6 @@ from dualtail.foundation.weights_record import write_record
 def run(model: str, download: bool, out: Path) -> None:
     """Write the record of a model's weights.
 
-    Args:
-        model: ARCHITECTURE,TAG or hf-hub:ORGANIZATION/NAME, also after an architecture.
-        download: Whether the network may be used.
-        out: The record.
-
     Raises:
         UserError: nothing of this name; the weights are not on this machine and may not or cannot be
             downloaded; or their file is damaged.

@@ -17,10 +17,6 @@ from dualtail.stages.progress import log_line
 def run(source: ListSource, out: Path) -> None:
     """Write <split>.txt and classnames.txt, and images.zip and group_counts.csv for CIFAR-100-LT.
 
-    Args:
-        source: What the lists are made from.
-        out: Folder to write to.
-
     Raises:
         UserError: a source that cannot be read, or has too few images.
     """

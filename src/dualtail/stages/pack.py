@@ -24,15 +24,7 @@ def run(
 ) -> None:
     """Write the pack.
 
-    Args:
-        dataset, split: Names in the pack, and in dumps of models that read it.
-        image_list: Image list.
-        images: Folder or zip archive that its paths are under.
-        class_names: One a line, or the CSV of `check-dataset`.
-        side: Shorter side after resizing, in pixels.
-        whole: How whole images are packed, for random crops; None: central squares.
-        threads: Decoders.
-        out: File to write.
+    Class names stand one per line, or in the CSV of `check-dataset`. Without `whole`: central squares.
 
     Raises:
         UserError: a list, names or an image that cannot be read: which file, which line.

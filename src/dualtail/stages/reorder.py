@@ -14,16 +14,7 @@ from dualtail.stages.progress import log_line
 def run(
     pool: Path, train: Path, prior: Path, order: Order, sample: int, seed: int, out: Path
 ) -> None:
-    """Write the list.
-
-    Args:
-        pool: Image list to draw from.
-        train: Image list whose class counts are given to other classes.
-        prior: CSV of the pre-training prior that orders them.
-        order: consistency, reverse or balance.
-        sample: Which of several sets of this order; each is drawn anew.
-        seed: Of all of them.
-        out: File to write.
+    """Write the list: counts of `train`, given to classes in the order of `prior`; images of `pool`.
 
     Raises:
         UserError: a list or prior that cannot be read, or a pool with too few images of a class.
