@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 
 from dualtail.cli.program import program
-from dualtail.outputs import Outputs, read_outputs, write_outputs
+from dualtail.outputs import Outputs, read_outputs
 
 Make = Callable[..., Outputs]
 Run = Callable[..., Result]
@@ -59,7 +59,9 @@ def test_from_arrays_to_scores(run: Run, arrays: Path) -> None:
     expected = 100 * np.mean(
         np.load("L.npy", allow_pickle=False).argmax(1) == np.load("y.npy", allow_pickle=False)
     )
-    assert f"{expected:.2f} %, the mean over classes; {0.6 * expected:.0f} images are right" in shown
+    assert (
+        f"{expected:.2f} %, the mean over classes; {0.6 * expected:.0f} images are right" in shown
+    )
     assert "4 (15 to 15 images each)" in shown
     run("prior", "dump.safetensors", "--bootstrap", "20", "--out", "q.csv")
     q = pd.read_csv("q.csv")
@@ -92,83 +94,6 @@ def test_scores_need_neither_counts_nor_a_prior(run: Run, arrays: Path) -> None:
     import_arrays(run)
     run("score", "dump.safetensors", "--bootstrap", "20", "--out", "scores.csv")
     assert set(pd.read_csv("scores.csv")["scheme"]) == {"all"}
-
-
-@pytest.mark.parametrize("mode", ["logits", "probabilities"])
-def test_fusing_equals_the_formula(run: Run, tmp_path: Path, make_outputs: Make, mode: str) -> None:
-    members = [make_outputs(seed=s, members=[m]) for s, m in enumerate(["a", "b", "c"])]
-    files = [f"{i}.safetensors" for i in range(3)]
-    for file, outputs in zip(files, members, strict=True):
-        write_outputs(file, outputs)
-    run("fuse", *files, "--mode", mode, "--weights", "2,1,1", "--out", "f.safetensors")
-    fused = read_outputs("f.safetensors")
-    logits = np.stack([m.logits.astype(float) for m in members])
-    weights = np.array([0.5, 0.25, 0.25])[:, None, None]
-    if mode == "logits":
-        expected = (weights * logits).sum(0)
-    else:
-        expected = logsumexp(log_softmax(logits, axis=2), axis=0, b=weights)
-    np.testing.assert_allclose(fused.logits, expected, atol=5e-3)
-    assert fused.header.members == ["a", "b", "c"]
-    assert fused.header.kind == "fused"
-    assert fused.header.fusion == mode
-    assert fused.header.weights == [0.5, 0.25, 0.25]
-    assert fused.header.loss == "la"
-
-
-def test_gla_is_equation_4(run: Run, tmp_path: Path, make_outputs: Make) -> None:
-    zero_shot = make_outputs(seed=1, kind="zero-shot", peft="", loss="", **{})
-    tuned = make_outputs(seed=2, loss="ce")
-    write_outputs("zs.safetensors", zero_shot)
-    write_outputs("ce.safetensors", tuned)
-    q = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
-    counts = np.array([300, 100, 50, 20, 5])
-    lines = [f"{i},class {i},{value}" for i, value in enumerate(q)]
-    Path("q.csv").write_text("class_index,class_name,q\n" + "\n".join(lines) + "\n")
-    Path("c.csv").write_text("count\n" + "\n".join(map(str, counts)) + "\n")
-    priors = ["--prior", "q.csv", "--train-counts", "c.csv"]
-    run(
-        "adjust",
-        "ce.safetensors",
-        *priors,
-        "--zero-shot",
-        "zs.safetensors",
-        "--out",
-        "g.safetensors",
-    )
-    expected = (
-        zero_shot.logits.astype(float)
-        - np.log(q)
-        + tuned.logits.astype(float)
-        - np.log(counts / counts.sum())
-    )
-    found = read_outputs("g.safetensors")
-    np.testing.assert_allclose(found.logits, expected, atol=1e-2)
-    assert (found.header.kind, found.header.adjustment) == ("adjusted", "gla")
-    message = run("adjust", "ce.safetensors", *priors, "--out", "x.safetensors", fails=True).output
-    assert "--zero-shot together (GLA)" in message
-
-
-def test_dumps_that_do_not_belong_together_are_refused(
-    run: Run, tmp_path: Path, make_outputs: Make
-) -> None:
-    write_outputs("a.safetensors", make_outputs())
-    write_outputs("val.safetensors", make_outputs(split="val"))
-    write_outputs("c4.safetensors", make_outputs(c=4))
-    for other, message in (
-        ("val.safetensors", "different splits, test and val; say with --split what is fused"),
-        ("c4.safetensors", "different class counts, 5 and 4"),
-    ):
-        result = run("fuse", "a.safetensors", other, "--out", "f.safetensors", fails=True)
-        assert "a.safetensors and " + other in result.output
-        assert message in result.output
-    assert not Path("f.safetensors").exists()
-    assert (
-        "numbers with commas"
-        in run(
-            "fuse", "a.safetensors", "a.safetensors", "--weights", "x", "--out", "f", fails=True
-        ).output
-    )
 
 
 @pytest.mark.parametrize(
@@ -220,31 +145,6 @@ def test_half_precision_stays_half_precision(run: Run, arrays: Path) -> None:
     np.save("L.npy", np.load("L.npy", allow_pickle=False).astype(np.float16))
     import_arrays(run)
     assert read_outputs("dump.safetensors").logits.dtype == np.float16
-
-
-def test_an_absent_class_gets_a_finite_prior_and_is_named(run: Run, arrays: Path) -> None:
-    labels = np.load("y.npy", allow_pickle=False)
-    keep = labels != 2
-    np.save("y.npy", labels[keep])
-    logits = np.load("L.npy", allow_pickle=False)[keep]
-    logits[:, 1] = -50  # never predicted
-    np.save("L.npy", logits)
-    import_arrays(run)
-    result = run("prior", "dump.safetensors", "--ridge", "0", "--bootstrap", "5", "--out", "q.csv")
-    assert np.isfinite(pd.read_csv("q.csv")["q"]).all()
-    assert (pd.read_csv("q.csv")["q"] > 0).all()
-    assert "2 (tench)" in result.output
-    assert "1 (dog)" in result.output
-
-
-def test_the_early_stopped_estimate_is_far_from_the_optimum(run: Run, arrays: Path) -> None:
-    import_arrays(run)
-    run("prior", "dump.safetensors", "--ridge", "0", "--bootstrap", "5", "--out", "exact.csv")
-    run("prior", "dump.safetensors", "--estimator", "early-stopped", "--out", "early.csv")
-    exact, early = pd.read_csv("exact.csv"), pd.read_csv("early.csv")
-    assert list(early) == ["class_index", "class_name", "q"]
-    spread = [frame["q"].max() / frame["q"].min() for frame in (exact, early)]
-    assert spread[0] > 2 * spread[1]
 
 
 def test_a_wrong_verb_and_a_wrong_ridge_name_the_right_one(run: Run, arrays: Path) -> None:

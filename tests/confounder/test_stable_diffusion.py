@@ -56,12 +56,6 @@ def test_an_image_follows_its_seed_and_prompt_alone(settings: Settings) -> None:
     )
 
 
-def test_the_prompt_is_the_papers(settings: Settings) -> None:
-    source = StableDiffusionImages(settings(), 0)
-    assert source.prompt(0, 1) == "a photo of a airplane's tail"
-    assert [c.name for c in source.classes][-1] == "truck"
-
-
 def test_a_missing_extra_names_the_extra(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualtail.confounder.world_images import CHUNK, PARTS, WorldImages
+from dualtail.confounder.world_images import CHUNK, WorldImages
 from dualtail.datasets.world.creatures import creatures
 from dualtail.datasets.world.settings import WorldSettings
 
@@ -16,12 +16,6 @@ def drawn(
     source: WorldImages, label: int, factor: int, n: int = 3, split: str = "train"
 ) -> np.ndarray:
     return np.concatenate(list(source.images(split, label, factor, n)))
-
-
-def test_classes_are_the_first_of_the_world() -> None:
-    source = WorldImages(WORLD, 6, 16)
-    assert [c.name for c in source.classes] == creatures(WORLD).names[:6]
-    assert {c.parts for c in source.classes} == {PARTS}
 
 
 @pytest.mark.parametrize("factor", [0, 1])

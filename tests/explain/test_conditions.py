@@ -53,30 +53,6 @@ def test_wrong_tables(tmp_path: Path, text: str, complaint: str) -> None:
         read_conditions(path, ["both", "hidden"], 3)
 
 
-def test_the_worlds_own_table(tmp_path: Path) -> None:
-    from dualtail.datasets.world.generate import generate_dataset, plan_pairs
-    from dualtail.datasets.world.settings import WorldSettings
-    from dualtail.explain.splits import DRAWN_VISIBLE
-
-    world = WorldSettings(
-        n_classes=4,
-        corpus_size=40,
-        train_count_max=4,
-        train_count_min=2,
-        val_per_class=1,
-        test_per_class=2,
-        pairs_per_class=1,
-        min_classes_per_cell=0,
-        image_size=8,
-    )
-    generate_dataset(world, "world_places", tmp_path)
-    assert (tmp_path / "pairs.zip").is_file()
-    found = read_conditions(tmp_path / "pairs.csv", list(DRAWN_VISIBLE), 4)
-    rows, plan = plan_pairs(world, "world_places")
-    assert found["both"].paths == [f"both/{row:06d}.png" for row in rows]
-    np.testing.assert_array_equal(found["both"].labels, plan.labels)
-
-
 def test_a_plain_list(tmp_path: Path) -> None:
     path = tmp_path / "test.txt"
     path.write_text("a 0\nb 0\nc 1\nd 0\n")

@@ -73,13 +73,6 @@ def test_wrong_files(tmp_path: Path, content: bytes | None) -> None:
         read_examples(path)
 
 
-def test_the_choice_by_hand() -> None:
-    labels = np.array([2, 2, 0, 1, 0, 1])
-    assert choose_examples(labels, np.array([1, 2, 4, 5]), 3).tolist() == [1, 2, 5]
-    assert choose_examples(labels, np.array([1, 2, 4, 5]), 5).tolist() == [1, 2, 5, 0, 3]
-    assert choose_examples(labels, np.array([], dtype=int), 2).tolist() == [0, 1]
-
-
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.data())
 def test_the_choice(labels: list[int], data: st.DataObject) -> None:
     right = data.draw(st.lists(st.integers(0, len(labels) - 1), unique=True).map(sorted))

@@ -228,12 +228,6 @@ def test_every_split_is_fused_by_the_formula(
         assert one.header.weights == pytest.approx(shares)
 
 
-def test_a_mode_has_the_name_that_it_is_given(tmp_path: Path, write: Callable[..., Path]) -> None:
-    dumps = [write(name, members=[name]) for name in "ab"]
-    found = fused(tmp_path, dumps, weights=[3.0, 1.0], name="mine")
-    assert {one.header.fusion for one in found} == {"mine"}
-
-
 def test_splits_may_be_left_out(tmp_path: Path, write: Callable[..., Path]) -> None:
     dumps = [write(name, "train", "test", members=[name], **ZERO_SHOT) for name in "ab"]
     everything = fused(tmp_path, dumps)
