@@ -13,7 +13,7 @@ from dualtail.datasets.world.archive import write_image_zip
 from dualtail.explain.examples import Examples, ExamplesHeader, Shown
 from dualtail.explain.scores import score_condition
 from dualtail.outputs import Outputs, OutputsHeader
-from dualtail.paper.context import PaperContext, ReorderedSets
+from dualtail.paper.context import PaperContext
 from dualtail.scores.schema import PER_CLASS, as_frame, concatenate
 from dualtail.scores.table import score_outputs
 
@@ -24,7 +24,7 @@ COUNTS = np.repeat([200, 50, 5], C // 3)
 Q = np.tile([6.0, 2.0, 0.5], C // 3) / 51
 
 
-SAMPLES = {order: (f"world_places.{order}.0",) for order in ("consistency", "reverse", "balance")}
+SAMPLES = {order: (f"world_places.{order}.1",) for order in ("consistency", "reverse", "balance")}
 
 
 def dumps_of(dataset: str) -> list[Outputs]:
@@ -278,54 +278,62 @@ def context(plain_context) -> PaperContext:
     return plain_context
 
 
+DATASET = {"official": "", "val": {"list": "val.txt"}, "tuning": {}, "reordered": None}
+CONFIG = {
+    "run": "toy",
+    "study": {
+        "datasets": list(DATASETS),
+        "members": list(MEMBERS),
+        "pefts": ["adaptformer"],
+        "seeds": [0],
+    },
+    "datasets": {
+        "world_objects": DATASET | {"label": "World-Objects", "role": "imagenet_lt"},
+        "world_places": DATASET
+        | {"label": "World-Places", "role": "places365_lt", "tuning": {"epochs": 7}}
+        | {"reordered": {"samples": 1, "loss": "la"}},
+    },
+    "foundation": {member: {"label": label} for member, label in MEMBERS.items()},
+    "pefts": {"adaptformer": {"label": "AdaptFormer", "seeds": None}},
+    "tuning": {
+        "lr": 0.1,
+        "epochs": 5,
+        "batch_size": 128,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "head": {"type": "cosine", "scale": 25.0},
+    },
+    "prior": {"split": "val"},
+    "knn": {"k": 200, "temperature": 0.1},
+    "fusion": {"modes": ["logits", "probabilities"]},
+    "scores": {"p_groups_from": "clip"},
+    "world": {"min_classes_per_cell": 3, "datasets": dict.fromkeys(DATASETS, "smooth")},
+    "scratch": {
+        "dataset": "world_objects",
+        "loss": "la",
+        "seeds": [0, 1],
+        "training": {"architecture": "resnet20", "width": 8},
+    },
+    "confounder": {
+        "train_per_class": 40,
+        "test_per_class": 100,
+        "stable_diffusion": None,
+        "training": {"architecture": "resnet32"},
+    },
+}
+"""What tables and figures read of a resolved config."""
+
+
 @pytest.fixture(scope="session")
 def plain_context(grad_cam: pd.DataFrame, six_classes: ConfounderFiles) -> PaperContext:
-
-    prior = pd.DataFrame(
-        {
-            "class_index": range(C),
-            "class_name": [f"cat_{i}&co" for i in range(C)],
-            "q": Q,
-            "q_true": Q[::-1],
-        }
-    )
-    return PaperContext(
-        run="toy",
-        datasets=DATASETS,
-        members=MEMBERS,
-        pefts={"adaptformer": "AdaptFormer"},
-        roles={"world_objects": "imagenet_lt", "world_places": "places365_lt"},
-        config={
-            "tuning": {
-                "lr": 0.1,
-                "epochs": 5,
-                "batch_size": 128,
-                "momentum": 0.9,
-                "weight_decay": 5e-4,
-                "head": {"type": "cosine", "scale": 25.0},
-            },
-            "datasets": {"world_places": {"tuning": {"epochs": 7}}},
-            "prior": {"split": "val"},
-            "knn": {"k": 200, "temperature": 0.1},
-            "fusion": {"modes": ["logits", "probabilities"]},
-            "world": {"min_classes_per_cell": 3},
-            "scratch": {
-                "dataset": "world_objects",
-                "loss": "la",
-                "seeds": [0, 1],
-                "training": {"architecture": "resnet20", "width": 8},
-            },
-            "confounder": {
-                "train_per_class": 40,
-                "test_per_class": 100,
-                "stable_diffusion": None,
-                "training": {"architecture": "resnet32"},
-            },
-        },
+    names = [f"cat_{i}&co" for i in range(C)]
+    columns = {"class_index": range(C), "class_name": names, "q": Q, "q_true": Q[::-1]}
+    prior = pd.DataFrame(columns)
+    context = PaperContext.from_config(
+        CONFIG,
         priors={(d, m): prior for d in DATASETS for m in MEMBERS},
-        reordered=ReorderedSets("world_places", "clip", "adaptformer", "la", SAMPLES),
-        world=True,
         examples={dataset: toy_examples(dataset) for dataset in DATASETS},
         grad_cam=grad_cam,
         confounder=six_classes,
     )
+    return replace(context, primary="")  # so that tests can change the members

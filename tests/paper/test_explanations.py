@@ -14,16 +14,6 @@ TUNING = {"peft": "adaptformer", "loss": "la", "seed": 0}
 ALL = "clip+openclip+metaclip"
 
 
-def test_figure_1_cuts_one_arrow(scores, per_class, context):
-    data = build_figure(1, scores, per_class, context).data
-    for panel, cut in (("a", []), ("b", [("C", "X")])):
-        edges = data[(data["panel"] == panel) & (data["kind"] == "edge")]
-        arrows = list(zip(edges["source"], edges["target"], strict=True))
-        assert set(arrows) == {("C", "X"), ("C", "B"), ("X", "B"), ("B", "Y")}
-        chosen = edges[edges["cut"].astype(bool)]
-        assert list(zip(chosen["source"], chosen["target"], strict=True)) == cut
-
-
 @pytest.mark.parametrize("number", [1, 5])
 def test_labels_of_diagrams_do_not_overlap_and_are_on_the_page(scores, per_class, context, number):
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -69,14 +69,6 @@ def test_a_cell_is_its_row_of_the_scores(scores, context, number, row, column, w
     assert cell(build_table(number, scores, context), row, column) == value(scores, **wanted)
 
 
-@pytest.mark.parametrize(
-    ("number", "shape"),
-    [(1, (3, 6)), (2, (3, 3)), (3, (10, 7)), (4, (6, 4)), (8, (11, 8)), (12, (4, 4))],
-)
-def test_shapes(scores, context, number, shape):
-    assert build_table(number, scores, context).cells.shape == shape
-
-
 def test_gla_train_is_shown_where_it_was_run(scores, context):
     without = build_table(3, scores[scores["loss"] != GLA_TRAIN], context)
     assert ("World-Places", "GLA-Train") not in without.cells.index

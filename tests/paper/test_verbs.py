@@ -13,7 +13,6 @@ from dualtail.errors import UserError
 from dualtail.explain.examples import write_examples
 from dualtail.files import write_text
 from dualtail.paper.contents import FIGURES, TABLES
-from dualtail.paper.context import PaperContext
 from dualtail.paper.figures import build_figure
 from dualtail.paper.files import PaperFiles
 from dualtail.paper.layout import to_csv
@@ -25,50 +24,16 @@ from dualtail.stages.paper_inputs import paper_context, read_priors, read_shares
 PRIOR_COLUMNS = "dataset,member,class_index,class_name,q,ci_low,ci_high,q_true"
 
 
-def config_of(context: PaperContext) -> dict:
-    """A resolved config from which the context follows."""
-    datasets = {
-        name: {
-            "label": label,
-            "role": context.roles[name],
-            "official": "",
-            "val": {"list": "val.txt"},
-            "tuning": context.config["datasets"].get(name, {}).get("tuning", {}),
-            "reordered": {"samples": 1, "loss": "la"} if name == "world_places" else None,
-        }
-        for name, label in context.datasets.items()
-    }
-    return {
-        **context.config,
-        "run": context.run,
-        "study": {
-            "datasets": list(context.datasets),
-            "members": list(context.members),
-            "pefts": list(context.pefts),
-            "seeds": list(context.seeds),
-        },
-        "datasets": datasets,
-        "foundation": {name: {"label": label} for name, label in context.members.items()},
-        "pefts": {p: {"label": label, "seeds": None} for p, label in context.pefts.items()},
-        "scores": {"p_groups_from": "clip"},
-        "world": {**context.config["world"], "datasets": dict.fromkeys(context.datasets, "smooth")},
-    }
-
-
 @pytest.fixture(scope="session")
 def files(run, plain_context, tmp_path_factory) -> PaperFiles:
     """The toy run as files."""
     folder, context = tmp_path_factory.mktemp("run"), plain_context
     scores, classes = run
-    # The samples of Table 13 are numbered from 1.
-    names = {
-        name: name.removesuffix("0") + "1" for (name,) in context.reordered_sets().datasets.values()
-    }
     is_cost = scores["kind"] == "cost"
-    write_frame(folder / "scores.parquet", scores[~is_cost].replace({"dataset": names}))
+    write_frame(folder / "scores.parquet", scores[~is_cost])
     write_frame(folder / "costs.csv", scores[is_cost])
-    write_frame(folder / "classes.parquet", classes.replace({"dataset": names}), PER_CLASS)
-    write_text(folder / "config.yaml", yaml.safe_dump(config_of(context)))
+    write_frame(folder / "classes.parquet", classes, PER_CLASS)
+    write_text(folder / "config.yaml", yaml.safe_dump(dict(context.config)))
     priors = [
         prior.assign(dataset=dataset, member=member, ci_low=float("nan"), ci_high=float("nan"))
         for (dataset, member), prior in context.priors.items()
