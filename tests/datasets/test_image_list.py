@@ -46,6 +46,41 @@ def test_bad_lists_are_refused_with_the_line(tmp_path: Path, text: str, message:
         read_image_list(write(tmp_path / "a.txt", text), 3)
 
 
+LINES = ["ant/a b.png 0", "bee/c.png 1", "bee/d,e.png 1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ant/a b.png 0\nbee/c.png 1\nbee/d,e.png 1\n",
+        "ant/a b.png\t0\nbee/c.png\t1\nbee/d,e.png\t1\n",
+        "\ufeffant/a b.png 0\r\nbee/c.png 1\r\nbee/d,e.png 1\r\n",
+        "file,label\nant/a b.png,0\nbee/c.png,1\nbee/d,e.png,1\n",
+        'path,label\n"ant/a b.png",0\n"bee/c.png",1\n"bee/d,e.png", 1\n',
+        "./ant/a b.png   0\n./bee/c.png  1\n./bee/d,e.png 1\n",
+        "{root}/ant/a b.png 0\n{root}/bee/c.png 1\nbee/d,e.png 1\n",
+    ],
+    ids=["blanks", "tabs", "bom-crlf", "csv", "quoted", "dot", "absolute"],
+)
+def test_every_form_is_the_same_list(tmp_path: Path, text: str) -> None:
+    """Its hash too: dumps made from one fit those of the other."""
+    root = tmp_path / "photos"
+    path = write(tmp_path / "a.txt", text.replace("{root}", str(root)))
+    plain = read_image_list(write(tmp_path / "plain.txt", "\n".join(LINES)))
+    found = read_image_list(path, 2, root)
+    assert found.paths == plain.paths
+    assert found.hash == plain.hash
+
+
+def test_lines_are_counted_with_the_header(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.txt line 3: b\.png: label 7 is outside 0\.\.1"):
+        read_image_list(write(tmp_path / "a.txt", "image,label\na.png,0\nb.png,7\n"), 2)
+    with pytest.raises(UserError, match="line 2: label -1: images of no class"):
+        read_image_list(write(tmp_path / "a.txt", "a.png 0\nb.png -1\n"))
+    with pytest.raises(UserError, match=r"line 1: '/etc/x\.png' must be a path inside .* are in "):
+        read_image_list(write(tmp_path / "a.txt", "/etc/x.png 0\n"), 2, tmp_path)
+
+
 def test_unreadable_lists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read: No such file"):
         read_image_list(tmp_path / "none.txt")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dualtail.bias.groups import d_groups
 from dualtail.datasets.class_names import dataset_class_names
 from dualtail.datasets.how_to_get import get_class_names, get_images, get_list
 from dualtail.datasets.image_list import ImageList, read_image_list
@@ -19,9 +20,6 @@ from dualtail.datasets.settings import NamesFormat, NamesVersion
 from dualtail.datasets.text_file import read_text_file
 from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.errors import UserError
-
-MANY, FEW = 100, 20
-"""D-Many: more training images; D-Few: fewer (method of the paper)."""
 
 
 @dataclass
@@ -80,7 +78,7 @@ def check_dataset(
     elif "train" in found.lists:
         with found.collecting():
             _check_names(class_names, names_format, names, found)
-    for split, (path, _) in splits.items():
+    for split, (path, images) in splits.items():
         if split in found.lists and official:
             _check_official(official, split, path, found.lists[split], found)
     _check_classes(class_names, found)
@@ -110,14 +108,14 @@ def _read_lists(
     splits: dict[str, tuple[Path, Path]], official: str, found: DatasetCheck
 ) -> dict[str, ImageList]:
     lists: dict[str, ImageList] = {}
-    for split, (path, _) in splits.items():
+    for split, (path, images) in splits.items():
         if not path.is_file():
             found.problems.append(
                 f"{path}: no such {split} list; {get_list(official, split, path)}"
             )
             continue
         with found.collecting():
-            lists[split] = read_image_list(path)
+            lists[split] = read_image_list(path, root=images)
     return lists
 
 
@@ -197,9 +195,9 @@ def _note_duplicates(splits: dict[str, tuple[Path, Path]], found: DatasetCheck) 
 
 
 def group_sizes(counts: np.ndarray) -> tuple[int, int, int]:
-    """Classes with more than 100, 20 to 100 and fewer than 20 training images."""
-    many, few = int((counts > MANY).sum()), int((counts < FEW).sum())
-    return many, len(counts) - many - few, few
+    """Classes in D-Many, D-Medium and D-Few."""
+    many, medium, few = (len(classes) for classes in d_groups(counts).values())
+    return many, medium, few
 
 
 def _slashed(sizes: tuple[int, int, int]) -> str:

@@ -1,5 +1,6 @@
-"""Image lists, as OLTR and LIFT publish them."""
+"""Image lists, as OLTR and LIFT publish them and as others write them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ class ImageList:
         source: The file it was read from.
         paths: N relative image paths.
         labels: (N,) int64.
+        header: Lines before the first image.
     """
 
     source: Path
     paths: list[str]
     labels: np.ndarray
+    header: int = 0
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -53,7 +56,7 @@ class ImageList:
 
     def where(self, row: int) -> str:
         """`train.txt line 12: train/000012.png`, for messages."""
-        return f"{self.source} line {row + 1}: {self.paths[row]}"
+        return f"{self.source} line {row + self.header + 1}: {self.paths[row]}"
 
 
 def split_hash(paths: Sequence[str], labels: np.ndarray | Sequence[int]) -> str:
@@ -61,8 +64,18 @@ def split_hash(paths: Sequence[str], labels: np.ndarray | Sequence[int]) -> str:
     return sha256_text(*(f"{path} {int(label)}" for path, label in zip(paths, labels, strict=True)))
 
 
-def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
+def read_image_list(
+    path: Path, n_classes: int | None = None, root: Path | None = None
+) -> ImageList:
     """Read a list of `relative/path.jpg label` lines, plain or gzip'ed; a path may hold spaces.
+
+    Between path and label may stand blanks, a tab or a comma, the same in all lines; a header, quoted paths
+    and a leading `./` are read as well.
+
+    Args:
+        path: The list.
+        n_classes: Labels must be below it; None: any.
+        root: Folder of the images: absolute paths below it become relative.
 
     Raises:
         UserError: unreadable, empty, a line without a label or with one outside 0..C-1, or a path that
@@ -71,26 +84,54 @@ def read_image_list(path: Path, n_classes: int | None = None) -> ImageList:
     lines = read_lines(path)
     while lines and not lines[-1].strip():
         lines.pop()
+    separator = next((s for s in "\t," if lines and _splits(lines[-1], s)), " ")
+    header = 1 if len(lines) > 1 and _is_header(lines[0], separator) else 0
     if not lines:
         raise UserError(f"{path}: empty image list")
     paths: list[str] = []
-    labels = np.empty(len(lines), dtype=np.int64)
-    for row, line in enumerate(lines):
-        name, _, label = line.rstrip().rpartition(" ")
+    labels = np.empty(len(lines) - header, dtype=np.int64)
+    prefix = None if root is None else f"{root.resolve().as_posix()}/"
+    for row, line in enumerate(lines[header:]):
+        name, _, label = line.rstrip().rpartition(separator)
+        name, label = _unquoted(name), label.strip()
         if not name or not label.isdecimal():
-            raise UserError(
-                f"{path} line {row + 1}: {line[:80]!r} is not `relative/path.jpg label`"
-            )
-        paths.append(name.rstrip())
+            where = f"{path} line {row + header + 1}"
+            if label == "-1":
+                raise UserError(
+                    f"{where}: label -1: images of no class (open set) are left out of lists"
+                )
+            raise UserError(f"{where}: {line[:80]!r} is not `relative/path.jpg label`")
+        if prefix is not None and name[0] == "/":
+            name = name.removeprefix(prefix)
+        paths.append(name)
         labels[row] = int(label)
-        if leads_outside(paths[-1]):
+        if leads_outside(name):
+            hint = f"; images are in {root}" if root is not None and name[0] == "/" else ""
             raise UserError(
-                f"{path} line {row + 1}: {name[:80]!r} must be a path inside the images"
+                f"{path} line {row + header + 1}: {name[:80]!r} must be a path inside the images{hint}"
             )
-    images = ImageList(path, paths, labels)
+    images = ImageList(path, paths, labels, header)
     if n_classes is not None:
         images.check_labels(n_classes)
     return images
+
+
+def _splits(line: str, separator: str) -> bool:
+    """Whether a line is a path and a label with this between them."""
+    name, _, label = line.rstrip().rpartition(separator)
+    return bool(name) and label.strip().lstrip("-").isdecimal()
+
+
+def _is_header(line: str, separator: str) -> bool:
+    """Two words of which the second is no number, as in `file,label`."""
+    return re.fullmatch(rf"[A-Za-z_ ]+{separator}[A-Za-z_ ]+", line.strip()) is not None
+
+
+def _unquoted(name: str) -> str:
+    name = name.rstrip()
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
+        name = name[1:-1]
+    return name.removeprefix("./")
 
 
 def write_image_list(path: Path, paths: list[str], labels: np.ndarray) -> None:

@@ -31,7 +31,7 @@ def run(
     """
     of_counts = class_names.suffix.lower() == ".csv"
     names = (read_counted_names if of_counts else read_class_names)(class_names)
-    listed = read_image_list(image_list, len(names))
+    listed = read_image_list(image_list, len(names), images)
     with ImageStore(images) as store:
         what = (out, dataset, split, listed, store, names, side)
         if whole is None:

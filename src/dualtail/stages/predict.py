@@ -68,7 +68,7 @@ def find_images(
         if class_names is None:
             raise UserError(f"{image_list}: give --class-names as well: one name a line")
         names = read_class_names(class_names)
-        images = read_image_list(image_list, len(names))
+        images = read_image_list(image_list, len(names), root)
     return LabelledImages(name, split, root, images, names)
 
 

@@ -67,7 +67,7 @@ def find_splits(
         if class_names is None or "train" not in lists:
             raise UserError("image lists need --train-list and --class-names (one name a line)")
         names = read_class_names(class_names)
-        found = {split: read_image_list(file, len(names)) for split, file in lists.items()}
+        found = {split: read_image_list(file, len(names), root) for split, file in lists.items()}
     elif (root / "train").is_dir():
         names, found = _split_folders(root, class_names)
     else:
