@@ -66,7 +66,7 @@ def cifar_rows(
         seed: LIFT's is 0.
 
     Returns:
-        (sum(counts),) row numbers, class by class.
+        (sum(counts),) rows, class by class.
     """
     generator = np.random.RandomState(seed)
     rows: list[NDArray[np.int64]] = []

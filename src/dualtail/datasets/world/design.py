@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dualtail.datasets.long_tail import apportion
+from dualtail.datasets.long_tail import apportion, tail_shares
+from dualtail.datasets.settings import LongTail
 from dualtail.datasets.world.randomness import generator
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
@@ -35,14 +36,9 @@ class Corpus:
 def corpus_counts(size: int, imbalance: float, n_classes: int) -> NDArray[np.int64]:
     """Return exponentially falling class counts with exactly the given sum.
 
-    The shares follow imbalance ** (-c / (C - 1)); counts are rounded by largest remainders, and
-    each class has at least one image.
-
-    Returns:
-        (C,) counts, descending.
+    The shares follow imbalance ** (-c / (C - 1)); see `apportion`. Returns (C,), descending.
     """
-    shares = imbalance ** (-np.arange(n_classes) / max(n_classes - 1, 1))
-    return apportion(shares, size)
+    return apportion(tail_shares(LongTail(imbalance_factor=imbalance), n_classes), size)
 
 
 def training_counts(settings: WorldSettings, dataset: str) -> NDArray[np.int64]:
