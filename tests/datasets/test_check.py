@@ -90,10 +90,6 @@ def test_another_list_is_not_the_official_one(folder: Path) -> None:
     assert any("inat2018 has no official val list" in problem for problem in found.problems)
 
 
-def test_group_borders() -> None:
-    assert group_sizes(np.array([101, 100, 20, 19])) == (1, 2, 1)
-
-
 def test_the_tables_of_official_lists_agree_with_the_reference(shared: Path) -> None:
     entries = json.loads((shared / "data/splits/expected_official_hashes.json").read_text())
     seen = 0

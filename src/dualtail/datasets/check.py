@@ -78,7 +78,7 @@ def check_dataset(
     elif "train" in found.lists:
         with found.collecting():
             _check_names(class_names, names_format, names, found)
-    for split, (path, images) in splits.items():
+    for split, (path, _) in splits.items():
         if split in found.lists and official:
             _check_official(official, split, path, found.lists[split], found)
     _check_classes(class_names, found)
