@@ -8,6 +8,7 @@ import pytest
 from dualtail.errors import UserError
 from dualtail.explain.examples import Examples
 from dualtail.paper.figures import build_figure
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.tables import build_table
 
 TUNING = {"peft": "adaptformer", "loss": "la", "seed": 0}
@@ -18,7 +19,7 @@ ALL = "clip+openclip+metaclip"
 def test_labels_of_diagrams_do_not_overlap_and_are_on_the_page(scores, per_class, context, number):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = build_figure(number, scores, per_class, context).figure
+    figure = build_figure(number, ScoreLookup(scores, context, per_class)).figure
     FigureCanvasAgg(figure)
     figure.canvas.draw()
     for ax in figure.axes:
@@ -31,7 +32,7 @@ def test_labels_of_diagrams_do_not_overlap_and_are_on_the_page(scores, per_class
 
 
 def test_figure_5_has_a_lane_a_member_and_the_runs_priors(scores, per_class, context):
-    data = build_figure(5, scores, per_class, context).data
+    data = build_figure(5, ScoreLookup(scores, context, per_class)).data
     edges = data[data["kind"] == "edge"]
     for member in context.members:
         assert ((edges["source"] == f"factor {member}") & (edges["target"] == "fusion")).any()
@@ -41,11 +42,13 @@ def test_figure_5_has_a_lane_a_member_and_the_runs_priors(scores, per_class, con
     counts = data[data["panel"] == "training images"]["y"].tolist()
     assert counts == 6 * [200.0] + 6 * [50.0] + 6 * [5.0]
     one = replace(context, members={"clip": "CLIP"}, priors={})
-    assert "q of clip" not in set(build_figure(5, scores, per_class, one).data["panel"])
+    assert "q of clip" not in set(
+        build_figure(5, ScoreLookup(scores, one, per_class)).data["panel"]
+    )
 
 
 def test_figure_4_draws_maps_and_shares(scores, per_class, context, grad_cam):
-    built = build_figure(4, scores, per_class, context)
+    built = build_figure(4, ScoreLookup(scores, context, per_class))
     maps = built.data[built.data["panel"] == "maps"]
     assert len(maps) == 3 * 7
     examples = context.examples["world_places"]
@@ -69,14 +72,14 @@ def test_figure_4_draws_maps_and_shares(scores, per_class, context, grad_cam):
 
 def test_figure_4_without_known_regions_and_with_one_member(scores, per_class, context):
     empty = context.grad_cam[:0]
-    built = build_figure(4, scores, per_class, replace(context, grad_cam=empty))
+    built = build_figure(4, ScoreLookup(scores, replace(context, grad_cam=empty), per_class))
     assert set(built.data["panel"]) == {"maps"}
     one = replace(context, members={"clip": "CLIP"}, grad_cam=None)
-    assert set(build_figure(4, scores, per_class, one).data["model"]) == {"CLIP"}
+    assert set(build_figure(4, ScoreLookup(scores, one, per_class)).data["model"]) == {"CLIP"}
 
 
 def test_figure_10_shows_images_that_figure_4_does_not(scores, per_class, context):
-    four, ten = (build_figure(n, scores, per_class, context).data for n in (4, 10))
+    four, ten = (build_figure(n, ScoreLookup(scores, context, per_class)).data for n in (4, 10))
     assert set(ten["dataset"]) == set(context.datasets)
     places = ten[ten["dataset"] == "world_places"]
     assert not set(places["image"]) & set(four["image"].dropna())
@@ -84,7 +87,7 @@ def test_figure_10_shows_images_that_figure_4_does_not(scores, per_class, contex
 
 
 def test_figure_8_hides_either_part(scores, per_class, context):
-    data = build_figure(8, scores, per_class, context).data
+    data = build_figure(8, ScoreLookup(scores, context, per_class)).data
     examples = context.examples["world_places"]
     assert len(data) == 4 * 4 * 2
     for image, condition in ((1, "head"), (2, "head"), (3, "body"), (4, "body")):
@@ -101,7 +104,7 @@ def test_figure_8_hides_either_part(scores, per_class, context):
 
 
 def test_table_15(scores, context):
-    table = build_table(15, scores, context)
+    table = build_table(15, ScoreLookup(scores, context))
     assert table.cells.shape == (2 * 5, 4 + 2 * 3)
     rows = scores[
         (scores["dataset"] == "world_places")
@@ -130,19 +133,23 @@ def test_what_is_missing_is_said(scores, per_class, context):
     plain = {d: without_occlusion(e) for d, e in context.examples.items()}
     bare = replace(context, examples=plain)
     with pytest.raises(UserError, match=r"figure 8: .*set datasets\.NAME\.occlusion"):
-        build_figure(8, scores, per_class, bare)
+        build_figure(8, ScoreLookup(scores, bare, per_class))
     with pytest.raises(UserError, match=r"table 15: .*set datasets\.NAME\.occlusion"):
-        build_table(15, scores, bare)
+        build_table(15, ScoreLookup(scores, bare))
     with pytest.raises(UserError, match="no explained images of world_places"):
-        build_figure(4, scores, per_class, replace(context, examples={}))
+        build_figure(4, ScoreLookup(scores, replace(context, examples={}), per_class))
     with pytest.raises(UserError, match="lack the Grad-CAM map of 'other"):
-        build_figure(4, scores, per_class, replace(context, members={"other": "Other"}))
+        build_figure(
+            4, ScoreLookup(scores, replace(context, members={"other": "Other"}), per_class)
+        )
 
 
 def test_one_dataset_with_hidden_parts_is_enough(scores, per_class, context):
     mixed = dict(context.examples)
     mixed["world_places"] = without_occlusion(mixed["world_places"])
     some = replace(context, examples=mixed)
-    assert set(build_figure(8, scores, per_class, some).data["dataset"]) == {"world_objects"}
-    table = build_table(15, scores, some)
+    assert set(build_figure(8, ScoreLookup(scores, some, per_class)).data["dataset"]) == {
+        "world_objects"
+    }
+    table = build_table(15, ScoreLookup(scores, some))
     assert set(table.cells.index.get_level_values(0)) == {"World-Objects"}

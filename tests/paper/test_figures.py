@@ -8,13 +8,14 @@ import pytest
 from dualtail.errors import UserError
 from dualtail.paper.figures import build_figure
 from dualtail.paper.heatmap import draw
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.sorted_curves import smooth
 from dualtail.paper.style import write_figure
 from dualtail.scores.bootstrap import Estimate
 
 
 def test_figure_2_data_are_the_nine_groups(scores, per_class, context):
-    data = build_figure(2, scores, per_class, context).data
+    data = build_figure(2, ScoreLookup(scores, context, per_class)).data
     assert len(data) == 18
     assert data["panel"].tolist() == 9 * ["CE"] + 9 * ["LA"]
     row = data.query("panel == 'LA' and p_group == 'P-Few' and d_group == 'D-Many'").iloc[0]
@@ -28,17 +29,17 @@ def test_figure_2_data_are_the_nine_groups(scores, per_class, context):
 
 
 def test_figure_6_data_are_the_fusion_and_its_gain(scores, per_class, context):
-    data = build_figure(6, scores, per_class, context).data.set_index(
+    data = build_figure(6, ScoreLookup(scores, context, per_class)).data.set_index(
         ["panel", "p_group", "d_group"]
     )["value"]
-    single = build_figure(2, scores, per_class, context).data.query("panel == 'LA'")
+    single = build_figure(2, ScoreLookup(scores, context, per_class)).data.query("panel == 'LA'")
     single = single.set_index(["p_group", "d_group"])["value"]
     for key in single.index:
         assert data["fused", *key] - single[key] == pytest.approx(data["gain", *key], abs=1e-5)
 
 
 def test_figure_3_data_are_sorted_class_accuracies(scores, per_class, context):
-    data = build_figure(3, scores, per_class, context).data
+    data = build_figure(3, ScoreLookup(scores, context, per_class)).data
     assert len(data) == 2 * 3 * 18
     for order in ("train_count", "q"):
         for curve in ("zero-shot", "CE", "LA"):
@@ -54,7 +55,7 @@ def test_figure_3_data_are_sorted_class_accuracies(scores, per_class, context):
 
 
 def test_figure_9_is_the_mean_over_its_own_seeds(scores, per_class, context):
-    data = build_figure(9, scores, per_class, context).data
+    data = build_figure(9, ScoreLookup(scores, context, per_class)).data
     assert data["curve"].tolist() == ["tuned"] * 18 + ["scratch"] * 18
     scratch = data[data["curve"] == "scratch"]
     assert scratch["q"].is_monotonic_decreasing
@@ -64,7 +65,8 @@ def test_figure_9_is_the_mean_over_its_own_seeds(scores, per_class, context):
     found = scratch.set_index("class_index")["accuracy"].sort_index()
     np.testing.assert_allclose(found, expected.sort_index())
     legend = [
-        t.get_text() for t in build_figure(9, scores, per_class, context).figure.legends[0].texts
+        t.get_text()
+        for t in build_figure(9, ScoreLookup(scores, context, per_class)).figure.legends[0].texts
     ]
     overall = scores.query("kind == 'scratch' and group == 'Overall' and metric == 'accuracy'")
     overall = overall.query("dataset == 'world_objects'")["value"].mean()
@@ -73,7 +75,7 @@ def test_figure_9_is_the_mean_over_its_own_seeds(scores, per_class, context):
 
 
 def test_figure_11_shows_every_sample_in_its_row_and_panel(scores, per_class, context):
-    figure = build_figure(11, scores, per_class, context)
+    figure = build_figure(11, ScoreLookup(scores, context, per_class))
     panels = [ax.images[0].get_array() for ax in figure.figure.axes]
     assert [len(ax.get_yticks()) for ax in figure.figure.axes] == [2, 2]
     names = [t.get_text() for t in figure.figure.axes[0].get_yticklabels()]
@@ -89,7 +91,7 @@ def test_figure_11_shows_every_sample_in_its_row_and_panel(scores, per_class, co
 
 
 def test_figure_12_is_the_mean_and_the_extremes_over_seeds(scores, per_class, context):
-    figure = build_figure(12, scores, per_class, context)
+    figure = build_figure(12, ScoreLookup(scores, context, per_class))
     row = figure.data.query("train_set == 'B' and test_set == 'A' and epoch == 2").iloc[0]
     assert (row["mean"], row["lowest"], row["highest"]) == (46.0, 42.0, 50.0)
     assert len(figure.data) == 2 * 2 * 2
@@ -108,13 +110,15 @@ def test_a_run_without_the_study_or_the_scratch_network(scores, per_class, conte
     without = replace(context, confounder=None)
     for number in (11, 12):
         with pytest.raises(UserError, match="no six-class study"):
-            build_figure(number, scores, per_class, without)
+            build_figure(number, ScoreLookup(scores, without, per_class))
     with pytest.raises(UserError, match="make these outputs and score them"):
-        build_figure(12, scores[scores["dataset"] != "six_classes"], per_class, context)
+        build_figure(
+            12, ScoreLookup(scores[scores["dataset"] != "six_classes"], context, per_class)
+        )
     with pytest.raises(UserError, match="set `scratch` in the config"):
-        build_figure(9, scores, per_class, replace(context, config={}))
+        build_figure(9, ScoreLookup(scores, replace(context, config={}), per_class))
     with pytest.raises(UserError, match="lack 'scratch resnet20 la'"):
-        build_figure(9, scores, per_class[per_class["kind"] != "scratch"], context)
+        build_figure(9, ScoreLookup(scores, context, per_class[per_class["kind"] != "scratch"]))
 
 
 def test_smoothing():
@@ -139,7 +143,7 @@ def test_files_are_complete_and_equal_in_two_runs(scores, per_class, context, nu
     written = []
     for folder, own in (("a", {}), ("b", {"font.size": 20, "axes.facecolor": "red"})):
         with mpl.rc_context(own):
-            figure = build_figure(number, scores, per_class, context)
+            figure = build_figure(number, ScoreLookup(scores, context, per_class))
             written.append(write_figure(figure, tmp_path / folder))
     assert [p.name for p in written[0]] == [
         f"figure_{number:02d}{s}" for s in (".pdf", ".png", ".csv")
@@ -182,7 +186,7 @@ def test_bad_input_is_refused(scores, per_class, context):
     nowhere = scores[scores["dataset"] == "nowhere"]
     for number in (2, 6):
         with pytest.raises(UserError, match="make these outputs and score them"):
-            build_figure(number, nowhere, per_class, context)
+            build_figure(number, ScoreLookup(nowhere, context, per_class))
     for number, classes, message in (
         (3, per_class[per_class["loss"] != "la"], "make these outputs and score them"),
         (3, per_class.assign(q=float("nan")), "lack q"),
@@ -190,6 +194,6 @@ def test_bad_input_is_refused(scores, per_class, context):
         (99, None, "figure 99: not built here; known: 1, 2, 3"),
     ):
         with pytest.raises(UserError, match=message):
-            build_figure(number, scores, classes, context)
+            build_figure(number, ScoreLookup(scores, context, classes))
     with pytest.raises(UserError, match="at least two"):
-        build_figure(6, scores, per_class, replace(context, members={"clip": "CLIP"}))
+        build_figure(6, ScoreLookup(scores, replace(context, members={"clip": "CLIP"}), per_class))

@@ -8,7 +8,7 @@ import pytest
 from dualtail.errors import UserError
 from dualtail.paper.contents import TABLES
 from dualtail.paper.layout import best_cells
-from dualtail.paper.lookup import GLA_TRAIN
+from dualtail.paper.lookup import GLA_TRAIN, ScoreLookup
 from dualtail.paper.published import published_numbers
 from dualtail.paper.tables import build_table
 from dualtail.scores.bootstrap import Estimate
@@ -66,30 +66,32 @@ CASES = [
 
 @pytest.mark.parametrize(("number", "row", "column", "wanted"), CASES)
 def test_a_cell_is_its_row_of_the_scores(scores, context, number, row, column, wanted):
-    assert cell(build_table(number, scores, context), row, column) == value(scores, **wanted)
+    assert cell(build_table(number, ScoreLookup(scores, context)), row, column) == value(
+        scores, **wanted
+    )
 
 
 def test_gla_train_is_shown_where_it_was_run(scores, context):
-    without = build_table(3, scores[scores["loss"] != GLA_TRAIN], context)
+    without = build_table(3, ScoreLookup(scores[scores["loss"] != GLA_TRAIN], context))
     assert ("World-Places", "GLA-Train") not in without.cells.index
     la = scores[(scores["kind"] == "knn") & (scores["loss"] == "la")]
     more = pd.concat([scores, la.assign(loss=GLA_TRAIN)], ignore_index=True)
-    assert ("World-Objects", "GLA-Train") in build_table(4, more, context).cells.index
+    assert ("World-Objects", "GLA-Train") in build_table(4, ScoreLookup(more, context)).cells.index
 
 
 def test_table_4_leaves_out_what_has_no_bank(scores, context):
-    table = build_table(4, scores, replace(context, without_val=("world_objects",)))
+    table = build_table(4, ScoreLookup(scores, replace(context, without_val=("world_objects",))))
     assert set(table.cells.index.get_level_values(0)) == {"World-Places"}
     assert table.notes[-1].startswith("World-Objects has no validation split")
     assert "(k = 200, or all of them if there are fewer; weight exp(cosine / 0.1))" in "".join(
         table.notes
     )
     with pytest.raises(UserError, match="no dataset has one"):
-        build_table(4, scores, replace(context, without_val=tuple(context.datasets)))
+        build_table(4, ScoreLookup(scores, replace(context, without_val=tuple(context.datasets))))
 
 
 def test_table_5_sets_this_run_beside_published_methods(scores, context):
-    table = build_table(5, scores, context)
+    table = build_table(5, ScoreLookup(scores, context))
     published = "Published, on Places365-LT"
     assert cell(table, (published, "LIFT"), ("Overall",)) == 51.5
     assert cell(table, (published, "VL-LTR"), ("Extra data",)) == "yes"
@@ -103,7 +105,9 @@ def test_table_5_sets_this_run_beside_published_methods(scores, context):
     fused = scores[(scores["kind"] == "fused") & (scores["fusion"] == "logits")]
     costs = scores[scores["kind"] == "cost"]
     more = pd.concat([scores, fused.assign(loss="ce"), costs.assign(loss="ce")])
-    assert (HERE, "3 models with CE, fused by logits") in build_table(5, more, context).cells.index
+    assert (HERE, "3 models with CE, fused by logits") in build_table(
+        5, ScoreLookup(more, context)
+    ).cells.index
 
 
 def test_best_of_other_images_is_sought_apart(scores, context):
@@ -111,27 +115,29 @@ def test_best_of_other_images_is_sought_apart(scores, context):
         rows = best_cells(table).any(axis=1)
         return {source for (source, _), mark in zip(table.cells.index, rows, strict=True) if mark}
 
-    apart = build_table(5, scores, context)
+    apart = build_table(5, ScoreLookup(scores, context))
     assert len(marked(apart)) == 2
     assert apart.notes[0].startswith("World-Places is not Places365-LT, it takes its place")
-    same = build_table(5, scores, replace(context, official={"world_places": "places365_lt"}))
+    same = build_table(
+        5, ScoreLookup(scores, replace(context, official={"world_places": "places365_lt"}))
+    )
     assert len(marked(same)) == 1
     assert "takes its place" not in " ".join(same.notes)
     assert not best_cells(same)[:, 1:3].any()  # most parameters: no honor
 
 
 def test_table_6_is_of_imagenet_and_7_needs_its_dataset(scores, context):
-    table = build_table(6, scores, context)
+    table = build_table(6, ScoreLookup(scores, context))
     assert cell(table, ("Published, on ImageNet-LT", "GML"), ("Overall",)) == 78.0
     assert cell(table, ("This run, on World-Objects", "CLIP with LA"), ("Epochs",)) == 5.0
     with pytest.raises(UserError, match="table 7 is of iNaturalist2018: no dataset has the role"):
-        build_table(7, scores, context)
-    table = build_table(7, scores, with_inat(context))
+        build_table(7, ScoreLookup(scores, context))
+    table = build_table(7, ScoreLookup(scores, with_inat(context)))
     assert cell(table, ("Published, on iNaturalist2018", "LPT"), ("D-Few",)) == 79.3
 
 
 def test_table_9(scores, context):
-    table = build_table(9, scores, context)
+    table = build_table(9, ScoreLookup(scores, context))
     rows = [("M=1", "CLIP"), ("M=2", "CLIP + OpenCLIP"), ("M=3", "CLIP + OpenCLIP + MetaCLIP")]
     assert list(table.cells.index) == rows
     expected = {
@@ -146,17 +152,17 @@ def test_table_9(scores, context):
 
 
 def test_table_10(scores, context):
-    table = build_table(10, scores, context)
+    table = build_table(10, ScoreLookup(scores, context))
     assert cell(table, ("Epochs",), ("World-Objects",)) == "5"
     assert cell(table, ("Epochs",), ("World-Places",)) == "7"
     assert cell(table, ("Weight decay",), ("World-Places",)) == "0.0005"
     with pytest.raises(UserError, match=r"tuning\.lr"):
-        build_table(10, scores, replace(context, config={}))
+        build_table(10, ScoreLookup(scores, replace(context, config={})))
 
 
 def test_table_11_is_table_8_of_the_second_peft(scores, context):
     with pytest.raises(UserError, match="at least two"):
-        build_table(11, scores, context)
+        build_table(11, ScoreLookup(scores, context))
     tuned = scores[scores["kind"].isin(["tuned", "fused"])]
     vpt = as_frame(tuned.assign(peft="vpt"))
     adaptformer = as_frame(tuned.assign(seed=1))
@@ -164,9 +170,9 @@ def test_table_11_is_table_8_of_the_second_peft(scores, context):
     pefts = {"adaptformer": "AdaptFormer", "vpt": "VPT"}
     own = replace(context, pefts=pefts, seeds=(0, 1), peft_seeds={"vpt": (0,)})
     assert "seeds 0 and 1 (AdaptFormer), the tuning seed 0 alone (VPT)" in " ".join(
-        build_table(2, both, own).notes
+        build_table(2, ScoreLookup(both, own)).notes
     )
-    eight, eleven = (build_table(number, both, own) for number in (8, 11))
+    eight, eleven = (build_table(number, ScoreLookup(both, own)) for number in (8, 11))
     assert "VPT" in eleven.caption
     assert "seeds 0 and 1;" in eight.notes[1]
     assert "seed 0 alone;" in eleven.notes[1]
@@ -178,21 +184,21 @@ def test_table_13_has_samples_their_mean_and_spread(scores, context):
     la = scores[scores["dataset"] == names["balance"][0]]
     more = [la.assign(dataset=second, value=la["value"] - 2) for _, second in names.values()]
     own = replace(context, reordered=replace(study, datasets=names))
-    table = build_table(13, pd.concat([scores, *more]), own)
+    table = build_table(13, ScoreLookup(pd.concat([scores, *more]), own))
     column = [cell(table, (row,), ("Balance",)) for (row,) in table.cells.index]
     assert column[1:] == pytest.approx([column[0] - 2, column[0] - 1, 2**0.5])
 
 
 def test_table_14_has_the_truth_beside_the_estimate(scores, context):
-    table = build_table(14, scores, context)
+    table = build_table(14, ScoreLookup(scores, context))
     assert cell(table, ("World-Places", "estimated"), ("OpenCLIP",)) == 13.0
     assert cell(table, ("World-Places", "true"), ("OpenCLIP",)) == pytest.approx(12.0)
-    unknown = build_table(14, scores, replace(context, priors={}))
+    unknown = build_table(14, ScoreLookup(scores, replace(context, priors={})))
     assert list(unknown.cells.index.get_level_values(1)) == ["estimated", "estimated"]
 
 
 def test_table_16_is_laid_out_as_published(scores, context):
-    table = build_table(16, scores, context)
+    table = build_table(16, ScoreLookup(scores, context))
     published = published_numbers("table16")
     assert [c[0] for c in table.cells.columns] == list(dict.fromkeys(published["column"]))
     for name in ("cat", "truck"):
@@ -216,16 +222,16 @@ def test_missing_rows_are_named(scores, context, number):
     extended = replace(context, pefts={"adaptformer": "AdaptFormer", "vpt": "VPT"})
     extended = with_inat(extended) if number == 7 else extended
     with pytest.raises(UserError, match=r"lack the .* of .*make these outputs and score them"):
-        build_table(number, scores[scores["dataset"] == "nowhere"], extended)
+        build_table(number, ScoreLookup(scores[scores["dataset"] == "nowhere"], extended))
 
 
 def test_one_member(scores, context):
     alone = replace(context, members={"clip": "CLIP"})
     with pytest.raises(UserError, match="at least two"):
-        build_table(2, scores, alone)
-    assert len(build_table(8, scores, alone).cells) == 1
+        build_table(2, ScoreLookup(scores, alone))
+    assert len(build_table(8, ScoreLookup(scores, alone)).cells) == 1
 
 
 def test_unknown_tables_are_refused(scores, context):
     with pytest.raises(UserError, match="table 99: not built here; known: 1, 2"):
-        build_table(99, scores, context)
+        build_table(99, ScoreLookup(scores, context))

@@ -16,6 +16,7 @@ from dualtail.paper.contents import FIGURES, TABLES
 from dualtail.paper.figures import build_figure
 from dualtail.paper.files import PaperFiles
 from dualtail.paper.layout import to_csv
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.summary import build_summary
 from dualtail.paper.tables import build_table
 from dualtail.scores.schema import PER_CLASS, write_frame
@@ -79,7 +80,7 @@ def test_tables_are_those_of_the_scores(files, scores, context, tmp_path: Path):
     assert done.exit_code == 0, done.output
     for number in numbers:
         written = (tmp_path / f"table_{number:02d}.csv").read_text()
-        assert written == to_csv(build_table(number, scores, context)), number
+        assert written == to_csv(build_table(number, ScoreLookup(scores, context))), number
     assert len(list(tmp_path.iterdir())) == 3 * len(numbers)
 
 
@@ -89,7 +90,7 @@ def test_figures_are_those_of_the_scores(files, scores, per_class, context, tmp_
     assert done.exit_code == 0, done.output
     for number in FIGURES:
         written = pd.read_csv(tmp_path / f"figure_{number:02d}.csv")
-        data = build_figure(number, scores, per_class, context).data
+        data = build_figure(number, ScoreLookup(scores, context, per_class)).data
         written, data = (frame.astype(object).where(frame.notna(), "") for frame in (written, data))
         pd.testing.assert_frame_equal(written, data, atol=1e-5)
         pdf, png = ((tmp_path / f"figure_{number:02d}{s}").read_bytes() for s in (".pdf", ".png"))
@@ -112,7 +113,9 @@ def test_summary_and_comparison(files, scores, per_class, context, tmp_path: Pat
 def test_accuracies_need_config_and_scores_alone(files, scores, context, tmp_path: Path):
     few = options(PaperFiles(files.config, files.scores))
     assert dualtail("tables", 8, *few, "--out", tmp_path).exit_code == 0
-    assert (tmp_path / "table_08.csv").read_text() == to_csv(build_table(8, scores, context))
+    assert (tmp_path / "table_08.csv").read_text() == to_csv(
+        build_table(8, ScoreLookup(scores, context))
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """The paper's figures, one module each: `build(lookup) -> PaperFigure`."""
 
-from typing import TYPE_CHECKING
-
 from dualtail.errors import UserError
-from dualtail.paper.context import PaperContext
 from dualtail.paper.figures import (
     figure_01,
     figure_02,
@@ -20,9 +17,6 @@ from dualtail.paper.figures import (
 )
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import PaperFigure
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BUILDERS = {
     1: figure_01.build,
@@ -41,10 +35,8 @@ BUILDERS = {
 """Number of a figure -> how it is drawn from the scores."""
 
 
-def build_figure(
-    number: int, scores: "pd.DataFrame", per_class: "pd.DataFrame | None", context: PaperContext
-) -> PaperFigure:
-    """Build one figure from the score table and the table of class accuracies.
+def build_figure(number: int, lookup: ScoreLookup) -> PaperFigure:
+    """Build one figure from the scores and the class accuracies.
 
     Raises:
         UserError: no such figure here, or the tables lack a row it needs.
@@ -52,4 +44,4 @@ def build_figure(
     if number not in BUILDERS:
         known = ", ".join(map(str, BUILDERS))
         raise UserError(f"figure {number}: not built here; known: {known}")
-    return BUILDERS[number](ScoreLookup(scores, context, per_class))
+    return BUILDERS[number](lookup)

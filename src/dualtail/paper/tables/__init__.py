@@ -1,10 +1,8 @@
 """The paper's tables, one module each: `build(lookup) -> Table`."""
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
-from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.tables import (
@@ -22,9 +20,6 @@ from dualtail.paper.tables import (
     table_15,
     table_16,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BUILDERS = {
     1: table_01.build,
@@ -47,8 +42,8 @@ BUILDERS = {
 """Number of a table -> how it is laid out from the scores."""
 
 
-def build_table(number: int, scores: "pd.DataFrame", context: PaperContext) -> Table:
-    """Build one table from the score table.
+def build_table(number: int, lookup: ScoreLookup) -> Table:
+    """Build one table from the scores.
 
     Raises:
         UserError: no such table here, or the scores lack a row it needs.
@@ -56,4 +51,4 @@ def build_table(number: int, scores: "pd.DataFrame", context: PaperContext) -> T
     if number not in BUILDERS:
         known = ", ".join(map(str, BUILDERS))
         raise UserError(f"table {number}: not built here; known: {known}")
-    return BUILDERS[number](ScoreLookup(scores, context))
+    return BUILDERS[number](lookup)
