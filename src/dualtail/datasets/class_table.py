@@ -1,11 +1,12 @@
 """Any table with a line per class, as people have it: counts, priors, whatever comes next.
 
 A line belongs to the class that its index or its name says, in any order; only a table with neither is
-read line by line, and `notes` says so.
+read line by line, and a warning says so.
 """
 
 import csv
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ NAME = ("class_name", "classname", "name", "category", "class")
 """Headers of the column that says which class a line is of; `class` is numbers or names. One without a
 header, as pandas writes it, counts too."""
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class ClassTable:
@@ -31,14 +34,12 @@ class ClassTable:
         lines: (C,) line of each class in the file, from 1.
         names: (C,) names; None if the table has none and none were asked for.
         cells: Column -> (C,) texts.
-        notes: How it was read, where that is not plain.
     """
 
     path: Path
     lines: list[int]
     names: list[str] | None
     cells: dict[str, list[str]]
-    notes: tuple[str, ...] = ()
 
     def numbers(self, column: str) -> np.ndarray:
         """A column as (C,) float64.
@@ -82,7 +83,6 @@ def read_class_table(
     names = None if name is None else [row[name].strip() for row in rows]
     if class_names is not None and len(rows) != len(class_names):
         raise UserError(f"{path}: {len(rows)} classes; the dataset has {len(class_names)}")
-    notes: tuple[str, ...] = ()
     if index is not None:
         labels = [
             _whole(row[index], header[index], path, line)
@@ -93,14 +93,14 @@ def read_class_table(
     else:
         labels = list(range(len(rows)))
         if names is None:
-            notes = (f"{path}: no column of indices or names: line by line in label order",)
+            _log.warning("%s: no column of indices or names: line by line in label order", path)
     order = _order(path, lines, labels)
     names = None if names is None else [names[row] for row in order]
     if class_names is not None:
         _agree(path, names, class_names)
         names = list(class_names)
     cells = {column: [rows[row][i] for row in order] for i, column in enumerate(header)}
-    return ClassTable(path, [lines[row] for row in order], names, cells, notes)
+    return ClassTable(path, [lines[row] for row in order], names, cells)
 
 
 def comparable(name: str) -> str:

@@ -1,7 +1,7 @@
 """Training images per class, as CSV: what makes D-groups and the downstream prior pi_S."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +23,12 @@ def write_counts_csv(path: Path, class_names: list[str], counts: np.ndarray) -> 
         )
 
 
-def read_counts_csv(
-    path: Path,
-    class_names: Sequence[str] | None = None,
-    say: Callable[[str], object] = lambda note: None,
-) -> np.ndarray:
+def read_counts_csv(path: Path, class_names: Sequence[str] | None = None) -> np.ndarray:
     """Read a file of `write_counts_csv`, or any table per class with a column `count`.
 
     Args:
         path: The file, see `read_class_table`.
         class_names: The classes it must describe, in label order.
-        say: Called with a note on how it was read, where that is not plain.
 
     Returns:
         (C,) int64 training images per class.
@@ -46,8 +41,6 @@ def read_counts_csv(
     for line, count in zip(table.lines, counts.tolist(), strict=True):
         if not (0 <= count < 2**53 and count.is_integer()):
             raise UserError(f"{path}: line {line}: count {count:g} is not a whole number from 0")
-    for note in table.notes:
-        say(note)
     return counts.astype(np.int64)
 
 

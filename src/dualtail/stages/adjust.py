@@ -7,7 +7,6 @@ from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.errors import UserError
 from dualtail.outputs import read_outputs, read_splits, write_outputs
-from dualtail.stages.progress import note
 
 NEEDS = {
     "gla": ("--prior", "--train-counts", "--zero-shot"),
@@ -45,10 +44,10 @@ def run(
     for option in NEEDS[name]:
         if given[option] is None:
             raise UserError(f"{dump}: adjustment {name} needs {option}")
-    q = read_prior_csv(prior, names, note).q if prior and "--prior" in NEEDS[name] else None
+    q = read_prior_csv(prior, names).q if prior and "--prior" in NEEDS[name] else None
     counts = None
     if train_counts and "--train-counts" in NEEDS[name]:
-        counts = read_counts_csv(train_counts, names, note)
+        counts = read_counts_csv(train_counts, names)
     adjusted = []
     for outputs in found:
         if name == "gla-ft":

@@ -12,7 +12,6 @@ from dualtail.report.audit import Audit, AuditSettings, audit_outputs
 from dualtail.report.audit_figures import nine_groups_figure, prior_figure
 from dualtail.report.audit_page import answer, audit_page
 from dualtail.stages.predict import LabelledImages, Precision, predict_images
-from dualtail.stages.progress import note
 
 SUFFIXES = (".html", ".md")
 
@@ -45,7 +44,7 @@ def run(
     if out.suffix not in SUFFIXES:
         raise UserError(f"{out}: the page is written as {' or '.join(SUFFIXES)}")
     names = data.class_names
-    counts = None if train_counts is None else read_counts_csv(train_counts, names, note)
+    counts = None if train_counts is None else read_counts_csv(train_counts, names)
     dumps: list[Outputs] = []
     for spec in specs:
         dump = predict_images(spec, data, precision=precision, threads=threads)

@@ -1,4 +1,4 @@
-"""Lines on standard error: what a person should know, and in place of a bar where none is drawn."""
+"""Lines for log files, where a progress bar is not drawn."""
 
 import sys
 
@@ -9,8 +9,3 @@ def log_line(text: str) -> None:
         # In one piece, also where Python is told not to buffer: workers share the file.
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-
-
-def note(text: str) -> None:
-    """Say how an input was taken, where that is not plain."""
-    sys.stderr.write(f"note: {text}\n")

@@ -12,7 +12,6 @@ from dualtail.outputs import Outputs, read_outputs, splits_of
 from dualtail.scores.schema import PER_CLASS, SCORES, write_frame
 from dualtail.scores.settings import ScoreSettings
 from dualtail.scores.table import score_outputs
-from dualtail.stages.progress import note
 from dualtail.study_table import file_of, read_study
 
 VALIDATION = "val"
@@ -64,9 +63,9 @@ def run(
     """
     outputs = [read_outputs(path, split) for path in dumps]
     names = outputs[0].header.class_names
-    counts = None if train_counts is None else read_counts_csv(train_counts, names, note)
-    grouping = counts if group_counts is None else read_counts_csv(group_counts, names, note)
-    q = None if prior is None else read_prior_csv(prior, names, note).q
+    counts = None if train_counts is None else read_counts_csv(train_counts, names)
+    grouping = counts if group_counts is None else read_counts_csv(group_counts, names)
+    q = None if prior is None else read_prior_csv(prior, names).q
     d = None if grouping is None else d_groups(grouping, settings.many, settings.few)
     p = None if q is None else p_groups(q, settings.p_groups)
     scores = score_outputs(

@@ -1,8 +1,9 @@
 """The prior as a CSV file: class_index, class_name, q, ci_low, ci_high and, where known, q_true."""
 
 import csv
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ SUM_TOLERANCE = 1e-4
 
 OPTIONAL = ("ci_low", "ci_high", "q_true")
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False)
 class PriorTable:
@@ -28,7 +31,6 @@ class PriorTable:
     q: (C,) positive, sum(q) = 1.
     ci_low, ci_high: (C,) 95 % bounds of q, or None where the file has none.
     q_true: (C,) the true prior where it is known (the world), or None.
-    notes: what was changed on reading.
     """
 
     class_names: tuple[str, ...]
@@ -36,7 +38,6 @@ class PriorTable:
     ci_low: FloatArray | None = None
     ci_high: FloatArray | None = None
     q_true: FloatArray | None = None
-    notes: tuple[str, ...] = ()
 
 
 def write_prior_csv(
@@ -74,20 +75,17 @@ def write_prior_csv(
 
 
 def read_prior_csv(
-    path: str | os.PathLike[str],
-    class_names: Sequence[str] | None = None,
-    say: Callable[[str], object] = lambda note: None,
+    path: str | os.PathLike[str], class_names: Sequence[str] | None = None
 ) -> PriorTable:
     """Read a prior written by `write_prior_csv`, or someone else's with a column `q`.
 
     Which line is of which class is found as in every table per class (`datasets/class_table.py`). Only
     ratios of q matter to the method, so a q that does not sum to one (GLA's released ImageNet prior sums
-    to 0.804) is normalized together with its bounds, and `notes` says so.
+    to 0.804) is normalized together with its bounds, and a warning says so.
 
     Args:
         path: the file.
         class_names: (C,) names the file has to agree with, if it holds names at all.
-        say: Called with each of the table's notes.
 
     Raises:
         UserError: see `read_class_table`; a value that is not a number or not allowed.
@@ -100,10 +98,7 @@ def read_prior_csv(
         for line, value in zip(table.lines, column.tolist(), strict=True):
             _check_value(name, value, f"{path}: line {line}")
     names = tuple(table.names or map(str, range(len(table.lines))))
-    found = _normalized(path, names, values, table.notes)
-    for note in found.notes:
-        say(note)
-    return found
+    return _normalized(path, names, values)
 
 
 def _check_value(column: str, value: float, where: str) -> None:
@@ -116,16 +111,12 @@ def _check_value(column: str, value: float, where: str) -> None:
 
 
 def _normalized(
-    path: str | os.PathLike[str],
-    names: tuple[str, ...],
-    values: dict[str, FloatArray],
-    read_notes: tuple[str, ...],
+    path: str | os.PathLike[str], names: tuple[str, ...], values: dict[str, FloatArray]
 ) -> PriorTable:
     """Return the table with q and q_true summing to one."""
-    notes = list(read_notes)
     total = float(values["q"].sum())
     if abs(total - 1) > SUM_TOLERANCE:
-        notes.append(f"{path}: q sums to {total:.4g}; it was normalized to 1")
+        _log.warning("%s: q sums to %.4g; it was normalized to 1", path, total)
     # Bounds belong to the q beside them and are scaled alike; a known truth has a sum of its own.
     for column in ("q", "ci_low", "ci_high"):
         if column in values:
@@ -142,5 +133,4 @@ def _normalized(
         ci_low=values.get("ci_low"),
         ci_high=values.get("ci_high"),
         q_true=values.get("q_true"),
-        notes=tuple(notes),
     )
