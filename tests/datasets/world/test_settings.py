@@ -1,6 +1,5 @@
 """What the world's settings refuse."""
 
-
 import numpy as np
 import pytest
 from pydantic import ValidationError
