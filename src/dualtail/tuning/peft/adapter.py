@@ -1,34 +1,15 @@
 """Adapter: a bottleneck after the FFN of every block."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dualtail.foundation.vision import VisionTower
-from dualtail.tuning.backbone import BackboneShape
-from dualtail.tuning.peft.bottleneck import bottleneck_width
-from dualtail.tuning.peft.method import PeftMethod
+from dualtail.tuning.peft.bottleneck import Bottleneck, BottleneckMethod
 from dualtail.tuning.peft_options.adapter import Options as OwnOptions
 
 
-class SequentialAdapter(nn.Module):
-    """One block's adapter on the output h of its FFN: `h + up(relu(down(LN(h))))`.
-
-    `up` and both biases start at zero, so the adapter starts as the identity; `down` is Kaiming
-    normal with a = sqrt 5. Parameters stay float32; the two products run in the precision of `h`.
-    """
-
-    def __init__(self, width: int, bottleneck: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.down = nn.Linear(width, bottleneck)
-        self.up = nn.Linear(bottleneck, width)
-        nn.init.kaiming_normal_(self.down.weight, a=math.sqrt(5), generator=generator)
-        nn.init.zeros_(self.down.bias)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+class SequentialAdapter(Bottleneck):
+    """On the output h of a block's FFN: `h + up(relu(down(LN(h))))`; products in the precision of `h`."""
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         dtype = h.dtype
@@ -46,28 +27,16 @@ class SequentialAdapter(nn.Module):
         return self(ffn)
 
 
-class Adapter(PeftMethod):
+class Adapter(BottleneckMethod):
     """A `SequentialAdapter` in every block (Houlsby et al., ICML 2019; after the FFN, as in LIFT)."""
 
     Options = OwnOptions
 
-    def __init__(
-        self,
-        shape: BackboneShape,
-        n_classes: int,
-        options: OwnOptions,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__(shape, n_classes, options, generator)
-        bottleneck = bottleneck_width(options.bottleneck, n_classes, shape.layers)
-        self.adapters = nn.ModuleList(
-            SequentialAdapter(shape.width, bottleneck, generator)
-            for _ in shape.last_blocks(options.blocks)
-        )
-
-    def attach(self, visual: VisionTower) -> None:
-        for adapter, block in self.pair_with_last_blocks(self.adapters, visual):
-            adapter.attach(block)  # type: ignore[operator]
+    @staticmethod
+    def adapter(
+        width: int, bottleneck: int, options: OwnOptions, generator: torch.Generator
+    ) -> Bottleneck:
+        return SequentialAdapter(width, bottleneck, generator)
 
 
 METHOD = Adapter

@@ -1,38 +1,24 @@
 """AdaptFormer: a bottleneck parallel to the FFN of every block."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dualtail.foundation.vision import VisionTower
-from dualtail.tuning.backbone import BackboneShape
-from dualtail.tuning.peft.bottleneck import bottleneck_width
-from dualtail.tuning.peft.method import PeftMethod
+from dualtail.tuning.peft.bottleneck import Bottleneck, BottleneckMethod
 from dualtail.tuning.peft_options.adaptformer import Options as OwnOptions
 
 
-class ParallelAdapter(nn.Module):
+class ParallelAdapter(Bottleneck):
     """One block's adapter: `s * up(relu(down(LN(x))))`, (B, T, D) -> (B, T, D).
 
-    `up` and both biases start at zero, so the adapter starts as the zero map; `down` is Kaiming
-    normal with a = sqrt 5. Parameters keep their own precision (float32); the arithmetic is in
-    half precision if `x` is (the norm's statistics in float32 all the same).
+    The arithmetic is in half precision if `x` is (the norm's statistics in float32 all the same).
     """
 
     def __init__(
         self, width: int, bottleneck: int, scale: float, generator: torch.Generator
     ) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.down = nn.Linear(width, bottleneck)
-        self.up = nn.Linear(bottleneck, width)
+        super().__init__(width, bottleneck, generator)
         self.scale = nn.Parameter(torch.full((1,), scale))
-        nn.init.kaiming_normal_(self.down.weight, a=math.sqrt(5), generator=generator)
-        nn.init.zeros_(self.down.bias)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
         self._residual: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -66,29 +52,16 @@ class ParallelAdapter(nn.Module):
         return ffn + self(residual)
 
 
-class AdaptFormer(PeftMethod):
+class AdaptFormer(BottleneckMethod):
     """A `ParallelAdapter` in every block (Chen et al., AdaptFormer, NeurIPS 2022; as in LIFT)."""
 
     Options = OwnOptions
 
-    def __init__(
-        self,
-        shape: BackboneShape,
-        n_classes: int,
-        options: OwnOptions,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__(shape, n_classes, options, generator)
-        bottleneck = bottleneck_width(options.bottleneck, n_classes, shape.layers)
-        self.adapters = nn.ModuleList(
-            ParallelAdapter(shape.width, bottleneck, options.scale, generator)
-            for _ in shape.last_blocks(options.blocks)
-        )
-
-    def attach(self, visual: VisionTower) -> None:
-        for adapter, block in self.pair_with_last_blocks(self.adapters, visual):
-            assert isinstance(adapter, ParallelAdapter)
-            adapter.attach(block)
+    @staticmethod
+    def adapter(
+        width: int, bottleneck: int, options: OwnOptions, generator: torch.Generator
+    ) -> Bottleneck:
+        return ParallelAdapter(width, bottleneck, options.scale, generator)
 
 
 METHOD = AdaptFormer
