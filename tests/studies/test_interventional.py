@@ -25,7 +25,7 @@ def rows():
     models = [("a", ("a",), p["a"]), ("b", ("b",), p["b"])]
     models.append(("fused, probabilities", ("a", "b"), (p["a"] + p["b"]) / 2))
     studied = [
-        Studied(d, "LA", name, members, "", LABELS, distances(found, LABELS, WEIGHTS, None))
+        Studied(d, "LA", name, members, LABELS, distances(found, LABELS, WEIGHTS, None))
         for d in ("One", "Two")
         for name, members, found in models
     ]

@@ -85,10 +85,6 @@ def compare(scores: "pd.DataFrame", context: PaperContext) -> "pd.DataFrame":
     The verdict is `within` or `outside` by `TOLERANCES` if this run is of the very dataset and of
     the paper's backbone; `other data` or `other models` if not; `no unit` where the paper gives
     none; `not run` where this run has no such number.
-
-    Args:
-        scores: The score table with the rows of costs.
-        context: Names, order, roles.
     """
     import pandas as pd
 

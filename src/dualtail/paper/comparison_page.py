@@ -20,13 +20,7 @@ def build_page(
     judged: Mapping[tuple[str, str], Claim | str],
     context: PaperContext,
 ) -> str:
-    """Return the page as Markdown.
-
-    Args:
-        compared: From `comparison.compare`.
-        judged: From `claims.judge_all`.
-        context: Names, order, roles.
-    """
+    """Return the page as Markdown, from what `comparison.compare` and `claims.judge_all` found."""
     parts = [f"# The paper beside the run `{context.run}`", _introduction(context)]
     parts += ["## Claims", *_claims(judged, context), "## Numbers", _counts(compared)]
     for item in _items(compared):

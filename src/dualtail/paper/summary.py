@@ -22,11 +22,6 @@ def build_summary(
 ) -> str:
     """Return the summary as Markdown.
 
-    Args:
-        scores: The score table of the run.
-        per_class: Its table of class accuracies.
-        context: Names, order, roles, priors.
-
     Raises:
         UserError: the scores have no row of this run, or no class accuracies are given.
     """

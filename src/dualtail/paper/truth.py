@@ -11,18 +11,13 @@ if TYPE_CHECKING:
 
 
 class Recovery(NamedTuple):
-    """Estimated against true prior.
-
-    Attributes:
-        spearman: Rank correlation of q and q_true.
-        log_rmse: Root mean square of log q - log q_true, after removing its mean.
-        imbalance_factor: max q / min q.
-        true_imbalance_factor: max q_true / min q_true.
-    """
+    """Estimated against true prior."""
 
     spearman: float
     log_rmse: float
+    """root mean square of log q - log q_true, after removing its mean"""
     imbalance_factor: float
+    """max q / min q"""
     true_imbalance_factor: float
 
 

@@ -92,7 +92,6 @@ def _studied(file: Path, visibility: Visibility, context: PaperContext) -> Studi
         tuning=_tuning(header, context),
         model=_model(header, context),
         members=tuple(header.members),
-        fusion=header.fusion,
         labels=labels,
         distances=distances(probabilities, labels, visibility.downstream, weights),
     )

@@ -25,17 +25,12 @@ SET, DIFFERENCE = "set", "difference"
 
 
 class FusedSet(NamedTuple):
-    """Some models and their fusions on one test split.
-
-    Attributes:
-        name: In words.
-        singles: Outputs of every model.
-        fused: Of both modes.
-    """
+    """Some models and their fusions on one test split."""
 
     name: str
     singles: Sequence[Outputs]
     fused: tuple[Outputs, Outputs]
+    """by logits, by probabilities"""
 
 
 def correct(found: FusedSet) -> NDArray[np.float64]:

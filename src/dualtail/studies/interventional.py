@@ -39,25 +39,17 @@ COLORS = (BLUE, VERMILION, GREEN, ORANGE)
 
 
 class Studied(NamedTuple):
-    """One model on one dataset.
-
-    Attributes:
-        dataset: Its label.
-        tuning: In words: zero-shot, AdaptFormer LA ...
-        model: In words.
-        members: The models in it; more than one if fused.
-        fusion: How they are fused.
-        labels: (N,) classes of the creatures.
-        distances: (N,) each.
-    """
+    """One model on one dataset, both in words, as is its tuning."""
 
     dataset: str
     tuning: str
     model: str
     members: tuple[str, ...]
-    fusion: str
+    """the models in it; more than one if fused"""
     labels: NDArray[np.int64]
+    """(N,) classes of the creatures"""
     distances: Distances
+    """(N,) each"""
 
 
 def interventional_rows(
@@ -132,9 +124,7 @@ def interventional_figure(
 ) -> PaperFigure:
     """Draw a panel a dataset: distance from the truth over change under the intervention.
 
-    Args:
-        rows: Of `interventional_rows`; predictions of the last tuning of each dataset are drawn.
-        fused: Models that are fusions: drawn as squares.
+    Of the last tuning of each dataset; `fused` are the models that are fusions, drawn as squares.
     """
     import pandas as pd
     from matplotlib.figure import Figure

@@ -42,18 +42,14 @@ MARKS = {
 
 
 class KnownPrior(NamedTuple):
-    """Zero-shot outputs of a model whose true prior is known.
-
-    Attributes:
-        dataset, member: Labels.
-        outputs: On a balanced split.
-        truth: (C,) class shares of the corpus that it was pre-trained on.
-    """
+    """Zero-shot outputs of a model whose true prior is known."""
 
     dataset: str
     member: str
     outputs: Outputs
+    """on a balanced split"""
     truth: NDArray[np.float64]
+    """(C,) class shares of the corpus that it was pre-trained on"""
 
 
 def estimate_all(priors: Sequence[KnownPrior], seed: int) -> "pd.DataFrame":

@@ -24,12 +24,7 @@ class Method(NamedTuple):
 
 
 def build(lookup: ScoreLookup, *, number: int, role: str) -> Table:
-    """Lay out the table for one dataset of the paper: published methods, then this run's.
-
-    Args:
-        lookup: The scores with the rows of costs.
-        number: Number of the table.
-        role: Dataset of the paper.
+    """Lay out the table for one dataset of the paper (role): published methods, then this run's.
 
     Raises:
         UserError: no dataset has that role, or the scores lack outputs or costs.
