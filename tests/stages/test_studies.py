@@ -59,6 +59,7 @@ def dualtail(*words: object) -> None:
 
 def test_priors_are_estimated_on_their_split(make_outputs: Make, tmp_path: Path) -> None:
     identity = {"kind": "zero-shot", "peft": "", "loss": "", "dataset": "toy", "members": ["a"]}
+    identity |= {"class_names": list("vwxyz")}
     val, test = (make_outputs(**identity, seed=k, split=s) for k, s in enumerate(("val", "test")))
     names = list(reversed(val.header.class_names))
     (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in names))
