@@ -188,7 +188,7 @@ def test_help_has_descriptions_and_defaults_and_no_empty_ones() -> None:
         pass
 
     text = " ".join(CliRunner().invoke(verb, ["--help"]).output.split())
-    assert "Number of classes (creatures), the same everywhere. [default: 60]" in text
+    assert "number of classes (creatures), the same everywhere [default: 60]" in text
     assert "[default: clip=0.5,openclip=0.8,metaclip=0.2]" in text
     assert "[default: {}]" not in text
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from dualtail.config.paths import ConfigPath
 from dualtail.config.section import Section
@@ -30,20 +30,18 @@ DOWNSTREAM = (
 class FineGrained(Section):
     """A downstream dataset whose classes are species: finer than those of the corpora."""
 
-    species: int = Field(
-        default=2,
-        ge=2,
-        le=8,
-        description="Species that each creature is split into. The first looks like the creature of "
-        "the corpora, the others a little different in head and body.",
-    )
-    train_count_max: int = Field(
-        default=200, ge=1, description="Training images of the largest species."
-    )
-    train_count_min: int = Field(
-        default=2, ge=1, description="Training images of the smallest species."
-    )
-    test_per_class: int = Field(default=25, ge=1, description="Test images per species.")
+    species: int = Field(default=2, ge=2, le=8)
+    """species that each creature is split into: the first looks like the creature of the corpora, the
+    others a little different in head and body"""
+
+    train_count_max: PositiveInt = 200
+    """training images of the largest species"""
+
+    train_count_min: PositiveInt = 2
+    """training images of the smallest species"""
+
+    test_per_class: PositiveInt = 25
+    """test images per species"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -59,161 +57,122 @@ class WorldSettings(Section):
     another world.
     """
 
-    seed: int = Field(
-        default=0,
-        ge=0,
-        description="Seed of the whole world: codes, names, priors, orders and images.",
-    )
-    n_classes: int = Field(
-        default=60, ge=2, le=480, description="Number of classes (creatures), the same everywhere."
-    )
-    image_size: int = Field(
-        default=32, ge=8, le=1024, description="Side in pixels of the images that models see."
-    )
-    display_size: int = Field(
-        default=128,
-        ge=8,
-        le=1024,
-        description="Side in pixels of the same images drawn for people.",
-    )
+    seed: NonNegativeInt = 0
+    """seed of the whole world: codes, names, priors, orders and images"""
+
+    n_classes: int = Field(default=60, ge=2, le=480)
+    """number of classes (creatures), the same everywhere"""
+
+    image_size: int = Field(default=32, ge=8, le=1024)
+    """side in pixels of the images that models see"""
+
+    display_size: int = Field(default=128, ge=8, le=1024)
+    """side in pixels of the same images drawn for people"""
 
     # Upstream corpora -------------------------------------------------------------------------
     corpora: dict[str, Probability] = Field(
-        default_factory=lambda: {"clip": 0.5, "openclip": 0.8, "metaclip": 0.2},
-        min_length=1,
-        description="The upstream corpora, one per foundation model: share of the classes of which "
-        "mostly the head is visible there (of the others it is mostly the body).",
+        default_factory=lambda: {"clip": 0.5, "openclip": 0.8, "metaclip": 0.2}, min_length=1
     )
-    unbiased: dict[str, str] = Field(
-        default={},
-        description="Corpora without visibility bias: name -> corpus whose images they have, but that "
-        "a class shows its other side as often as its own.",
-    )
-    corpus_size: int = Field(
-        default=12_000, ge=1, description="Images (with captions) in a corpus."
-    )
-    corpus_imbalance: float = Field(
-        default=57.0,
-        ge=1.0,
-        le=1e6,
-        description="Imbalance factor of a corpus: images of its most frequent class over those "
-        "of its rarest.",
-    )
-    corpus_correlation: float = Field(
-        default=0.67,
-        ge=0.0,
-        lt=1.0,
-        description="Rank correlation (Spearman) aimed at between the class priors of two corpora.",
-    )
-    corpus_block_share: Probability = Field(
-        default=0.35,
-        description="Share of a corpus drawn in the style `blocks`; the rest is `smooth`.",
-    )
-    visibility_frequent: tuple[Probability, Probability, Probability] = Field(
-        default=(0.25, 0.65, 0.10),
-        description="Upstream probabilities that both parts, the class's own side only, and the "
-        "other side only are visible, for the most frequent class of a corpus.",
-    )
-    visibility_rare: tuple[Probability, Probability, Probability] = Field(
-        default=(0.12, 0.85, 0.03),
-        description="The same for the rarest class; in between, linear in the log of the prior.",
-    )
+    """the upstream corpora, one per foundation model: share of the classes of which mostly the head
+    is visible there (of the others it is mostly the body)"""
+
+    unbiased: dict[str, str] = {}
+    """corpora without visibility bias: name -> corpus whose images they have, but that a class
+    shows its other side as often as its own"""
+
+    corpus_size: PositiveInt = 12_000
+    """images (with captions) in a corpus"""
+
+    corpus_imbalance: float = Field(default=57.0, ge=1.0, le=1e6)
+    """imbalance factor of a corpus: images of its most frequent class over those of its rarest"""
+
+    corpus_correlation: float = Field(default=0.67, ge=0.0, lt=1.0)
+    """rank correlation (Spearman) aimed at between the class priors of two corpora"""
+
+    corpus_block_share: Probability = 0.35
+    """share of a corpus drawn in the style `blocks`; the rest is `smooth`"""
+
+    visibility_frequent: tuple[Probability, Probability, Probability] = (0.25, 0.65, 0.10)
+    """upstream probabilities that both parts, the class's own side only, and the other side only
+    are visible, for the most frequent class of a corpus"""
+
+    visibility_rare: tuple[Probability, Probability, Probability] = (0.12, 0.85, 0.03)
+    """the same for the rarest class; in between, linear in the log of the prior"""
 
     # Downstream datasets ----------------------------------------------------------------------
     datasets: dict[str, Style] = Field(
-        default_factory=lambda: {"world_objects": "smooth", "world_places": "blocks"},
-        min_length=1,
-        description="The downstream datasets and the style of each: `smooth` backgrounds, or "
-        "`blocks` (pixel-block clutter; smaller, desaturated creatures).",
+        default_factory=lambda: {"world_objects": "smooth", "world_places": "blocks"}, min_length=1
     )
-    fine_grained: dict[str, FineGrained] = Field(
-        default={},
-        description="Datasets with finer classes than the corpora have, and how fine.",
-    )
-    visibility_downstream: tuple[Probability, Probability, Probability] = Field(
-        default=(0.4, 0.3, 0.3),
-        description="Downstream probabilities that both parts, the head only, and the body only "
-        "are visible, for every class.",
-    )
-    train_count_max: int = Field(
-        default=260, ge=1, description="Training images of the largest class."
-    )
-    train_count_min: int = Field(
-        default=5,
-        ge=1,
-        description="Training images of the smallest class; counts fall exponentially in between.",
-    )
-    val_per_class: int = Field(
-        default=20, ge=1, description="Validation images per class (balanced)."
-    )
-    test_per_class: int = Field(default=50, ge=1, description="Test images per class (balanced).")
-    pools: dict[str, int] = Field(
-        default={},
-        description="Datasets that also have a pool, and its images per class: a large balanced set of "
-        "training images, from which the training sets of Table 13 are drawn.",
-    )
-    pairs_per_class: int = Field(
-        default=10,
-        ge=0,
-        description="Test images per class that are also drawn with both parts visible, with the "
-        "head hidden and with the body hidden, everything else equal (interventions).",
-    )
-    min_classes_per_cell: int = Field(
-        default=3,
-        ge=0,
-        description="Least number of classes in each of the nine cells D-group x P-group (thirds "
-        "of the true prior), for every corpus; the class order is chosen accordingly.",
-    )
+    """the downstream datasets and the style of each: `smooth` backgrounds, or `blocks` (pixel-block
+    clutter; smaller, desaturated creatures)"""
+
+    fine_grained: dict[str, FineGrained] = {}
+    """datasets with finer classes than the corpora have, and how fine"""
+
+    visibility_downstream: tuple[Probability, Probability, Probability] = (0.4, 0.3, 0.3)
+    """downstream probabilities that both parts, the head only, and the body only are visible, for
+    every class"""
+
+    train_count_max: PositiveInt = 260
+    """training images of the largest class"""
+
+    train_count_min: PositiveInt = 5
+    """training images of the smallest class; counts fall exponentially in between"""
+
+    val_per_class: PositiveInt = 20
+    """validation images per class (balanced)"""
+
+    test_per_class: PositiveInt = 50
+    """test images per class (balanced)"""
+
+    pools: dict[str, int] = {}
+    """datasets that also have a pool, and its images per class: a large balanced set of training
+    images, from which the training sets of Table 13 are drawn"""
+
+    pairs_per_class: NonNegativeInt = 10
+    """test images per class that are also drawn with both parts visible, with the head hidden and
+    with the body hidden, everything else equal (interventions)"""
+
+    min_classes_per_cell: NonNegativeInt = 3
+    """least number of classes in each of the nine cells D-group x P-group (thirds of the true
+    prior), for every corpus; the class order is chosen accordingly"""
 
     # Nuisance ---------------------------------------------------------------------------------
-    rotation: float = Field(
-        default=0.2, ge=0.0, le=3.15, description="Largest rotation of a creature, in radians."
-    )
-    shift: float = Field(
-        default=0.08,
-        ge=0.0,
-        le=0.5,
-        description="Largest shift along each axis; an image is 2 wide.",
-    )
-    scale_min: float = Field(
-        default=0.8, gt=0.2, le=2.0, description="Smallest size of a creature."
-    )
-    scale_max: float = Field(default=1.1, gt=0.2, le=2.0, description="Largest size of a creature.")
-    distractors: int = Field(
-        default=2, ge=0, le=8, description="Blobs without meaning behind the creature."
-    )
-    clutter: float = Field(default=0.25, ge=0.0, le=1.0, description="Contrast of the background.")
-    background_saturation: float = Field(
-        default=0.2, ge=0.0, le=1.0, description="Color saturation of the background."
-    )
-    hue_jitter: float = Field(
-        default=0.03,
-        ge=0.0,
-        le=0.5,
-        description="Largest shift of a part's hue (1 is the whole circle).",
-    )
-    light_jitter: float = Field(
-        default=0.12,
-        ge=0.0,
-        lt=1.0,
-        description="Largest relative change of an image's brightness.",
-    )
-    block_probability: Probability = Field(
-        default=0.12,
-        description="Style `blocks`: probability that a background block is brightly colored.",
-    )
-    blocks_scale: float = Field(
-        default=0.9,
-        gt=0.2,
-        le=1.0,
-        description="Style `blocks`: size of creatures relative to `smooth`.",
-    )
-    blocks_saturation: float = Field(
-        default=0.8,
-        ge=0.0,
-        le=1.0,
-        description="Style `blocks`: color saturation relative to `smooth`.",
-    )
+    rotation: float = Field(default=0.2, ge=0.0, le=3.15)
+    """largest rotation of a creature, in radians"""
+
+    shift: float = Field(default=0.08, ge=0.0, le=0.5)
+    """largest shift along each axis; an image is 2 wide"""
+
+    scale_min: float = Field(default=0.8, gt=0.2, le=2.0)
+    """smallest size of a creature"""
+
+    scale_max: float = Field(default=1.1, gt=0.2, le=2.0)
+    """largest size of a creature"""
+
+    distractors: int = Field(default=2, ge=0, le=8)
+    """blobs without meaning behind the creature"""
+
+    clutter: float = Field(default=0.25, ge=0.0, le=1.0)
+    """contrast of the background"""
+
+    background_saturation: float = Field(default=0.2, ge=0.0, le=1.0)
+    """color saturation of the background"""
+
+    hue_jitter: float = Field(default=0.03, ge=0.0, le=0.5)
+    """largest shift of a part's hue (1 is the whole circle)"""
+
+    light_jitter: float = Field(default=0.12, ge=0.0, lt=1.0)
+    """largest relative change of an image's brightness"""
+
+    block_probability: Probability = 0.12
+    """style `blocks`: probability that a background block is brightly colored"""
+
+    blocks_scale: float = Field(default=0.9, gt=0.2, le=1.0)
+    """style `blocks`: size of creatures relative to `smooth`"""
+
+    blocks_saturation: float = Field(default=0.8, ge=0.0, le=1.0)
+    """style `blocks`: color saturation relative to `smooth`"""
 
     def of_corpora(self) -> "WorldSettings":
         """Return these settings without what corpora do not depend on: downstream at its defaults.
