@@ -71,6 +71,8 @@ def test_dumps_are_given_or_those_of_a_study(run: Run, make_outputs: Make) -> No
         (study[:4], "give either DUMPS"),
         ([*files, *study], "give either DUMPS"),
         ([*study[:5], "{split}"], "may stand in braces"),
+        ([*study[:3], "tyo", *study[4:]], "no prediction of dataset 'tyo'; it has: toy"),
+        ([*study[:5], "x/{members}.safetensors"], "x/a.safetensors: no such file, but study.csv"),
         ([*files, "--p-groups", "halves"], "'halves' is not one of"),
         ([*files, "--bootstrap", "0"], "--bootstrap: "),
     ):

@@ -13,10 +13,8 @@ from dualtail.scores import metrics
 from dualtail.scores.schema import SCORES, read_frame
 from dualtail.scores.settings import ScoreSettings
 from dualtail.stages import score
-from dualtail.study_table import Prediction, write_study
 
 Make = Callable[..., Outputs]
-PATTERN = "{dataset}/{members}/{variant}.safetensors"
 
 
 @pytest.fixture
@@ -70,30 +68,3 @@ def test_the_split_that_is_scored(splits: tuple[Outputs, Outputs], tmp_path: Pat
     write_outputs(dump, *renamed)
     with pytest.raises(UserError, match="it has val_B, test_B: name one with --split"):
         scored([dump], tmp_path / "x.csv")
-
-
-def test_dumps_of_a_study(make_outputs: Make, tmp_path: Path) -> None:
-    rows = [
-        Prediction("tuned", "toy", member, f"vpt-{loss}-0", "vpt", loss, 0)
-        for member in ("clip", "openclip")
-        for loss in ("ce", "la")
-    ]
-    study = tmp_path / "study.csv"
-    write_study(study, [*rows, rows[0]._replace(dataset="other")])
-    files = []
-    for k, row in enumerate(rows):
-        files.append(tmp_path / f"toy/{row.members}/{row.variant}.safetensors")
-        dump = make_outputs(seed=k, members=[row.members], loss=row.loss, peft="vpt")
-        write_outputs(files[-1], dump)
-    pattern = f"{tmp_path}/{PATTERN}"
-    found = score.dumps_of_study(study, "toy", pattern)
-    assert found == files
-    table = scored(found, tmp_path / "s.csv")
-    overall = table[(table["metric"] == "accuracy") & (table["scheme"] == "all")]
-    assert overall[["members", "loss"]].values.tolist() == [[r.members, r.loss] for r in rows]
-    with pytest.raises(
-        UserError, match=r"other/clip/vpt-ce-0\.safetensors: no such file, but .*study"
-    ):
-        score.dumps_of_study(study, "other", pattern)
-    with pytest.raises(UserError, match="no prediction of dataset 'tyo'; it has: toy, other"):
-        score.dumps_of_study(study, "tyo", pattern)

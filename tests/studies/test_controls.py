@@ -5,13 +5,11 @@ import pytest
 
 from dualtail.bias.combined_outputs import fuse_outputs
 from dualtail.errors import UserError
-from dualtail.paper.layout import to_csv
 from dualtail.studies.controls import (
     DIFFERENCE,
     SET,
     FusedSet,
     control_rows,
-    controls_table,
 )
 
 
@@ -57,10 +55,3 @@ def test_other_images_are_refused(make_outputs, sets: list[FusedSet]) -> None:
         control_rows([sets[0], a_set(make_outputs, "C", [0, 1], n=45)], replicates=10, seed=0)
     with pytest.raises(UserError, match="no set"):
         control_rows([], replicates=10, seed=0)
-
-
-def test_the_table_says_how_models_are_tuned(sets: list[FusedSet]) -> None:
-    found = control_rows(sets, replicates=10, seed=0)
-    table = controls_table({("Toy", *name): cells for name, cells in found.items()}, "X and LA")
-    assert "tuned with X and LA" in table.caption
-    assert to_csv(table).splitlines()[0].startswith("Dataset,,Models,single models,single models /")

@@ -3,14 +3,11 @@
 import numpy as np
 import pytest
 
-from dualtail.paper.layout import to_csv, to_markdown
 from dualtail.studies.interventional import (
     DIFFERENCE,
     PREDICTION,
     Studied,
-    interventional_figure,
     interventional_rows,
-    interventional_table,
 )
 from dualtail.studies.interventions import distances
 
@@ -62,15 +59,3 @@ def test_by_probabilities_the_distance_is_the_mean_and_the_change_is_not_larger(
     assert fused[0].value == pytest.approx((a[0].value + b[0].value) / 2)
     assert fused[-1].value <= (a[-1].value + b[-1].value) / 2 + 1e-9
     assert fused[2].value <= (a[2].value + b[2].value) / 2 + 1e-9
-
-
-def test_the_table_and_the_figure_have_all_rows(rows) -> None:
-    table = interventional_table(rows)
-    assert (table.stem, table.heading) == ("interventional", table.title)
-    assert to_csv(table).count("\n") == 1 + len(rows)
-    text = to_markdown(table)
-    assert text.startswith("**Predictions under interventions")
-    figure = interventional_figure(rows, ["fused, probabilities"])
-    assert figure.stem == "interventional"
-    assert len(figure.data) == 6
-    assert len(figure.figure.axes) == 2

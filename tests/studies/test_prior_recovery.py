@@ -10,7 +10,6 @@ from dualtail.studies.prior_recovery import (
     ESTIMATORS,
     KnownPrior,
     estimate_all,
-    prior_figure,
     prior_table,
 )
 
@@ -42,12 +41,6 @@ def estimates():
     return estimate_all(priors, seed=0)
 
 
-def test_every_estimator_is_there_once_a_class(estimates) -> None:
-    assert len(estimates) == 2 * len(ESTIMATORS) * C
-    sums = estimates.groupby(["member", "estimator"])["q"].sum()
-    np.testing.assert_allclose(sums, 1.0)
-
-
 def test_the_exact_estimate_is_near_and_the_early_stopped_one_is_flat(estimates) -> None:
     steep = dict(iter(estimates[estimates.member == "steep"].groupby("estimator")))
     exact = steep["exact"]
@@ -70,10 +63,3 @@ def test_the_table_is_worked_out_from_the_estimates(estimates) -> None:
     assert values["times the truth"] == pytest.approx(
         rows.q.max() / rows.q.min() / np.exp(0.8 * (C - 1))
     )
-
-
-def test_the_figure_has_a_panel_a_model(estimates) -> None:
-    figure = prior_figure(estimates)
-    assert figure.stem == "prior"
-    assert [ax.get_title() for ax in figure.figure.axes] == ["flat, Toy", "steep, Toy"]
-    assert len(figure.figure.axes[0].lines) == 1 + len(ESTIMATORS)
