@@ -271,6 +271,7 @@ def test_an_offset_of_logits_is_read(checkpoint: Path, tmp_path: Path) -> None:
     assert found.logit_bias.item() == -10
 
 
+@pytest.mark.slow
 def test_open_clip_is_not_imported(checkpoint: Path) -> None:
     spec = make_spec(weights=checkpoint)
     code = f"""
