@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtail.datasets import text_file
-from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_list import read_image_list, write_image_list
 from dualtail.datasets.train_counts import read_counts_csv, write_counts_csv
 from dualtail.errors import UserError
@@ -87,19 +86,6 @@ def test_unreadable_lists_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not UTF-8"):
         read_image_list(tmp_path / "b.txt")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "no class names"),
-        ("a\n\nb\n", "line 2: blank class name"),
-        ("a\nb\na\n", "line 3: class 'a' is on line 1 already"),
-    ],
-)
-def test_bad_class_names_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        read_class_names(write(tmp_path / "n.txt", text))
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20))

@@ -2,7 +2,8 @@
 
 Three formats:
 
-- `lines`: one name a line; the line number, from 0, is the label.
+- `lines`: one name per line, the line number, from 0, is the label; or a form that says the label
+  (`name_file.py`).
 - `folders`: `folder class name...` a line, as OLTR and LIFT have it. The label of a line is that of
   the images in its folder. The public file of Places365-LT is permuted against the labels at 116 to
   118, 141 and 142, so that names taken by line number are wrong for five classes.
@@ -17,20 +18,19 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from dualtail.datasets.image_list import ImageList
+from dualtail.datasets.name_file import read_name_file
 from dualtail.datasets.settings import NamesFormat, NamesVersion
 from dualtail.datasets.text_file import read_lines, read_text_file
 from dualtail.errors import UserError
 
 
 def read_class_names(path: Path) -> list[str]:
-    """Read one class name a line; the line number, from 0, is the label.
+    """The (C,) names of a file in label order, see `read_name_file`.
 
     Raises:
-        UserError: unreadable, empty, a blank line or a name that comes twice.
+        UserError: unreadable, empty, a class without a name, or labels that are not 0 to C - 1.
     """
-    names = _stripped_lines(path)
-    _refuse_repetition(path, names, "class")
-    return names
+    return read_name_file(path).names
 
 
 def dataset_class_names(

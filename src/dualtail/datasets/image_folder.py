@@ -1,17 +1,31 @@
-"""A folder per class: the layout of torchvision's ImageFolder."""
+"""One folder per class: the layout of torchvision's ImageFolder."""
 
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from dualtail.datasets.class_names import read_class_names
+from dualtail.datasets.class_table import comparable
 from dualtail.datasets.image_list import ImageList
+from dualtail.datasets.name_file import NameFile, read_name_file
 from dualtail.errors import UserError
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+    f".{suffix}"
+    for suffix in (
+        *("avif", "bmp", "dib", "gif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pbm"),
+        *("pgm", "png", "pnm", "ppm", "tga", "tif", "tiff", "webp"),
+    )
 )
 """Files that count as images, in lower case; others are left out."""
+NO_CLASSES = frozenset(("__MACOSX", "@eaDir"))
+"""Folders that systems leave beside images; hidden ones are left out as well."""
+SPLITS = frozenset(("train", "val", "valid", "validation", "test"))
+
+_log = logging.getLogger(__name__)
 
 
 class FolderImages(ImageList):
@@ -22,31 +36,33 @@ class FolderImages(ImageList):
 
 
 def images_by_class(folder: Path) -> dict[str, list[str]]:
-    """The class folders in a folder, sorted, and the images in each, sorted, relative to `folder`.
+    """The class folders in a folder and the images in each, sorted, relative to `folder`.
 
-    Hidden files and folders and files that are no images are left out; a class folder may hold folders.
+    Class folders that are numbers are sorted as numbers; they may hold folders, and links are followed.
+    What is left out (hidden, no image, no regular file) is counted aloud.
 
     Raises:
-        UserError: no such folder, or fewer than two classes.
+        UserError: no such folder, fewer than two classes, or splits in place of classes.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images")
-    classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    classes = [p.name for p in folder.iterdir() if p.is_dir() and not _is_hidden(p.name)]
     if len(classes) < 2:
         raise UserError(
             f"{folder}: {len(classes)} folder(s) in it; one folder per class is needed, two or more "
             "(or name the images in a list)"
         )
-    return {
-        name: sorted(
-            file.relative_to(folder).as_posix()
-            for file in (folder / name).rglob("*")
-            if file.suffix.lower() in SUFFIXES
-            and file.is_file()
-            and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    if SPLITS.issuperset(classes):
+        raise UserError(
+            f"{folder}: its folders {', '.join(sorted(classes))} are splits, not classes; "
+            f"give {folder / max(classes, key=lambda name: name.startswith('v'))}"
         )
-        for name in classes
-    }
+    left_out: Counter[str] = Counter()
+    found = {name: sorted(_images(folder, folder / name, left_out)) for name in _sorted(classes)}
+    if left_out:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(left_out.items()))
+        _log.warning("%s: %d files left out: %s", folder, left_out.total(), reasons)
+    return found
 
 
 def read_image_folder(folder: Path, class_names: Path | None = None) -> tuple[list[str], ImageList]:
@@ -54,22 +70,85 @@ def read_image_folder(folder: Path, class_names: Path | None = None) -> tuple[li
 
     Args:
         folder: Holds one folder per class, see `images_by_class`.
-        class_names: One name a line, in the sorted order of the folders; else the folders' own names.
+        class_names: A file of names, see `read_name_file`. The name of a folder decides which class it
+            is, or its number; else the order. None: the folders' own names.
 
     Returns:
         The C class names and the images, paths relative to `folder`.
 
     Raises:
-        UserError: no such folder, fewer than two classes, no image at all, or another number of names.
+        UserError: no such folder, fewer than two classes, no image at all, or folders and names that do
+            not fit.
     """
     found = images_by_class(folder)
-    names = list(found) if class_names is None else read_class_names(class_names)
-    if len(names) != len(found):
-        raise UserError(
-            f"{class_names}: {len(names)} class names for the {len(found)} folders of {folder}"
-        )
+    names, label_of = list(found), {name: label for label, name in enumerate(found)}
+    if class_names is not None:
+        file = read_name_file(class_names)
+        names, label_of = file.names, _labels(folder, list(found), file)
     paths = [path for own in found.values() for path in own]
     if not paths:
         raise UserError(f"{folder}: no image in its {len(found)} folders")
-    labels = np.repeat(np.arange(len(found)), [len(own) for own in found.values()])
-    return names, FolderImages(folder, paths, labels)
+    labels = np.repeat([label_of[name] for name in found], [len(own) for own in found.values()])
+    empty = [name for label, name in enumerate(names) if label not in set(labels.tolist())]
+    if empty:
+        more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
+        _log.warning("%s: no image of class %r%s", folder, empty[0], more)
+    order = np.argsort(labels, kind="stable")
+    return names, FolderImages(folder, [paths[row] for row in order], labels[order])
+
+
+def _labels(folder: Path, folders: list[str], file: NameFile) -> dict[str, int]:
+    """The label of every folder: by name, by number, or, if neither says it, by order."""
+    known = {comparable(key): label for label, key in enumerate(file.folders or file.names)}
+    by_name = {name: known.get(comparable(name)) for name in folders}
+    matched = {name: label for name, label in by_name.items() if label is not None}
+    if len(matched) == len(folders):
+        return matched
+    if matched:
+        lost = next(name for name in folders if name not in matched)
+        raise UserError(f"{file.path}: no class for the folder {folder / lost}")
+    if all(name.isdecimal() and int(name) < len(file.names) for name in folders):
+        return {name: int(name) for name in folders}
+    if len(folders) != len(file.names):
+        raise UserError(
+            f"{file.path}: {len(file.names)} class names for the {len(folders)} folders of {folder}"
+        )
+    _log.warning(
+        "%s: folders and names are matched by their order: %s is %r, ..., %s is %r",
+        *(file.path, folders[0], file.names[0], folders[-1], file.names[-1]),
+    )
+    return {name: label for label, name in enumerate(folders)}
+
+
+def _images(root: Path, top: Path, left_out: Counter[str]) -> Iterator[str]:
+    """The images below a folder, relative to `root`; links are followed, but in no circle."""
+    seen = set()
+    for here, folders, files in os.walk(top, followlinks=True):
+        status = Path(here).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for name in [name for name in folders if _is_hidden(name)]:
+            folders.remove(name)
+            inside = sum(len(below) for _, _, below in os.walk(Path(here, name)))
+            left_out[f"in {name}"] += inside
+        for name in files:
+            file = Path(here, name)
+            if name.startswith("."):
+                left_out["hidden"] += 1
+            elif file.suffix.lower() not in SUFFIXES:
+                left_out["no image"] += 1
+            elif not file.is_file():
+                left_out["no regular file"] += 1
+            else:
+                yield file.relative_to(root).as_posix()
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in NO_CLASSES
+
+
+def _sorted(names: list[str]) -> list[str]:
+    numbers = all(name.isdecimal() for name in names)
+    return sorted(names, key=lambda name: (int(name) if numbers else 0, name))
