@@ -23,6 +23,7 @@ from dualtail.foundation.hub import (
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.tensor_differences import describe_differences
 from dualtail.foundation.weights_record import not_here, read_record
+from dualtail.foundation.whole_file import refuse_what_is_not_whole
 
 if TYPE_CHECKING:
     import torch
@@ -119,8 +120,7 @@ def check_weights_file(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         UserError: see above; the message says how to convert.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such weights file")
+    refuse_what_is_not_whole(path)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError, safe_open
 

@@ -1,0 +1,41 @@
+"""What is wrong with a weights file that cannot be read: each kind has its own cure."""
+
+import zipfile
+from pathlib import Path
+
+from dualtail.errors import UserError
+
+
+def refuse_what_is_not_whole(path: Path) -> None:
+    """Tell apart the files that look like weights by their name only.
+
+    Raises:
+        UserError: missing, empty, a Git LFS pointer, a web page, broken off, or a TorchScript archive.
+    """
+    if not path.is_file():
+        what = "not a regular file" if path.exists() else "no such weights file"
+        raise UserError(f"{path}: {what}")
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        start = stream.read(64)
+    if size == 0:
+        raise UserError(f"{path}: empty; download or save it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise UserError(
+            f"{path}: Git LFS pointer in place of the weights; `git lfs pull` in its repository "
+            "fetches them"
+        )
+    if start.lstrip()[:1] == b"<":
+        raise UserError(f"{path}: a web page, not weights; download the file itself")
+    if path.suffix == ".safetensors":
+        if size < 8 or int.from_bytes(start[:8], "little") + 8 > size:
+            raise UserError(f"{path}: broken off, or not a safetensors file ({size:,} bytes)")
+    elif start.startswith(b"PK\x03\x04"):
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"{path}: broken off after {size:,} bytes; download or save it again")
+        with zipfile.ZipFile(path) as archive:
+            if any("/code/" in name for name in archive.namelist()):
+                raise UserError(
+                    f"{path}: a TorchScript (JIT) archive, which holds programs; save the tensors "
+                    "alone: safetensors.torch.save_file(torch.jit.load(FILE).state_dict(), ...)"
+                )
