@@ -24,7 +24,7 @@ def test_a_prompt_needs_both_slots(prompt: str) -> None:
     ("values", "message"),
     [
         ({"train_per_class": 9}, "greater than or equal to 10"),
-        ({"seeds": [1, 2, 1]}, "seed 1 is listed twice"),
+        ({"seeds": [1, 2, 1]}, "'1' is listed twice"),
         ({"seeds": []}, "at least 1 item"),
         ({"world_classes": 1}, "greater than or equal to 2"),
         ({"stable_diffusion": {"model": "x", "size": 513}}, "multiple of 8"),

@@ -26,5 +26,5 @@ def test_wrong_training(values: dict, message: str) -> None:
 
 
 def test_seeds_are_distinct() -> None:
-    with pytest.raises(ValidationError, match="seed 3 is listed twice"):
+    with pytest.raises(ValidationError, match="'3' is listed twice"):
         ScratchSettings(dataset="x", seeds=[3, 0, 3])

@@ -75,28 +75,30 @@ def write_pool(
     """
     classes = source.classes
     kept: dict[PoolImage, NDArray[np.uint8]] = {}
-    total = sum(sum(pool_counts(n)) for n in per_class.values()) * len(classes)
+    cells = [
+        (split, label, factor, count)
+        for split, n in per_class.items()
+        for label in range(len(classes))
+        for factor, count in enumerate(pool_counts(n))
+    ]
+    total = sum(count for *_, count in cells)
     with tqdm(total=total, desc="images of parts", unit="img", disable=None) as progress:
 
         def pool() -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
-            for split, n in per_class.items():
-                for label in range(len(classes)):
-                    for factor, count in enumerate(pool_counts(n)):
-                        start = 0
-                        for batch in source.images(split, label, factor, count):
-                            entries = [
-                                PoolImage(split, label, factor, start + k)
-                                for k in range(len(batch))
-                            ]
-                            if split == "train" and shown is None:
-                                kept.update(
-                                    (entry, image)
-                                    for entry, image in zip(entries, batch, strict=True)
-                                    if entry.number < samples
-                                )
-                            start += len(batch)
-                            progress.update(len(batch))
-                            yield [entry.path for entry in entries], batch
+            for split, label, factor, count in cells:
+                start = 0
+                for batch in source.images(split, label, factor, count):
+                    entries = [
+                        PoolImage(split, label, factor, start + k) for k in range(len(batch))
+                    ]
+                    if split == "train" and shown is None:
+                        pairs = zip(entries, batch, strict=True)
+                        kept.update(
+                            (entry, image) for entry, image in pairs if entry.number < samples
+                        )
+                    start += len(batch)
+                    progress.update(len(batch))
+                    yield [entry.path for entry in entries], batch
 
         write_image_zip(folder / "images.zip", pool())
     if shown is not None:

@@ -5,9 +5,10 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 
+from dualtail.config.names import without_repetition
 from dualtail.config.paths import ConfigPath
 from dualtail.config.section import Section
-from dualtail.scratch.settings import ScratchTraining, distinct
+from dualtail.scratch.settings import ScratchTraining
 
 TABLE_16 = {
     "airplane": ("head", "tail"),
@@ -91,4 +92,4 @@ class ConfounderSettings(Section):
     @field_validator("seeds")
     @classmethod
     def _no_repetition(cls, value: list[int]) -> list[int]:
-        return distinct(value)
+        return without_repetition(value)

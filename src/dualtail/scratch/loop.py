@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dualtail.errors import UserError
 from dualtail.scratch.resnet import ScratchModel
 from dualtail.scratch.settings import ScratchTraining
 from dualtail.training.history import EpochMetrics
-from dualtail.training.progress import Progress
+from dualtail.training.progress import Epoch, Progress
 from dualtail.training.sgd import Sgd
 from dualtail.training.state import StateFile, Trained
 from dualtail.tuning.training_batches import TrainingBatches, TrainingSet
@@ -39,7 +39,6 @@ def train(
 
     Args:
         model: On the device to train on; afterwards not in evaluation mode.
-        data: N images.
         loss: Maps (logits (B, C), labels (B,)) to a scalar.
         size: Height and width that the network sees.
         on_epoch: Called as an epoch is done; returns its row of the history, and may use the model.
@@ -85,15 +84,7 @@ def train(
             total += value.detach() * len(labels)
             correct += (logits.detach().argmax(dim=1) == labels).sum()
             progress.step_done(value.detach())
-        seconds = epoch.seconds
-        row = EpochMetrics(
-            epoch=epoch.number + 1,
-            lr=optimizer.param_groups[0]["lr"],
-            loss=total.item() / len(data),
-            train_accuracy=correct.item() / len(data),
-            images_per_second=len(data) / seconds,
-            seconds=seconds,
-        )
+        row = _metrics(epoch, optimizer.param_groups[0]["lr"], total, correct, len(data))
         progress.show(loss=f"{row.loss:.3f}", acc=f"{row.train_accuracy:.3f}")
         progress.epoch_done(on_epoch(row))
     return progress.history
@@ -106,6 +97,19 @@ def cosine_rates(lr: float, steps: int) -> list[float]:
         now, before = (1 + math.cos(math.pi * k / steps) for k in (step, step - 1))
         rates.append(now / before * rates[-1])
     return rates
+
+
+def _metrics(epoch: Epoch, lr: float, loss: Tensor, correct: Tensor, n: int) -> EpochMetrics:
+    """Of sums over the epoch's n images."""
+    seconds = epoch.seconds
+    return EpochMetrics(
+        epoch=epoch.number + 1,
+        lr=lr,
+        loss=loss.item() / n,
+        train_accuracy=correct.item() / n,
+        images_per_second=n / seconds,
+        seconds=seconds,
+    )
 
 
 def _optimizer(model: ScratchModel, settings: ScratchTraining) -> Sgd:

@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from dualtail.config.names import without_repetition
 from dualtail.config.section import Section
 from dualtail.tuning.augmentation_settings import Augmentation
 
@@ -88,16 +89,4 @@ class ScratchSettings(Section):
     @field_validator("seeds")
     @classmethod
     def _no_repetition(cls, value: list[int]) -> list[int]:
-        return distinct(value)
-
-
-def distinct(seeds: list[int]) -> list[int]:
-    """Return seeds if none is listed twice.
-
-    Raises:
-        ValueError: names the first that is.
-    """
-    for seed in seeds:
-        if seeds.count(seed) > 1:
-            raise ValueError(f"seed {seed} is listed twice")
-    return seeds
+        return without_repetition(value)

@@ -43,11 +43,8 @@ def predict(
     Args:
         model: Maps normalized images (B, 3, H, W) to logits (B, C) and features (B, D); is put
             in evaluation mode.
-        images: The split.
         views: What the model sees of an image; logits and features are means over the views.
         mean, std: Normalization of each channel.
-        batch_size: Images a step.
-        label: Text of the progress bar.
 
     Raises:
         UserError: no images, images smaller than a view, or logits or features that half precision

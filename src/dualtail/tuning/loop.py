@@ -47,18 +47,16 @@ def tune(
 
     Args:
         model: On the device to train on. Its `precision` is what counts, not the settings'.
-        data: N images.
         loss: Maps (logits (B, C), labels (B,)) to a scalar; see `losses.make_loss`.
         state: Where the state is between two epochs; None: nowhere.
-        on_epoch: Called with each epoch's row as it is done.
+        on_epoch: Called as an epoch is done.
 
     Raises:
         UserError: a loss that is no longer finite, or too little memory for a single image.
     """
     device, half = model.device, model.precision == "float16"
-    batches = TrainingBatches(
-        data, settings.augmentation, model.shape.image_size, seed=seed, device=device
-    )
+    size = model.shape.image_size
+    batches = TrainingBatches(data, settings.augmentation, size, seed=seed, device=device)
     loss = loss.to(device)
     optimizer = _optimizer(model, settings, fused=not half)
     scaler = torch.amp.GradScaler(device.type, enabled=half)

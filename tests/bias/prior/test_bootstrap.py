@@ -62,17 +62,6 @@ def test_intervals_cover_the_truth(make_gaussian: Callable) -> None:
     assert 0.88 < np.mean(covered) < 0.99
 
 
-def test_a_higher_level_gives_wider_intervals(make_gaussian: Callable) -> None:
-    data = make_gaussian()
-    estimate = estimate_prior(data.logits, data.labels)
-    narrow, wide = (
-        bootstrap_prior(data.logits, data.labels, estimate, replicates=80, level=level)
-        for level in (0.5, 0.95)
-    )
-    assert (narrow.ci_high - narrow.ci_low < wide.ci_high - wide.ci_low).all()
-    assert wide.imbalance_low < narrow.imbalance_low < narrow.imbalance_high < wide.imbalance_high
-
-
 def test_nothing_is_known_of_a_class_without_labels(make_gaussian: Callable) -> None:
     data = make_gaussian(n_classes=6)
     seen = data.labels != 4
@@ -99,8 +88,6 @@ def test_bad_requests_are_refused(make_gaussian: Callable) -> None:
     estimate = estimate_prior(data.logits, data.labels, 0)
     with pytest.raises(UserError, match="at least 2"):
         bootstrap_prior(data.logits, data.labels, estimate, replicates=1)
-    with pytest.raises(UserError, match="between 0 and 1"):
-        bootstrap_prior(data.logits, data.labels, estimate, level=95)
     with pytest.raises(UserError, match="12 classes for logits of 13"):
         bootstrap_prior(np.pad(data.logits, ((0, 0), (0, 1))), data.labels, estimate)
     with pytest.raises(UserError, match="'early-stopped'"):

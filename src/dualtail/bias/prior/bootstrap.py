@@ -13,25 +13,25 @@ from dualtail.errors import UserError
 COLUMNS_AT_ONCE = 50
 """Replicates solved together: more share each pass over the logits, at 8 N bytes apiece."""
 
+LEVEL = 0.95
+"""Coverage aimed at."""
+
 RESAMPLED = ("exact", "cross-fitted")
 """Estimators that have intervals."""
 
 
 @dataclass(frozen=True, eq=False)
 class PriorIntervals:
-    """Percentile intervals of a prior.
+    """Percentile intervals of a prior, 95 %.
 
     ci_low, ci_high: (C,) of q; (0, 1) for a class without a label, about which nothing is known.
     imbalance_low, imbalance_high: of max q / min q.
-    replicates, level: how many resamples, and the coverage aimed at.
     """
 
     ci_low: FloatArray
     ci_high: FloatArray
     imbalance_low: float
     imbalance_high: float
-    replicates: int
-    level: float
 
 
 def stratified_resamples(labels: IntArray, replicates: int, rng: np.random.Generator) -> FloatArray:
@@ -54,7 +54,6 @@ def bootstrap_prior(
     *,
     replicates: int = 200,
     seed: int = 0,
-    level: float = 0.95,
 ) -> PriorIntervals:
     """Return percentile intervals of an estimate by resampling images within classes.
 
@@ -70,15 +69,12 @@ def bootstrap_prior(
         replicates: resamples, at least 2.
 
     Raises:
-        UserError: fewer than 2 replicates, a level outside (0, 1), an estimate of other classes or
-            one that Eq. 3 did not give.
+        UserError: fewer than 2 replicates, an estimate of other classes or one that Eq. 3 did not give.
     """
     from tqdm import tqdm
 
     if replicates < 2:
         raise UserError(f"bootstrap: {replicates} replicate(s); at least 2 are needed")
-    if not 0 < level < 1:
-        raise UserError(f"level: {level}; allowed are numbers between 0 and 1")
     if estimate.estimator not in RESAMPLED:
         raise UserError(
             f"bootstrap: the prior was estimated by {estimate.estimator!r}; only {RESAMPLED[0]} and "
@@ -107,7 +103,7 @@ def bootstrap_prior(
         )
         for column in range(n_columns):
             log_q[first + column] = normalized_log_prior(solution.beta[:, column], present)
-    edges = [50 * (1 - level), 50 * (1 + level)]
+    edges = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
     low, high = np.exp(np.percentile(log_q, edges, axis=0))
     spans = log_q[:, present].max(axis=1) - log_q[:, present].min(axis=1)
     factor_low, factor_high = np.exp(np.minimum(np.percentile(spans, edges), 700.0))
@@ -116,6 +112,4 @@ def bootstrap_prior(
         ci_high=np.where(present, high, 1.0),
         imbalance_low=float(factor_low),
         imbalance_high=float(factor_high),
-        replicates=replicates,
-        level=level,
     )
