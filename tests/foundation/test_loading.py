@@ -81,6 +81,23 @@ def test_classes_may_have_different_numbers_of_texts(checkpoint: Path) -> None:
         torch.testing.assert_close(row, mean / mean.norm(), rtol=1e-4, atol=1e-5)
 
 
+def test_texts_that_are_cut_are_said_and_equal_ones_refused(
+    checkpoint: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = make_spec(weights=checkpoint)
+    model, _ = load_foundation(spec)
+    tokens = tokenizer_of(spec)
+    long = "very " * 100
+    text_features(model, tokens, [["a cat"], [f"a {long} dog"]])
+    (message,) = caplog.messages
+    assert message.startswith("1 of 2 texts are longer than the ")
+    assert "'a very very" in message
+    with pytest.raises(UserError, match="reads 'a very .* alike .*: shorten the class names"):
+        text_features(model, tokens, [[f"a {long} cat"], [f"a {long} dog"]])
+    # Two classes of one name are no mistake of the prompts: reading the names says so.
+    text_features(model, tokens, [["a missile"], ["a missile"]])
+
+
 def test_quickgelu_changes_the_model(checkpoint: Path) -> None:
     images = torch.randn(2, 3, 32, 32)
     native, _ = load_foundation(make_spec(weights=checkpoint))

@@ -1,14 +1,19 @@
 """Zero-shot classification: a head made from prompts."""
 
+import hashlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from dualtail.errors import UserError
 from dualtail.foundation.open_clip_tower import from_open_clip, not_plain
 from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import cls_feature
+
+_log = logging.getLogger(__name__)
 
 
 @torch.inference_mode()
@@ -28,20 +33,47 @@ def text_features(
 
     Returns:
         (C, E) float32 on the model's device, each row of length one.
+
+    Raises:
+        UserError: two classes whose texts differ only beyond the context of the text tower.
     """
     device = next(model.parameters()).device
     class_of = torch.tensor([c for c, own in enumerate(texts) for _ in own], device=device)
-    flat = [text for own in texts for text in own]
+    tokens = _tokens(tokenizer, texts)
     parts = [
         functional.normalize(
-            model.encode_text(tokenizer(flat[start : start + batch_size]).to(device)).float(),
-            dim=-1,
+            model.encode_text(tokens[start : start + batch_size].to(device).long()).float(), dim=-1
         )
-        for start in range(0, len(flat), batch_size)
+        for start in range(0, len(tokens), batch_size)
     ]
     features = torch.cat(parts)
     total = features.new_zeros(len(texts), features.shape[1])
     return functional.normalize(total.index_add_(0, class_of, features), dim=-1)
+
+
+def _tokens(tokenizer: Any, texts: Sequence[Sequence[str]]) -> torch.Tensor:
+    """The tokens of all texts; what is cut is said, and classes that become equal are refused."""
+    flat = [text for own in texts for text in own]
+    tokens = torch.cat([tokenizer(flat[i : i + 4096]).int() for i in range(0, len(flat), 4096)])
+    padding = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", None) or 0
+    cut = torch.nonzero(tokens[:, -1] != padding).flatten().tolist()
+    if cut:
+        _log.warning(
+            "%d of %d texts are longer than the %d tokens that the text tower reads, and are cut: %r",
+            *(len(cut), len(flat), tokens.shape[1], flat[cut[0]][:120]),
+        )
+    first: dict[bytes, Sequence[str]] = {}
+    start = 0
+    for own in texts:
+        rows = hashlib.sha256(tokens[start : start + len(own)].numpy().data).digest()
+        start += len(own)
+        before = first.setdefault(rows, own)
+        if list(before) != list(own):
+            raise UserError(
+                f"the text tower reads {before[0]!r} and {own[0]!r} alike (its context has "
+                f"{tokens.shape[1]} tokens): shorten the class names or the prompts"
+            )
+    return tokens
 
 
 class ZeroShotModel(torch.nn.Module):
