@@ -92,7 +92,7 @@ def test_texts_that_are_cut_are_said_and_equal_ones_refused(
     (message,) = caplog.messages
     assert message.startswith("1 of 2 texts are longer than the ")
     assert "'a very very" in message
-    with pytest.raises(UserError, match="reads 'a very .* alike .*: shorten the class names"):
+    with pytest.raises(UserError, match=r"reads 'a very .* alike .*: shorten the class names"):
         text_features(model, tokens, [[f"a {long} cat"], [f"a {long} dog"]])
     # Two classes of one name are no mistake of the prompts: reading the names says so.
     text_features(model, tokens, [["a missile"], ["a missile"]])
