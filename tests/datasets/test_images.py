@@ -197,6 +197,7 @@ READ = {
     "CMYK JPEG": (jpeg(Image.new("CMYK", (40, 30), (0, 255, 255, 0))), (254, 0, 0)),
     "gray": (png(Image.new("L", (40, 30), 77)), (77, 77, 77)),
     "gray of 16 bits": (png(Image.new("I;16", (40, 30), 77 * 256)), (77, 77, 77)),
+    "gray of 12 bits in 16": (png(Image.new("I;16", (40, 30), 77 * 16)), (77, 77, 77)),
     "transparent, over nothing": (png(Image.new("RGBA", (40, 30), (9, 8, 7, 0))), (9, 8, 7)),
     "a PNG by the name of another": (png(Image.new("RGB", (40, 30), (1, 2, 3))), (1, 2, 3)),
 }

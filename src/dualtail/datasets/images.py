@@ -275,11 +275,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert to 8-bit RGB.
 
     As in torchvision's loader, transparency and the EXIF orientation are ignored. Pillow cuts 16-bit
-    gray levels off at 255; here they are scaled.
+    gray levels off at 255; here they are scaled, from 12 bits if the image has no more: cameras and
+    microscopes store 12 in 16, and would be nearly black.
     """
     _check_pixels(*image.size)
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        levels = np.asarray(image)
+        image = Image.fromarray((levels >> (4 if levels.max() < 2**12 else 8)).astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise ValueError("pixels of 32 bits have no known range: save the image with 8 or 16 bits")
     return image.convert("RGB")
