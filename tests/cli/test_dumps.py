@@ -90,6 +90,42 @@ def test_accuracy_is_the_mean_over_classes(run: Run, arrays: Path) -> None:
     assert line in run("inspect", "dump.safetensors").output
 
 
+def test_a_record_that_is_not_ours_stays(run: Run, arrays: Path) -> None:
+    import_arrays(run)
+    Path("q.json").write_text('{"mine": 1}')
+    base = ["prior", "dump.safetensors", "--bootstrap", "5", "--out"]
+    message = run(*base, "q.csv", fails=True).output
+    assert "q.json: not a record of a prior, and would be replaced" in message
+    assert Path("q.json").read_text() == '{"mine": 1}'
+    Path("q.json").unlink()
+    for _ in range(2):  # its own is replaced
+        run(*base, "q.csv")
+    assert "class_index,class_name,q" in run(*base, "/dev/stdout").output
+    assert not Path("/dev/stdout.json").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prior", "dump.safetensors", "--out", "dump.safetensors"],
+        ["score", "dump.safetensors", "--train-counts", "counts.csv", "--out", "counts.csv"],
+        ["score", "dump.safetensors", "--class-scores", "dump.safetensors", "--out", "s.csv"],
+        ["fuse", "dump.safetensors", "dump.safetensors", "--out", "./dump.safetensors"],
+        ["adjust", "dump.safetensors", "--train-counts", "counts.csv", "--out", "counts.csv"],
+        [
+            *["import-outputs", "--logits", "L.npy", "--labels", "y.npy"],
+            *["--class-names", "names.txt", "--out", "names.txt"],
+        ],
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_verb_writes_over_its_input(run: Run, arrays: Path, words: list[str]) -> None:
+    import_arrays(run)
+    before = {path: path.read_bytes() for path in arrays.iterdir()}
+    assert "an output never replaces what it is made from" in run(*words, fails=True).output
+    assert {path: path.read_bytes() for path in arrays.iterdir()} == before
+
+
 def test_scores_need_neither_counts_nor_a_prior(run: Run, arrays: Path) -> None:
     import_arrays(run)
     run("score", "dump.safetensors", "--bootstrap", "20", "--out", "scores.csv")

@@ -7,12 +7,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dualtail.cli.verb import INPUT, OUT_FILE, verb
+from dualtail.cli.shared_options import FILE
+from dualtail.cli.verb import OUT_FILE, verb
 from dualtail.errors import UserError
 
 
 @verb("copy")
-@click.argument("files", nargs=-1, type=INPUT)
+@click.argument("files", nargs=-1, type=FILE)
 @click.option("--model")
 @click.option("--named", nargs=2)
 @click.option("--out", type=OUT_FILE)

@@ -7,7 +7,8 @@ from typing import Any, get_args
 import click
 
 from dualtail.cli.flags import SectionParam, options
-from dualtail.cli.shared_options import ANY, FILE, FOLDER, SEED, with_options
+from dualtail.cli.shared_options import ANY, FILE, SEED, with_options
+from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.datasets.settings import (
     ListSource,
     LongTailSample,
@@ -41,8 +42,8 @@ def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-@click.command("make-lists")
-@click.option("--out", required=True, type=FOLDER, help="Folder to write to.")
+@verb("make-lists")
+@click.option("--out", required=True, type=OUT_FOLDER, help="Folder to write to.")
 @options(ListSource)
 def make_lists(list_source: ListSource, out: Path) -> None:
     """Make image lists and class names from a table of images, a folder per class, or CIFAR-100.
@@ -61,12 +62,14 @@ def make_lists(list_source: ListSource, out: Path) -> None:
     run(list_source, out)
 
 
-@click.command("draw-corpus")
+@verb("draw-corpus")
 @click.option("--from", "image_list", required=True, type=FILE, help="Image list to draw from.")
 @names_options
 @options(LongTailSample)
-@click.option("--out-list", required=True, type=FILE, help="Image list of the corpus.")
-@click.option("--out-class-names", required=True, type=FILE, help="Its class names, one per line.")
+@click.option("--out-list", required=True, type=OUT_FILE, help="Image list of the corpus.")
+@click.option(
+    "--out-class-names", required=True, type=OUT_FILE, help="Its class names, one per line."
+)
 def draw_corpus(
     long_tail_sample: LongTailSample,
     image_list: Path,
@@ -88,7 +91,7 @@ def draw_corpus(
     run(image_list, class_names, names_format, names, sample, out_list, out_class_names)
 
 
-@click.command("check-dataset")
+@verb("check-dataset")
 @click.argument("dataset")
 @click.option(
     "--split",
@@ -111,7 +114,9 @@ def draw_corpus(
     "--group-counts", type=FILE, help="CSV of counts that make the D-groups; checked too."
 )
 @click.option(
-    "--train-counts", type=FILE, help="CSV to write: class names, and training images per class."
+    "--train-counts",
+    type=OUT_FILE,
+    help="CSV to write: class names, and training images per class.",
 )
 @click.pass_context
 def check_dataset(
@@ -143,7 +148,7 @@ def check_dataset(
     _say(context, [dataset, *(f"  {line}" for line in found.lines)], len(found.problems))
 
 
-@click.command("check-data")
+@verb("check-data")
 @click.argument("files", nargs=-1, required=True, type=ANY)
 @click.pass_context
 def check_data(context: click.Context, files: tuple[Path, ...]) -> None:
@@ -167,7 +172,7 @@ def _say(context: click.Context, lines: list[str], problems: int) -> None:
         context.exit(1)
 
 
-@click.command("reorder")
+@verb("reorder")
 @click.option("--pool", required=True, type=FILE, help="Image list to draw from.")
 @click.option("--train", required=True, type=FILE, help="Image list that has the counts.")
 @click.option("--prior", required=True, type=FILE, help="CSV of a pre-training prior.")
@@ -182,7 +187,7 @@ def _say(context: click.Context, lines: list[str], problems: int) -> None:
     "--sample", default=1, show_default=True, type=click.IntRange(0), help="Number of the drawing."
 )
 @SEED
-@click.option("--out", required=True, type=FILE, help="Image list to write.")
+@click.option("--out", required=True, type=OUT_FILE, help="Image list to write.")
 def reorder(
     pool: Path, train: Path, prior: Path, order: Any, sample: int, seed: int, out: Path
 ) -> None:
@@ -199,7 +204,7 @@ def reorder(
     run(pool, train, prior, order, sample, seed, out)
 
 
-@click.command("pack")
+@verb("pack")
 @click.option("--dataset", default="data", show_default=True, help="Name of the dataset in dumps.")
 @click.option("--split", default="test", show_default=True, help="Name of the split in dumps.")
 @click.option("--list", "image_list", required=True, type=FILE, help="Image list.")
@@ -226,7 +231,7 @@ def reorder(
     type=click.IntRange(1),
     help="Images decoded in parallel.",
 )
-@click.option("--out", required=True, type=FILE, help="Pack to write (safetensors).")
+@click.option("--out", required=True, type=OUT_FILE, help="Pack to write (safetensors).")
 def pack(
     dataset: str,
     split: str,

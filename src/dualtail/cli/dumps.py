@@ -7,13 +7,14 @@ import click
 
 from dualtail.bias.settings import ADJUSTMENTS, PriorSettings
 from dualtail.cli.flags import MethodParam, options
+from dualtail.cli.verb import OUT_FILE, verb
 from dualtail.scores.settings import KnnSettings
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-OUT = click.option("--out", required=True, type=FILE, help="File to write.")
+OUT = click.option("--out", required=True, type=OUT_FILE, help="File to write.")
 
 
-@click.command("import-outputs")
+@verb("import-outputs")
 @click.option(
     "--logits",
     required=True,
@@ -78,7 +79,7 @@ def import_outputs(
     run([SplitArrays(*files) for files in arrays], class_names, dataset, member, scale, out)
 
 
-@click.command("inspect")
+@verb("inspect")
 @click.argument("file", type=FILE)
 def inspect(file: Path) -> None:
     """Say what a dump holds, split by split, and where it comes from.
@@ -90,7 +91,7 @@ def inspect(file: Path) -> None:
     click.echo(describe(file))
 
 
-@click.command("prior")
+@verb("prior")
 @click.argument("dump", type=FILE)
 @click.option("--split", help="What q is estimated on.  [default: the only split, or val]")
 @click.option(
@@ -132,7 +133,7 @@ def prior(
     click.echo(run(dump, split, estimator, ridge, bootstrap, seed, truth, out), err=True)
 
 
-@click.command("adjust")
+@verb("adjust")
 @click.argument("dump", type=FILE)
 @click.option(
     "--adjustment",
@@ -180,7 +181,7 @@ class Weights(click.ParamType):
             self.fail(f"{value!r}: numbers with commas between them", param, ctx)
 
 
-@click.command("fuse")
+@verb("fuse")
 @click.argument("dumps", nargs=-1, required=True, type=FILE)
 @click.option(
     "--mode",
@@ -222,7 +223,7 @@ def fuse(
     run(dumps, *mode, mode_name, weights, splits, out)
 
 
-@click.command("knn")
+@verb("knn")
 @click.argument("dump", type=FILE)
 @click.option("--split", help="What is classified.  [default: the only split, or test]")
 @click.option("--bank-split", help="Whose labeled images are the neighbors.  [default: val]")

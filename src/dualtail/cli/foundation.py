@@ -13,10 +13,11 @@ from dualtail.cli.model_options import (
     model_options,
 )
 from dualtail.cli.shared_options import ANY, FILE, PRECISION, SEED, labelled_images
+from dualtail.cli.verb import OUT_FILE, verb
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 
 
-@click.command("fetch-weights")
+@verb("fetch-weights")
 @click.option(
     "--model",
     required=True,
@@ -25,7 +26,7 @@ from dualtail.foundation.pretraining_settings import PretrainingSettings
     "hub, also after an architecture.",
 )
 @click.option("--download", is_flag=True, help="Download what is not on this machine.")
-@click.option("--out", required=True, type=FILE, help="Record (JSON) of the file.")
+@click.option("--out", required=True, type=OUT_FILE, help="Record (JSON) of the file.")
 def fetch_weights(model: str, download: bool, out: Path) -> None:
     """Find the weights of a tag or hub id, or download them, and record which file they are.
 
@@ -38,7 +39,7 @@ def fetch_weights(model: str, download: bool, out: Path) -> None:
     run(model, download, out)
 
 
-@click.command("pretrain")
+@verb("pretrain")
 @click.option(
     "--architecture",
     default="world-vit-8",
@@ -56,7 +57,7 @@ def fetch_weights(model: str, download: bool, out: Path) -> None:
 )
 @options(PretrainingSettings)
 @SEED
-@click.option("--out", required=True, type=FILE, help="Checkpoint (.safetensors) to write.")
+@click.option("--out", required=True, type=OUT_FILE, help="Checkpoint (.safetensors) to write.")
 def pretrain(
     architecture: str,
     image_list: Path,
@@ -85,7 +86,7 @@ def pretrain(
     run(architecture, corpus, pretraining_settings, seed, out)
 
 
-@click.command("predict")
+@verb("predict")
 @model_options
 @click.option("--adapter", type=FILE, help="Adapter file; without it the outputs are zero-shot.")
 @click.option(
@@ -102,10 +103,10 @@ def pretrain(
 @compute_options
 @click.option(
     "--text-features-out",
-    type=FILE,
+    type=OUT_FILE,
     help="File for the text features of the class names, for tune.",
 )
-@click.option("--out", required=True, type=FILE, help="Dump to write.")
+@click.option("--out", required=True, type=OUT_FILE, help="Dump to write.")
 def predict(
     model: ModelArgument,
     adapter: Path | None,

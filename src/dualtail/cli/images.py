@@ -11,10 +11,11 @@ from dualtail.cli.model_options import (
     compute_options,
     models_options,
 )
-from dualtail.cli.shared_options import ANY, FILE, FOLDER, PRECISION, labelled_images
+from dualtail.cli.shared_options import ANY, FILE, PRECISION, labelled_images
+from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 
 
-@click.command("audit")
+@verb("audit")
 @models_options
 @labelled_images(required=True)
 @PRECISION
@@ -30,8 +31,8 @@ from dualtail.cli.shared_options import ANY, FILE, FOLDER, PRECISION, labelled_i
     help="Replicates for the 95 % intervals.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of folds and bootstrap.")
-@click.option("--keep-outputs", type=FOLDER, help="Folder for the dumps.")
-@click.option("--out", default="audit.html", show_default=True, type=FILE, help=".html or .md")
+@click.option("--keep-outputs", type=OUT_FOLDER, help="Folder for the dumps.")
+@click.option("--out", default="audit.html", show_default=True, type=OUT_FILE, help=".html or .md")
 def audit(
     model: ModelArgument,
     images: Path,
@@ -70,7 +71,7 @@ def audit(
     )
 
 
-@click.command("import-lift")
+@verb("import-lift")
 @click.argument("checkpoint", type=FILE)
 @click.option("--model", required=True, metavar="NAME|ARCH,TAG|ARCH,FILE", help="As in `audit`.")
 @click.option("--scale", default=25.0, show_default=True, help="Scale of the cosine classifier.")
@@ -81,7 +82,7 @@ def audit(
     type=FILE,
     help="categories.json, if it was tuned on iNaturalist, whose classes LIFT renumbers.",
 )
-@click.option("--out", required=True, type=FILE, help="Adapter file to write.")
+@click.option("--out", required=True, type=OUT_FILE, help="Adapter file to write.")
 def import_lift(
     checkpoint: Path,
     model: str,
@@ -104,13 +105,13 @@ def import_lift(
     click.echo(run(checkpoint, spec, scale, loss, seed, categories, out), err=True)
 
 
-@click.command("occlude")
+@verb("occlude")
 @click.argument("parts", type=FILE)
 @click.option("--images", required=True, type=ANY, help="Folder or zip archive of the images.")
 @click.option(
     "--out",
     required=True,
-    type=FOLDER,
+    type=OUT_FOLDER,
     help="Folder for the images and their table, occlusion.csv.",
 )
 def occlude(parts: Path, images: Path, out: Path) -> None:

@@ -7,6 +7,7 @@ import click
 
 from dualtail.cli.flags import MethodParam, SectionParam, options
 from dualtail.cli.model_options import Compute, compute_options
+from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.settings import Transform
@@ -14,10 +15,10 @@ from dualtail.scratch.settings import ScratchTraining
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-HISTORY = click.option("--history", type=FILE, help="Training curve to write (CSV).")
+HISTORY = click.option("--history", type=OUT_FILE, help="Training curve to write (CSV).")
 
 
-@click.command("train-scratch")
+@verb("train-scratch")
 @click.option("--train-pack", required=True, type=FILE, help="Packed split (`dualtail pack`).")
 @click.option(
     "--predict-pack",
@@ -46,8 +47,10 @@ HISTORY = click.option("--history", type=FILE, help="Training curve to write (CS
 @options(ScratchTraining)
 @compute_options
 @HISTORY
-@click.option("--outputs", required=True, type=FILE, help="Dump to write, of all predicted splits.")
-@click.option("--out", required=True, type=FILE, help="Weights to write (.safetensors).")
+@click.option(
+    "--outputs", required=True, type=OUT_FILE, help="Dump to write, of all predicted splits."
+)
+@click.option("--out", required=True, type=OUT_FILE, help="Weights to write (.safetensors).")
 def train_scratch(
     train_pack: Path,
     predict_packs: tuple[Path, ...],
@@ -87,7 +90,7 @@ def train_scratch(
     run(task, out, history or out.with_suffix(".history.csv"), outputs)
 
 
-@click.command("train-confounder")
+@verb("train-confounder")
 @click.option(
     "--images",
     required=True,
@@ -106,7 +109,9 @@ def train_scratch(
 @options(ScratchTraining)
 @compute_options
 @HISTORY
-@click.option("--out", required=True, type=FILE, help="Dump to write: splits A_test and B_test.")
+@click.option(
+    "--out", required=True, type=OUT_FILE, help="Dump to write: splits A_test and B_test."
+)
 def train_confounder(
     images: Path,
     train_set: str,
@@ -131,7 +136,7 @@ def train_confounder(
     run(task, history or out.with_suffix(".history.csv"), out)
 
 
-@click.command("draw-confounder")
+@verb("draw-confounder")
 @options(ConfounderSettings, without={"seeds", "training"})
 @click.option(
     "--world",
@@ -144,7 +149,7 @@ def train_confounder(
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=OUT_FOLDER,
     help="Folder to write to: images.zip, lists of A and B, class names, samples.",
 )
 def draw_confounder(

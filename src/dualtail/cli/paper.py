@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.paper.files import PaperFiles
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -23,15 +24,14 @@ def folder(default: str) -> Callable[[Verb], Verb]:
         "--out",
         default=default,
         show_default=True,
-        type=click.Path(file_okay=False, path_type=Path),
+        type=OUT_FOLDER,
         help="Folder to write to.",
     )
 
 
 def file(option: str, default: str, what: str = "File to write.") -> Callable[[Verb], Verb]:
     """The option of a file to write."""
-    output = click.Path(dir_okay=False, path_type=Path)
-    return click.option(option, default=default, show_default=True, type=output, help=what)
+    return click.option(option, default=default, show_default=True, type=OUT_FILE, help=what)
 
 
 FILES = (
@@ -77,7 +77,7 @@ def paper_files(verb: Verb) -> Verb:
     return callback  # type: ignore[return-value]
 
 
-@click.command("tables")
+@verb("tables")
 @NUMBERS
 @paper_files
 @folder("tables")
@@ -93,7 +93,7 @@ def tables(numbers: tuple[int, ...], files: PaperFiles, out: Path) -> None:
     run(numbers, files, out)
 
 
-@click.command("figures")
+@verb("figures")
 @NUMBERS
 @paper_files
 @folder("figures")
@@ -110,7 +110,7 @@ def figures(numbers: tuple[int, ...], files: PaperFiles, out: Path) -> None:
     run(numbers, files, out)
 
 
-@click.command("summary")
+@verb("summary")
 @paper_files
 @file("--out", "summary.md")
 def summary(files: PaperFiles, out: Path) -> None:
@@ -126,7 +126,7 @@ def summary(files: PaperFiles, out: Path) -> None:
     run(files, out)
 
 
-@click.command("compare")
+@verb("compare")
 @paper_files
 @file("--csv", "comparison.csv", "File of the numbers.")
 @file("--out", "comparison.md", "File of the page.")
@@ -143,7 +143,7 @@ def compare(files: PaperFiles, csv: Path, out: Path) -> None:
     run(files, out, csv)
 
 
-@click.command("study-prior")
+@verb("study-prior")
 @click.option(
     "--prior",
     "priors",
@@ -171,7 +171,7 @@ def study_prior(priors: tuple[tuple[Path, Path, Path], ...], config: Path, out: 
     run(priors, config, out)
 
 
-@click.command("study-interventions")
+@verb("study-interventions")
 @click.option(
     "--dataset",
     "datasets",
@@ -209,7 +209,7 @@ def study_interventions(
     run(datasets, study, config, explained, out)
 
 
-@click.command("study-fusion")
+@verb("study-fusion")
 @paper_files
 @folder("studies")
 def study_fusion(files: PaperFiles, out: Path) -> None:
@@ -224,7 +224,7 @@ def study_fusion(files: PaperFiles, out: Path) -> None:
     run(files, out)
 
 
-@click.command("study-controls")
+@verb("study-controls")
 @CONFIG
 @click.option(
     "--outputs",

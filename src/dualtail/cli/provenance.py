@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from dualtail.cli.verb import verb
+
 RESULTS = Path("results")
 
 
-@click.command("manifest")
+@verb("manifest")
 @click.argument("folder", type=click.Path(path_type=Path))
 def manifest_verb(folder: Path) -> None:
     """Write manifest.json of a run: its files with hashes, and what made them. Snakemake calls it at the end.
@@ -25,7 +27,7 @@ def manifest_verb(folder: Path) -> None:
     click.echo(f"{folder / FILE}: {n_files} files, {n_jobs} jobs{more}", err=True)
 
 
-@click.command("verify")
+@verb("verify")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.pass_context
 def verify_verb(context: click.Context, folders: tuple[Path, ...]) -> None:
@@ -56,7 +58,7 @@ def verify_verb(context: click.Context, folders: tuple[Path, ...]) -> None:
         context.exit(1)
 
 
-@click.command("explain")
+@verb("explain")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--tree", is_flag=True, help="What it was made from, back to the sources.")
 @click.option("--json", "as_json", is_flag=True, help="The entries of the manifest, for programs.")

@@ -8,6 +8,7 @@ import click
 from dualtail.cli.dumps import FILE, OUT
 from dualtail.cli.explained_options import explained_images
 from dualtail.cli.flags import SectionParam, options
+from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.settings import Transform
 from dualtail.scores.settings import ScoreSettings
@@ -21,7 +22,7 @@ SEED = click.option("--seed", default=0, show_default=True, help="Seed of the bo
 STUDY_HELP = "Table of a run's predictions, from `dualtail study`."
 
 
-@click.command("study")
+@verb("study")
 @click.argument("files", nargs=-1, type=FILE)
 @click.option(
     "--json", "text", help="In place of FILES: config values, as `dualtail resolve` has them."
@@ -41,7 +42,7 @@ def study(files: tuple[Path, ...], text: str | None, out: Path) -> None:
     write_study(out, predictions(read_config(files) if text is None else resolve(text)))
 
 
-@click.command("score")
+@verb("score")
 @click.argument("dumps", nargs=-1, type=FILE)
 @click.option(
     "--study", type=FILE, help=f"Instead of DUMPS: {STUDY_HELP[0].lower()}{STUDY_HELP[1:]}"
@@ -59,7 +60,7 @@ def study(files: tuple[Path, ...], text: str | None, out: Path) -> None:
 @options(ScoreSettings, without={"p_groups_from"})
 @SEED
 @RUN_NAME
-@click.option("--class-scores", type=FILE, help="Also write per-class accuracies here.")
+@click.option("--class-scores", type=OUT_FILE, help="Also write per-class accuracies here.")
 @OUT
 def score(
     score_settings: ScoreSettings,
@@ -107,7 +108,7 @@ def score(
     )
 
 
-@click.command("score-explanations")
+@verb("score-explanations")
 @click.option("--study", required=True, type=FILE, help=STUDY_HELP)
 @click.option("--dataset", required=True, help="The dataset.")
 @click.option(
@@ -170,7 +171,7 @@ def score_explanations(
     run(study, pattern, what, run_name, bootstrap, seed, out, grad_cam, examples)
 
 
-@click.command("collect")
+@verb("collect")
 @click.argument("scores", nargs=-1, required=True, type=FILE)
 @click.option(
     "--class-scores", multiple=True, type=FILE, help="Table of class accuracies; one or more."
@@ -192,7 +193,7 @@ def score_explanations(
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=OUT_FOLDER,
     help="Folder to write to.",
 )
 def collect(

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
-from dualtail.cli.shared_options import ANY, FILE, FOLDER
+from dualtail.cli.shared_options import ANY
+from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 
 
-@click.command("config")
+@verb("config")
 @click.argument("files", nargs=-1, type=ANY)
 @click.option("--all", "every", is_flag=True, help="Every key, what it means, its default.")
 @click.option("--schema", is_flag=True, help="The JSON schema of such files, for editors.")
@@ -32,7 +33,7 @@ def config_verb(files: tuple[Path, ...], every: bool, schema: bool) -> None:
     click.echo(all_keys(config) if every else changed_keys(config), nl=False)
 
 
-@click.command("check-config")
+@verb("check-config")
 @click.argument("files", nargs=-1, required=True, type=ANY)
 def check_config(files: tuple[Path, ...]) -> None:
     """Check config FILES, merged left to right as Snakemake does.
@@ -51,9 +52,9 @@ def check_config(files: tuple[Path, ...]) -> None:
     )
 
 
-@click.command("resolve")
+@verb("resolve")
 @click.option("--json", "text", required=True, help="Config values that are not the defaults.")
-@click.option("--out", required=True, type=FILE)
+@click.option("--out", required=True, type=OUT_FILE)
 def resolve(text: str, out: Path) -> None:
     """Write a config with every value: what the tables and figures of a run read.
 
@@ -65,7 +66,7 @@ def resolve(text: str, out: Path) -> None:
     write_text(out, document.resolved_yaml(document.resolve(text)))
 
 
-@click.command("plan")
+@verb("plan")
 @click.argument("files", nargs=-1, required=True, type=ANY)
 @click.option(
     "--costs",
@@ -107,7 +108,7 @@ def plan_verb(
         click.echo(f"on {gpus}: {hours / gpus:,.2f} hours or more, as jobs wait for each other")
 
 
-@click.command("download")
+@verb("download")
 @click.argument("names", nargs=-1)
 @click.option(
     "--all-for",
@@ -120,7 +121,7 @@ def plan_verb(
 @click.option(
     "--to",
     "folder",
-    type=FOLDER,
+    type=OUT_FOLDER,
     help="Folder; default: the current one. Weights go to the cache of the hub, here or in yours.",
 )
 @click.option("--mirror", is_flag=True, help="Ask the mirror first, where there is one.")

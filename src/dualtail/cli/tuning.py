@@ -8,8 +8,9 @@ import click
 from dualtail.cli.explained_options import explained_images
 from dualtail.cli.flags import MethodParam, options
 from dualtail.cli.model_options import Compute, ModelArgument, compute_options, model_options
-from dualtail.cli.shared_options import ANY, FILE, SEED
+from dualtail.cli.shared_options import FILE, SEED
 from dualtail.cli.tuning_data import TuningData, tuning_data
+from dualtail.cli.verb import OUT, OUT_FILE, verb
 from dualtail.tuning.settings import TuningSettings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def _method_name(method: str) -> str:
     return method.rpartition(":")[2]
 
 
-@click.command("tune")
+@verb("tune")
 @model_options
 @tuning_data
 @click.option(
@@ -59,11 +60,11 @@ def _method_name(method: str) -> str:
 @SEED
 @options(TuningSettings)
 @compute_options
-@click.option("--outputs", type=FILE, help="Dump to write, of all predicted splits.")
+@click.option("--outputs", type=OUT_FILE, help="Dump to write, of all predicted splits.")
 @click.option(
     "--out",
     required=True,
-    type=ANY,
+    type=OUT,
     help="Folder for all that is made; or the adapter file (.safetensors).",
 )
 def tune(
@@ -131,7 +132,7 @@ def _files(out: Path, outputs: Path | None) -> "TunedFiles":
     return TunedFiles.inside(out, outputs)
 
 
-@click.command("explain-model")
+@verb("explain-model")
 @model_options
 @explained_images
 @click.option("--adapter", type=FILE, help="Of the tuned model.  [default: zero-shot]")
@@ -159,7 +160,9 @@ def _files(out: Path, outputs: Path | None) -> "TunedFiles":
 @click.option(
     "--maps", required=True, type=FILE, help="Grad-CAM maps to write (none of zero-shot)."
 )
-@click.option("--out", required=True, type=FILE, help="Dump to write, with one split a condition.")
+@click.option(
+    "--out", required=True, type=OUT_FILE, help="Dump to write, with one split a condition."
+)
 def explain_model(
     model: ModelArgument,
     explained: Any,

@@ -14,7 +14,7 @@ class Output(click.Path):
     """A file or folder that a verb writes."""
 
 
-INPUT = click.Path(dir_okay=False, path_type=Path)
+OUT = Output(path_type=Path)
 OUT_FILE = Output(dir_okay=False, path_type=Path)
 OUT_FOLDER = Output(file_okay=False, path_type=Path)
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import click
 
 from dualtail.cli.flags import options
-from dualtail.cli.shared_options import FILE, FOLDER
+from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.datasets.world.settings import WorldSettings
 
-OUT_FOLDER = click.option("--out", required=True, type=FOLDER, help="Folder to write to.")
+TO_FOLDER = click.option("--out", required=True, type=OUT_FOLDER, help="Folder to write to.")
 
 
-@click.command("generate-corpus")
+@verb("generate-corpus")
 @click.argument("corpus")
-@OUT_FOLDER
+@TO_FOLDER
 @options(WorldSettings)
 def generate_corpus(world_settings: WorldSettings, corpus: str, out: Path) -> None:
     """Draw CORPUS of the embedded world: images with captions, to pre-train a model on.
@@ -27,9 +27,9 @@ def generate_corpus(world_settings: WorldSettings, corpus: str, out: Path) -> No
     run(world_settings, corpus, out)
 
 
-@click.command("generate-dataset")
+@verb("generate-dataset")
 @click.argument("dataset")
-@OUT_FOLDER
+@TO_FOLDER
 @options(WorldSettings)
 def generate_dataset(world_settings: WorldSettings, dataset: str, out: Path) -> None:
     """Draw DATASET of the embedded world: a long-tailed training split, balanced val and test.
@@ -43,9 +43,9 @@ def generate_dataset(world_settings: WorldSettings, dataset: str, out: Path) -> 
     run(world_settings, dataset, out)
 
 
-@click.command("generate-pool")
+@verb("generate-pool")
 @click.argument("dataset")
-@OUT_FOLDER
+@TO_FOLDER
 @options(WorldSettings)
 def generate_pool(world_settings: WorldSettings, dataset: str, out: Path) -> None:
     """Draw a large balanced training set of DATASET of the embedded world, to draw others from.
@@ -57,8 +57,8 @@ def generate_pool(world_settings: WorldSettings, dataset: str, out: Path) -> Non
     run(world_settings, dataset, out)
 
 
-@click.command("draw-world")
-@click.option("--out", required=True, type=FILE, help="PNG file.")
+@verb("draw-world")
+@click.option("--out", required=True, type=OUT_FILE, help="PNG file.")
 @options(WorldSettings)
 def draw_world(world_settings: WorldSettings, out: Path) -> None:
     """Draw some creatures of the embedded world, larger, for people.

@@ -70,9 +70,9 @@ def _read(path: Path) -> NameFile:
     numbered = [NUMBERED.fullmatch(line) for line in lines]
     if len(lines) > 1 and all(numbered):
         by_label = {int(match[2]): match[1] for match in numbered if match}
-        if sorted(by_label) == list(
-            range(len(lines))
-        ):  # else it is part of the names: `boeing 737`
+        # Else the number is a part of the name: `boeing 737`, `class 0`.
+        differ = len(set(by_label.values())) == len(lines)
+        if differ and sorted(by_label) == list(range(len(lines))):
             return NameFile(path, [by_label[label] for label in range(len(lines))])
     return NameFile(path, lines)
 

@@ -13,7 +13,7 @@ from dualtail.bias.prior.table import write_prior_csv
 from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_list import read_image_list
 from dualtail.errors import UserError
-from dualtail.files import write_text
+from dualtail.files import STDOUT, write_text
 from dualtail.outputs import Outputs, OutputsHeader, read_outputs
 
 SPLIT = "val"
@@ -46,6 +46,7 @@ def run(
         UserError: an unreadable dump, or a corpus without one of its classes.
     """
     outputs = read_outputs(dump, split, default=SPLIT)
+    _check_record(out.with_suffix(".json"))
     names = outputs.header.class_names
     q_true = None if truth is None else true_prior(*truth, names)
     data = (outputs.logits, outputs.labels)
@@ -55,11 +56,26 @@ def run(
         intervals = bootstrap_prior(*data, estimate, replicates=bootstrap, seed=seed)
     else:
         estimate = PRIOR_ESTIMATORS[estimator](*data, class_names=names)
-    record = _record(outputs.header, estimate, intervals)
-    write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    if out != STDOUT:
+        record = _record(outputs.header, estimate, intervals)
+        write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     bounds = (intervals.ci_low, intervals.ci_high) if intervals else (None, None)
     write_prior_csv(out, names, estimate.q, *bounds, q_true)
     return "\n".join(_said(outputs, estimate, intervals, q_true))
+
+
+def _check_record(path: Path) -> None:
+    """Refuse to replace a file of somebody else, which nobody named."""
+    if not path.exists():
+        return
+    try:
+        is_ours = "estimator" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise UserError(
+            f"{path}: not a record of a prior, and would be replaced; name another --out"
+        )
 
 
 def _record(
