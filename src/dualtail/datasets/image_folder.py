@@ -16,8 +16,8 @@ from dualtail.errors import UserError
 SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
-        *("avif", "bmp", "dib", "gif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pbm"),
-        *("pgm", "png", "pnm", "ppm", "tga", "tif", "tiff", "webp"),
+        *("avif", "bmp", "gif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pbm"),
+        *("pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"),
     )
 )
 """Files that count as images, in lower case; others are left out."""
