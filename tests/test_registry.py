@@ -76,7 +76,7 @@ def test_unknown_names_list_the_known_ones():
         UserError, match="unknown PEFT method 'zzz'; known: adapter, adaptformer, bias, full"
     ):
         PEFTS.check("zzz")
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=r"unknown PEFT method '\.\./adaptformer'"):
         PEFTS.check("../adaptformer")
 
 
