@@ -41,7 +41,7 @@ def test_checking_says_what_is_there_and_counts_training_images(run: Run, toy: N
     said = run(*CHECK).output
     assert said.startswith("toy\n")
     assert "  3 class names (names.txt)\n" in said
-    assert "train: 4 images, 2 to 1 a class" in said
+    assert "train: 4 images, 2 to 1 per class" in said
     assert "  ok: every image is there\n" in said
     counts = read_counts_csv(Path("out/counts.csv"), ["cat", "dog", "owl, barn"])
     assert counts.tolist() == [1, 2, 1]

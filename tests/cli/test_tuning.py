@@ -21,7 +21,7 @@ QUICK = ["--epochs", "4", "--lr", "0.05", "--batch-size", "8", "--threads", "1",
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder a class: 8, 12 and 16 colored images of many sizes."""
+    """One folder per class: 8, 12 and 16 colored images of many sizes."""
     folder = tmp_path_factory.mktemp("data") / "photos"
     rng = np.random.default_rng(0)
     for label, name in enumerate(COLORS):

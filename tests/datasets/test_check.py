@@ -32,7 +32,7 @@ def test_a_whole_dataset_has_no_problem(folder: Path) -> None:
     found = check(folder)
     assert found.problems == []
     assert found.names == ["cat", "dog"]
-    assert any("3 images, 2 to 1 a class" in fact for fact in found.facts)
+    assert any("3 images, 2 to 1 per class" in fact for fact in found.facts)
     assert any("0 / 0 / 2 classes" in fact for fact in found.facts)
     assert found.lines[-1] == "ok: every image is there"
 
@@ -124,7 +124,7 @@ def test_the_real_places_lists_are_official_and_their_images_missing(
     facts = "\n".join(found.facts)
     for split in splits:
         assert f"{split}: is the official list Places_LT_{split}.txt" in facts
-    assert "4,980 to 5 a class" in facts
+    assert "4,980 to 5 per class" in facts
     assert "131 / 163 / 71 classes" in facts
     assert len(found.problems) == 3
     assert "(62,500 of 62,500 images missing)" in found.problems[0]

@@ -1,4 +1,4 @@
-"""A folder a class."""
+"""One folder per class."""
 
 import os
 from collections.abc import Callable

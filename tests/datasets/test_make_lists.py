@@ -120,7 +120,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as torchvision has it, with 500 and 3 tiny images a class."""
+    """A folder as torchvision has it, with 500 and 3 tiny images per class."""
     from torchvision.datasets import CIFAR100
 
     folder = tmp_path / CIFAR100.base_folder

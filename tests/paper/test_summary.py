@@ -15,7 +15,7 @@ def test_a_whole_run_is_judged(scores, per_class, context):
     assert "not run" not in text
     assert "nan" not in text
     assert text.count("\n## ") == len(CLAIMS) + 3
-    assert "18 classes, 180 test images, 1,530 training images, 200 to 5 a class" in text
+    assert "18 classes, 180 test images, 1,530 training images, 200 to 5 per class" in text
     # The toy zero-shot logits carry log q and nothing else; LA removes log pi_s by design.
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     for title in (CLAIMS[0][0], CLAIMS[1][0], CLAIMS[4][0]):

@@ -118,7 +118,7 @@ def test_labels_that_are_few_unbalanced_or_absent_are_said(make_outputs: Make) -
     text = " ".join(audit.cautions)
     assert "1 of 4 classes have no image here (class 3)" in text
     assert "2 of 3 classes have fewer than 10 images (the smallest has 1)" in text
-    assert "not balanced (1 to 50 images a class)" in text
+    assert "not balanced (1 to 50 images per class)" in text
     model = audit.models[0]
     assert 3 not in set(model.ascending) | set(model.under_served) | set(model.favored)
     assert model.adjusted is None  # a class of one image cannot be in both halves

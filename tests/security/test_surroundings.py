@@ -30,7 +30,7 @@ FILES = [
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder a class, with every name that is hard."""
+    """One folder per class, with every name that is hard."""
     folder = tmp_path / "my ph\u00f6tos"
     rng = np.random.default_rng(0)
     for name in CLASSES:

@@ -54,7 +54,7 @@ def whole_flags(dataset, split):
     return shlex.join(["--whole", values_text(C.packs.model_dump(mode="json"))])
 
 
-# From a table of images, a folder a class, or CIFAR-100.
+# From a table of images, one folder per class, or CIFAR-100.
 rule make_lists:
     input:
         lambda w: list_tables(w.dataset),

@@ -46,7 +46,7 @@ def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--out", required=True, type=OUT_FOLDER, help="Folder to write to.")
 @options(ListSource)
 def make_lists(list_source: ListSource, out: Path) -> None:
-    """Make image lists and class names from a table of images, a folder per class, or CIFAR-100.
+    """Make image lists and class names from a table of images, one folder per class, or CIFAR-100.
 
     Images are not touched. Writes <split>.txt and classnames.txt.
 

@@ -54,7 +54,7 @@ def study(files: tuple[Path, ...], text: str | None, out: Path) -> None:
     help="With --study: path of a dump, with {dataset}, {members} and {variant}.",
 )
 @click.option("--split", help="What is scored.  [default: the only split, or test]")
-@click.option("--train-counts", type=FILE, help="CSV with a column count a class: D-groups.")
+@click.option("--train-counts", type=FILE, help="CSV with a column count per class: D-groups.")
 @click.option("--group-counts", type=FILE, help="CSV of counts that make the D-groups instead.")
 @click.option("--prior", type=FILE, help="CSV of q: P-groups.")
 @options(ScoreSettings, without={"p_groups_from"})

@@ -29,7 +29,7 @@ def with_options(verb: Verb, *options: Callable[[Verb], Verb]) -> Verb:
 
 
 def labelled_images(required: bool) -> Callable[[Verb], Verb]:
-    """Give a verb the arguments `images`, `image_list` and `class_names`: a folder per class, or a list."""
+    """Give a verb `images`, `image_list` and `class_names`: one folder per class, or a list."""
 
     def give(verb: Verb) -> Verb:
         return with_options(

@@ -162,7 +162,7 @@ def _check_classes(class_names: Path, found: DatasetCheck) -> None:
             continue  # reported with the names
         counts = images.counts(n_classes)
         line = (
-            f"{split}: {len(images):,} images, {counts.max():,} to {counts.min():,} a class "
+            f"{split}: {len(images):,} images, {counts.max():,} to {counts.min():,} per class "
             f"({images.source})"
         )
         if split == "train":

@@ -66,7 +66,7 @@ def images_by_class(folder: Path) -> dict[str, list[str]]:
 
 
 def read_image_folder(folder: Path, class_names: Path | None = None) -> tuple[list[str], ImageList]:
-    """List the images of a folder per class; one without an image stays a class, its label is absent.
+    """List the images of folders per class; one without an image stays a class, its label is absent.
 
     Args:
         folder: Holds one folder per class, see `images_by_class`.

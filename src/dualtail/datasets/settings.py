@@ -72,7 +72,7 @@ class FolderLists(Section):
     """Lists from a folder with a folder of images per class."""
 
     folder: ConfigPath
-    """holds a folder per class, whose name is the class name"""
+    """holds one folder per class, whose name is the class name"""
 
     long_tail: LongTail = LongTail()
     """training counts"""

@@ -19,7 +19,7 @@ from dualtail.scores.metrics import per_class_accuracy, predict
 
 FloatArray = NDArray[np.float64]
 FEW_LABELS = 10
-"""Fewer labels a class than this are called few."""
+"""Fewer labels per class than this are called few."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def audit_outputs(
 
     Args:
         dumps: One a model.
-        train_counts: (C,) training images a class, for nine groups.
+        train_counts: (C,) training images per class, for nine groups.
         settings: Intervals and groups.
 
     Raises:
@@ -280,11 +280,11 @@ def _cautions(images: np.ndarray, names: list[str]) -> list[str]:
         few = int((present < FEW_LABELS).sum())
         said.append(
             f"{few} of {present.size} classes have fewer than {FEW_LABELS} images (the smallest has "
-            f"{present.min()}): their intervals are wide; 50 or more images a class rank far better."
+            f"{present.min()}): their intervals are wide; 50 or more images per class rank far better."
         )
     if present.max() > 2 * present.min():
         said.append(
-            f"The folder is not balanced ({present.min()} to {present.max()} images a class). Its "
+            f"The folder is not balanced ({present.min()} to {present.max()} images per class). Its "
             "frequencies are part of the model, so q is not distorted, but classes with few images "
             "are known less well. Accuracies below are means over classes, not over images."
         )

@@ -79,7 +79,7 @@ def _answer(audit: Audit, model: ModelAudit) -> list[str]:
     else:
         first = (
             f"**{model.name}: no class can be told from an even share** with these "
-            f"{audit.n_images:,} images. More images a class would tell."
+            f"{audit.n_images:,} images. More images per class would tell."
         )
     least, most = _mean_accuracy(model, True), _mean_accuracy(model, False)
     third = max(1, n_present // 3)

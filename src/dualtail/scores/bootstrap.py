@@ -7,7 +7,7 @@ matrix with these weights, exact and shared by all dumps of the split: differenc
 The intervals hold the spread due to WHICH test images were drawn, not that of training seeds.
 
 Memory: a block of `BLOCK` replicates takes 8 bytes an image and replicate while it is drawn (26 MB
-for 50,000 images), 4 afterwards; a dump adds 8 bytes a class and replicate of a block. Measured on
+for 50,000 images), 4 afterwards; a dump adds 8 bytes per class and replicate of a block. Measured on
 one core with 1000 replicates: 60 dumps of 3,000 images and 60 classes 0.8 s, 10 dumps of 50,000
 images and 1000 classes 1.7 s and 150 MB for the whole process.
 """

@@ -31,7 +31,7 @@ def run(
     Args:
         specs: The models.
         data: Labelled images.
-        train_counts: CSV of training images a class, for nine groups.
+        train_counts: CSV of training images per class, for nine groups.
         settings: Intervals and groups.
         precision: Arithmetic of the vision towers.
         threads: Decoders.

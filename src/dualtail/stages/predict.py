@@ -33,7 +33,7 @@ from dualtail.tuning.views import Views
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """One split on disk: a folder per class, or a list of files under a folder or zip archive."""
+    """One split on disk: one folder per class, or a list of files under a folder or zip archive."""
 
     dataset: str
     split: str
@@ -52,7 +52,7 @@ def find_images(
     """Find labelled images.
 
     Args:
-        root: A folder per class; with `image_list`, the folder or zip archive its paths are under.
+        root: One folder per class; with `image_list`, the folder or zip archive its paths are under.
         image_list: `relative/path.jpg label` lines.
         class_names: One a line; needed with `image_list`.
         dataset: Its name in dumps; default: the name of `root`.

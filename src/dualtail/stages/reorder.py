@@ -26,4 +26,4 @@ def run(
     rng = np.random.default_rng([seed, sample, *order.encode()])
     rows = draw_rows(images, counts, rng)
     write_image_list(out, [images.paths[row] for row in rows], images.labels[rows])
-    log_line(f"{out}: {len(rows):,} images, {counts.max()} to {counts.min()} a class")
+    log_line(f"{out}: {len(rows):,} images, {counts.max()} to {counts.min()} per class")

@@ -49,7 +49,7 @@ def run(
     Args:
         dumps: One a predictor.
         split: What is scored; None: the only split, else test.
-        train_counts: CSV of training images a class.
+        train_counts: CSV of training images per class.
         group_counts: CSV of counts that make the D-groups; None: `train_counts`.
         prior: CSV of q, makes the P-groups.
         settings: Groups and intervals; who gives q is decided by `prior`.

@@ -53,7 +53,7 @@ def find_splits(
     """Find images and their splits; what is not split is split here, class by class.
 
     Args:
-        root: A folder with a folder per class; or train, test (and val) with that in each; or, with
+        root: A folder with one folder per class; or train, test (and val) with that in each; or, with
             `lists`, the folder or zip archive that their paths are under.
         lists: Split -> image list; train at least, or none.
         class_names: One a line, in label order; needed with `lists`.
@@ -163,7 +163,7 @@ def _with_interval(row: Any) -> str:
 
 
 def _split_folders(root: Path, class_names: Path | None) -> tuple[list[str], dict[str, ImageList]]:
-    """train, val and test with a folder per class in each; the classes are those of train."""
+    """train, val and test with one folder per class in each; the classes are those of train."""
     found: dict[str, ImageList] = {}
     classes: list[str] = []
     names: list[str] = []

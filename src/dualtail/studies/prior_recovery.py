@@ -118,7 +118,7 @@ COLUMNS: dict[str, Callable[[Recovery], float]] = {
 
 
 def prior_figure(estimates: "pd.DataFrame") -> PaperFigure:
-    """Draw a panel a dataset (row) and model (column): a mark a class and estimator."""
+    """Draw a panel a dataset (row) and model (column): a mark per class and estimator."""
     from matplotlib.figure import Figure
 
     datasets, members = (list(dict.fromkeys(estimates[c])) for c in ("dataset", "member"))
@@ -144,7 +144,7 @@ def prior_figure(estimates: "pd.DataFrame") -> PaperFigure:
         number=None,
         name="prior",
         title="Estimated against true pre-training prior",
-        caption="A mark a class and estimator; on the line the estimate is the truth.",
+        caption="A mark per class and estimator; on the line the estimate is the truth.",
         figure=figure,
         data=estimates,
     )

@@ -14,7 +14,7 @@ MARKS = {"consistency": (BLUE, "o"), "reverse": (VERMILION, "^"), "balance": (GR
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw a panel an order: a mark a class, log q over log pi_S, of the first sample.
+    """Draw a panel an order: a mark per class, log q over log pi_S, of the first sample.
 
     Raises:
         UserError: the class accuracies lack one of the training sets.
