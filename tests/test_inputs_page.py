@@ -51,7 +51,7 @@ def test_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     values = {"logits": logits, "labels": labels, "names": NAMES, "cosines": logits / 100}
     (program,) = examples("python")
-    exec(program, {"np": np, "torch": torch, "probabilities": probabilities} | values)  # noqa: S102
+    exec(program, {"np": np, "torch": torch, "probabilities": probabilities} | values)
     for name in ("logits.npy", "both.npz", "logits.csv", "both.pt"):
         np.testing.assert_allclose(read_logits(Path(name)), logits, rtol=1e-6)
     for name in ("both.npz", "both.pt", "labels.txt", "names.npy"):
