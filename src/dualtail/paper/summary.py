@@ -57,7 +57,7 @@ def _introduction(lookup: ScoreLookup) -> list[str]:
         size = f"{label} ({len(first)} classes, {images:,} {SPLIT} images"
         if trained.notna().all() and len(trained):
             size += f", {int(trained.sum()):,} training images, {trained.max()} to {trained.min()}"
-            size += " a class"
+            size += " per class"
         sizes.append(size + ")")
     tunings = [
         f"{', '.join(labels)} ({'means over seeds' if len(seeds) > 1 else 'seed'} "
