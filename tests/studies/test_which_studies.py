@@ -66,7 +66,4 @@ def test_what_has_one_seed_has_the_first_of_its_peft(values: dict[str, Any]) -> 
     assert len(samples) == 9
     assert {row.seed for row in samples} == {6}
     assert {row.seed for row in rows if row.explained} == {None, 6}
-    grid = {row.seed for row in rows if row.peft == "adaptformer" and row.loss in ("ce", "la")}
-    assert grid == {5, 6}
-    variants = {row.seed for row in rows if row.loss == "decoupling"}
-    assert variants == set(config.study.variants[0].seeds or [])
+    assert {row.seed for row in rows if row.peft == "adaptformer"} == {5, 6}
