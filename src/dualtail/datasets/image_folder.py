@@ -89,7 +89,8 @@ def read_image_folder(folder: Path, class_names: Path | None = None) -> tuple[li
     if not paths:
         raise UserError(f"{folder}: no image in its {len(found)} folders")
     labels = np.repeat([label_of[name] for name in found], [len(own) for own in found.values()])
-    empty = [name for label, name in enumerate(names) if label not in set(labels.tolist())]
+    present = set(labels.tolist())
+    empty = [name for label, name in enumerate(names) if label not in present]
     if empty:
         more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
         _log.warning("%s: no image of class %r%s", folder, empty[0], more)
