@@ -3,7 +3,7 @@
 Errors name the file at fault and the cure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -60,9 +60,8 @@ def read_logits(path: Path, scale: Scale = None) -> np.ndarray:
         raise UserError(f"{path}: logits must be floating point, not {logits.dtype}")
     if logits.ndim != 2:
         raise UserError(f"{path}: logits must be (N, C), not {logits.shape}")
-    with np.errstate(
-        over="ignore"
-    ):  # what overflows is refused by its row when the dump is written
+    # What overflows is refused by its row when the dump is written.
+    with np.errstate(over="ignore"):
         logits = logits if logits.dtype == np.float16 else logits.astype(np.float32, copy=False)
     if scale == "probabilities":
         total = _row_sum(logits)
@@ -78,7 +77,7 @@ def read_logits(path: Path, scale: Scale = None) -> np.ndarray:
             f"{path}: not logits: every row sums to {total:g}, so these are probabilities; "
             "add --probabilities, and their logarithm is taken"
         )
-    if np.abs(logits).max(initial=0) <= 1:
+    if logits.size and max(logits.max(), -logits.min()) <= 1:
         raise UserError(
             f"{path}: not logits: all values are within -1 and 1, as cosines are; add --logit-scale 100 "
             "(CLIP's scale, or that of your model), or --logit-scale 1 if they are logits"
@@ -130,12 +129,10 @@ def read_features(path: Path) -> np.ndarray:
 
 def _row_sum(logits: np.ndarray) -> float | None:
     """1 or 100 if that is the sum of every row of values that are not negative."""
+    if not logits.size or logits.min() < 0:
+        return None
     sums = logits.sum(axis=1, dtype=np.float64)
-    if logits.size and logits.min() >= 0:
-        for total in (1.0, 100.0):
-            if np.allclose(sums, total, rtol=5e-3, atol=0):
-                return total
-    return None
+    return next((t for t in (1.0, 100.0) if np.allclose(sums, t, rtol=5e-3, atol=0)), None)
 
 
 def _by_name(path: Path, labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -154,9 +151,7 @@ def _read_numpy(path: Path, what: What) -> np.ndarray:
         if isinstance(found, np.ndarray):
             return found
         with found as archive:
-            return _named(
-                path, {name: archive[name] for name in _wanted(archive.files, what)}, what
-            )
+            return _named(path, archive, what)
     except UserError:
         raise
     except Exception as error:  # zipfile and numpy have many
@@ -172,13 +167,10 @@ def _read_numpy(path: Path, what: What) -> np.ndarray:
         ) from error
 
 
-def _wanted(files: list[str], what: What) -> list[str]:
-    return [what] if what in files else files
-
-
-def _named(path: Path, arrays: dict[str, np.ndarray], what: What) -> np.ndarray:
+def _named(path: Path, arrays: Mapping[str, np.ndarray], what: What) -> np.ndarray:
+    """The array called `what`, or the only one; others are not read."""
     if what in arrays or len(arrays) == 1:
-        return arrays.get(what, next(iter(arrays.values())))
+        return arrays[what if what in arrays else next(iter(arrays))]
     raise UserError(f"{path}: no array {what!r} in it; it has: {listed(arrays) or 'none'}")
 
 
