@@ -7,10 +7,10 @@ import click
 
 from dualtail.bias.settings import ADJUSTMENTS, PriorSettings
 from dualtail.cli.flags import MethodParam, options
+from dualtail.cli.shared_options import FILE
 from dualtail.cli.verb import OUT_FILE, verb
 from dualtail.scores.settings import KnnSettings
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 OUT = click.option("--out", required=True, type=OUT_FILE, help="File to write.")
 
 

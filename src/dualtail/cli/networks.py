@@ -7,14 +7,13 @@ import click
 
 from dualtail.cli.flags import MethodParam, SectionParam, options
 from dualtail.cli.model_options import Compute, compute_options
+from dualtail.cli.shared_options import FILE, SEED
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.settings import Transform
 from dualtail.scratch.settings import ScratchTraining
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 HISTORY = click.option("--history", type=OUT_FILE, help="Training curve to write (CSV).")
 
 

@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
+from dualtail.cli.shared_options import FILE
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.paper.files import PaperFiles
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
-INPUT = click.Path(dir_okay=False, path_type=Path)
 CONFIG = click.option(
-    "--config", required=True, type=INPUT, help="config.yaml of the run, from `dualtail resolve`."
+    "--config", required=True, type=FILE, help="config.yaml of the run, from `dualtail resolve`."
 )
 NUMBERS = click.argument("numbers", nargs=-1, required=True, type=int)
 
@@ -36,27 +36,27 @@ def file(option: str, default: str, what: str = "File to write.") -> Callable[[V
 
 FILES = (
     CONFIG,
-    click.option("--scores", required=True, type=INPUT, help="Score table of the run."),
-    click.option("--class-scores", type=INPUT, help="Accuracy of every class."),
-    click.option("--priors", type=INPUT, help="CSV of the estimated priors."),
-    click.option("--costs", type=INPUT, help="CSV of what tuning costs: Tables 5 to 7 and 9."),
+    click.option("--scores", required=True, type=FILE, help="Score table of the run."),
+    click.option("--class-scores", type=FILE, help="Accuracy of every class."),
+    click.option("--priors", type=FILE, help="CSV of the estimated priors."),
+    click.option("--costs", type=FILE, help="CSV of what tuning costs: Tables 5 to 7 and 9."),
     click.option(
         "--grad-cam",
         multiple=True,
-        type=INPUT,
+        type=FILE,
         help="CSV of shares of Grad-CAM maps; repeat for each dataset.",
     ),
     click.option(
         "--examples",
         multiple=True,
-        type=INPUT,
+        type=FILE,
         help="Explained images: Table 15, Figures 4, 8, 10; repeat for each dataset.",
     ),
-    click.option("--samples", type=INPUT, help="Samples of the six-class study, CSV."),
+    click.option("--samples", type=FILE, help="Samples of the six-class study, CSV."),
     click.option(
         "--histories",
         multiple=True,
-        type=INPUT,
+        type=FILE,
         help="Training curve of the six-class study, CSV; repeat for each network.",
     ),
 )
@@ -150,7 +150,7 @@ def compare(files: PaperFiles, csv: Path, out: Path) -> None:
     multiple=True,
     required=True,
     nargs=3,
-    type=INPUT,
+    type=FILE,
     metavar="DUMP LIST NAMES",
     help="Zero-shot outputs; image list and class names of the corpus that the model was pre-trained on. "
     "Repeat for each model and dataset.",
@@ -177,13 +177,13 @@ def study_prior(priors: tuple[tuple[Path, Path, Path], ...], config: Path, out: 
     "datasets",
     multiple=True,
     required=True,
-    type=(str, INPUT),
+    type=(str, FILE),
     metavar="NAME TRUTH",
     help="Dataset whose images the world drew with either part hidden, and its truth.json. Repeat for "
     "each.",
 )
 @click.option(
-    "--study", required=True, type=INPUT, help="study.csv of the run, from `dualtail study`."
+    "--study", required=True, type=FILE, help="study.csv of the run, from `dualtail study`."
 )
 @CONFIG
 @click.option(

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dualtail.cli.dumps import FILE, OUT
+from dualtail.cli.dumps import OUT
 from dualtail.cli.explained_options import explained_images
 from dualtail.cli.flags import SectionParam, options
+from dualtail.cli.shared_options import FILE
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.settings import Transform

@@ -8,7 +8,6 @@ import click
 
 Verb = Callable[..., Any]
 FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
 ANY = click.Path(path_type=Path)
 
 SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
