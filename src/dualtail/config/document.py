@@ -30,14 +30,17 @@ def config_files(base: str | Path, overlays: Sequence[str | Path]) -> list[Path]
         overlays: What `--configfile` names; Snakemake has read them.
 
     Raises:
-        UserError: the base is not there.
+        UserError: the base is not there, or one of them is not as `read_yaml` wants it.
     """
     if not Path(base).is_file():
         raise UserError(
             f"{base}: no such file in {Path.cwd()}; every run reads it: copy that of the project, or "
             "leave out -d (--directory)"
         )
-    return [Path(base), *map(_short, overlays)]
+    files = [Path(base), *map(_short, overlays)]
+    for file in files:
+        read_yaml(file)  # Snakemake has read it, and took the last of two equal keys
+    return files
 
 
 def validate_config(
@@ -53,8 +56,6 @@ def validate_config(
     Raises:
         UserError: one line: file, key, what is allowed, the nearest valid name.
     """
-    for file in files:
-        read_yaml(Path(file))  # Snakemake has read it, and took the last of two equal keys
     try:
         return Config.model_validate(dict(values))
     except ValidationError as error:
