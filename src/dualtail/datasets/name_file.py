@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dualtail.datasets.class_table import NAME, read_class_table
-from dualtail.datasets.text_file import read_lines, read_text_file
+from dualtail.datasets.text_file import lines_of, read_text_file
 from dualtail.errors import UserError
 
 WNID = re.compile(r"(n\d{8})[\s,]+(\S.*)")
@@ -34,7 +34,7 @@ class NameFile:
 
 
 def read_name_file(path: Path) -> NameFile:
-    """Read class names in any of the forms above; the first names of a class is its name.
+    """Read class names in any of the forms above; the first name of a class is its name.
 
     Names that come twice (ImageNet has two classes "missile") are allowed, with a warning.
 
@@ -55,9 +55,10 @@ def read_name_file(path: Path) -> NameFile:
 
 
 def _read(path: Path) -> NameFile:
-    if read_text_file(path).lstrip()[:1] in ("[", "{"):
-        return _from_json(path)
-    lines = [line.strip() for line in read_lines(path)]
+    text = read_text_file(path)
+    if text.lstrip()[:1] in ("[", "{"):
+        return _from_json(path, text)
+    lines = [line.strip() for line in lines_of(text)]
     if path.name.removesuffix(".gz").endswith((".csv", ".tsv")) or _is_header(lines[:1]):
         table = read_class_table(path, [])
         if table.names is None:
@@ -84,10 +85,10 @@ def _is_header(first: list[str]) -> bool:
     }
 
 
-def _from_json(path: Path) -> NameFile:
+def _from_json(path: Path, text: str) -> NameFile:
     """`[name, ...]`, `{id: name}`, `{id: [folder, name]}`, `{name: id}` or `[{id, name}, ...]`."""
     try:
-        content = json.loads(read_text_file(path))
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: begins like JSON, but is not: {error}") from error
     if isinstance(content, list) and all(isinstance(item, dict) for item in content):

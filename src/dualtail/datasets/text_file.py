@@ -47,7 +47,12 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         UserError: see `read_text_file`.
     """
-    text = read_text_file(path).replace("\r\n", "\n").removesuffix("\n")
+    return lines_of(read_text_file(path))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, see `read_lines`."""
+    text = text.replace("\r\n", "\n").removesuffix("\n")
     return text.split("\n") if text else []
 
 
