@@ -9,7 +9,7 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from scipy.special import log_softmax
 
 from dualtail.cli.program import program
@@ -17,20 +17,6 @@ from dualtail.outputs import Outputs, read_outputs
 
 Make = Callable[..., Outputs]
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, fails: bool = False) -> Result:
-        result = CliRunner().invoke(program, list(arguments))
-        assert (result.exit_code != 0) == fails, result.output
-        if fails:
-            assert isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    return invoke
 
 
 @pytest.fixture

@@ -157,30 +157,13 @@ def test_nothing_half_written_stays(tmp_path: Path) -> None:
     assert not out.exists() or not list(out.iterdir())
 
 
-OWN_LOSS = """
-import os
-import torch.nn.functional as F
-from dualtail.tuning.losses.method import Loss
-
-class Mine(Loss):
-    steps = 0
-
-    def forward(self, logits, labels):
-        self.steps += 1
-        if self.steps > int(os.environ.get("LIVES", "1000")):
-            raise KeyboardInterrupt
-        return F.cross_entropy(logits, labels)
-"""
-
-
 @pytest.mark.parametrize("steps", [2, 6, 14])
 def test_a_killed_job_goes_on_to_the_same_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mortal_loss: str, steps: int
 ) -> None:
     """In the first of five epochs of three steps, between two, and in the last."""
     folder = packed(tmp_path)
-    (tmp_path / "own.py").write_text(OWN_LOSS)
-    own = task(folder, loss=f"{tmp_path}/own.py:Mine", loss_name="mine")
+    own = task(folder, loss=mortal_loss, loss_name="mine")
     monkeypatch.setenv("LIVES", str(steps))
     with pytest.raises(KeyboardInterrupt):
         run(own, tmp_path / "killed")
@@ -199,12 +182,12 @@ def test_a_pack_that_was_written_again_is_another_training(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    mortal_loss: str,
     again: bool,
 ) -> None:
     """The same list and as many bytes, but who packs again may have packed other pixels."""
     folder = packed(tmp_path)
-    (tmp_path / "own.py").write_text(OWN_LOSS)
-    own = task(folder, loss=f"{tmp_path}/own.py:Mine", loss_name="mine")
+    own = task(folder, loss=mortal_loss, loss_name="mine")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setenv("LIVES", "4")
         run(own, tmp_path / "out")

@@ -171,34 +171,17 @@ def test_a_loss_may_read_the_prior(folder: Path, tmp_path: Path) -> None:
     assert files.adapter.is_file()
 
 
-OWN_LOSS = """
-import os
-import torch.nn.functional as F
-from dualtail.tuning.losses.method import Loss
-
-class Mine(Loss):
-    steps = 0
-
-    def forward(self, logits, labels):
-        self.steps += 1
-        if self.steps > int(os.environ.get("LIVES", "1000")):
-            raise KeyboardInterrupt
-        return F.cross_entropy(logits, labels)
-"""
-
-
 @pytest.mark.parametrize("step", [1, 3, 8])
 def test_a_killed_tuning_goes_on_to_the_same_files(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    mortal_loss: str,
     step: int,
 ) -> None:
     """In the first epoch of three steps, between two, and in the last."""
-    own = tmp_path / "own.py"
-    own.write_text(OWN_LOSS)
-    tuning = tuning_of(folder, loss=Part(f"{own}:Mine", {}, "mine"))
+    tuning = tuning_of(folder, loss=Part(mortal_loss, {}, "mine"))
     alone = tuned(tuning, tmp_path / "alone")
     (tmp_path / "killed").mkdir()
     monkeypatch.setenv("LIVES", str(step))
@@ -229,17 +212,17 @@ def test_a_state_of_another_tuning_is_not_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    mortal_loss: str,
     changes: dict[str, Any],
     said: str,
 ) -> None:
-    own = tmp_path / "own.py"
-    own.write_text(OWN_LOSS)
-    tuning = tuning_of(folder, loss=Part(f"{own}:Mine", {}, "mine"))
+    tuning = tuning_of(folder, loss=Part(mortal_loss, {}, "mine"))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setenv("LIVES", "4")
         tuned(tuning, tmp_path / "out")
     if not changes:
-        own.write_text(OWN_LOSS + "x = 1\n")
+        with Path(mortal_loss.removesuffix(":Mine")).open("a") as own:
+            own.write("x = 1\n")
     if "prior" in changes:
         changes = {"prior": folder / changes["prior"]}
     files = tuned(replace(tuning, **changes), tmp_path / "out")
