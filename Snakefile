@@ -30,8 +30,6 @@ wildcard_constraints:
     peft="|".join(map(re.escape, C.pefts)),
     loss="|".join(map(re.escape, C.losses)),
     seed=r"\d+",
-    mode="|".join(map(re.escape, C.fusion.rules)),
-    adjustment="|".join(ADJUSTMENTS),
 
 
 include: "workflow/rules/world.smk"

@@ -18,7 +18,6 @@ from dualtail.foundation.spec import ARCHITECTURES
 from dualtail.paper.contents import fillable, left_out
 from dualtail.registry import sources
 from dualtail.study import (
-    ADJUSTMENTS,
     Prediction,
     intervened,
     known_priors,
@@ -78,9 +77,10 @@ def memory(mem_mb):
 
 
 @functools.cache
-def code(verb, peft=None, loss=None, fusion=None):
-    """The hash of the code behind a verb, and of the PEFT, loss or fusion rule that it looks up by name."""
-    named = [(PEFTS, peft), (LOSSES, loss), (FUSION_RULES, fusion)]
+def code(verb, peft=None, loss=None, modes=()):
+    """The hash of the code behind a verb, and of the PEFT, loss or fusion rules that it looks up by name."""
+    fusion = [(FUSION_RULES, C.fusion.rules[mode].method) for mode in modes]
+    named = [(PEFTS, peft), (LOSSES, loss), *fusion]
     parts, files = sources(
         (registry, name) for registry, name in named if name is not None
     )

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dualtail.bias.settings import ADJUSTMENTS
 from dualtail.config.model import Config
 from dualtail.config.names import nearest
 from dualtail.datasets.image_list import read_image_list
@@ -18,7 +19,6 @@ from dualtail.errors import UserError
 from dualtail.study import predictions
 
 VIEWS = {"center": 1, "five-crop": 5, "ten-crop": 10}
-OTHERS = {"adjusted": "adjust", "fused": "fuse", "knn": "knn"}
 METRICS = {"train": "training_images_per_second", "infer": "images_per_second"}  # in costs.csv
 
 
@@ -61,6 +61,7 @@ def stages(config: Config) -> list[Stage]:
         stage("pack", dataset).add(jobs=sides * len(packed))
     if here := sum(config.foundation[m].weights.corpus is not None for m in study.members):
         stage("pretrain").add(trained=math.nan, jobs=here)
+    first_adjustment = next(iter(ADJUSTMENTS))
     for row in predictions(config):
         size, transform = sizes[row.dataset], transforms.get(row.members)
         views = VIEWS.get(transform.views, transform.random_views) if transform else 1
@@ -78,8 +79,12 @@ def stages(config: Config) -> list[Stage]:
         elif row.kind == "scratch" and config.scratch is not None:
             passes = config.scratch.training.epochs * size["train"]
             stage("train_scratch", row.dataset).add(passes, evaluated)
-        else:
-            stage(OTHERS[row.kind], row.dataset).add(jobs=1 + row.explained)
+        elif row.kind == "knn":
+            stage("knn", row.dataset).add()
+        elif row.adjustment == first_adjustment or row.fusion == config.fusion.modes[0]:
+            # One job adjusts in every way, one fuses in every mode.
+            name = "adjust" if row.kind == "adjusted" else "fuse"
+            stage(name, row.dataset).add(jobs=1 + row.explained)
         if row.explained and row.kind != "fused":
             stage("explain", row.dataset).add(predicted=math.nan)
     for dataset in sizes:

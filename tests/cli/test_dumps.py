@@ -304,6 +304,38 @@ def test_fusing_with_a_rule_of_ones_own(run: Run, arrays: Path) -> None:
     assert "unknown fusion rule 'logit', did you mean 'logits'?" in unknown
 
 
+def test_several_adjustments_and_modes_at_once_equal_one_at_a_time(run: Run, arrays: Path) -> None:
+    """Each --out belongs to the mode, name and weights at its place."""
+    import_arrays(run)
+    np.save("L.npy", np.load("L.npy", allow_pickle=False)[::-1].copy())
+    import_arrays(run, "other.safetensors")
+    fuse = ["fuse", "dump.safetensors", "other.safetensors"]
+    ways = [
+        ["--mode", "logits", "--weights", "1,3", "--out", "a"],
+        ["--mode", "probabilities", "--weights", "equal", "--out", "b"],
+    ]
+    run(*fuse, *ways[0], *ways[1])
+    for name, way in zip("ab", ways, strict=True):
+        together = Path(name).read_bytes()
+        run(*fuse, *way)
+        assert Path(name).read_bytes() == together
+    adjust = ["adjust", "dump.safetensors", "--train-counts", "counts.csv"]
+    adjust += ["--zero-shot", "other.safetensors", "--adjustment", "gla-ft", "--out", "c"]
+    run(*adjust)
+    alone = Path("c").read_bytes()
+    run("prior", "other.safetensors", "--out", "q.csv", "--split", "test")
+    run(*adjust, "--prior", "q.csv", "--adjustment", "gla-zs", "--out", "d")
+    assert Path("c").read_bytes() == alone
+    assert read_outputs("d").header.adjustment == "gla-zs"
+    for command, message in (
+        ([*fuse, "--out", "a", "--out", "b"], "--mode and --out go together"),
+        ([*fuse, *ways[0], *ways[1][:2], "--out", "b"], "--weights and --out go together"),
+        ([*fuse, *ways[0], *ways[1][:-1], "a"], "--out: the same file twice"),
+        ([*adjust, "--out", "d"], "--adjustment and --out go together"),
+    ):
+        assert message in run(*command, fails=True).output
+
+
 def test_groups_by_other_counts_than_those_of_training(run: Run, arrays: Path) -> None:
     import_arrays(run)
     Path("groups.csv").write_text("count\n200\n5\n5\n5\n")

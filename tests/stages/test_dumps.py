@@ -129,9 +129,10 @@ def test_every_split_is_adjusted_by_equation_4(
         "gla-zs": lambda f, z: z - log_q,
         "gla-ft": lambda f, z: f - log_pi,
     }
+    outs = {name: tmp_path / f"{name}.safetensors" for name in expected}
+    adjust.run(ce, list(outs.items()), *priors, zs)
     for name, formula in expected.items():
-        out = tmp_path / f"{name}.safetensors"
-        adjust.run(ce, name, *priors, zs, out)
+        out = outs[name]
         assert splits_of(out) == ["val", "test"]
         for found in read_splits(out):
             split = found.header.split
@@ -155,8 +156,8 @@ def test_an_adjustment_may_be_left_out_or_spelled_out(
         "gla-ft": (ce, None, counts, None),
     }
     for name, (dump, *given) in calls.items():
-        adjust.run(dump, None, *given, tmp_path / "deduced.safetensors")
-        adjust.run(dump, name, *given, tmp_path / "named.safetensors")
+        adjust.run(dump, [(None, tmp_path / "deduced.safetensors")], *given)
+        adjust.run(dump, [(name, tmp_path / "named.safetensors")], *given)
         deduced, named = (
             (tmp_path / f"{n}.safetensors").read_bytes() for n in ("deduced", "named")
         )
@@ -168,9 +169,10 @@ def test_what_an_adjustment_does_not_use_is_not_read(
     tmp_path: Path, write: Callable[..., Path], priors: tuple[Path, Path]
 ) -> None:
     nothing = tmp_path / "none.csv"
-    adjust.run(write("ce"), "gla-ft", nothing, priors[1], nothing, tmp_path / "a.safetensors")
+    out = tmp_path / "a.safetensors"
+    adjust.run(write("ce"), [("gla-ft", out)], nothing, priors[1], nothing)
     with pytest.raises(UserError, match=r"none\.csv: cannot be read"):
-        adjust.run(write("ce"), "gla-ft", None, nothing, None, tmp_path / "b.safetensors")
+        adjust.run(write("ce"), [("gla-ft", out)], None, nothing, None)
 
 
 def test_adjustments_refuse_what_is_missing_or_does_not_fit(
@@ -192,9 +194,9 @@ def test_adjustments_refuse_what_is_missing_or_does_not_fit(
         ((ce, "gla", q, counts, other), "different datasets, 'toy' and 'else'"),
         ((fused, "gla-ft", q, counts, zs), "fused already; adjust the single models"),
     ]
-    for (dump, *given), message in cases:
+    for (dump, name, *given), message in cases:
         with pytest.raises(UserError, match=message):
-            adjust.run(dump, *given, tmp_path / "x.safetensors")
+            adjust.run(dump, [(name, tmp_path / "x.safetensors")], *given)
     assert not (tmp_path / "x.safetensors").exists()
 
 
@@ -202,9 +204,10 @@ def test_adjustments_refuse_what_is_missing_or_does_not_fit(
 
 
 def fused(tmp_path: Path, dumps: list[Path], **options: Any) -> list[Outputs]:
-    defaults = {"method": "logits", "options": {}, "name": "", "weights": None, "splits": ()}
-    fuse.run(dumps, **(defaults | options), out=tmp_path / "fused.safetensors")
-    return read_splits(tmp_path / "fused.safetensors")
+    out, splits = tmp_path / "fused.safetensors", options.pop("splits", ())
+    defaults = {"method": "logits", "options": {}, "name": "", "weights": None}
+    fuse.run(dumps, [fuse.Fused(**(defaults | options), out=out)], splits)
+    return read_splits(out)
 
 
 @pytest.mark.parametrize("method", ["logits", "probabilities"])

@@ -1,13 +1,17 @@
 # From cached outputs: logit adjustment (Eq. 4), backdoor adjustment (Eq. 7), nearest neighbors. No model, no torch.
 
 
-def fusion_flags(mode, members):
-    """A way to fuse, and P(c) of these members if they are not equal."""
-    entry = C.fusion.rules[mode]
-    words = ["--mode", method_text(entry.method, entry.options)]
-    if entry.weights is not None:
-        weights = (str(entry.weights[member]) for member in members)
-        words += ["--weights", ",".join(weights)]
+@functools.cache
+def fusion_flags(members):
+    """The ways to fuse, each with its name and P(c) of these members, in the order of `fusion.modes`."""
+    words = []
+    for mode in C.fusion.modes:
+        entry = C.fusion.rules[mode]
+        weights = "equal"
+        if entry.weights is not None:
+            weights = ",".join(str(entry.weights[m]) for m in members.split("+"))
+        words += ["--mode", method_text(entry.method, entry.options)]
+        words += ["--mode-name", mode, "--weights", weights]
     return shlex.join(words)
 
 
@@ -26,22 +30,25 @@ rule adjust:
         prior=RUN + "/priors/{dataset}/{member}.csv",
         train_counts=RUN + "/packs/{dataset}/train_counts.csv",
     output:
-        RUN + "/outputs/{dataset}/{member}/{peft}-ce-{seed}-{adjustment}.safetensors",
+        gla=RUN + "/outputs/{dataset}/{member}/{peft}-ce-{seed}-gla.safetensors",
+        gla_zs=RUN + "/outputs/{dataset}/{member}/{peft}-ce-{seed}-gla-zs.safetensors",
+        gla_ft=RUN + "/outputs/{dataset}/{member}/{peft}-ce-{seed}-gla-ft.safetensors",
     log:
-        RUN + "/logs/adjust/{dataset}/{member}/{peft}-ce-{seed}-{adjustment}.log",
+        RUN + "/logs/adjust/{dataset}/{member}/{peft}-ce-{seed}.log",
     benchmark:
-        RUN + "/benchmarks/adjust/{dataset}/{member}/{peft}-ce-{seed}-{adjustment}.tsv"
+        RUN + "/benchmarks/adjust/{dataset}/{member}/{peft}-ce-{seed}.tsv"
     resources:
         mem_mb=memory(2000),
         runtime=60,
     params:
         code=code("adjust"),
     shell:
-        "dualtail adjust {input.tuned:q} --adjustment {wildcards.adjustment} --zero-shot {input.zero_shot:q}"
-        " --prior {input.prior:q} --train-counts {input.train_counts:q} --out {output:q} 2> {log:q}"
+        "dualtail adjust {input.tuned:q} --zero-shot {input.zero_shot:q} --prior {input.prior:q}"
+        " --train-counts {input.train_counts:q} --adjustment gla --out {output.gla:q}"
+        " --adjustment gla-zs --out {output.gla_zs:q} --adjustment gla-ft --out {output.gla_ft:q} 2> {log:q}"
 
 
-# Backdoor adjustment; `folder` is outputs, or explained: the same models on images with a part hidden.
+# Backdoor adjustment in every mode; `folder` is outputs, or explained: the same models on images with a part hidden.
 rule fuse:
     input:
         lambda w: [
@@ -49,11 +56,15 @@ rule fuse:
             for member in w.members.split("+")
         ],
     output:
-        RUN + "/{folder}/{dataset}/{members}/{variant}-{mode}.safetensors",
+        collect(
+            RUN + "/{folder}/{dataset}/{members}/{variant}-{mode}.safetensors",
+            mode=C.fusion.modes,
+            allow_missing=True,
+        ),
     log:
-        RUN + "/logs/fuse/{folder}/{dataset}/{members}/{variant}-{mode}.log",
+        RUN + "/logs/fuse/{folder}/{dataset}/{members}/{variant}.log",
     benchmark:
-        RUN + "/benchmarks/fuse/{folder}/{dataset}/{members}/{variant}-{mode}.tsv"
+        RUN + "/benchmarks/fuse/{folder}/{dataset}/{members}/{variant}.tsv"
     wildcard_constraints:
         folder="outputs|explained",
         members=r"[\w.]+(\+[\w.]+)+",
@@ -61,11 +72,12 @@ rule fuse:
         mem_mb=memory(2000),
         runtime=60,
     params:
-        mode=lambda w: fusion_flags(w.mode, w.members.split("+")),
+        modes=lambda w: fusion_flags(w.members),
         splits=lambda w: fused_splits(w.folder, w.dataset),
-        code=lambda w: code("fuse", fusion=C.fusion.rules[w.mode].method),
+        outs=lambda w, output: shlex.join(f"--out={file}" for file in output),
+        code=code("fuse", modes=tuple(C.fusion.modes)),
     shell:
-        "dualtail fuse {input:q} --mode-name {wildcards.mode} {params.mode} {params.splits} --out {output:q} 2> {log:q}"
+        "dualtail fuse {input:q} {params.modes} {params.splits} {params.outs} 2> {log:q}"
 
 
 # How good features are without their head (Table 4): the neighbors of test images among validation images.

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 
 from dualtail.config.names import Name, fit_into_paths, without_repetition
 from dualtail.config.section import Section
@@ -58,7 +58,7 @@ class FusionSettings(Section):
     }
     """ways to fuse; the paper's tables show logits and probabilities"""
 
-    modes: list[Name] = ["logits", "probabilities"]
+    modes: list[Name] = Field(["logits", "probabilities"], min_length=1)
     """entries of `rules` that are run"""
 
     losses: list[str] = ["la"]

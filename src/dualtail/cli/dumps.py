@@ -1,5 +1,6 @@
 """Verbs on dumps of outputs, anybody's: no model, no image, no torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from dualtail.cli.verb import OUT_FILE, verb
 from dualtail.scores.settings import KnnSettings
 
 OUT = click.option("--out", required=True, type=OUT_FILE, help="File to write.")
+OUTS = click.option(
+    "--out", "outs", required=True, multiple=True, type=OUT_FILE, help="File to write."
+)
 
 
 @verb("import-outputs")
@@ -137,22 +141,25 @@ def prior(
 @click.argument("dump", type=FILE)
 @click.option(
     "--adjustment",
+    "adjustments",
+    multiple=True,
     type=click.Choice(list(ADJUSTMENTS)),
-    help="Which; what it does not need is not read.  [default: the one that uses all that is given]",
+    help="Which; what it does not need is not read. Several: one --out each, in the same order.  "
+    "[default: the one that uses all that is given]",
 )
 @click.option("--prior", type=FILE, help="CSV of q, from `dualtail prior`: repairs parameters.")
 @click.option(
     "--train-counts", type=FILE, help="CSV with a column count per class: repairs data imbalance."
 )
 @click.option("--zero-shot", type=FILE, help="Zero-shot dump of the same images, for GLA (Eq. 4).")
-@OUT
+@OUTS
 def adjust(
     dump: Path,
-    adjustment: str | None,
+    adjustments: tuple[str, ...],
     prior: Path | None,
     train_counts: Path | None,
     zero_shot: Path | None,
-    out: Path,
+    outs: tuple[Path, ...],
 ) -> None:
     """Adjust logits by priors, on all splits of DUMP.
 
@@ -166,38 +173,48 @@ def adjust(
     """
     from dualtail.stages.adjust import run
 
-    run(dump, adjustment, prior, train_counts, zero_shot, out)
+    names = adjustments or (None,)
+    _check_one_per_out("--adjustment", names, outs)
+    run(dump, list(zip(names, outs, strict=True)), prior, train_counts, zero_shot)
 
 
 class Weights(click.ParamType):
-    """Numbers with commas between."""
+    """Numbers with commas between, or `equal`."""
 
     name = "NUMBER,..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "equal" or isinstance(value, list):
+            return value
         try:
-            return value if isinstance(value, list) else [float(p) for p in value.split(",")]
+            return [float(p) for p in value.split(",")]
         except ValueError:
-            self.fail(f"{value!r}: numbers with commas between them", param, ctx)
+            self.fail(f"{value!r}: equal, or numbers with commas between them", param, ctx)
 
 
 @verb("fuse")
 @click.argument("dumps", nargs=-1, required=True, type=FILE)
 @click.option(
     "--mode",
+    "modes",
+    multiple=True,
     type=MethodParam(),
-    default="logits",
-    show_default=True,
+    default=["logits"],
+    show_default="logits",
     help="What is averaged: logits (the authors' release) or probabilities (Eq. 7); or a rule of your "
-    "own with its options, path/to/file.py:Class,key=value.",
+    "own with its options, path/to/file.py:Class,key=value. Several: one --out each, in the same order.",
 )
 @click.option(
     "--mode-name",
-    default="",
-    help="Name of the mode in the result.  [default: the method or class]",
+    "names",
+    multiple=True,
+    help="Name of the mode in the result, once for each --mode.  [default: the method or class]",
 )
 @click.option(
-    "--weights", type=Weights(), help="P(c) of each dump, e.g. 0.5,0.3,0.2.  [default: equal]"
+    "--weights",
+    multiple=True,
+    type=Weights(),
+    help="P(c) of each dump, e.g. 0.5,0.3,0.2, or equal; once for each --mode.  [default: equal]",
 )
 @click.option(
     "--split",
@@ -205,22 +222,40 @@ class Weights(click.ParamType):
     multiple=True,
     help="What is fused, once for each.  [default: all splits, which must be the same in all dumps]",
 )
-@OUT
+@OUTS
 def fuse(
     dumps: tuple[Path, ...],
-    mode: tuple[str, dict[str, Any]],
-    mode_name: str,
-    weights: list[float] | None,
+    modes: tuple[tuple[str, dict[str, Any]], ...],
+    names: tuple[str, ...],
+    weights: tuple[list[float] | str, ...],
     splits: tuple[str, ...],
-    out: Path,
+    outs: tuple[Path, ...],
 ) -> None:
     """Fuse the outputs of several models on the same images (backdoor adjustment, Eq. 7).
 
     Example: dualtail fuse clip.safetensors openclip.safetensors --out fused.safetensors
     """
-    from dualtail.stages.fuse import run
+    from dualtail.stages.fuse import Fused, run
 
-    run(dumps, *mode, mode_name, weights, splits, out)
+    _check_one_per_out("--mode", modes, outs)
+    names = names or ("",) * len(outs)
+    _check_one_per_out("--mode-name", names, outs)
+    weights = weights or ("equal",) * len(outs)
+    _check_one_per_out("--weights", weights, outs)
+    ways = [
+        Fused(method, options, name, None if isinstance(given, str) else given, out)
+        for (method, options), name, given, out in zip(modes, names, weights, outs, strict=True)
+    ]
+    run(dumps, ways, splits)
+
+
+def _check_one_per_out(option: str, values: Sequence[Any], outs: Sequence[Path]) -> None:
+    if len(values) != len(outs):
+        raise click.UsageError(
+            f"{option} and --out go together, in the same order: found {len(values)} and {len(outs)}"
+        )
+    if len(set(outs)) < len(outs):
+        raise click.UsageError("--out: the same file twice")
 
 
 @verb("knn")

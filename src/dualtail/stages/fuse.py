@@ -2,43 +2,45 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dualtail.bias.combined_outputs import fuse_outputs
 from dualtail.errors import UserError
 from dualtail.outputs import read_outputs, splits_of, write_outputs
 
 
-def run(
-    dumps: Sequence[Path],
-    method: str,
-    options: Mapping[str, Any],
-    name: str,
-    weights: Sequence[float] | None,
-    splits: Sequence[str],
-    out: Path,
-) -> None:
-    """Read, fuse, write.
+class Fused(NamedTuple):
+    """One way to fuse.
 
-    Args:
-        dumps: One a model, in the order of the result's members.
+    Attributes:
         method: logits, probabilities, or `path/to/file.py:Class` of a rule.
         options: Of the rule.
         name: Of the rule in the result; empty: the method or class.
         weights: P(c) of each dump up to a factor; None: equal.
-        splits: What is fused; empty: all splits, which must be the same in every dump.
         out: The fused dump.
+    """
+
+    method: str
+    options: Mapping[str, Any]
+    name: str
+    weights: Sequence[float] | None
+    out: Path
+
+
+def run(dumps: Sequence[Path], wanted: Sequence[Fused], splits: Sequence[str]) -> None:
+    """Read, fuse, write.
+
+    Args:
+        dumps: One per model, in the order of the result's members.
+        wanted: In which ways, and where to.
+        splits: What is fused; empty: all splits, which must be the same in every dump.
 
     Raises:
         UserError: dumps that do not belong together, bad weights, an unknown rule or option.
     """
-    write_outputs(
-        out,
-        *(
-            fuse_outputs([read_outputs(d, split) for d in dumps], method, weights, options, name)
-            for split in splits or _common_splits(dumps)
-        ),
-    )
+    found = [[read_outputs(d, split) for d in dumps] for split in splits or _common_splits(dumps)]
+    for method, options, name, weights, out in wanted:
+        write_outputs(out, *(fuse_outputs(d, method, weights, options, name) for d in found))
 
 
 def _common_splits(dumps: Sequence[Path]) -> list[str]:
