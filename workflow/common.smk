@@ -105,9 +105,13 @@ def pack(dataset, split, member):
     return f"{RUN}/packs/{own}/{split}_{transform(member).resize}px.safetensors"
 
 
-def named(option, file):
-    """An option with a file, if there is one."""
-    return shlex.join([option, file]) if file else ""
+def named(**values):
+    """Options with their values, those that there are; one for each item of a list."""
+    words = []
+    for name, value in values.items():
+        for item in [value] if isinstance(value, str) else value:
+            words += [f"--{name.replace('_', '-')}", item] if item else []
+    return shlex.join(words)
 
 
 # Foundation models and corpora.

@@ -9,13 +9,15 @@ named like it (`published.csv` of `published.py`).
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dualtail.errors import UserError
 
 PACKAGE = "dualtail"
 ROOT = Path(__file__).parent
+STATEMENTS = {"body", "orelse", "finalbody", "handlers", "cases"}
+"""Fields of statements that hold statements."""
 
 
 def code_hash(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
@@ -64,7 +66,7 @@ def _parse(name: str) -> tuple[str, tuple[str, ...]]:
     assert file is not None
     tree = _tree_of(file)
     imported: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             candidates = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -94,12 +96,28 @@ def _tree_of(file: Path) -> ast.Module:
         raise UserError(f"{file}: line {error.lineno}: {error.msg}") from error
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for field in STATEMENTS & set(node._fields):
+        for child in getattr(node, field):
+            yield from _statements(child)
+
+
 def _hash_of(tree: ast.Module) -> str:
     return hashlib.sha256(ast.dump(_WithoutText().visit(tree)).encode()).hexdigest()
 
 
 class _WithoutText(ast.NodeTransformer):
-    """Drop docstrings (strings that stand as statements), and all of an error but its type."""
+    """Drop docstrings (strings that stand as statements), and all of an error but its type.
+
+    Only statements are visited: a plan hashes all of dualtail, and expressions are most of it.
+    """
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        for field in STATEMENTS & set(node._fields):
+            found = (self.visit(child) for child in getattr(node, field))
+            setattr(node, field, [child for child in found if child is not None])
+        return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):

@@ -67,8 +67,8 @@ rule explain:
     params:
         model=model_flags,
         images=lambda w: explained_flags(w.dataset),
-        adapter=lambda w, input: named("--adapter", input.adapter),
-        peft=lambda w: named("--peft", peft_method(w.variant)),
+        adapter=lambda w, input: named(adapter=input.adapter),
+        peft=lambda w: named(peft=peft_method(w.variant)),
         precision=lambda w: C.tuning_of(w.dataset).precision,
         code=lambda w: code("explain-model", peft=peft_method(w.variant) or None),
     shell:

@@ -98,7 +98,7 @@ rule zero_shot:
         runtime=C.jobs.runtime,
     params:
         model=model_flags,
-        packs=lambda w, input: shlex.join(f"--pack={file}" for file in input.packs),
+        packs=lambda w, input: named(pack=input.packs),
         known_architecture=known_architecture,
         code=code("predict"),
     shell:

@@ -74,7 +74,7 @@ rule fuse:
     params:
         modes=lambda w: fusion_flags(w.members),
         splits=lambda w: fused_splits(w.folder, w.dataset),
-        outs=lambda w, output: shlex.join(f"--out={file}" for file in output),
+        outs=lambda w, output: named(out=output),
         code=code("fuse", modes=tuple(C.fusion.modes)),
     shell:
         "dualtail fuse {input:q} {params.modes} {params.splits} {params.outs} 2> {log:q}"

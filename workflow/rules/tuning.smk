@@ -17,22 +17,16 @@ def base_if_retrained(wildcards):
     return f"{RUN}/adapters/{wildcards.dataset}/{wildcards.member}/{wildcards.peft}-{base}-{wildcards.seed}.safetensors"
 
 
-# Text of entries and settings, made once and not for every job: a study may have thousands.
-
-
 @functools.cache
-def peft_text(peft):
-    return method_text(C.pefts[peft].method, C.pefts[peft].options)
-
-
-@functools.cache
-def loss_text(loss):
-    return method_text(C.losses[loss].method, C.losses[loss].options)
-
-
-@functools.cache
-def tuning_flags(dataset):
-    return flags(C.tuning_of(dataset))
+def tuning_flags(peft, loss, dataset):
+    """The entries of the config and their names; made once for all seeds and models of a study."""
+    entries = named(
+        peft=method_text(C.pefts[peft].method, C.pefts[peft].options),
+        peft_name=peft,
+        loss=method_text(C.losses[loss].method, C.losses[loss].options),
+        loss_name=loss,
+    )
+    return f"{entries} {flags(C.tuning_of(dataset))}"
 
 
 rule tune:
@@ -62,20 +56,14 @@ rule tune:
         runtime=C.jobs.runtime,
     params:
         model=model_flags,
-        predicted=lambda w, input: shlex.join(
-            f"--predict-pack={file}" for file in input.predicted
+        files=lambda w, input: named(
+            predict_pack=input.predicted, prior=input.prior, retrain_head_of=input.base
         ),
-        peft=lambda w: peft_text(w.peft),
-        loss=lambda w: loss_text(w.loss),
-        prior=lambda w, input: named("--prior", input.prior),
-        base=lambda w, input: named("--retrain-head-of", input.base),
-        settings=lambda w: tuning_flags(parent(w.dataset)),
+        settings=lambda w: tuning_flags(w.peft, w.loss, parent(w.dataset)),
         code=lambda w: code(
             "tune", peft=C.pefts[w.peft].method, loss=C.losses[w.loss].method
         ),
     shell:
-        "dualtail tune {params.model} --dataset {wildcards.dataset} --train-pack {input.train:q} {params.predicted}"
-        " --text-features {input.text:q} --peft {params.peft:q} --peft-name {wildcards.peft}"
-        " --loss {params.loss:q} --loss-name {wildcards.loss} {params.prior} {params.base}"
-        " --seed {wildcards.seed} {params.settings} --device {DEVICE} --threads {threads}"
-        " --outputs {output.outputs:q} --out {output.adapter:q} 2> {log:q}"
+        "dualtail tune {params.model} --dataset {wildcards.dataset} --train-pack {input.train:q}"
+        " --text-features {input.text:q} {params.files} {params.settings} --seed {wildcards.seed}"
+        " --device {DEVICE} --threads {threads} --outputs {output.outputs:q} --out {output.adapter:q} 2> {log:q}"
