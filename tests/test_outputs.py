@@ -152,6 +152,8 @@ def test_logits_that_are_not_finite_are_refused_with_their_place(
         ({"labels": np.full(40, 5)}, "label 5 of row 0 is outside 0..4"),
         ({"labels": np.full(40, -1)}, "label -1"),
         ({"labels": np.zeros(40)}, "labels must be integers"),
+        ({"predictions": np.full(40, -1)}, "prediction -1 of row 0 is outside 0..4"),
+        ({"predictions": np.zeros(39, int)}, r"predictions \(39,\) must be \(40,\)"),
         ({"labels": np.zeros(3, dtype=int)}, "one for each row"),
         ({"image_index": np.zeros(3, dtype=int)}, "one for each row"),
         ({"image_index": np.arange(40) - 7}, "image_index -7 of row 0: lines count from 0"),

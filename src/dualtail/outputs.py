@@ -2,6 +2,7 @@
 
 A dump is one safetensors file with, for every split, `<split>/logits` (N, C) float16 or float32,
 `<split>/labels` (N,) int64, `<split>/image_index` (N,) int64 (the row's line in the image list),
+`<split>/predictions` (N,) int64 (the largest logit before rounding; files of others may lack it),
 optionally `<split>/features` (N, D) float16 (float32 if a value is beyond 65504), and one JSON header:
 `OutputsHeader` without its split, `splits` with the hash of each one's image list, `checksums` with the
 CRC-32 of each tensor. Everything after the dumps needs no model, no image and no torch.
@@ -10,6 +11,7 @@ Dumps are memory-mapped on reading: a 24,426 x 8,142 half-precision dump costs n
 rows are used. A header holds no time, host or path, so that equal inputs give equal files.
 """
 
+import functools
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,6 +23,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualtail import __version__
+from dualtail.bias.softmax import predict
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
 
@@ -107,6 +110,8 @@ class Outputs:
         image_index: (N,) int64, the row's line in the split's image list.
         features: (N, D) float16 or float32, or None where the source has none (imported, fused).
         source: The file, for error messages.
+        predictions: (N,) int64, the class of the largest logit before logits were rounded to half
+            precision, where they may tie; None: of the largest in `logits`.
     """
 
     header: OutputsHeader
@@ -115,6 +120,12 @@ class Outputs:
     image_index: np.ndarray
     features: np.ndarray | None = None
     source: str = "outputs"
+    predictions: np.ndarray | None = None
+
+    @functools.cached_property
+    def predicted(self) -> np.ndarray:
+        """(N,) int64, the predicted classes."""
+        return predict(self.logits) if self.predictions is None else self.predictions
 
     @property
     def n_images(self) -> int:
@@ -151,15 +162,11 @@ def check_outputs(outputs: Outputs) -> None:
         outputs.features.ndim != 2 or outputs.features.shape[0] != n
     ):
         raise UserError(f"{where}: features {outputs.features.shape} must have {n} rows")
-    if not np.issubdtype(outputs.labels.dtype, np.integer):
-        raise UserError(f"{where}: labels must be integers, not {outputs.labels.dtype}")
-    wrong = np.flatnonzero((outputs.labels < 0) | (outputs.labels >= c))
-    if wrong.size:
-        row = int(wrong[0])
-        raise UserError(
-            f"{where}: label {int(outputs.labels[row])} of row {row} is outside 0..{c - 1}"
-            f" ({wrong.size} such rows)"
-        )
+    _check_classes(outputs.labels, c, where, "label")
+    if outputs.predictions is not None:
+        if outputs.predictions.shape != (n,):
+            raise UserError(f"{where}: predictions {outputs.predictions.shape} must be ({n},)")
+        _check_classes(outputs.predictions, c, where, "prediction")
     if outputs.image_index.min() < 0:
         row = int(outputs.image_index.argmin())
         raise UserError(
@@ -175,6 +182,18 @@ def check_outputs(outputs: Outputs) -> None:
                 f"{where}: logit {value} at row {start + row}, class {column} "
                 f"({header.class_names[column]}): logits must be finite"
             )
+
+
+def _check_classes(values: np.ndarray, n_classes: int, where: str, name: str) -> None:
+    if not np.issubdtype(values.dtype, np.integer):
+        raise UserError(f"{where}: {name}s must be integers, not {values.dtype}")
+    wrong = np.flatnonzero((values < 0) | (values >= n_classes))
+    if wrong.size:
+        row = int(wrong[0])
+        raise UserError(
+            f"{where}: {name} {int(values[row])} of row {row} is outside 0..{n_classes - 1}"
+            f" ({wrong.size} such rows)"
+        )
 
 
 def write_outputs(path: str | Path, *outputs: Outputs) -> None:
@@ -201,6 +220,7 @@ def write_outputs(path: str | Path, *outputs: Outputs) -> None:
         splits[split] = one.header.split_hash
         tensors[f"{split}/logits"] = np.ascontiguousarray(one.logits)
         tensors[f"{split}/labels"] = np.ascontiguousarray(one.labels, dtype=np.int64)
+        tensors[f"{split}/predictions"] = np.ascontiguousarray(one.predicted, dtype=np.int64)
         tensors[f"{split}/image_index"] = np.ascontiguousarray(one.image_index, dtype=np.int64)
         if one.features is not None:
             tensors[f"{split}/features"] = _stored_features(one.features)
@@ -279,6 +299,7 @@ def read_outputs(
         labels=np.asarray(arrays["labels"]),
         image_index=np.asarray(arrays["image_index"]),
         features=arrays.get("features"),
+        predictions=arrays.get("predictions"),
         source=str(path),
     )
     if check:

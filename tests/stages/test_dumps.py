@@ -231,6 +231,23 @@ def test_every_split_is_fused_by_the_formula(
         assert one.header.weights == pytest.approx(shares)
 
 
+def test_what_is_fused_or_adjusted_is_predicted_before_it_is_rounded(
+    tmp_path: Path, make_outputs: Make
+) -> None:
+    """The sum of two halves needs more than half: thousandths above 16 are lost."""
+    dumps, members = [], []
+    for name in "ab":
+        outputs = make_outputs(seed=ord(name), members=[name])
+        logits = np.float16(9) + np.float16(1 / 128) * outputs.logits.round()
+        members.append(logits.astype(float))
+        dumps.append(tmp_path / name)
+        write_outputs(dumps[-1], replace(outputs, logits=logits.astype(np.float16)))
+    (found,) = fused(tmp_path, dumps, weights=[3.0, 1.0])
+    exact = 0.75 * members[0] + 0.25 * members[1]
+    np.testing.assert_array_equal(found.predicted, exact.argmax(axis=1))
+    assert (found.logits.argmax(axis=1) != found.predicted).any(), "rounded logits tie"
+
+
 def test_splits_may_be_left_out(tmp_path: Path, write: Callable[..., Path]) -> None:
     dumps = [write(name, "train", "test", members=[name], **ZERO_SHOT) for name in "ab"]
     everything = fused(tmp_path, dumps)

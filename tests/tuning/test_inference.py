@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from dualtail.errors import UserError
+from dualtail.outputs import Outputs, OutputsHeader, read_outputs, write_outputs
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
 
@@ -45,6 +46,33 @@ def test_every_image_in_order(array_source, batch_size):
     )
     assert sum(model.batches) == 10
     assert max(model.batches) <= batch_size
+
+
+def test_accuracy_from_a_dump_is_that_of_the_logits_before_rounding(tmp_path, array_source):
+    """300 classes a thousandth apart: in half precision they tie, and ties go to the lowest."""
+    images = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8)
+    model = Flatten(48)
+    noise = torch.randn(48, 300, generator=torch.Generator().manual_seed(1))
+    model.weight = nn.Parameter(model.weight[:, :1] + 1e-4 * noise)
+    options = {"views": Views("center", (4, 4)), "mean": (0, 0, 0), "std": (1, 1, 1)}
+    exact = (images / 255).flatten(1).double() @ model.weight.detach().double()
+    found = predict(model, array_source(images), batch_size=16, **options)
+    labels = np.where(np.arange(40) % 2, exact.argmax(dim=1).numpy(), np.arange(40))
+    header = OutputsHeader(
+        kind="tuned",
+        dataset="d",
+        split="test",
+        split_hash="h",
+        class_names=[str(c) for c in range(300)],
+        members=["m"],
+    )
+    index = np.arange(40)
+    logits, classes = found.logits, found.classes
+    write_outputs(tmp_path / "d", Outputs(header, logits, labels, index, predictions=classes))
+    dump = read_outputs(tmp_path / "d")
+    right = dump.predicted == labels
+    np.testing.assert_array_equal(right, exact.argmax(dim=1).numpy() == labels)
+    assert (logits.argmax(axis=1) == labels).sum() < right.sum(), "rounded logits tie"
 
 
 def test_larger_images_are_cropped_in_the_middle(array_source):

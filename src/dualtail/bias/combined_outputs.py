@@ -9,6 +9,7 @@ from dualtail.bias.adjustment import adjust
 from dualtail.bias.fusion import fuse, member_weights
 from dualtail.bias.fusion_rules import make_fusion_rule
 from dualtail.bias.settings import ADJUSTMENTS
+from dualtail.bias.softmax import predict
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader, check_same_split
 
@@ -121,7 +122,15 @@ def fuse_outputs(
 
 
 def _derived(source: Outputs, header: OutputsHeader, logits: np.ndarray) -> Outputs:
+    predictions = predict(logits)
     peak = max(float(np.abs(logits[s : s + 4096]).max()) for s in range(0, len(logits), 4096))
     if peak <= LARGEST_HALF:
         logits = logits.astype(np.float16)
-    return Outputs(header, logits, source.labels, source.image_index, source=header.title)
+    return Outputs(
+        header=header,
+        logits=logits,
+        labels=source.labels,
+        image_index=source.image_index,
+        source=header.title,
+        predictions=predictions,
+    )

@@ -58,7 +58,7 @@ class FusionSettings(Section):
     }
     """ways to fuse; the paper's tables show logits and probabilities"""
 
-    modes: list[Name] = Field(["logits", "probabilities"], min_length=1)
+    modes: list[Name] = Field(default=["logits", "probabilities"], min_length=1)
     """entries of `rules` that are run"""
 
     losses: list[str] = ["la"]

@@ -62,6 +62,19 @@ def read_block(
     return block
 
 
+def predict(logits: np.ndarray) -> np.ndarray:
+    """Return the class of the largest logit, (N,) int64; ties go to the lowest class index.
+
+    Raises:
+        UserError: not (N, C) floating point, or a value that is not finite.
+    """
+    logits = check_logits(logits)
+    predictions = np.empty(logits.shape[0], dtype=np.int64)
+    for rows in row_blocks(*logits.shape, itemsize=4):
+        predictions[rows] = read_block(logits, rows, dtype=np.float32).argmax(axis=1)
+    return predictions
+
+
 def check_labels(labels: ArrayLike, n_images: int, n_classes: int) -> IntArray:
     """Return `labels` (N,) as int64 class indices.
 

@@ -10,7 +10,7 @@ from dualtail.explain.maps import Maps, region_shares
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.scores.bootstrap import Estimate, interval, weight_blocks
 from dualtail.scores.comparisons import joined
-from dualtail.scores.metrics import predict, true_class_confidence
+from dualtail.scores.metrics import true_class_confidence
 from dualtail.scores.schema import SCORES, as_frame
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def score_condition(
             found
             for dump in dumps
             for found in (
-                (predict(dump.logits) == labels).astype(np.float64),
+                (dump.predicted == labels).astype(np.float64),
                 true_class_confidence(dump.logits, labels),
             )
         ]
@@ -137,5 +137,5 @@ def class_means(
 
 def agreed(dumps: Sequence[Outputs]) -> NDArray[np.int64]:
     """Return the rows that every dump classifies right, ascending."""
-    right = [predict(dump.logits) == np.asarray(dump.labels) for dump in dumps]
+    right = [dump.predicted == np.asarray(dump.labels) for dump in dumps]
     return np.flatnonzero(np.logical_and.reduce(right))

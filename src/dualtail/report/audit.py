@@ -190,7 +190,7 @@ def _audit_model(
 ) -> ModelAudit:
     labels, names = judge.labels, dump.header.class_names
     estimate = estimate_prior(dump.logits, labels, class_names=names, seed=settings.seed)
-    predictions = predict(dump.logits)
+    predictions = dump.predicted
     right = predictions == labels
     accuracy, images = per_class_accuracy(labels, predictions, judge.n_classes)
     low, high = wilson(np.bincount(labels[right], minlength=judge.n_classes), images)
@@ -251,7 +251,7 @@ def _fusion(dumps: Sequence[Outputs], models: list[ModelAudit], judge: _Judge) -
     )
     fused = (predict(logits) == judge.labels).astype(float)
     best = int(np.argmax([model.mean_accuracy.value for model in models]))
-    difference = fused - (predict(dumps[best].logits) == judge.labels)
+    difference = fused - (dumps[best].predicted == judge.labels)
     shared = np.exp(np.mean([model.prior.log_q for model in models], axis=0))
     weak = np.zeros(judge.n_classes, bool)
     weak[p_groups(shared)["P-Few"]] = True

@@ -13,6 +13,9 @@ from dualtail.bias.softmax import (
     read_block,
     row_blocks,
 )
+from dualtail.bias.softmax import (
+    predict as predict,
+)
 from dualtail.errors import UserError
 
 ECE_BINS = 15
@@ -22,19 +25,6 @@ HARMONIC_FLOOR = 1e-5
 TEMPERATURE_RANGE = (1e-3, 1e3)
 TOLERANCE = 1e-8
 """Relative step of 1 / temperature at which its search stops."""
-
-
-def predict(logits: np.ndarray) -> np.ndarray:
-    """Return the class of the largest logit, (N,) int64; ties go to the lowest class index.
-
-    Raises:
-        UserError: not (N, C) floating point, or a value that is not finite.
-    """
-    logits = check_logits(logits)
-    predictions = np.empty(logits.shape[0], dtype=np.int64)
-    for rows in row_blocks(*logits.shape, itemsize=4):
-        predictions[rows] = read_block(logits, rows, dtype=np.float32).argmax(axis=1)
-    return predictions
 
 
 def confidence(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

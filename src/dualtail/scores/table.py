@@ -191,7 +191,7 @@ def _predictions(dump: Outputs, validation: Outputs | None) -> _Predictions:
         calibrated = metrics.confidence(dump.logits, temperature)
     return _Predictions(
         header=dump.header,
-        predictions=metrics.predict(dump.logits),
+        predictions=dump.predicted,
         confidences=metrics.confidence(dump.logits),
         temperature=temperature,
         calibrated=calibrated,

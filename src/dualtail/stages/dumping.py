@@ -55,6 +55,7 @@ def predict_pack(
         labels=pack.labels,
         image_index=np.arange(len(pack), dtype=np.int64),
         features=predictions.features,
+        predictions=predictions.classes,
         source=header.title,
     )
 

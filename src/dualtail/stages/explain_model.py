@@ -134,7 +134,15 @@ def _outputs(
         label=header.title,
     )
     index = np.arange(len(images), dtype=np.int64)
-    return Outputs(header, found.logits, images.labels, index, found.features, header.title)
+    return Outputs(
+        header=header,
+        logits=found.logits,
+        labels=images.labels,
+        image_index=index,
+        features=found.features,
+        source=header.title,
+        predictions=found.classes,
+    )
 
 
 def _maps(

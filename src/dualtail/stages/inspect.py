@@ -47,12 +47,13 @@ def _model(model: ModelRecord) -> str:
 
 def _split(outputs: Outputs) -> list[tuple[str, str]]:
     logits, starts = outputs.logits, range(0, outputs.n_images, BLOCK)
-    predictions = np.concatenate([np.argmax(logits[s : s + BLOCK], axis=1) for s in starts])
     low = min(float(logits[s : s + BLOCK].min()) for s in starts)
     high = max(float(logits[s : s + BLOCK].max()) for s in starts)
     counts = np.bincount(outputs.labels, minlength=outputs.n_classes)
-    predicted = np.bincount(predictions, minlength=outputs.n_classes)
-    right = np.bincount(outputs.labels[predictions == outputs.labels], minlength=outputs.n_classes)
+    predicted = np.bincount(outputs.predicted, minlength=outputs.n_classes)
+    right = np.bincount(
+        outputs.labels[outputs.predicted == outputs.labels], minlength=outputs.n_classes
+    )
     per_class = 100 * np.mean(right[counts > 0] / counts[counts > 0])
     features = "none" if outputs.features is None else f"{outputs.features.shape[1]} wide"
     return [

@@ -113,6 +113,7 @@ def predict_images(
         labels=data.images.labels,
         image_index=np.arange(len(data.images), dtype=np.int64),
         features=predictions.features,
+        predictions=predictions.classes,
         source=header.title,
     )
 

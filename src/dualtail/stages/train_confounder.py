@@ -145,4 +145,4 @@ def _accuracy(model: ScratchModel, test: Pack, transform: Transform) -> float:
         mean=transform.mean,
         std=transform.std,
     )
-    return 100 * float((found.logits.argmax(axis=1) == test.labels).mean())
+    return 100 * float((found.classes == test.labels).mean())

@@ -17,7 +17,6 @@ from dualtail.datasets.split import stratified_split
 from dualtail.errors import UserError
 from dualtail.files import write_text
 from dualtail.outputs import Outputs
-from dualtail.scores.metrics import predict
 from dualtail.scores.settings import ScoreSettings
 from dualtail.scores.table import score_outputs
 from dualtail.stages.pack import run as pack
@@ -140,7 +139,7 @@ def accuracy_lines(found: Sequence[Outputs], data: LabelledSplits) -> list[str]:
     rows: dict[str, Any] = {
         str(row.group): row for row in scores[scores["metric"] == "accuracy"].itertuples()
     }
-    right = int((predict(test.logits) == test.labels).sum())
+    right = int((test.predicted == test.labels).sum())
     lines = [
         f"test accuracy, the mean over classes: {_with_interval(rows['Overall'])}; "
         f"{right:,} of {test.n_images:,} images are right"

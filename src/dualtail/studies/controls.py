@@ -16,7 +16,6 @@ from dualtail.explain.scores import class_means
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.paper.layout import Table, grid
 from dualtail.scores.bootstrap import Estimate
-from dualtail.scores.metrics import predict
 
 MODES = ("logits", "probabilities")
 SINGLE, GAIN = "single models", "gain by logits"
@@ -43,8 +42,7 @@ def correct(found: FusedSet) -> NDArray[np.float64]:
     check_same_split([*found.singles, *found.fused])
     labels = np.asarray(found.singles[0].labels)
     right = [
-        100.0 * (predict(dump.logits) == labels).astype(float)
-        for dump in (*found.singles, *found.fused)
+        100.0 * (dump.predicted == labels).astype(float) for dump in (*found.singles, *found.fused)
     ]
     n = len(found.singles)
     single = np.mean(right[:n], axis=0)

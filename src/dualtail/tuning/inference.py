@@ -24,6 +24,9 @@ class Predictions(NamedTuple):
     features: np.ndarray
     """(N, D) float16"""
 
+    classes: np.ndarray
+    """(N,) int64, of the largest logit before rounding"""
+
 
 @torch.inference_mode()
 def predict(
@@ -57,7 +60,7 @@ def predict(
     normalize = Normalize(mean, std, device)
     model.eval()
     results: Predictions | None = None
-    waiting: tuple[slice, torch.Tensor, torch.Tensor] | None = None
+    waiting: tuple[slice, torch.Tensor, torch.Tensor, torch.Tensor] | None = None
     with tqdm(total=n, unit="img", unit_scale=True, desc=label, disable=None) as bar:
         done = 0
         while done < n:
@@ -78,11 +81,12 @@ def predict(
                 results = Predictions(
                     np.empty((n, logits.shape[1]), np.float16),
                     np.empty((n, features.shape[1]), np.float16),
+                    np.empty(n, np.int64),
                 )
             # Fetched one batch late: by then the device already works on the next one.
             if waiting is not None:
                 _store(results, *waiting, label)
-            waiting = rows, logits.half(), features.half()
+            waiting = rows, logits.half(), features.half(), logits.argmax(dim=1)
             bar.update(rows.stop - rows.start)
     assert results is not None
     assert waiting is not None
@@ -117,8 +121,14 @@ def _half(size: int, label: str) -> int:
 
 
 def _store(
-    results: Predictions, rows: slice, logits: torch.Tensor, features: torch.Tensor, label: str
+    results: Predictions,
+    rows: slice,
+    logits: torch.Tensor,
+    features: torch.Tensor,
+    classes: torch.Tensor,
+    label: str,
 ) -> None:
+    results.classes[rows] = classes.cpu().numpy()
     for name, values, target in (
         ("logits", logits, results.logits),
         ("features", features, results.features),
