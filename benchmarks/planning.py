@@ -80,7 +80,7 @@ def main() -> None:
         for _ in range(options.times):
             start = dry_run("--cores", "1", cwd=folder)
             plan = dry_run("--quiet", "rules", "--configfile", "config/smoke.yaml", large)
-            (jobs,) = set(re.findall(r"^total +(\d+)$", plan[2], re.M))
+            (jobs,) = set(re.findall(r"^ *([\d,]+) jobs\. A dry run", plan[2], re.M))
             wall, processor = plan[0] - start[0], plan[1] - start[1]
             print(
                 f"{jobs} jobs: {wall:.1f} s beyond Snakemake's start ({start[0]:.1f} s); "

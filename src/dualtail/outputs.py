@@ -128,6 +128,13 @@ class Outputs:
         return predict(self.logits) if self.predictions is None else self.predictions
 
     @property
+    def accuracy(self) -> float:
+        """The mean over classes that have images, in percent."""
+        images = np.bincount(self.labels, minlength=self.n_classes)
+        right = np.bincount(self.labels[self.predicted == self.labels], minlength=self.n_classes)
+        return 100 * float(np.mean(right[images > 0] / images[images > 0]))
+
+    @property
     def n_images(self) -> int:
         return self.logits.shape[0]
 
@@ -196,12 +203,15 @@ def _check_classes(values: np.ndarray, n_classes: int, where: str, name: str) ->
         )
 
 
-def write_outputs(path: str | Path, *outputs: Outputs) -> None:
+def write_outputs(path: str | Path, *outputs: Outputs) -> str:
     """Check and write a dump, atomically.
 
     Args:
         path: The file.
-        outputs: One a split, of the same predictor on the same dataset.
+        outputs: One per split, of the same predictor on the same dataset.
+
+    Returns:
+        A line that says so, with the accuracy on each split.
 
     Raises:
         UserError: see `check_outputs`; splits that are not of one predictor; or the file cannot be
@@ -228,6 +238,8 @@ def write_outputs(path: str | Path, *outputs: Outputs) -> None:
     metadata = {HEADER_KEY: json.dumps(shared | more, ensure_ascii=False)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
+    shown = ", ".join(f"{one.header.split} {one.accuracy:.2f} %" for one in outputs)
+    return f"accuracy {shown} (mean over classes): {path}"
 
 
 def _stored_features(features: np.ndarray) -> np.ndarray:

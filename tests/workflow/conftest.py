@@ -60,7 +60,9 @@ class Checkout:
 
     def jobs(self, *more: str) -> set[str]:
         """The jobs that a run would execute now: rule and wildcards, `pack world_places train 32`."""
-        blocks = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", self.run("-n", *more), re.M)
+        blocks = re.findall(
+            r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", self.run("-n", "-p", *more), re.M
+        )
         found = set()
         for rule, block in blocks:
             wildcards = re.search(r"^    wildcards: (.*)$", block, re.M)

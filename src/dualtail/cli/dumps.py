@@ -80,7 +80,8 @@ def import_outputs(
         raise click.UsageError("--probabilities and --logit-scale exclude each other")
     arrays = zip(splits, logits, labels, features or [None] * len(splits), strict=True)
     scale = "probabilities" if probabilities else logit_scale
-    run([SplitArrays(*files) for files in arrays], class_names, dataset, member, scale, out)
+    found = [SplitArrays(*files) for files in arrays]
+    click.echo(run(found, class_names, dataset, member, scale, out), err=True)
 
 
 @verb("inspect")
@@ -175,7 +176,9 @@ def adjust(
 
     names = adjustments or (None,)
     _check_one_per_out("--adjustment", names, outs)
-    run(dump, list(zip(names, outs, strict=True)), prior, train_counts, zero_shot)
+    wanted = list(zip(names, outs, strict=True))
+    for line in run(dump, wanted, prior, train_counts, zero_shot):
+        click.echo(line, err=True)
 
 
 class Weights(click.ParamType):
@@ -246,7 +249,8 @@ def fuse(
         Fused(method, options, name, None if isinstance(given, str) else given, out)
         for (method, options), name, given, out in zip(modes, names, weights, outs, strict=True)
     ]
-    run(dumps, ways, splits)
+    for line in run(dumps, ways, splits):
+        click.echo(line, err=True)
 
 
 def _check_one_per_out(option: str, values: Sequence[Any], outs: Sequence[Path]) -> None:
@@ -279,7 +283,8 @@ def knn(
     """
     from dualtail.stages.knn import run
 
-    run(dump, split, bank, bank_split, knn_settings.k, knn_settings.temperature, out)
+    k, temperature = knn_settings.k, knn_settings.temperature
+    click.echo(run(dump, split, bank, bank_split, k, temperature, out), err=True)
 
 
 VERBS: list[click.Command] = [import_outputs, inspect, prior, adjust, fuse, knn]

@@ -143,7 +143,7 @@ def predict(
     else:
         data = find_images(images, image_list, class_names, dataset, split or "test")
         found = [predict_images(model.spec(), data, threads=compute.threads or 2, **how)]
-    write_outputs(out, *found)
+    click.echo(write_outputs(out, *found), err=True)
 
 
 VERBS: list[click.Command] = [fetch_weights, pretrain, predict]

@@ -25,8 +25,8 @@ def run(
     prior: Path | None,
     train_counts: Path | None,
     zero_shot: Path | None,
-) -> None:
-    """Read, adjust, write; what no adjustment uses is not read.
+) -> list[str]:
+    """Read, adjust, write; return what `write_outputs` says of each. What is not used is not read.
 
     Args:
         dump: Outputs of a CE-tuned model; for gla-zs without `zero_shot`, zero-shot outputs.
@@ -52,8 +52,10 @@ def run(
     counts = None
     if train_counts and "--train-counts" in used:
         counts = read_counts_csv(train_counts, names)
-    for name, out in named:
+    return [
         write_outputs(out, *(_adjusted(name, outputs, zero_shot, q, counts) for outputs in found))
+        for name, out in named
+    ]
 
 
 def _adjusted(

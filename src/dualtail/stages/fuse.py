@@ -27,8 +27,8 @@ class Fused(NamedTuple):
     out: Path
 
 
-def run(dumps: Sequence[Path], wanted: Sequence[Fused], splits: Sequence[str]) -> None:
-    """Read, fuse, write.
+def run(dumps: Sequence[Path], wanted: Sequence[Fused], splits: Sequence[str]) -> list[str]:
+    """Read, fuse, write; return what `write_outputs` says of each.
 
     Args:
         dumps: One per model, in the order of the result's members.
@@ -39,8 +39,10 @@ def run(dumps: Sequence[Path], wanted: Sequence[Fused], splits: Sequence[str]) -
         UserError: dumps that do not belong together, bad weights, an unknown rule or option.
     """
     found = [[read_outputs(d, split) for d in dumps] for split in splits or _common_splits(dumps)]
-    for method, options, name, weights, out in wanted:
+    return [
         write_outputs(out, *(fuse_outputs(d, method, weights, options, name) for d in found))
+        for method, options, name, weights, out in wanted
+    ]
 
 
 def _common_splits(dumps: Sequence[Path]) -> list[str]:

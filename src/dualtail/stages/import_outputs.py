@@ -37,8 +37,8 @@ def run(
     member: str,
     scale: Scale,
     out: Path,
-) -> None:
-    """Check the arrays and write a dump.
+) -> str:
+    """Check the arrays and write a dump; return what `write_outputs` says.
 
     Half precision stays, anything wider is stored as float32. Without an image list, the labels identify a
     split.
@@ -48,7 +48,9 @@ def run(
             may have.
     """
     names = read_class_names(class_names)
-    write_outputs(out, *(_outputs(arrays, names, dataset, member, scale) for arrays in splits))
+    return write_outputs(
+        out, *(_outputs(arrays, names, dataset, member, scale) for arrays in splits)
+    )
 
 
 def _outputs(

@@ -51,10 +51,7 @@ def _split(outputs: Outputs) -> list[tuple[str, str]]:
     high = max(float(logits[s : s + BLOCK].max()) for s in starts)
     counts = np.bincount(outputs.labels, minlength=outputs.n_classes)
     predicted = np.bincount(outputs.predicted, minlength=outputs.n_classes)
-    right = np.bincount(
-        outputs.labels[outputs.predicted == outputs.labels], minlength=outputs.n_classes
-    )
-    per_class = 100 * np.mean(right[counts > 0] / counts[counts > 0])
+    right = int((outputs.predicted == outputs.labels).sum())
     features = "none" if outputs.features is None else f"{outputs.features.shape[1]} wide"
     return [
         ("split", outputs.header.split),
@@ -62,6 +59,9 @@ def _split(outputs: Outputs) -> list[tuple[str, str]]:
         ("classes", f"{outputs.n_classes:,} ({counts.min()} to {counts.max()} images each)"),
         ("logits", f"{logits.dtype}, {low:.4g} to {high:.4g}"),
         ("features", features),
-        ("accuracy", f"{per_class:.2f} %, the mean over classes; {right.sum():,} images are right"),
+        (
+            "accuracy",
+            f"{outputs.accuracy:.2f} %, the mean over classes; {right:,} images are right",
+        ),
         ("never predicted", f"{np.sum(predicted == 0)} classes"),
     ]

@@ -21,8 +21,8 @@ def run(
     k: int,
     temperature: float,
     out: Path,
-) -> None:
-    """Write the outputs of the kNN on the features of a dump.
+) -> str:
+    """Write the outputs of the kNN; return what `write_outputs` says on the features of a dump.
 
     Args:
         dump: With features.
@@ -41,7 +41,7 @@ def run(
         neighbors = read_outputs(dump, bank_split or BANK_SPLIT)
     else:
         neighbors = read_outputs(bank, bank_split, default=BANK_SPLIT)
-    write_outputs(out, knn_outputs(queries, neighbors, k, temperature))
+    return write_outputs(out, knn_outputs(queries, neighbors, k, temperature))
 
 
 def knn_outputs(queries: Outputs, bank: Outputs, k: int, temperature: float) -> Outputs:

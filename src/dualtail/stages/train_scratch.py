@@ -18,6 +18,7 @@ from dualtail.scratch.settings import ScratchTraining
 from dualtail.stages.checkpointing import pack_identity, state_file
 from dualtail.stages.networks import network_outputs, train_network
 from dualtail.training.history import EpochMetrics, write_history
+from dualtail.training.notice import notice
 from dualtail.training.state import StateFile
 from dualtail.tuning.losses import make_loss
 
@@ -83,7 +84,7 @@ def run(task: ScratchTask, weights: Path, history: Path, outputs: Path) -> None:
         loss=task.loss_name,
         seed=task.seed,
     )
-    write_outputs(outputs, *found)
+    notice(write_outputs(outputs, *found))
     state.remove()
 
 

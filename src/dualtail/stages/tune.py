@@ -36,6 +36,7 @@ from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, model_record, predict_pack
 from dualtail.stages.progress import log_line
 from dualtail.training.history import EpochMetrics, write_history
+from dualtail.training.notice import notice
 from dualtail.training.state import StateFile
 from dualtail.tuning.adapter_file import load_adapter, save_adapter
 from dualtail.tuning.backbone import BackboneShape
@@ -165,7 +166,7 @@ def run(tuning: Tuning, files: TunedFiles) -> list[Outputs]:
     found = _predict(tuning, model, weights_hash, sha256_file(files.adapter))
     costs = _costs(model, history, len(train), found, time.perf_counter() - started)
     if files.outputs is not None and found:
-        write_outputs(files.outputs, *found)
+        notice(write_outputs(files.outputs, *found))
     write_text(files.record, json.dumps(record | {"costs": costs}, indent=1) + "\n")
     state.remove()
     return found
