@@ -14,7 +14,7 @@ from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.estimate import PriorEstimate, estimate_prior
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
-from dualtail.scores.bootstrap import Estimate, interval, weight_blocks
+from dualtail.scores.bootstrap import Estimate, differing, mean_interval, weight_blocks
 from dualtail.scores.metrics import per_class_accuracy, predict
 
 FloatArray = NDArray[np.float64]
@@ -165,8 +165,9 @@ class _Judge:
             return Estimate(float("nan"))
         scale = np.where(chosen, 1.0 / np.maximum(self.images, 1), 0.0) / chosen.sum()
         scaled = scale[self.labels] * values
-        low, high = interval(scaled @ self._weights)
-        return Estimate(float(scaled.sum()), float(low), float(high))
+        of_images = differing(np.asarray(values)[chosen[self.labels]])
+        ends = mean_interval(scaled @ self._weights, of_images, self.images[chosen])
+        return Estimate(float(scaled.sum()), *ends)
 
 
 def wilson(
