@@ -3,17 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
 from dualtail.paper.lookup import SPLIT, ScoreLookup
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_ABSENT = 0.05
-"""Share of classes without an image on the prior's split from which on P-groups mean little."""
-WIDEST = 10.0
-"""Ratio of the ends of a class' interval of q, median over classes, from which on q is unknown."""
 NAMED = 3
 
 
@@ -88,7 +83,8 @@ def _of_priors(lookup: ScoreLookup, dataset: str) -> list[Lack]:
         f"Another `prior.split` or `datasets.{dataset}.prior_split` (now {split!r}), or more images "
         "per class in it, mends it."
     )
-    known, ratio = interval_ratio(prior)
+    ends = (prior[name].to_numpy(float) for name in ("ci_low", "ci_high"))
+    known, ratio = interval_ratio(*ends)
     found = []
     absent = prior["class_name"][~known]
     if len(absent):
@@ -104,16 +100,6 @@ def _of_priors(lookup: ScoreLookup, dataset: str) -> list[Lack]:
         )
         found.append(Lack(dataset, says, cure, spoils_q=True))
     return found
-
-
-def interval_ratio(prior: "pd.DataFrame") -> tuple[np.ndarray, float]:
-    """Return which classes have an interval of q, (C,), and the median ratio of its ends."""
-    low, high = (prior[name].to_numpy(float) for name in ("ci_low", "ci_high"))
-    known = (low > 0) | (high < 1)
-    if not known.any():
-        return known, float("inf")
-    with np.errstate(divide="ignore"):
-        return known, float(np.median(high[known] / low[known]))
 
 
 def _named(names: "pd.Series | list[str]", shown: int = NAMED) -> str:
