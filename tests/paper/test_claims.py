@@ -151,7 +151,7 @@ def features(untuned, change):
     }
 
 
-NO = "does not hold"
+NO, UNCLEAR = "does not hold", "not resolved"
 SQUARED = ("tuned", "a|b", "la|", "", "squared_gap_change", "Overall")
 CASES = [
     (claims.zero_shot_bias, {}, "does not hold"),
@@ -159,6 +159,27 @@ CASES = [
     (claims.zero_shot_bias, {(*ZS, "spread", P): 30, (*ZS, "spread", D): 40}, "in part"),
     (claims.zero_shot_bias, {(*ZS, "spread", P): 30, (*ZS, "spread", D): -40}, "in part"),
     (claims.zero_shot_bias, {(*ZS, "spread", P): -30}, "does not hold"),
+    # Values alone would say otherwise: half an interval is 2.
+    (claims.zero_shot_bias, {(*ZS, "spread", P): 1.9}, "does not hold"),
+    (claims.zero_shot_bias, {(*ZS, "spread", P): 30, (*ZS, "spread", D): 26.1}, "in part"),
+    (claims.zero_shot_bias, {(*ZS, "spread", P): 30, (*ZS, "spread", D): 25.9}, "holds"),
+    (claims.la_repairs_data, {(*CE, "spread", D): 1.9, (*LA_CE, "spread_gain", D): -9}, UNCLEAR),
+    (claims.la_repairs_data, {(*CE, "spread", D): 9, (*LA_CE, "spread_gain", D): -1.9}, UNCLEAR),
+    (claims.la_repairs_data, {(*LA_CE, "spread_gain", D): 1.9}, UNCLEAR),
+    (
+        claims.la_leaves_parameters,
+        {(*CE, "spread", P): 3, (*LA, "spread", P): 1.9},
+        "does not hold",
+    ),
+    (claims.fusion_helps, step({"a": 1.9, "b": 1.9}), "does not hold"),
+    (claims.fusion_helps, step({"a": 2.1, "b": 1.9}), "in part"),
+    (claims.every_member_adds, step({"a": 1.9, "b": 1.9}), "does not hold"),
+    (claims.fusion_helps_the_tail, tail_gain({D: -9, P: -9}, few=1.9), UNCLEAR),
+    (claims.fusion_helps_the_tail, tail_gain({D: -1.9, P: -1.9}, few=9), UNCLEAR),
+    (claims.fusion_helps_the_tail, tail_gain({D: 1.9, P: 1.9}, few=9), UNCLEAR),
+    (claims.gla_train_is_la, against_la("gla_train", 2.9), UNCLEAR),
+    (claims.gaps_shrink, {SQUARED: -1.9}, UNCLEAR),
+    (claims.gaps_shrink, {SQUARED: 1.9}, UNCLEAR),
     (claims.la_repairs_data, {}, "not resolved"),
     (claims.la_repairs_data, {(*CE, "spread", D): 30, (*LA_CE, "spread_gain", D): -30}, "holds"),
     (

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from dualtail.errors import UserError
 from dualtail.scores.bootstrap import (
@@ -75,7 +77,9 @@ def test_intervals_cover(each):
 
 def test_an_interval_of_a_mean_needs_images_that_differ_and_classes_of_two():
     drawn, images = np.linspace(0, 1, 1001), np.array([3, 3, 0])
-    assert mean_interval(drawn, FEWEST_DIFFERENT, images) == pytest.approx((0.025, 0.975))
+    half = 0.475 * student.ppf(0.975, 4) / norm.ppf(0.975)  # two degrees of freedom per class
+    found = mean_interval(drawn, FEWEST_DIFFERENT, images)
+    assert found == pytest.approx((0.5 - half, 0.5 + half))
     assert np.isnan(mean_interval(drawn, FEWEST_DIFFERENT - 1, images)).all()
     # A class of one image has 1 / (1 + 9 / 1) = 10 % of the variance beside 9 / 50 classes of 50.
     single = np.array([1] + [50] * 451)

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader
@@ -86,6 +88,12 @@ def replicates_by_hand(dump, classes):
     return weights_by_hand()[inside].T @ hit[inside] / inside.sum()  # classes are of one size
 
 
+def stretched(drawn, freedom):
+    """Percentile interval, as much longer as Student's is with n - 1 degrees of freedom per class."""
+    ends = np.quantile(drawn, [0.025, 0.975]) - drawn.mean()
+    return drawn.mean() + ends * student.ppf(0.975, freedom) / norm.ppf(0.975)
+
+
 OVERALL = {
     "macro_f1": lambda acc, y, p, conf: metrics.macro_f1(y, p, C),
     "worst_class_accuracy": lambda acc, y, p, conf: metrics.worst_class_accuracy(acc),
@@ -129,7 +137,7 @@ def test_group_accuracy_and_interval(group):
     assert row["value"] == pytest.approx(100 * accuracy[inside].mean(), abs=1e-5)
     assert row["n_classes"] == inside.sum()
     drawn = 100 * replicates_by_hand(LA, np.flatnonzero(inside))
-    expected = np.quantile(drawn, [0.025, 0.975])
+    expected = stretched(drawn, inside.sum() * (PER_CLASS_IMAGES - 1))
     assert [row["ci_low"], row["ci_high"]] == pytest.approx(expected, abs=1e-4)
 
 
@@ -148,9 +156,9 @@ def test_classes_of_a_group_count_alike_whatever_their_images():
     drawn = (hit / each[labels] / 3)[few] @ weights[few]
     row = pick(score([dump]).table, metric="accuracy", group="D-Few")
     assert row["value"] == pytest.approx(100 * (hit / each[labels] / 3)[few].sum(), abs=1e-5)
-    expected = 100 * np.quantile(drawn, [0.025, 0.975])
+    expected = 100 * stretched(drawn, 35)
     assert [row["ci_low"], row["ci_high"]] == pytest.approx(expected, abs=1e-4)
-    of_images = 100 * np.quantile(hit[few] @ weights[few] / few.sum(), [0.025, 0.975])
+    of_images = 100 * stretched(hit[few] @ weights[few] / few.sum(), 35)
     assert abs(of_images - expected).max() > 1
 
 
@@ -161,13 +169,13 @@ def test_gains_and_spreads_are_paired_differences():
     few = np.flatnonzero(np.asarray(D) == "D-Few")
     many = np.flatnonzero(np.asarray(D) == "D-Many")
     drawn = [replicates_by_hand(d, few) for d in (LA, CE)]
-    expected = 100 * np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
+    expected = 100 * stretched(drawn[0] - drawn[1], 21)
     assert [gain["ci_low"], gain["ci_high"]] == pytest.approx(expected, abs=1e-4)
     spread = pick(table, metric="spread", scheme="D", loss="la")
     values = [pick(table, metric="accuracy", group=g, loss="la") for g in ("D-Many", "D-Few")]
     assert spread["value"] == pytest.approx(values[0]["value"] - values[1]["value"], abs=1e-5)
     drawn = 100 * (replicates_by_hand(LA, many) - replicates_by_hand(LA, few))
-    assert spread["ci_high"] == pytest.approx(np.quantile(drawn, 0.975), abs=1e-4)
+    assert spread["ci_high"] == pytest.approx(stretched(drawn, 42)[1], abs=1e-4)
     change = pick(table, metric="spread_gain", scheme="D")
     before = pick(table, metric="spread", scheme="D", loss="ce")
     assert change["value"] == pytest.approx(spread["value"] - before["value"], abs=1e-5)

@@ -131,7 +131,12 @@ def class_means(
     weighted = values / (sizes[index] * len(sizes))
     blocks = [weighted @ weights for weights in weight_blocks(labels, replicates, seed)]
     return [
-        Estimate(float(mean), *mean_interval(drawn, differing(of_images), sizes))
+        Estimate(
+            float(mean),
+            *np.clip(
+                mean_interval(drawn, differing(of_images), sizes), of_images.min(), of_images.max()
+            ).tolist(),
+        )
         for mean, drawn, of_images in zip(
             weighted.sum(axis=1), np.concatenate(blocks, axis=1), values, strict=True
         )

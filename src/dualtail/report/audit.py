@@ -173,9 +173,11 @@ class _Judge:
             return Estimate(float("nan"))
         scale = np.where(chosen, 1.0 / np.maximum(self.images, 1), 0.0) / chosen.sum()
         scaled = scale[self.labels] * values
-        of_images = differing(np.asarray(values)[chosen[self.labels]])
-        ends = mean_interval(scaled @ self._weights, of_images, self.images[chosen])
-        return Estimate(float(scaled.sum()), *ends)
+        of_images = np.asarray(values)[chosen[self.labels]].astype(float)
+        drawn = scaled @ self._weights
+        ends = mean_interval(drawn, differing(of_images), self.images[chosen])
+        limits = np.clip(ends, of_images.min(), of_images.max())
+        return Estimate(float(scaled.sum()), *limits.tolist())
 
 
 def wilson(

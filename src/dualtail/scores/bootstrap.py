@@ -99,8 +99,10 @@ def mean_interval(
 ) -> tuple[float, float]:
     """Return the percentile interval of a mean over classes, or NaN where it would not cover.
 
-    That is so with fewer than `FEWEST_DIFFERENT` images that differ from the others, and where classes
-    with a single image hold more than `MOST_UNSEEN` of the variance.
+    It is stretched as Student's is longer than the normal one, with n - 1 degrees of freedom for each
+    class: by 3 % with 20 classes of 3 images. It does not cover with fewer than `FEWEST_DIFFERENT` images
+    that differ from the others, and where classes with a single image hold more than `MOST_UNSEEN` of
+    the variance.
 
     Args:
         replicates: (B,) of the mean.
@@ -109,7 +111,12 @@ def mean_interval(
     """
     if n_differing < FEWEST_DIFFERENT or unseen_variance(images) > MOST_UNSEEN:
         return np.nan, np.nan
-    low, high = interval(replicates)
+    from scipy.special import ndtri, stdtrit
+
+    freedom = float(np.maximum(images - 1, 0).sum())
+    stretch = stdtrit(freedom, 1 - TAIL) / ndtri(1 - TAIL)
+    middle = replicates.mean()
+    low, high = middle + stretch * (interval(replicates) - middle)
     return float(low), float(high)
 
 

@@ -12,7 +12,6 @@ from dualtail.scores import metrics
 from dualtail.scores.bootstrap import (
     differing,
     indicator,
-    interval,
     mean_interval,
     moved_interval,
     weight_blocks,
@@ -292,9 +291,10 @@ def _linear_rows(
 ) -> list[dict]:
     """Rows of every group, and of the spreads Many minus Few."""
     sizes = (groups.members & (images > 0)[:, None]).sum(axis=0)
+    n_differing = [differing(one.per_image[column[labels]]) for column in groups.members.T]
     limits = [
-        mean_interval(drawn, differing(one.per_image[column[labels]]), images[column])
-        for column, drawn in zip(groups.members.T, one.replicates, strict=True)
+        mean_interval(drawn, count, images[column])
+        for column, drawn, count in zip(groups.members.T, one.replicates, n_differing, strict=True)
     ]
     rows = [
         _row(metric, scheme, group, sizes[g], one.values[g], *limits[g])
@@ -305,9 +305,8 @@ def _linear_rows(
             many, few = groups.index(f"{scheme}-Many"), groups.index(f"{scheme}-Few")
             spread, size = one.values[many] - one.values[few], sizes[many] + sizes[few]
             drawn = one.replicates[many] - one.replicates[few]
-            ends = interval(drawn)
-            if np.isnan([*limits[many], *limits[few]]).any():
-                ends = np.full(2, np.nan)
+            both = images[groups.members[:, many] | groups.members[:, few]]
+            ends = mean_interval(drawn, min(n_differing[many], n_differing[few]), both)
             rows.append(_row(spread_metric, scheme, group, size, spread, *ends))
     return rows
 
@@ -375,6 +374,8 @@ def _row(
     high: "float | np.ndarray" = float("nan"),
 ) -> dict:
     """Return the end of a row; shares, their differences and squares come as fractions."""
+    if UNITS[metric] == PERCENT:
+        low, high = np.clip([low, high], 0, 1)
     scale = {PERCENT: 100, POINTS: 100, SQUARED_POINTS: 100**2}.get(UNITS[metric], 1)
     return {
         "scheme": scheme,
