@@ -9,7 +9,8 @@ The truth is that of 2,000 images per class of the same model; its own error is 
 spread at 50 images. "printed" is the share of draws in which there is an interval, "covers" the share of
 those that hold the truth, over all rows of the metric.
 
---draws: test sets a size (300 take 20 minutes on one core). --images, --classes: other sizes.
+--draws: test sets a size (300 take 10 minutes of one core). --prior-draws: sets that a prior is estimated on, 0: none.
+--images, --classes: other sizes.
 """
 
 import argparse
@@ -168,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--draws", type=int, default=300)
+    parser.add_argument("--prior-draws", type=int, default=75)
     parser.add_argument("--images", type=int, nargs="+", default=[50, 10, 3])
     parser.add_argument("--classes", type=int, default=60)
     options = parser.parse_args(arguments)
@@ -182,11 +184,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             covers = f"{100 * cell.covers / cell.printed:.1f}" if cell.printed else "no interval"
             cells.append(f"{100 * cell.printed / cell.asked:.0f} | {covers}")
         print(f"| {metric} | {' | '.join(cells)} |", flush=True)
+    if not options.prior_draws:
+        return
     print(f"\n| q, {PRIOR_IMAGES} images per class | accuracy | covers, mean over classes |")
     print("| --- | ---: | ---: |")
     for sigma in (3.3, 4.0):
         for name, (accuracy, share) in prior_coverage(
-            options.classes, sigma, options.draws // 4
+            options.classes, sigma, options.prior_draws
         ).items():
             print(f"| {name} | {accuracy:.2f} | {100 * share:.1f} |", flush=True)
 

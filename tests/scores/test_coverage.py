@@ -18,15 +18,15 @@ def coverage():
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.TRUE_IMAGES = 1000
+    module.TRUE_IMAGES = 400
     return module
 
 
 @pytest.mark.parametrize(
     ("n_classes", "each", "draws"),
     [
-        (12, 10, 25),
-        (12, 3, 25),
+        (12, 10, 12),
+        (12, 3, 12),
         pytest.param(60, 50, 60, marks=pytest.mark.slow),
         pytest.param(60, 3, 60, marks=pytest.mark.slow),
     ],
@@ -37,6 +37,6 @@ def test_intervals_cover_or_are_not_printed(coverage, n_classes, each, draws):
     assert without >= NONE | (FROM_TEN if each < 10 else set())
     given = [cell for metric, cell in found.items() if metric not in without]
     assert sum(cell.printed for cell in given) > 20 * draws
-    # Rows of a draw share its images: pooled, the share varies by about 2 points from run to run.
+    # Rows of a draw share its images: pooled, the share varies by 2 to 3 points from run to run.
     share = sum(cell.covers for cell in given) / sum(cell.printed for cell in given)
-    assert 0.90 < share < 0.985
+    assert 0.89 < share < 0.99
