@@ -9,8 +9,8 @@ The truth is that of 2,000 images per class of the same model; its own error is 
 spread at 50 images. "printed" is the share of draws in which there is an interval, "covers" the share of
 those that hold the truth, over all rows of the metric.
 
---draws: test sets a size (300 take 10 minutes of one core). --prior-draws: sets that a prior is estimated on, 0: none.
---images, --classes: other sizes.
+--draws: test sets a size (300 take 10 minutes of one core). --prior-draws: sets that a prior is
+estimated on, 0: none. --images, --classes: other sizes.
 """
 
 import argparse
