@@ -77,7 +77,8 @@ def test_intervals_cover(each):
 
 def test_an_interval_of_a_mean_needs_images_that_differ_and_classes_of_two():
     drawn, images = np.linspace(0, 1, 1001), np.array([3, 3, 0])
-    half = 0.475 * student.ppf(0.975, 4) / norm.ppf(0.975)  # two degrees of freedom per class
+    # The k-th of 1001 at k / 1002; two degrees of freedom per class.
+    half = 0.47595 * student.ppf(0.975, 4) / norm.ppf(0.975)
     found = mean_interval(drawn, FEWEST_DIFFERENT, images)
     assert found == pytest.approx((0.5 - half, 0.5 + half))
     assert np.isnan(mean_interval(drawn, FEWEST_DIFFERENT - 1, images)).all()

@@ -84,8 +84,11 @@ def indicator(rows: np.ndarray, n_rows: int, values: np.ndarray | None = None):
 
 
 def interval(replicates: np.ndarray) -> np.ndarray:
-    """Return the percentile interval (2, ...) over the last axis of `replicates` (..., B)."""
-    return np.quantile(replicates, [TAIL, 1.0 - TAIL], axis=-1)
+    """Return the percentile interval (2, ...) over the last axis of `replicates` (..., B).
+
+    The k-th of B stands at k / (B + 1), where the truth is expected if it is one more replicate.
+    """
+    return np.quantile(replicates, [TAIL, 1.0 - TAIL], axis=-1, method="weibull")
 
 
 def differing(values: np.ndarray) -> int:

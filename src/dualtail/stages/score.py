@@ -86,8 +86,7 @@ def run(
     table = scores.table
     overall = table[(table["metric"] == "accuracy") & (table["scheme"] == "all")]
     return "\n".join(
-        f"{row.value:6.2f} % {_ends(row)}  {_who(row)}"
-        for row in overall.itertuples()
+        f"{row.value:6.2f} % {_ends(row)}  {_who(row)}" for row in overall.itertuples()
     )
 
 

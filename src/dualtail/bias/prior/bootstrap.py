@@ -86,7 +86,9 @@ def bootstrap_prior(
     for column, beta in enumerate(_replicates(regression, estimate, replicates, generator)):
         moved = (beta + shifts[column]) / scales[column]
         log_q[column] = normalized_log_prior(moved, present)
-    low, high = np.exp(np.percentile(log_q, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0))
+    # The k-th of B stands at k / (B + 1), where the truth is expected if it is one more replicate.
+    edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.exp(np.quantile(log_q, edges, axis=0, method="weibull"))
     return PriorIntervals(ci_low=np.where(present, low, 0.0), ci_high=np.where(present, high, 1.0))
 
 
