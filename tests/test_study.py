@@ -9,7 +9,14 @@ import yaml
 
 from dualtail.config.document import validate_config
 from dualtail.config.model import Config
-from dualtail.study import fused_sets, known_priors, predictions, studies_of, tunings
+from dualtail.study import (
+    fused_sets,
+    known_priors,
+    predictions,
+    prior_estimator,
+    studies_of,
+    tunings,
+)
 from dualtail.study_table import Prediction
 
 Study = Callable[..., Config]
@@ -223,6 +230,14 @@ def test_priors_are_known_of_what_is_pre_trained_here_and_told_apart(study: Stud
         foundation__openclip__transform="clip",
     )
     assert known_priors(config) == [("world_objects", "clip")]
+
+
+def test_a_prior_on_images_that_are_trained_on_is_cross_fitted(study: Study) -> None:
+    trained_on = {"datasets__world_objects__prior_split": "train"}
+    assert prior_estimator(study(), "world_objects") == "exact"
+    assert prior_estimator(study(**trained_on), "world_objects") == "cross-fitted"
+    other = study(**trained_on, prior__estimator="calibrated")
+    assert prior_estimator(other, "world_objects") == "calibrated"
 
 
 def test_studies_that_a_run_can_make(study: Study) -> None:

@@ -22,6 +22,7 @@ from dualtail.study import (
     intervened,
     known_priors,
     predictions,
+    prior_estimator,
     reordered,
     studies_of,
     tunings,

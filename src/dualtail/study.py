@@ -63,6 +63,14 @@ def fused_sets(members: Sequence[str]) -> list[str]:
     return ["+".join(chosen) for chosen in member_sets(members) if len(chosen) > 1]
 
 
+def prior_estimator(config: Config, dataset: str) -> str:
+    """Return how a dataset's priors are estimated: cross-fitted on images that are trained on."""
+    split = config.datasets[dataset].prior_split or config.prior.split
+    if split == "train" and config.prior.estimator == "exact":
+        return "cross-fitted"
+    return config.prior.estimator
+
+
 def known_priors(config: Config) -> list[tuple[str, str]]:
     """Return (dataset, member) of the priors whose truth is known: members that are pre-trained here.
 

@@ -96,7 +96,7 @@ def test_a_peft_has_its_own_seeds(context):
 
 
 def test_notes_say_of_which_seeds_numbers_are(context):
-    change = "intervals do not hold what further seeds would change."
+    change = "intervals hold test sampling, and training seeds where there are several."
     assert context.seeds_note() == []
     three = replace(context, seeds=(0, 1, 4))
     assert three.seeds_note() == [f"Tuned models: means over the tuning seeds 0, 1 and 4; {change}"]

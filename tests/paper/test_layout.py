@@ -70,8 +70,8 @@ def test_markdown_by_hand():
         "| B         | 100 %   |              – |          1.0 |\n"
         "\n"
         "- A note.\n"
-        "- ±: half the 95 % interval of a class-stratified bootstrap over test images; the CSV "
-        "file has both ends.\n"
+        "- ±: half the 95 % interval, of test sampling (images within classes), and of training seeds "
+        "where a mean over seeds is shown; none where it would not cover. The CSV file has both ends.\n"
     )
     assert "±" not in to_markdown(one(1.0)), "no note on intervals without one"
     assert "500.00 ±400 " in to_markdown(one(Estimate(500.0, 100.0, 900.0)))

@@ -79,6 +79,26 @@ def operations(known):
     yield from (f"{hooked:,} in sum", f"= {whole:,} multiply-adds", f"{2 * whole / 1e9:.2f} GFLOPs")
 
 
+def gaps(known):
+    def noise(share):
+        return 100 * math.sqrt(2 / math.pi) * math.sqrt(share / 100)
+
+    shares = (0.10, 0.14, 0.15, 0.20, 0.25, 0.50)
+    yield f"| D | {' | '.join(f'{share:.2f}' for share in shares)} |"
+    yield f"points | {' | '.join(f'{noise(share):.2f}' for share in shares)} |"
+    yield f"{noise(1):.2f} points at D = 1"
+    frame = published_numbers()
+    table = frame[frame["item"] == "table2"]
+    for peft in ("adaptformer", "vpt"):
+        tuned = table[(table["peft"] == peft) & (table["column"] != "ZS")]["value"]
+        low, high = min(tuned, key=float), max(tuned, key=float)
+        shares = [f"{math.pi / 2 * 100 * (float(gap) / 100) ** 2:.3f}" for gap in (low, high)]
+        yield f"{low} to {high}"
+        yield f"D = {shares[0]} to {shares[1]}"
+    zero_shot = table[table["column"] == "ZS"]["value"]
+    yield f"zero-shot gaps, {min(zero_shot, key=float)} to {max(zero_shot, key=float)} points"
+
+
 def gains(known):
     found = {}
     for dataset, single, group in product(
@@ -118,6 +138,6 @@ def overall(known):
 
 def test_every_number_of_the_page_follows_from_the_published_ones(known, root: Path):
     page = " ".join((root / "docs/the-paper.md").read_text().split())
-    parts = (p_groups, parameters, epochs, third_factors, operations, gains, overall)
+    parts = (p_groups, parameters, epochs, third_factors, operations, gaps, gains, overall)
     for text in (text for part in parts for text in part(known)):
         assert text in page, text

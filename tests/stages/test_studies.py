@@ -74,10 +74,10 @@ def test_priors_are_estimated_on_their_split(make_outputs: Make, tmp_path: Path)
         dualtail("study-prior", "--prior", *prior, "--config", config, "--out", tmp_path / name)
     found = pd.read_csv(tmp_path / "both/figures/prior.csv")
     assert found["q_true"].tolist() == pytest.approx(
-        [k / 15 for k in (5, 4, 3, 2, 1)] * 3, abs=1e-6
+        [k / 15 for k in (5, 4, 3, 2, 1)] * 4, abs=1e-6
     )
     assert set(found["dataset"] + found["member"]) == {"ToyA"}
-    assert (tmp_path / "both/prior.csv").read_text().count("\n") == 4
+    assert (tmp_path / "both/prior.csv").read_text().count("\n") == 5
     assert "early-stopped" in (tmp_path / "both/prior.md").read_text()
     for file in ("prior.csv", "figures/prior.csv"):
         assert (tmp_path / "both" / file).read_text() == (tmp_path / "val" / file).read_text()

@@ -39,7 +39,10 @@ def test_every_number_is_a_mean_over_classes(sets: list[FusedSet]) -> None:
         expected[found.name] = np.array([single, *fused, fused[0] - single])
         cells = rows[SET, found.name]
         assert [cell.value for cell in cells] == pytest.approx(expected[found.name])
-        assert all(cell.low <= cell.value <= cell.high for cell in cells)
+        # A fusion that is never wrong here has too few wrong images for an interval.
+        given = [cell for cell in cells if not np.isnan(cell.low)]
+        assert len(given) >= 2
+        assert all(cell.low <= cell.value <= cell.high for cell in given)
     difference = [cell.value for cell in rows[DIFFERENCE, "A less B"]]
     assert difference == pytest.approx(expected["A"] - expected["B"])
 
@@ -47,7 +50,8 @@ def test_every_number_is_a_mean_over_classes(sets: list[FusedSet]) -> None:
 def test_a_set_less_itself_is_nothing(sets: list[FusedSet]) -> None:
     twin = sets[0]._replace(name="twin")
     cells = control_rows([sets[0], twin], replicates=50, seed=0)[DIFFERENCE, "A less twin"]
-    assert all(cell == (0.0, 0.0, 0.0) for cell in cells)
+    assert [cell.value for cell in cells] == [0.0] * 4
+    assert np.isnan([cell[1:] for cell in cells]).all()  # no image differs: no interval
 
 
 def test_other_images_are_refused(make_outputs, sets: list[FusedSet]) -> None:

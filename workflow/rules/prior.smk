@@ -5,12 +5,6 @@ def prior_split(dataset):
     return C.datasets[dataset].prior_split or C.prior.split
 
 
-def estimator(dataset):
-    """Cross-fitted where it is estimated on images that are trained on."""
-    is_trained_on = prior_split(dataset) == "train" and C.prior.estimator == "exact"
-    return "cross-fitted" if is_trained_on else C.prior.estimator
-
-
 def true_prior_files(dataset, member):
     """What tells the true prior of a model that was pre-trained here: list and names of its corpus."""
     if (dataset, member) not in known_priors(C):
@@ -34,7 +28,7 @@ rule prior:
         runtime=30,
     params:
         split=lambda w: prior_split(w.dataset),
-        estimator=lambda w: estimator(w.dataset),
+        estimator=lambda w: prior_estimator(C, w.dataset),
         settings=flags(C.prior, without={"split", "estimator"}),
         truth=lambda w, input: (
             shlex.join(["--true-list", input.truth[0], "--true-names", input.truth[1]])

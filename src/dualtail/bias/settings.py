@@ -24,9 +24,10 @@ class PriorSettings(Section):
     split: Literal["val", "test"] = "val"
     """balanced split it is estimated on"""
 
-    estimator: Literal["exact", "early-stopped"] = "exact"
-    """exact: the optimum, with a certificate (cross-fitted over folds where a dataset's prior_split is
-    train); early-stopped: as the reference implementation"""
+    estimator: Literal["exact", "calibrated", "early-stopped"] = "exact"
+    """exact: the optimum of Eq. 3, with a certificate (cross-fitted over folds where a dataset's
+    prior_split is train); calibrated: with a temperature, not cross-fitted; early-stopped: as the
+    reference implementation"""
 
     ridge: NonNegativeFloat | Literal["auto"] = "auto"
     """strength of the ridge on log q; auto: by held-out likelihood; 0: the plain optimum"""

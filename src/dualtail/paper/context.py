@@ -182,9 +182,8 @@ class PaperContext:
             _seeds_in_words(seeds) + (f" ({', '.join(labels)})" if len(by_seeds) > 1 else "")
             for seeds, labels in by_seeds.items()
         ]
-        return [
-            f"Tuned models: {', '.join(said)}; intervals do not hold what further seeds would change."
-        ]
+        held = "intervals hold test sampling, and training seeds where there are several."
+        return [f"Tuned models: {', '.join(said)}; {held}"]
 
     @property
     def occluded(self) -> list[str]:

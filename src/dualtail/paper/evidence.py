@@ -31,8 +31,18 @@ class Evidence(NamedTuple):
     def get(
         self, predictor: Predictor, metric: str = "accuracy", group: str = "Overall"
     ) -> Estimate:
-        """Return a number of this dataset, which must be there."""
-        return self.lookup.get(self.dataset, predictor, metric, group)
+        """Return a number of this dataset, which must be there.
+
+        Raises:
+            UserError: it is not, or its group has no class with test images.
+        """
+        found = self.lookup.get(self.dataset, predictor, metric, group)
+        if found.value != found.value:
+            raise UserError(
+                f"no class with test images is in {group.replace(' minus ', ' or in ')}: add images, or "
+                "set scores.many, scores.few or scores.p_groups"
+            )
+        return found
 
     @property
     def single(self) -> str:
@@ -88,6 +98,14 @@ def listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def verdict_of(each: Sequence[bool]) -> Verdict:
-    """Return `holds` if all hold, `in part` if some do."""
+def unresolved(*numbers: Estimate) -> bool:
+    """Return whether an interval that a verdict rests on is lacking: the data are too thin for one."""
+    return any(number.low != number.low for number in numbers)
+
+
+def verdict_of(gains: Sequence[Estimate]) -> Verdict:
+    """Return `holds` if all gains are above 0 by the whole interval, `in part` if some are."""
+    if unresolved(*gains):
+        return "not resolved"
+    each = [gain.low > 0 for gain in gains]
     return "holds" if all(each) else "in part" if any(each) else "does not hold"

@@ -20,8 +20,8 @@ R = TypeVar("R")
 C = TypeVar("C")
 EMPTY = "–"
 INTERVAL_NOTE = (
-    "±: half the 95 % interval of a class-stratified bootstrap over test images; "
-    "the CSV file has both ends."
+    "±: half the 95 % interval, of test sampling (images within classes), and of training seeds where "
+    "a mean over seeds is shown; none where it would not cover. The CSV file has both ends."
 )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
+from dualtail.paper.seed_spread import Spread, pooled, widened
 from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import SCHEME_GROUPS, SPREAD_GROUPS
 
@@ -37,6 +38,8 @@ _FIELDS = (
     "group",
     "metric",
 )
+_SEEDS_ALIKE = ("dataset", "kind", "peft", "split", "scheme", "group", "metric")
+"""What predictors share whose variances over seeds are pooled."""
 
 
 class Predictor(NamedTuple):
@@ -107,7 +110,8 @@ class ScoreLookup:
     """The score table of one run, indexed.
 
     Numbers of several tuning seeds are averaged, and so are their intervals: the test images are
-    the same, so averaging seeds does not shrink the uncertainty that they cause.
+    the same, so averaging seeds does not shrink the uncertainty that they cause. The spread of the seeds
+    is added to these intervals; those of a single seed hold test sampling only.
     """
 
     def __init__(
@@ -127,6 +131,11 @@ class ScoreLookup:
         keys = zip(*(rows[name] for name in _FIELDS), strict=True)
         for key, seed, number in zip(keys, seeds, numbers, strict=True):
             self._found.setdefault(key, {})[seed] = Estimate(*number)
+        alike: dict[tuple, list[list[float]]] = {}
+        for key, by_seed in self._found.items():
+            numbers_of = [one.value for one in by_seed.values() if one.value == one.value]
+            alike.setdefault(_alike(key), []).append(numbers_of)
+        self._spreads: dict[tuple, Spread] = {key: pooled(found) for key, found in alike.items()}
 
     @property
     def per_class(self) -> "pd.DataFrame":
@@ -154,10 +163,13 @@ class ScoreLookup:
         by_seed = self._found.get(key, {})
         if None in by_seed:
             return by_seed[None]
-        seeds = self.context.seeds_of(dataset, split, predictor.peft)
+        seeds = self.context.seeds_of(dataset, split, _one_peft(predictor))
         if not all(seed in by_seed for seed in seeds):
             return None
-        return mean_estimate([by_seed[seed] for seed in seeds])
+        mean = mean_estimate([by_seed[seed] for seed in seeds])
+        if len(seeds) == 1:
+            return mean
+        return widened(mean, self._spreads[_alike(key)], len(seeds))
 
     def get(
         self,
@@ -174,13 +186,22 @@ class ScoreLookup:
         """
         found = self.find(dataset, predictor, metric, group, split)
         if found is None:
-            seeds = self.context.seeds_of(dataset, split, predictor.peft)
+            seeds = self.context.seeds_of(dataset, split, _one_peft(predictor))
             raise UserError(
                 f"the scores of run {self.context.run!r} lack the {metric} ({group}) of "
                 f"{predictor.describe()!r} on {dataset}{'/' + split if split else ''} "
                 f"(seeds {', '.join(map(str, seeds))}): make these outputs and score them"
             )
         return found
+
+
+def _alike(key: tuple) -> tuple:
+    return tuple(key[_FIELDS.index(name)] for name in _SEEDS_ALIKE)
+
+
+def _one_peft(predictor: Predictor) -> str:
+    """The PEFT entry of a predictor; of a comparison with one that was not tuned, `vpt|`, the other's."""
+    return predictor.peft.split("|")[0]
 
 
 def mean_estimate(found: Sequence[Estimate]) -> Estimate:

@@ -1,5 +1,6 @@
 """summary.md: what came out of a run, in sentences whose numbers come from the score table."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
@@ -8,6 +9,7 @@ from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import Claim, listed
 from dualtail.paper.layout import markdown_table
 from dualtail.paper.lookup import SPLIT, ScoreLookup
+from dualtail.paper.thin_data import Lack, lacks
 from dualtail.paper.truth import is_known, recovery
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ def build_summary(
     if not (scores["run"] == context.run).any():
         raise UserError(f"the scores have no row of the run {context.run!r}")
     lookup = ScoreLookup(scores, context, per_class)
-    judged = judge_all(lookup)
-    lines = [f"# Summary of the run `{context.run}`", "", *_introduction(lookup), ""]
+    lacking = lacks(lookup)
+    judged = judge_all(lookup, lacking)
+    lines = [f"# Summary of the run `{context.run}`", "", *_warnings(lacking, context)]
+    lines += [*_introduction(lookup), ""]
     lines += ["## The paper's claims on this run", "", *_verdicts(judged, context), ""]
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
         lines += [f"## {number}. {title}", "", f"See {where}.", ""]
@@ -45,6 +49,18 @@ def build_summary(
 
 def _paragraph(claim: Claim) -> str:
     return f"**{claim.verdict}**. " + " ".join(claim.sentences)
+
+
+def _warnings(lacking: Sequence[Lack], context: PaperContext) -> list[str]:
+    """Return what the data are too thin for, before anything else, or nothing."""
+    if not lacking:
+        return []
+    said = [
+        f"- **{context.datasets[lack.dataset]}**: {lack.says} {lack.cure}"
+        + (" **No verdict below rests on it.**" if lack.spoils_q else "")
+        for lack in lacking
+    ]
+    return ["## Before you rely on it", "", *said, ""]
 
 
 def _introduction(lookup: ScoreLookup) -> list[str]:
@@ -69,17 +85,27 @@ def _introduction(lookup: ScoreLookup) -> list[str]:
         f"on {' and '.join(sizes)}.",
         "",
         "Accuracies are means over classes in percent, differences are in percentage points. "
-        "Square brackets hold 95 % intervals of a bootstrap over test images within classes "
-        "(paired for differences); they do not cover what another training seed would change. "
+        "Square brackets hold 95 % intervals, paired for differences: of the sampling of test images "
+        f"within classes{_seeds_held(context)}. Without brackets the images are too few for one. "
         f"P-groups go by the q of {context.members[context.first_member]}. All numbers: "
         "[scores.csv](scores.csv).",
     ]
 
 
+def _seeds_held(context: PaperContext) -> str:
+    by_seeds = context.labels_by_seeds(context.pefts)
+    single = [label for seeds, labels in by_seeds.items() if len(seeds) == 1 for label in labels]
+    if len(single) == len(context.pefts):
+        return " only, not of training seeds"
+    held = " and of training seeds"
+    return held + (f" (of {listed(single)}, with one seed, the former only)" if single else "")
+
+
 def _verdicts(judged: dict[tuple[str, str], Claim | str], context: PaperContext) -> list[str]:
     rules = (
         "A claim *holds* or *does not hold* where the intervals say so; the exact rule of each is "
-        "in the docstrings of `dualtail.paper.claims`."
+        "in the docstrings of `dualtail.paper.claims`. It is *not resolved* where they do not decide, or "
+        "the data are too thin for them."
     )
     return [verdict_table(judged, context), "", rules]
 

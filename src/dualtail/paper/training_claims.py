@@ -2,7 +2,7 @@
 
 from dualtail.bias.groups import D_GROUPS
 from dualtail.errors import UserError
-from dualtail.paper.evidence import Claim, Evidence, Verdict, percent, points
+from dualtail.paper.evidence import Claim, Evidence, Verdict, percent, points, unresolved
 from dualtail.paper.lookup import DECOUPLING, GLA_FIRST, GLA_TRAIN, Predictor, knn, over
 from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import SPREAD_GROUPS
@@ -46,7 +46,7 @@ def first_stage_is_in_the_head(at: Evidence) -> Claim:
         f"Against LA, the first stage alone changes the P-spread by {points(first)} and accuracy "
         f"by {points(gain)}; with the head re-trained the P-spread changes by {points(both)}."
     ]
-    if first.low <= 0 <= first.high:
+    if unresolved(first, both) or first.low <= 0 <= first.high:
         return Claim("not resolved", sentences)
     if both.low <= 0 <= both.high:
         return Claim("holds", sentences)

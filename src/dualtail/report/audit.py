@@ -11,10 +11,12 @@ from dualtail.bias.fusion import fuse
 from dualtail.bias.fusion_rules import make_fusion_rule
 from dualtail.bias.groups import CROSS_GROUPS, cross_groups, d_groups, p_groups
 from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
-from dualtail.bias.prior.estimate import PriorEstimate, estimate_prior
+from dualtail.bias.prior.calibration import estimate_prior_calibrated
+from dualtail.bias.prior.estimate import PriorEstimate
+from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
-from dualtail.scores.bootstrap import Estimate, interval, weight_blocks
+from dualtail.scores.bootstrap import Estimate, differing, mean_interval, weight_blocks
 from dualtail.scores.metrics import per_class_accuracy, predict
 
 FloatArray = NDArray[np.float64]
@@ -85,6 +87,12 @@ class ModelAudit:
         """Classes whose whole interval of q lies above an even share, most favored first."""
         order = self.ascending[::-1]
         return order[self.intervals.ci_low[order] * self.n_classes > 1]
+
+    @property
+    def is_prior_unknown(self) -> bool:
+        """Whether q is known too badly to call any class under-served or favored."""
+        known, ratio = interval_ratio(self.intervals.ci_low, self.intervals.ci_high)
+        return bool((~known).sum() > MOST_ABSENT * known.size or ratio > WIDEST)
 
 
 @dataclass(frozen=True)
@@ -165,8 +173,11 @@ class _Judge:
             return Estimate(float("nan"))
         scale = np.where(chosen, 1.0 / np.maximum(self.images, 1), 0.0) / chosen.sum()
         scaled = scale[self.labels] * values
-        low, high = interval(scaled @ self._weights)
-        return Estimate(float(scaled.sum()), float(low), float(high))
+        of_images = np.asarray(values)[chosen[self.labels]].astype(float)
+        drawn = scaled @ self._weights
+        ends = mean_interval(drawn, differing(of_images), self.images[chosen])
+        limits = np.clip(ends, of_images.min(), of_images.max())
+        return Estimate(float(scaled.sum()), *limits.tolist())
 
 
 def wilson(
@@ -189,7 +200,7 @@ def _audit_model(
     settings: AuditSettings,
 ) -> ModelAudit:
     labels, names = judge.labels, dump.header.class_names
-    estimate = estimate_prior(dump.logits, labels, class_names=names, seed=settings.seed)
+    estimate = estimate_prior_calibrated(dump.logits, labels, class_names=names, seed=settings.seed)
     predictions = dump.predicted
     right = predictions == labels
     accuracy, images = per_class_accuracy(labels, predictions, judge.n_classes)
@@ -227,7 +238,7 @@ def _adjusted(
         return None
     adjusted = np.empty(labels.size, bool)
     for part in (half, ~half):
-        q = estimate_prior(np.asarray(logits[~part]), labels[~part], ridge).q
+        q = estimate_prior_calibrated(np.asarray(logits[~part]), labels[~part], ridge).q
         corrected = adjust("gla-zs", zero_shot=np.asarray(logits[part]), q=q)
         adjusted[part] = corrected.argmax(axis=1) == labels[part]
     return judge.mean(adjusted.astype(float) - right)

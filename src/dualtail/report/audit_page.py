@@ -69,7 +69,7 @@ def _model(audit: Audit, model: ModelAudit, figures: Figures) -> dict[str, Any]:
 def _answer(audit: Audit, model: ModelAudit) -> list[str]:
     weak, strong = model.under_served, model.favored
     n_present = int(model.present.sum())
-    factor, intervals = model.prior.imbalance_factor, model.intervals
+    factor = model.prior.imbalance_factor
     if weak.size:
         first = (
             f"**{model.name} under-serves {weak.size} of {n_present} classes**, the most so "
@@ -85,11 +85,12 @@ def _answer(audit: Audit, model: ModelAudit) -> list[str]:
     third = max(1, n_present // 3)
     second = (
         f"It behaves as if its pre-training had shown the most favored class {_factor(factor)} times as "
-        f"often as the least favored (95 % interval {_factor(intervals.imbalance_low)} to "
-        f"{_factor(intervals.imbalance_high)}). The {third} least favored classes are right "
+        f"often as the least favored. The {third} least favored classes are right "
         f"{100 * least:.0f} % of the time, the {third} most favored {100 * most:.0f} %."
     )
     lines = [first, second]
+    if model.is_prior_unknown:
+        lines.insert(0, _unknown(audit, model))
     if model.adjusted is not None:
         lines.append(
             "Dividing its predictions by q, with no training, changes mean class accuracy by "
@@ -102,6 +103,15 @@ def _answer(audit: Audit, model: ModelAudit) -> list[str]:
             "names, prompt and weights first."
         )
     return lines
+
+
+def _unknown(audit: Audit, model: ModelAudit) -> str:
+    absent = int((~model.present).sum())
+    return (
+        f"**{model.name}: q is hardly known with these {audit.n_images:,} images**"
+        + (f" ({absent} of {model.n_classes} classes have none)" if absent else "")
+        + ": rely on no ranking below; more images per class mend it."
+    )
 
 
 def _gain(audit: Audit) -> list[str]:
@@ -138,8 +148,7 @@ def _overview(audit: Audit) -> TextTable:
             model.name,
             f"{100 * model.top1:.1f}",
             _percent(model.mean_accuracy),
-            f"{_factor(model.prior.imbalance_factor)} [{_factor(model.intervals.imbalance_low)}, "
-            f"{_factor(model.intervals.imbalance_high)}]",
+            _factor(model.prior.imbalance_factor),
             str(model.under_served.size),
             str(model.favored.size),
             str(int((model.predicted[model.present] == 0).sum())),
@@ -191,8 +200,10 @@ def _factor(value: float) -> str:
 
 
 def _percent(e: Estimate) -> str:
-    return f"{100 * e.value:.1f} % [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+    ends = "" if np.isnan(e.low) else f" [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+    return f"{100 * e.value:.1f} %{ends}"
 
 
 def _points(e: Estimate) -> str:
-    return f"{100 * e.value:+.1f} points [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
+    ends = "" if np.isnan(e.low) else f" [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
+    return f"{100 * e.value:+.1f} points{ends}"

@@ -1,13 +1,14 @@
 """Class-stratified bootstrap over the images of one split.
 
-Each replicate draws, within every class, as many images as the class has, with replacement. It is
-kept as how often each image was drawn, so that a replicate of any count is a product of a sparse
-matrix with these weights, exact and shared by all dumps of the split: differences are PAIRED.
+Each replicate weighs the images of every class by a resample of it (`dualtail.resampling`), so that a
+replicate of any count is a product of a sparse matrix with these weights, exact and shared by all
+dumps of the split: differences are PAIRED.
 
-The intervals hold the spread due to WHICH test images were drawn, not that of training seeds.
+The intervals hold the spread due to WHICH test images were drawn, not that of training seeds. One is
+given only where it covers (`benchmarks/coverage.py`): see `mean_interval` and `moved_interval`.
 
-Memory: a block of `BLOCK` replicates takes 8 bytes an image and replicate while it is drawn (26 MB
-for 50,000 images), 4 afterwards; a dump adds 8 bytes per class and replicate of a block. Measured on
+Memory: a block of `BLOCK` replicates takes 4 bytes an image and replicate; a dump adds 8 bytes per class
+and replicate of a block. Measured on
 one core with 1000 replicates: 60 dumps of 3,000 images and 60 classes 0.8 s, 10 dumps of 50,000
 images and 1000 classes 1.7 s and 150 MB for the whole process.
 """
@@ -18,12 +19,19 @@ from typing import NamedTuple
 import numpy as np
 
 from dualtail.errors import UserError
+from dualtail.resampling import MOST_UNSEEN, class_resampler, unseen_variance
 
 BLOCK = 64
 """Replicates made together. Part of the definition of the random stream: do not change lightly."""
 
 TAIL = (1.0 - 0.95) / 2
 """Share of the replicates beyond each end of an interval."""
+
+FEWEST_DIFFERENT = 5
+"""Images that must differ from the others for an interval: right and wrong ones, or changed ones."""
+
+FEWEST_PER_CLASS = 10
+"""Images that every class needs for the interval of what is not linear in the images."""
 
 
 class Estimate(NamedTuple):
@@ -35,7 +43,7 @@ class Estimate(NamedTuple):
 
 
 def weight_blocks(labels: np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield blocks (N, b) float32 with b <= `BLOCK`: how often replicate j draws image i.
+    """Yield blocks (N, b) float32 with b <= `BLOCK`: how much image i counts in replicate j.
 
     Equal labels and seeds give equal weights, whatever they are used for. Replicate j does not
     depend on how many replicates are asked for.
@@ -52,18 +60,13 @@ def weight_blocks(labels: np.ndarray, replicates: int, seed: int) -> Iterator[np
         raise UserError(f"bootstrap replicates: {replicates}; at least 1")
     if labels.size == 0:
         raise UserError("the bootstrap needs at least one image")
-    n = labels.size
-    order = np.argsort(labels, kind="stable")
-    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
-    start, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    draw = class_resampler(labels)
     for index, first in enumerate(range(0, replicates, BLOCK)):
         width = min(BLOCK, replicates - first)
         generator = np.random.default_rng([seed, index])
-        weights = np.empty((width, n), dtype=np.float32)
+        weights = np.empty((width, labels.size), dtype=np.float32)
         for row in range(width):
-            # u < 1 in float64 times size never rounds up to size, so a draw stays in its class.
-            drawn = start + (generator.random(n) * size).astype(np.int64)
-            weights[row, order] = np.bincount(drawn, minlength=n)
+            weights[row] = draw(generator)
         yield np.ascontiguousarray(weights.T)
 
 
@@ -80,23 +83,59 @@ def indicator(rows: np.ndarray, n_rows: int, values: np.ndarray | None = None):
     return csr_matrix((data[kept], (rows[kept], np.flatnonzero(kept))), shape=(n_rows, n))
 
 
-def interval(replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the percentile interval over the last axis of `replicates` (..., B)."""
-    low, high = np.quantile(replicates, [TAIL, 1.0 - TAIL], axis=-1)
-    return low, high
+def interval(replicates: np.ndarray) -> np.ndarray:
+    """Return the percentile interval (2, ...) over the last axis of `replicates` (..., B).
+
+    The k-th of B stands at k / (B + 1), where the truth is expected if it is one more replicate.
+    """
+    return np.quantile(replicates, [TAIL, 1.0 - TAIL], axis=-1, method="weibull")
 
 
-def centered_interval(replicates: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the percentile interval moved by the bootstrap's estimate of its own bias.
+def differing(values: np.ndarray) -> int:
+    """Return how many of `values` (N,) are not the most common one."""
+    counts = np.unique(values, return_counts=True)[1]
+    return int(counts.sum() - counts.max()) if counts.size else 0
 
-    Sums of absolute values (average gap, ECE) grow with noise: every replicate is noisier than the
-    sample, so their plain percentile interval can lie wholly above the value it is about. The
-    moved interval is kept at or above 0 and around the value.
+
+def mean_interval(
+    replicates: np.ndarray, n_differing: int, images: np.ndarray
+) -> tuple[float, float]:
+    """Return the percentile interval of a mean over classes, or NaN where it would not cover.
+
+    It is stretched as Student's is longer than the normal one, with n - 1 degrees of freedom for each
+    class: by 3 % with 20 classes of 3 images. It does not cover with fewer than `FEWEST_DIFFERENT` images
+    that differ from the others, and where classes with a single image hold more than `MOST_UNSEEN` of
+    the variance.
 
     Args:
-        replicates: (..., B).
-        value: (...), the value on the sample itself.
+        replicates: (B,) of the mean.
+        n_differing: Of its images, see `differing`.
+        images: (C,) images of each class of the mean.
     """
-    low, high = interval(replicates)
-    bias = replicates.mean(axis=-1) - value
-    return np.clip(low - bias, 0, value), np.maximum(high - bias, value)
+    if n_differing < FEWEST_DIFFERENT or unseen_variance(images) > MOST_UNSEEN:
+        return np.nan, np.nan
+    from scipy.special import ndtri, stdtrit
+
+    freedom = float(np.maximum(images - 1, 0).sum())
+    stretch = stdtrit(freedom, 1 - TAIL) / ndtri(1 - TAIL)
+    middle = replicates.mean()
+    low, high = middle + stretch * (interval(replicates) - middle)
+    return float(low), float(high)
+
+
+def moved_interval(replicates: np.ndarray, value: float, images: np.ndarray) -> tuple[float, float]:
+    """Return the percentile interval of macro-F1 less its bias, or NaN where it would not cover.
+
+    Noise moves what is not linear in the images: the sample away from the truth, and the resamples as
+    far again from the sample. So the interval is moved back by twice the latter. That covers from
+    `FEWEST_PER_CLASS` images in every class on.
+
+    Args:
+        replicates: (B,).
+        value: On the sample itself.
+        images: (C,) images of each class; classes without any are not in the mean.
+    """
+    if images[images > 0].min() < FEWEST_PER_CLASS:
+        return np.nan, np.nan
+    low, high = interval(replicates) - 2 * (replicates.mean() - value)
+    return float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))

@@ -14,6 +14,13 @@ class Comparison(NamedTuple):
     what: Literal["gap", "gain"]
 
 
+class GapChange(NamedTuple):
+    """Two gaps between the same models by their positions: of tuned ones, and of zero-shot ones."""
+
+    after: Comparison
+    before: Comparison
+
+
 JOINED = ("kind", "members", "peft", "loss", "adjustment", "fusion", "seed")
 
 
@@ -39,6 +46,28 @@ def comparisons(headers: Sequence[OutputsHeader]) -> list[Comparison]:
             if _improves(other, base):
                 found.append(Comparison(left, right, "gain"))
     return sorted(found, key=lambda pair: (pair.what, pair.left, pair.right))
+
+
+def gap_changes(headers: Sequence[OutputsHeader]) -> list[GapChange]:
+    """Return what tuning changes: the gap of two tuned models against their zero-shot gap (Table 2)."""
+    gaps = [pair for pair in comparisons(headers) if pair.what == "gap"]
+    zero_shot = {
+        _members(pair, headers): pair for pair in gaps if headers[pair.left].kind == "zero-shot"
+    }
+    return [
+        GapChange(pair, zero_shot[_members(pair, headers)])
+        for pair in gaps
+        if headers[pair.left].kind == "tuned" and _members(pair, headers) in zero_shot
+    ]
+
+
+def joined_change(after: OutputsHeader, before: OutputsHeader, members: str) -> dict:
+    """Return the identifying columns of a `GapChange`, of the gaps' left headers."""
+    return joined(after, before) | {"members": members}
+
+
+def _members(pair: Comparison, headers: Sequence[OutputsHeader]) -> tuple[str, str]:
+    return headers[pair.left].members_key, headers[pair.right].members_key
 
 
 def joined(left: OutputsHeader, right: OutputsHeader) -> dict[str, str | int | None]:

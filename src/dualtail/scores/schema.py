@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PERCENT = "%"
 POINTS = "percentage points"
+SQUARED_POINTS = "squared percentage points"
 
 UNITS = {
     "accuracy": PERCENT,
@@ -36,6 +37,8 @@ UNITS = {
     "temperature": "1",
     "spread": POINTS,
     "average_gap": POINTS,
+    "gap_without_noise": POINTS,
+    "squared_gap_change": SQUARED_POINTS,
     "accuracy_gain": POINTS,
     "spread_gain": POINTS,
     "imbalance_factor": "max/min",

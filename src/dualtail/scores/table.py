@@ -9,8 +9,15 @@ import numpy as np
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader, check_same_split
 from dualtail.scores import metrics
-from dualtail.scores.bootstrap import centered_interval, indicator, interval, weight_blocks
-from dualtail.scores.comparisons import JOINED, Comparison, comparisons, joined
+from dualtail.scores.bootstrap import (
+    differing,
+    indicator,
+    mean_interval,
+    moved_interval,
+    weight_blocks,
+)
+from dualtail.scores.comparisons import JOINED, comparisons, gap_changes, joined, joined_change
+from dualtail.scores.gaps import difference, root, squared_gap, squared_gap_change
 from dualtail.scores.schema import (
     PER_CLASS,
     PERCENT,
@@ -18,6 +25,7 @@ from dualtail.scores.schema import (
     SCHEME_GROUPS,
     SCORES,
     SPREAD_GROUPS,
+    SQUARED_POINTS,
     UNITS,
     as_frame,
 )
@@ -27,14 +35,6 @@ if TYPE_CHECKING:
 
 Labels = np.ndarray | Sequence[str]
 """Name of the group of every class, (C,)."""
-OVERALL_METRICS = (
-    "macro_f1",
-    "worst_class_accuracy",
-    "harmonic_mean",
-    "geometric_mean",
-    "ece",
-    "ece_calibrated",
-)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,9 @@ def score_outputs(
     """Score all dumps of one split, and compare those that the paper compares.
 
     All dumps share the bootstrap's resamples, so that the intervals of gaps and gains are those of
-    paired differences. A group without a scored class gives a row with n_classes 0 and no value.
+    paired differences. A group without a scored class gives a row with n_classes 0 and no value. Worst
+    class, harmonic and geometric mean, calibration errors and Eq. 5's gap have no interval: they are
+    extremes, or grow with noise; others have one where it covers (`scores.bootstrap`, `scores.gaps`).
 
     Args:
         dumps: Outputs on one split; logits may be memory-mapped, they are read once.
@@ -231,14 +233,11 @@ def _score_rows(
     seed: int,
 ) -> list[dict]:
     """Return the rows of the table, without run, dataset and split."""
-    n_classes = len(groups.members)
-    present = np.bincount(labels, minlength=n_classes) > 0
-    sizes = (groups.members & present[:, None]).sum(axis=0)
+    images = np.bincount(labels, minlength=len(groups.members))
     accuracies = [
-        metrics.per_class_accuracy(labels, dump.predictions, n_classes)[0] for dump in dumps
+        metrics.per_class_accuracy(labels, dump.predictions, images.size)[0] for dump in dumps
     ]
-    pairs = comparisons([dump.header for dump in dumps])
-    boot = _bootstrap(dumps, labels, groups, pairs, replicates, seed)
+    boot = _bootstrap(dumps, labels, groups, replicates, seed)
     # Group means and differences are linear in the class accuracies: (dumps, groups).
     values = np.array(
         [
@@ -246,58 +245,120 @@ def _score_rows(
             for accuracy in accuracies
         ]
     )
+    right = [labels == dump.predictions for dump in dumps]
     rows: list[dict] = []
     for k, dump in enumerate(dumps):
-        found = _linear_rows(groups, sizes, values[k], boot.groups[k], "accuracy", "spread")
-        replicates_of = {metric: drawn[k] for metric, drawn in boot.overall.items()}
-        found += _overall_rows(dump, labels, accuracies[k], replicates_of)
+        one = _Linear(values[k], boot.groups[k], right[k].astype(np.int8))
+        found = _linear_rows(groups, labels, images, one, "accuracy", "spread")
+        found += _overall_rows(dump, labels, accuracies[k], boot.macro_f1[k], images)
         rows += [joined(dump.header, dump.header) | row for row in found]
-    for p, (left, right, what) in enumerate(pairs):
+    for left, other, what in comparisons([dump.header for dump in dumps]):
         if what == "gap":
-            gap = metrics.average_gap(accuracies[left], accuracies[right])
-            limits = centered_interval(boot.gaps[p], np.asarray(gap))
-            found = [_row("average_gap", "all", "Overall", sizes[0], gap, *limits)]
+            found = _gap_rows(
+                accuracies[left], accuracies[other], right[left], right[other], labels
+            )
         else:
-            value, drawn = values[left] - values[right], boot.groups[left] - boot.groups[right]
-            found = _linear_rows(groups, sizes, value, drawn, "accuracy_gain", "spread_gain")
-        identity = joined(dumps[left].header, dumps[right].header)
+            one = _Linear(
+                values[left] - values[other],
+                boot.groups[left] - boot.groups[other],
+                right[left].astype(np.int8) - right[other],
+            )
+            found = _linear_rows(groups, labels, images, one, "accuracy_gain", "spread_gain")
+        identity = joined(dumps[left].header, dumps[other].header)
         rows += [identity | row for row in found]
-    return rows
+    return rows + _gap_change_rows(dumps, right, labels)
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """A mean over classes of something of every image: correctness, or a difference of it."""
+
+    values: np.ndarray
+    """(G,) of the groups"""
+    replicates: np.ndarray
+    """(G, B)"""
+    per_image: np.ndarray
+    """(N,) -1, 0 or 1"""
 
 
 def _linear_rows(
     groups: Grouping,
-    sizes: np.ndarray,
-    value: np.ndarray,
-    replicates: np.ndarray,
+    labels: np.ndarray,
+    images: np.ndarray,
+    one: _Linear,
     metric: str,
     spread_metric: str,
 ) -> list[dict]:
-    """Rows of every group, (G,) values and (G, B) replicates, and of the spreads Many minus Few."""
+    """Rows of every group, and of the spreads Many minus Few."""
+    sizes = (groups.members & (images > 0)[:, None]).sum(axis=0)
+    n_differing = [differing(one.per_image[column[labels]]) for column in groups.members.T]
+    limits = [
+        mean_interval(drawn, count, images[column])
+        for column, drawn, count in zip(groups.members.T, one.replicates, n_differing, strict=True)
+    ]
     rows = [
-        _row(metric, scheme, group, sizes[g], value[g], *interval(replicates[g]))
+        _row(metric, scheme, group, sizes[g], one.values[g], *limits[g])
         for g, (scheme, group) in enumerate(groups.names)
     ]
     for scheme, group in SPREAD_GROUPS.items():
         if any(scheme == known for known, _ in groups.names):
             many, few = groups.index(f"{scheme}-Many"), groups.index(f"{scheme}-Few")
-            spread, size = value[many] - value[few], sizes[many] + sizes[few]
-            limits = interval(replicates[many] - replicates[few])
-            rows.append(_row(spread_metric, scheme, group, size, spread, *limits))
+            spread, size = one.values[many] - one.values[few], sizes[many] + sizes[few]
+            drawn = one.replicates[many] - one.replicates[few]
+            both = images[groups.members[:, many] | groups.members[:, few]]
+            ends = mean_interval(drawn, min(n_differing[many], n_differing[few]), both)
+            rows.append(_row(spread_metric, scheme, group, size, spread, *ends))
+    return rows
+
+
+def _gap_rows(
+    accuracy: np.ndarray,
+    other: np.ndarray,
+    right: np.ndarray,
+    right_other: np.ndarray,
+    labels: np.ndarray,
+) -> list[dict]:
+    """Rows of Eq. 5 as the paper defines it, and of the gap without noise."""
+    without_noise = root(squared_gap(difference(right, right_other, labels)))
+    n_classes, n_judged = (int((np.bincount(labels) > fewest).sum()) for fewest in (0, 1))
+    gap = metrics.average_gap(accuracy, other)
+    return [
+        _row("average_gap", "all", "Overall", n_classes, gap),
+        _row("gap_without_noise", "all", "Overall", n_judged, *without_noise),
+    ]
+
+
+def _gap_change_rows(
+    dumps: Sequence[_Predictions], right: Sequence[np.ndarray], labels: np.ndarray
+) -> list[dict]:
+    """Rows of what tuning changes of the squared gap without noise."""
+    headers = [dump.header for dump in dumps]
+    rows = []
+    for after, before in gap_changes(headers):
+        pairs = [
+            difference(right[left], right[other], labels) for left, other, _ in (after, before)
+        ]
+        found = squared_gap_change(*pairs)
+        members = joined(headers[after.left], headers[after.right])["members"]
+        identity = joined_change(headers[after.left], headers[before.left], str(members))
+        n_classes = pairs[0].images.size
+        rows.append(identity | _row("squared_gap_change", "all", "Overall", n_classes, *found))
     return rows
 
 
 def _overall_rows(
-    dump: _Predictions, labels: np.ndarray, accuracy: np.ndarray, replicates: dict[str, np.ndarray]
+    dump: _Predictions,
+    labels: np.ndarray,
+    accuracy: np.ndarray,
+    macro_f1: np.ndarray,
+    images: np.ndarray,
 ) -> list[dict]:
     """Rows of the metrics of all classes together, and of the temperature."""
-    n_present = int((~np.isnan(accuracy)).sum())
+    n_present = int((images > 0).sum())
     rows = []
     for metric, value in _overall_metrics(dump, labels, accuracy).items():
-        drawn = replicates[metric]
-        is_absolute = metric.startswith("ece")
-        limits = centered_interval(drawn, np.asarray(value)) if is_absolute else interval(drawn)
-        rows.append(_row(metric, "all", "Overall", n_present, value, *limits))
+        ends = moved_interval(macro_f1, value, images) if metric == "macro_f1" else ()
+        rows.append(_row(metric, "all", "Overall", n_present, value, *ends))
     if dump.temperature is not None:
         rows.append(_row("temperature", "all", "Overall", n_present, dump.temperature))
     return rows
@@ -312,8 +373,10 @@ def _row(
     low: "float | np.ndarray" = float("nan"),
     high: "float | np.ndarray" = float("nan"),
 ) -> dict:
-    """Return the end of a row; shares and their differences come as fractions."""
-    scale = 100 if UNITS[metric] in (PERCENT, POINTS) else 1
+    """Return the end of a row; shares, their differences and squares come as fractions."""
+    if UNITS[metric] == PERCENT:
+        low, high = np.clip([low, high], 0, 1)
+    scale = {PERCENT: 100, POINTS: 100, SQUARED_POINTS: 100**2}.get(UNITS[metric], 1)
     return {
         "scheme": scheme,
         "group": group,
@@ -343,21 +406,18 @@ def _overall_metrics(
 
 @dataclass(frozen=True)
 class _Bootstrap:
-    """Replicates of everything: K dumps, G groups, B replicates."""
+    """Replicates of what has intervals: K dumps, G groups, B replicates."""
 
     groups: np.ndarray
     """(K, G, B) group accuracies"""
-    overall: dict[str, np.ndarray]
-    """metric -> (K, B), NaN where a dump has no such metric"""
-    gaps: dict[int, np.ndarray]
-    """position of a comparison -> (B,) average gaps"""
+    macro_f1: np.ndarray
+    """(K, B)"""
 
 
 def _bootstrap(
     dumps: Sequence[_Predictions],
     labels: np.ndarray,
     groups: Grouping,
-    pairs: Sequence[Comparison],
     replicates: int,
     seed: int,
 ) -> _Bootstrap:
@@ -372,68 +432,27 @@ def _bootstrap(
     counting = [_counting(dump, labels, images.size) for dump in dumps]
     result = _Bootstrap(
         groups=np.empty((len(dumps), len(groups.names), replicates)),
-        overall={m: np.full((len(dumps), replicates), np.nan) for m in OVERALL_METRICS},
-        gaps={p: np.empty(replicates) for p, pair in enumerate(pairs) if pair.what == "gap"},
+        macro_f1=np.empty((len(dumps), replicates)),
     )
+    per_image = images[present, None].astype(np.float64)
     start = 0
     with tqdm(total=replicates, desc="bootstrap", unit="replicate", disable=None) as progress:
         for weights in weight_blocks(labels, replicates, seed):
             block = slice(start, start + weights.shape[1])
-            accuracy = np.empty((len(dumps), int(present.sum()), weights.shape[1]))
             for k, matrix in enumerate(counting):
-                accuracy[k], overall = _resampled((matrix @ weights).astype(np.float64), images)
-                result.groups[k, :, block] = mean @ accuracy[k]
-                for metric, values in overall.items():
-                    result.overall[metric][k, block] = values
-            for p, gaps in result.gaps.items():
-                left, right, _ = pairs[p]
-                gaps[block] = np.abs(accuracy[left] - accuracy[right]).mean(axis=0)
+                counts = (matrix @ weights).astype(np.float64)
+                correct, predicted = counts[: images.size][present], counts[images.size :][present]
+                result.groups[k, :, block] = mean @ (correct / per_image)
+                result.macro_f1[k, block] = (2 * correct / (per_image + predicted)).mean(axis=0)
             start = block.stop
             progress.update(weights.shape[1])
     return result
 
 
-def _resampled(counts: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Accuracies of the classes that have images, (c, b), and metric -> (b,), of a block of replicates.
-
-    Args:
-        counts: (rows of `_counting`, b).
-        images: (C,) images of each class.
-    """
-    n_classes, bins = images.size, metrics.ECE_BINS
-    present = images > 0
-    per_image = images[present, None].astype(np.float64)
-    correct = counts[:n_classes][present]
-    predicted = counts[n_classes : 2 * n_classes][present]
-    excess = np.abs(counts[2 * n_classes :])
-    accuracy = correct / per_image
-    floored = np.maximum(accuracy, metrics.HARMONIC_FLOOR)
-    with np.errstate(divide="ignore"):
-        logs = np.log(accuracy).mean(axis=0)
-    overall = {
-        "macro_f1": (2 * correct / (per_image + predicted)).mean(axis=0),
-        "worst_class_accuracy": accuracy.min(axis=0),
-        "harmonic_mean": 1 / (1 / floored).mean(axis=0),
-        "geometric_mean": np.exp(logs),
-        "ece": excess[:bins].sum(axis=0) / images.sum(),
-    }
-    if len(excess) > bins:
-        overall["ece_calibrated"] = excess[bins:].sum(axis=0) / images.sum()
-    return accuracy, overall
-
-
 def _counting(dump: _Predictions, labels: np.ndarray, n_classes: int):
-    """Return the sparse matrix that turns image weights into all sums that the metrics need.
-
-    Its rows: right predictions of each class, predictions of each class, and confidence minus
-    correctness in each bin, before and (if there is a temperature) after calibration.
-    """
+    """Return the sparse matrix (2 C, N): right predictions of each class, then predictions of it."""
     from scipy.sparse import vstack
 
     correct = (labels == dump.predictions).astype(float)
     parts = [indicator(labels, n_classes, correct), indicator(dump.predictions, n_classes)]
-    for values in (dump.confidences, dump.calibrated):
-        if values is not None:
-            bins = metrics.confidence_bin(values)
-            parts.append(indicator(bins, metrics.ECE_BINS, values - correct))
     return vstack(parts, format="csr")

@@ -73,16 +73,9 @@ def _priors(found: Sequence[tuple[Prediction, Path]]) -> str:
 def _factor_row(run: str, prior: Path) -> dict[str, Any]:
     """The imbalance factor of a prior."""
     path = prior.with_suffix(".json")
-    keys = ("dataset", "members", "split")
-    found = _read(path, *keys, *(f"imbalance_factor{end}" for end in ("", "_low", "_high")))
+    found = _read(path, "dataset", "members", "split", "imbalance_factor")
     row = _row(run, found["dataset"], "prior", found["members"], "imbalance_factor")
-    return row | {
-        "split": found["split"],
-        "value": found["imbalance_factor"],
-        # An estimator without intervals leaves them out.
-        "ci_low": found["imbalance_factor_low"],
-        "ci_high": found["imbalance_factor_high"],
-    }
+    return row | {"split": found["split"], "value": found["imbalance_factor"]}
 
 
 def _cost_rows(run: str, path: Path) -> list[dict[str, Any]]:

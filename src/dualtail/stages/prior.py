@@ -9,12 +9,20 @@ import numpy as np
 from dualtail.bias.prior.bootstrap import RESAMPLED, PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.estimate import PriorEstimate
 from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
+from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
 from dualtail.bias.prior.table import write_prior_csv
 from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_list import read_image_list
 from dualtail.errors import UserError
 from dualtail.files import STDOUT, write_text
 from dualtail.outputs import Outputs, OutputsHeader, read_outputs
+
+ESTIMATORS_IN_WORDS = {
+    "calibrated": "Eq. 3 with a temperature",
+    "exact": "Eq. 3",
+    "cross-fitted": "Eq. 3, cross-fitted",
+    "early-stopped": "Eq. 3 by an early-stopped descent",
+}
 
 SPLIT = "val"
 """What q is estimated on, if a dump has several splits and none is named."""
@@ -57,7 +65,7 @@ def run(
     else:
         estimate = PRIOR_ESTIMATORS[estimator](*data, class_names=names)
     if out != STDOUT:
-        record = _record(outputs.header, estimate, intervals)
+        record = _record(outputs.header, estimate)
         write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     bounds = (intervals.ci_low, intervals.ci_high) if intervals else (None, None)
     write_prior_csv(out, names, estimate.q, *bounds, q_true)
@@ -78,19 +86,16 @@ def _check_record(path: Path) -> None:
         )
 
 
-def _record(
-    header: OutputsHeader, estimate: PriorEstimate, intervals: PriorIntervals | None
-) -> dict[str, Any]:
+def _record(header: OutputsHeader, estimate: PriorEstimate) -> dict[str, Any]:
     """What is known of an estimate besides q."""
     return {
         "dataset": header.dataset,
         "members": header.members_key,
         "split": header.split,
         "estimator": estimate.estimator,
+        "scale": estimate.scale,
         "ridge": estimate.ridge,
         "imbalance_factor": estimate.imbalance_factor,
-        "imbalance_factor_low": intervals.imbalance_low if intervals else None,
-        "imbalance_factor_high": intervals.imbalance_high if intervals else None,
         "residual": estimate.residual,
         "gradient": estimate.gradient,
         "objective": estimate.objective,
@@ -109,13 +114,11 @@ def _said(
 ) -> list[str]:
     """Lines for the user: how far the estimate can be trusted."""
     header = outputs.header
-    factor = f"imbalance factor max q / min q: {estimate.imbalance_factor:.1f}"
-    if intervals:
-        ends = (intervals.imbalance_low, intervals.imbalance_high)
-        factor += f" (95 % interval {ends[0]:.1f} to {ends[1]:.1f})"
     lines = [
         f"{header.title}: {outputs.n_images:,} images, {outputs.n_classes:,} classes",
-        factor,
+        f"imbalance factor max q / min q, {ESTIMATORS_IN_WORDS[estimate.estimator]}: "
+        f"{estimate.imbalance_factor:.1f}",
+        *_precision(estimate, intervals),
         f"ridge {estimate.ridge:.4g}, {estimate.iterations} iterations, "
         f"largest |mean p - frequency| {estimate.residual:.1e}, gradient {estimate.gradient:.1e}",
     ]
@@ -128,6 +131,23 @@ def _said(
         rmse = float(np.std(np.log(estimate.q) - np.log(q_true)))
         lines.append(f"true prior known: RMSE of log q {rmse:.2f} (up to a constant)")
     return lines + [f"note: {note}" for note in estimate.notes]
+
+
+def _precision(estimate: PriorEstimate, intervals: PriorIntervals | None) -> list[str]:
+    """How exactly q is known, and what mends it where that is hardly at all."""
+    if intervals is None:
+        return []
+    known, ratio = interval_ratio(intervals.ci_low, intervals.ci_high)
+    lines = [
+        f"95 % intervals of q (test sampling): the ends are a factor {ratio:,.3g} apart, median over classes"
+    ]
+    absent = int((~known).sum())
+    if absent > MOST_ABSENT * known.size or ratio > WIDEST:
+        lines.append(
+            f"warning: q is hardly known ({absent} of {known.size} classes without an image): P-groups "
+            "and adjustments by it mean little; take another --split, or more images per class"
+        )
+    return lines
 
 
 def true_prior(image_list: Path, class_names: Path, names: list[str]) -> np.ndarray:

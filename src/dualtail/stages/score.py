@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,8 +86,7 @@ def run(
     table = scores.table
     overall = table[(table["metric"] == "accuracy") & (table["scheme"] == "all")]
     return "\n".join(
-        f"{row.value:6.2f} % [{row.ci_low:.2f}, {row.ci_high:.2f}]  {_who(row)}"
-        for row in overall.itertuples()
+        f"{row.value:6.2f} % {_ends(row)}  {_who(row)}" for row in overall.itertuples()
     )
 
 
@@ -103,6 +103,12 @@ def _labels(groups: Groups, n_classes: int) -> np.ndarray:
     for name, classes in groups.items():
         labels[classes] = name
     return labels.astype(str)
+
+
+def _ends(row: Any) -> str:
+    if row.ci_low != row.ci_low:
+        return "(too few images for an interval)"
+    return f"[{row.ci_low:.2f}, {row.ci_high:.2f}]"
 
 
 def _who(row: object) -> str:

@@ -158,6 +158,8 @@ def accuracy_lines(found: Sequence[Outputs], data: LabelledSplits) -> list[str]:
 
 
 def _with_interval(row: Any) -> str:
+    if row.ci_low != row.ci_low:
+        return f"{row.value:.1f} % (too few images for an interval)"
     return f"{row.value:.1f} % (95 % interval {row.ci_low:.1f} to {row.ci_high:.1f})"
 
 

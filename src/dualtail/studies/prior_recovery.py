@@ -11,6 +11,7 @@ from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
 from dualtail.outputs import Outputs
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.style import (
+    BLACK,
     BLUE,
     DOUBLE,
     GRAY,
@@ -30,6 +31,9 @@ ESTIMATORS: dict[str, Callable[[Outputs, int], PriorEstimate]] = {
     "exact, ridge": lambda dump, seed: PRIOR_ESTIMATORS["exact"](
         dump.logits, dump.labels, "auto", seed=seed
     ),
+    "calibrated": lambda dump, seed: PRIOR_ESTIMATORS["calibrated"](
+        dump.logits, dump.labels, "auto", seed=seed
+    ),
     "early-stopped": lambda dump, seed: PRIOR_ESTIMATORS["early-stopped"](dump.logits, dump.labels),
 }
 """Name in tables -> estimate from a dump and the seed of the folds (for the ridge)."""
@@ -37,6 +41,7 @@ ESTIMATORS: dict[str, Callable[[Outputs, int], PriorEstimate]] = {
 MARKS = {
     "exact": (VERMILION, "^"),
     "exact, ridge": (BLUE, "o"),
+    "calibrated": (BLACK, "D"),
     "early-stopped": (GREEN, "s"),
 }
 
@@ -101,7 +106,8 @@ def prior_table(estimates: "pd.DataFrame") -> Table:
         ),
         formats={"max q / min q": "{:.1f}", "truth": "{:.1f}", "times the truth": "{:.2f}"},
         notes=(
-            "exact: the optimum of Eq. 3; with the ridge that held-out likelihood chooses; "
+            "exact: the optimum of Eq. 3; with the ridge that held-out likelihood chooses; calibrated: so, "
+            "and with a temperature fitted together with q, as logits may be overconfident; "
             "early-stopped: the gradient descent of GLA's public code, which stops before it arrives.",
             "max q / min q is a ratio of two extremes: it grows with noise and shrinks with a ridge.",
         ),

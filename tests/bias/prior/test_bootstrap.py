@@ -1,65 +1,78 @@
-"""Bootstrap intervals against refits on materialized resamples and against known truth."""
+"""Bootstrap intervals against optima by scipy and against known truth."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 
-from dualtail.bias.prior.bootstrap import bootstrap_prior, stratified_resamples
+from dualtail.bias.prior.bootstrap import bootstrap_prior
+from dualtail.bias.prior.calibration import estimate_prior_calibrated
 from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.errors import UserError
+from dualtail.resampling import class_resampler
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=50), st.integers(0, 99))
-def test_every_class_keeps_its_size(labels: list[int], seed: int) -> None:
-    array = np.array(labels)
-    weights = stratified_resamples(array, 7, np.random.default_rng(seed))
-    assert weights.shape == (len(labels), 7)
-    assert (weights >= 0).all()
-    for label in set(labels):
-        assert (weights[array == label].sum(axis=0) == (array == label).sum()).all()
-
-
-def test_images_are_drawn_uniformly_with_replacement() -> None:
-    labels = np.array([1, 0, 1, 0, 1])
-    weights = stratified_resamples(labels, 20_000, np.random.default_rng(0))
-    np.testing.assert_allclose(weights.mean(axis=1), 1, atol=0.03)
-    # Binomial(3, 1/3) and Binomial(2, 1/2): variances 2/3 and 1/2.
-    np.testing.assert_allclose(weights.var(axis=1), [2 / 3, 1 / 2, 2 / 3, 1 / 2, 2 / 3], atol=0.03)
-
-
-@pytest.mark.parametrize("ridge", [0.0, 1.0])
-def test_replicates_are_full_refits(make_gaussian: Callable, ridge: float) -> None:
-    data = make_gaussian(n_classes=6, per_class=12, sigma=1.5)
+@pytest.mark.parametrize("ridge", [0.0, 2.0])
+def test_replicates_are_optima_of_resamples_pulled_to_draws_of_the_prior(
+    make_gaussian: Callable, ridge: float
+) -> None:
+    data = make_gaussian(n_classes=4, per_class=12, sigma=1.5)
+    n, rows = data.labels.size, np.arange(data.labels.size)
     estimate = estimate_prior(data.logits, data.labels, ridge)
-    found = bootstrap_prior(data.logits, data.labels, estimate, replicates=60, seed=4)
-    weights = stratified_resamples(data.labels, 60, np.random.default_rng(4)).astype(int)
-    refits = []
-    for drawn in weights.T:
-        rows = np.repeat(np.arange(data.labels.size), drawn)
-        refits.append(estimate_prior(data.logits[rows], data.labels[rows], ridge))
-    q = np.array([refit.q for refit in refits])
-    low, high = np.percentile(q, [2.5, 97.5], axis=0)
+    found = bootstrap_prior(data.logits, data.labels, estimate, replicates=40, seed=4)
+    generator = np.random.default_rng(4)
+    draw = class_resampler(data.labels)
+    weights = np.stack([draw(generator) for _ in range(40)], axis=1)
+    pulls = generator.standard_normal((40, 4)) / max(ridge, 1) ** 0.5
+
+    def objective(beta: np.ndarray, column: int) -> float:
+        losses = -log_softmax(data.logits + beta, axis=1)[rows, data.labels]
+        pulled = (beta - beta.mean()) - (pulls[column] - pulls[column].mean())
+        return weights[:, column] @ losses / n + ridge / (2 * n) * pulled @ pulled
+
+    optima = [minimize(objective, np.zeros(4), column, tol=1e-10).x for column in range(40)]
+    q = np.exp(log_softmax(-np.array(optima), axis=1))
+    low, high = np.quantile(q, [0.025, 0.975], axis=0, method="weibull")
     np.testing.assert_allclose(found.ci_low, low, rtol=0.02)
     np.testing.assert_allclose(found.ci_high, high, rtol=0.02)
-    factors = np.percentile([refit.imbalance_factor for refit in refits], [2.5, 97.5])
-    assert (found.imbalance_low, found.imbalance_high) == pytest.approx(tuple(factors), rel=0.04)
 
 
-def test_intervals_cover_the_truth(make_gaussian: Callable) -> None:
-    covered = []
-    for seed in range(6):
-        data = make_gaussian(n_classes=20, per_class=40, sigma=1.8, seed=seed)
-        estimate = estimate_prior(data.logits, data.labels, 0)
-        found = bootstrap_prior(data.logits, data.labels, estimate, replicates=200)
+@pytest.mark.parametrize(
+    ("n_classes", "per_class", "sigma"),
+    [(40, 20, 3.0), pytest.param(60, 20, 3.8, marks=pytest.mark.slow)],
+)
+def test_intervals_cover_the_truth(
+    make_gaussian: Callable, n_classes: int, per_class: int, sigma: float
+) -> None:
+    """Without what the ridge stands for they held 82 % at an accuracy of .76, 29 % at .93."""
+    covered: dict[str, list[float]] = {"calibrated": [], "exact": []}
+    for seed in range(10):
+        data = make_gaussian(n_classes, per_class, sigma, seed=seed)
         q = np.exp(data.log_q)
-        covered.append(((found.ci_low <= q) & (q <= found.ci_high)).mean())
-        assert (found.ci_low < estimate.q).all()
-        assert (estimate.q < found.ci_high).all()
-    assert 0.88 < np.mean(covered) < 0.99
+        for name, estimator, scale in (
+            ("exact", estimate_prior, 1.0),
+            # Overconfident: what the image says counts 1.4 times.
+            ("calibrated", estimate_prior_calibrated, 1.4),
+        ):
+            logits = scale * (data.logits - data.log_q) + data.log_q
+            estimate = estimator(logits, data.labels)
+            found = bootstrap_prior(logits, data.labels, estimate, replicates=150)
+            covered[name].append(((found.ci_low <= q) & (q <= found.ci_high)).mean())
+    for name, shares in covered.items():
+        assert 0.90 < np.mean(shares) < 0.99, name
+
+
+def test_what_the_ridge_shrinks_is_in_the_interval(make_gaussian: Callable) -> None:
+    """With hardly an image the estimate is near uniform, and its interval as wide as the prior."""
+    data = make_gaussian(n_classes=30, per_class=2, sigma=4.0)
+    estimate = estimate_prior(data.logits, data.labels, ridge=1.0)
+    found = bootstrap_prior(data.logits, data.labels, estimate, replicates=200)
+    assert np.std(estimate.log_q) < 0.5 * np.std(data.log_q)
+    ratio = np.log(found.ci_high / found.ci_low)
+    assert np.median(ratio) > 0.7 * 2 * 1.96  # of a normal with variance 1
 
 
 def test_nothing_is_known_of_a_class_without_labels(make_gaussian: Callable) -> None:

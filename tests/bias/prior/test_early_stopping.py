@@ -71,11 +71,16 @@ def test_the_temperature_makes_confidence_equal_accuracy(
 def test_the_result_does_not_depend_on_the_scale_of_the_logits_if_calibrated(
     make_gaussian: Callable,
 ) -> None:
+    """At a rate at which q moves far from uniform."""
     q = []
     for scale in (1.0, 4.0):
         data = make_gaussian(n_classes=20, per_class=20, scale=scale)
-        q.append(estimate_prior_early_stopped(data.logits, data.labels, steps=50).q)
-    np.testing.assert_allclose(q[0], q[1], rtol=0.01)
+        options = {"steps": 300, "learning_rate": 1e-4}
+        q.append(estimate_prior_early_stopped(data.logits, data.labels, **options).q)
+        plain = estimate_prior_early_stopped(data.logits, data.labels, calibrate=False, **options).q
+    np.testing.assert_allclose(q[0], q[1], rtol=0.02)
+    assert np.std(np.log(q[0])) > 0.3
+    assert np.abs(np.log(plain / q[1])).max() > 1
 
 
 def test_too_large_a_rate_is_refused(make_gaussian: Callable) -> None:

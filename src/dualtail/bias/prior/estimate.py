@@ -33,10 +33,12 @@ class PriorEstimate:
 
     q, log_q: (C,) positive, sum(q) = 1.
     estimator: name in `PRIOR_ESTIMATORS`.
-    ridge: strength used; an inverse variance of log q (see `estimate_prior`).
+    scale: what the logits are multiplied by, 1 / temperature; 1 where they are taken at their word.
+    ridge: strength used; an inverse variance of scale * log q (see `estimate_prior`).
     ridge_path: held-out negative log-likelihood of every ridge tried, in the order tried.
     residual: max_c |mean predicted probability - label frequency| under q, in float64.
-    gradient: max-norm of the gradient of the penalized objective (`residual` if ridge = 0).
+    gradient: max-norm of the gradient of the penalized objective (`residual` if ridge = 0), in the
+        logarithm of a fitted scale, too.
     objective: mean cross-entropy in nats of the corrected zero-shot model, penalty included.
     iterations: steps of the optimizer.
     converged: whether `gradient` is within the tolerance.
@@ -49,6 +51,7 @@ class PriorEstimate:
     q: FloatArray
     log_q: FloatArray
     estimator: str
+    scale: float
     ridge: float
     ridge_path: tuple[RidgePoint, ...]
     residual: float
@@ -72,30 +75,40 @@ class Certificate:
 
 
 def certify(
-    logits: ArrayLike, labels: ArrayLike, log_q: ArrayLike, ridge: float = 0.0
+    logits: ArrayLike,
+    labels: ArrayLike,
+    log_q: ArrayLike,
+    ridge: float = 0.0,
+    scale: float | None = None,
 ) -> Certificate:
-    """Measure how far `log_q` (C,) is from the optimum of Eq. 3, independently of any solver.
+    """Measure how far `log_q` (C,) is from the optimum, independently of any solver.
 
-    On a split that is not balanced the model is softmax(f - log q + log label frequency).
+    Of Eq. 3, where the model is softmax(f - log q + log label frequency), or, with a fitted `scale` a,
+    of softmax(a (f - log q) + log label frequency) in a and a log q.
     """
     array = check_logits(logits)
     n_images, n_classes = array.shape
     label = check_labels(labels, n_images, n_classes)
     frequency = np.bincount(label, minlength=n_classes) / n_images
     present = frequency > 0
-    beta = -np.asarray(log_q, dtype=float)
+    factor = 1.0 if scale is None else scale
+    beta = -factor * np.asarray(log_q, dtype=float)
     with np.errstate(divide="ignore"):
         bias = np.where(present, beta + np.log(frequency), -np.inf)
-    mean_p, loss = np.zeros(n_classes), 0.0
+    mean_p, loss, slope = np.zeros(n_classes), 0.0, 0.0
     for rows in row_blocks(n_images, n_classes):
-        log_p = log_softmax(read_block(array, rows) + bias)
-        loss -= log_p[np.arange(len(log_p)), label[rows]].sum()
-        mean_p += np.exp(log_p).sum(axis=0)
+        scaled = factor * read_block(array, rows)
+        log_p = log_softmax(scaled + bias)
+        p, at = np.exp(log_p), (np.arange(len(log_p)), label[rows])
+        loss -= log_p[at].sum()
+        mean_p += p.sum(axis=0)
+        slope += float((p * scaled).sum() - scaled[at].sum()) / n_images
     centered = np.where(present, beta - beta[present].mean(), 0.0)
     difference = mean_p / n_images - frequency
+    gradient = float(np.abs(difference + ridge / n_images * centered).max())
     return Certificate(
         residual=float(np.abs(difference).max()),
-        gradient=float(np.abs(difference + ridge / n_images * centered).max()),
+        gradient=gradient if scale is None else max(gradient, abs(slope)),
         objective=float(loss / n_images + 0.5 * ridge / n_images * (centered @ centered)),
     )
 
@@ -201,16 +214,18 @@ def assemble(
     iterations: int,
     tolerance: float,
     class_names: Sequence[str] | None,
+    scale: float | None = None,
     converged: bool | None = None,
     notes: Sequence[str] = (),
 ) -> PriorEstimate:
     """Certify `log_q` and say in words what deserves attention.
 
-    `converged` is for an estimate that is not meant to be the optimum on the whole split.
+    `scale` is a fitted one. `converged` is for an estimate that is not meant to be the optimum on the
+    whole split.
     """
     counts = np.bincount(regression.labels, minlength=regression.n_classes)
     present = counts > 0
-    certificate = certify(regression.logits, regression.labels, log_q, ridge)
+    certificate = certify(regression.logits, regression.labels, log_q, ridge, scale)
     if converged is None:
         converged = certificate.gradient <= tolerance
     log_factor = float(log_q[present].max() - log_q[present].min())
@@ -235,6 +250,7 @@ def assemble(
         q=np.exp(log_q),
         log_q=log_q,
         estimator=estimator,
+        scale=1.0 if scale is None else scale,
         ridge=ridge,
         ridge_path=ridge_path,
         residual=certificate.residual,

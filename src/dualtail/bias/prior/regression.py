@@ -12,13 +12,13 @@ every pass over the data is two matrix products.
 
 Each column minimizes a convex function,
 
-    sum_i w_ik CE(f_i + beta_k + offset_k, y_i) + penalty / 2 * ||beta_k - mean beta_k||^2,
+    sum_i w_ik CE(f_i + beta_k + offset_k, y_i) + penalty / 2 * ||beta_k - mean beta_k - pull_k||^2,
 
-whose gradient without the penalty is `mean predicted probability - label frequency` per class. If
-every class has a label the optimum is finite and unique up to the additive constant, however well
-the logits separate the classes. Classes without any (weighted) label are taken out of their column:
-no label says anything about their q. They get the mean beta of the others, which is also where the
-penalty would put them.
+with pull 0 unless given, whose gradient without the penalty is `mean predicted probability - label
+frequency` per class. If every class has a label the optimum is finite and unique up to the additive
+constant, however well the logits separate the classes. Classes without any (weighted) label are taken
+out of their column: no label says anything about their q. They get the mean beta of the others, which
+is also where the penalty would put them.
 """
 
 from collections.abc import Iterator
@@ -78,6 +78,7 @@ class _Columns:
     present: NDArray[np.bool_]  # (C, K)
     offset: FloatArray  # (C, K), 0 where absent
     beta: FloatArray  # (C, K)
+    pull: FloatArray  # (C, K), what the penalty pulls the centered beta to; mean 0, 0 where absent
 
     def __post_init__(self) -> None:
         shape = self.beta.shape
@@ -97,6 +98,7 @@ class _Columns:
             self.present[:, which],
             self.offset[:, which],
             self.beta[:, which],
+            self.pull[:, which],
         )
         other.scale, other.sums = self.scale[:, which], self.sums[:, which]
         other.mean_p, other.gradient = self.mean_p[:, which], self.gradient[:, which]
@@ -114,7 +116,7 @@ class _Columns:
     def moved_to(self, beta: FloatArray) -> "_Columns":
         """Return the same problems at another `beta`, not evaluated yet."""
         return _Columns(
-            self.weights, self.frequencies, self.penalty, self.present, self.offset, beta
+            self.weights, self.frequencies, self.penalty, self.present, self.offset, beta, self.pull
         )
 
     def centered(self, values: FloatArray) -> FloatArray:
@@ -122,6 +124,10 @@ class _Columns:
         values = np.where(self.present, values, 0.0)
         mean = values.sum(axis=0) / self.present.sum(axis=0)
         return np.where(self.present, values - mean, 0.0)
+
+    def off_pull(self) -> FloatArray:
+        """Return what is penalized, (C, K): the centered beta less what it is pulled to."""
+        return self.centered(self.beta) - self.pull
 
 
 def _mean_of_present(bias: FloatArray, present: NDArray[np.bool_]) -> FloatArray:
@@ -138,13 +144,14 @@ class BiasRegression:
     batch of K problems. The logits themselves may be memory-mapped and in half precision.
     """
 
-    def __init__(self, logits: NDArray[np.floating], labels: IntArray) -> None:
-        """Check the logits (N, C) and labels (N,).
+    def __init__(self, logits: NDArray[np.floating], labels: IntArray, scale: float = 1.0) -> None:
+        """Check the logits (N, C) and labels (N,); f is `scale` times the logits.
 
         Raises:
             UserError: shapes, types, values that are not finite, labels out of range.
         """
         self.logits = check_logits(logits)
+        self.scale = scale
         self.n_images, self.n_classes = self.logits.shape
         self.labels = check_labels(labels, self.n_images, self.n_classes)
         self.dtype = np.float64 if self.logits.size <= SMALL_PROBLEM else np.float32
@@ -167,6 +174,7 @@ class BiasRegression:
         """Check every value, count the argmax predictions, pick out the logits of the labels."""
         for rows in self._blocks():
             block = read_block(self.logits, rows, dtype=self.dtype)
+            block *= self.dtype(self.scale)
             winners = block.argmax(axis=1)
             self.predictions += np.bincount(winners, minlength=self.n_classes)
             self.label_logits[rows] = block[np.arange(len(block)), self.labels[rows]]
@@ -184,7 +192,9 @@ class BiasRegression:
         self._center = center
         self._centering += 1
         for rows in self._blocks():
-            self._fill(rows, np.array(self.logits[rows], dtype=self.dtype))
+            block = np.array(self.logits[rows], dtype=self.dtype)
+            block *= self.dtype(self.scale)
+            self._fill(rows, block)
 
     def _products(self, scaled: FloatArray) -> FloatArray:
         """Return exp(f) @ scaled, (N, K)."""
@@ -229,16 +239,26 @@ class BiasRegression:
 
     # -- one batch of problems -------------------------------------------------------------------
 
-    def _columns(self, weights: FloatArray, penalty: FloatArray, start: FloatArray) -> _Columns:
+    def _columns(
+        self,
+        weights: FloatArray,
+        penalty: FloatArray,
+        start: FloatArray,
+        pull: FloatArray | None = None,
+    ) -> _Columns:
         weights = weights / weights.sum(axis=0)
         frequencies = np.empty((self.n_classes, weights.shape[1]))
         for k, column in enumerate(weights.T):
             frequencies[:, k] = np.bincount(self.labels, column, minlength=self.n_classes)
         present = frequencies > 0
         offset = np.log(np.where(present, frequencies, 1.0))
-        columns = _Columns(weights, frequencies, penalty, present, offset, start)
+        columns = _Columns(
+            weights, frequencies, penalty, present, offset, start, np.zeros_like(start)
+        )
         columns.beta = columns.centered(start)
         columns.offset = columns.centered(offset)
+        if pull is not None:
+            columns.pull = columns.centered(pull)
         return columns
 
     def _evaluate(self, columns: _Columns) -> None:
@@ -253,13 +273,13 @@ class BiasRegression:
         columns.sums = np.maximum(self._products(columns.scale), np.finfo(self.dtype).tiny)
         columns.mean_p = columns.scale * self._moments(columns.weights / columns.sums)
         normalizers = np.log(columns.sums) + self._row_max[:, None]
-        centered = columns.centered(columns.beta)
+        penalized = columns.off_pull()
         columns.objective = (
             np.einsum("nk,nk->k", columns.weights, normalizers)
             - np.einsum("ck,ck->k", columns.frequencies, bias)
-            + 0.5 * columns.penalty * np.einsum("ck,ck->k", centered, centered)
+            + 0.5 * columns.penalty * np.einsum("ck,ck->k", penalized, penalized)
         )
-        columns.gradient = columns.mean_p - columns.frequencies + columns.penalty * centered
+        columns.gradient = columns.mean_p - columns.frequencies + columns.penalty * penalized
 
     def _scaling_step(self, columns: _Columns) -> FloatArray:
         """Return the step of generalized iterative scaling, (C, K): it never raises the objective.
@@ -274,7 +294,7 @@ class BiasRegression:
             from scipy.special import wrightomega
 
             penalty = np.where(columns.penalty > 0, columns.penalty, 1.0)
-            reach = frequencies / penalty - columns.centered(columns.beta)
+            reach = frequencies / penalty - columns.off_pull()
             penalized = reach - wrightomega(np.log(mean_p) - np.log(penalty) + reach).real
             plain = np.where(columns.penalty > 0, penalized, plain)
         return np.where(columns.present, np.clip(plain, -MAX_STEP, MAX_STEP), 0.0)
@@ -288,7 +308,17 @@ class BiasRegression:
             + columns.penalty * columns.centered(vectors)
         )
 
-    def _newton_step(self, columns: _Columns, max_products: int = 60) -> FloatArray:
+    def response(self, beta: FloatArray, penalty: float, force: FloatArray) -> FloatArray:
+        """Return how beta (C,) answers a change of the gradient by `force` (C,): -H^-1 force."""
+        weights = np.ones((self.n_images, 1))
+        columns = self._columns(weights, np.array([penalty]), beta[:, None])
+        self._evaluate(columns)
+        columns.gradient = columns.centered(force[:, None])
+        return self._newton_step(columns, loosest=0.01)[:, 0]
+
+    def _newton_step(
+        self, columns: _Columns, max_products: int = 60, loosest: float = 0.1
+    ) -> FloatArray:
         """Return the Newton direction (C, K) by conjugate gradients, preconditioned by mean p."""
         inverse = np.where(
             columns.present, 1.0 / np.maximum(columns.mean_p + columns.penalty, 1e-30), 0.0
@@ -299,7 +329,7 @@ class BiasRegression:
         # Solve more exactly as the optimum nears, but no further than products are exact: pursued
         # beyond that, conjugate gradients diverge along directions of small curvature.
         exactness = 1e-8 if self.dtype is np.float64 else 0.03
-        goal = energy * np.clip(np.sqrt(energy), exactness, 0.1) ** 2
+        goal = energy * np.clip(np.sqrt(energy), min(exactness, loosest), loosest) ** 2
         step, direction = np.zeros_like(residual), scaled
         running = energy > 0
         for _ in range(max_products):
@@ -356,6 +386,7 @@ class BiasRegression:
         start: FloatArray,
         target: float,
         max_iterations: int = 200,
+        pull: FloatArray | None = None,
     ) -> Solution:
         """Minimize K problems.
 
@@ -364,8 +395,10 @@ class BiasRegression:
             penalty: (K,) coefficient of the ridge (see the module).
             start: (C, K) first guess of beta.
             target: bound on the max-norm of the gradient at which a column is finished.
+            max_iterations: steps at most.
+            pull: (C, K) what the penalty pulls beta to; None: to its mean.
         """
-        columns = self._columns(weights, np.asarray(penalty, dtype=float), start)
+        columns = self._columns(weights, np.asarray(penalty, dtype=float), start, pull)
         norms = np.full(weights.shape[1], np.inf)
         best, best_beta = norms.copy(), columns.beta.copy()
         stalled = np.zeros(weights.shape[1], dtype=np.int64)
@@ -373,7 +406,7 @@ class BiasRegression:
         for iterations in range(max_iterations + 1):
             if self._too_far_apart(columns):
                 return self._solve_one_by_one(
-                    weights, penalty, columns.beta, target, max_iterations
+                    weights, penalty, columns.beta, target, max_iterations, columns.pull
                 )
             if columns.centering != self._centering:
                 self._evaluate(columns)
@@ -406,10 +439,13 @@ class BiasRegression:
         start: FloatArray,
         target: float,
         max_iterations: int,
+        pull: FloatArray,
     ) -> Solution:
         """Solve columns too far apart to share one centering of exp(f)."""
         parts = [
-            self.solve(weights[:, [k]], penalty[[k]], start[:, [k]], target, max_iterations)
+            self.solve(
+                weights[:, [k]], penalty[[k]], start[:, [k]], target, max_iterations, pull[:, [k]]
+            )
             for k in range(weights.shape[1])
         ]
         return Solution(

@@ -39,6 +39,8 @@ def build(lookup: ScoreLookup) -> Table:
             cell=cell,
         ),
         formats=dict.fromkeys(context.members.values(), "{:.1f}"),
-        notes=("A ratio of two extremes: it grows with the noise of the estimate.",),
-        interval_note="±: half the 95 % bootstrap interval; the CSV file has both ends.",
+        notes=(
+            "A ratio of two extremes: it grows with the noise of the estimate, and no interval covers it. "
+            "Intervals of each class' q: priors.csv.",
+        ),
     )

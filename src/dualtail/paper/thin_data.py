@@ -1,0 +1,108 @@
+"""What a run's data are too thin to tell, which setting mends it, and which verdicts it takes away."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
+from dualtail.paper.lookup import SPLIT, ScoreLookup
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMED = 3
+
+
+class Lack(NamedTuple):
+    """Something that a dataset is too thin for."""
+
+    dataset: str
+    says: str
+    """a sentence: what is lacking"""
+    cure: str
+    """a sentence: which setting mends it"""
+    spoils_q: bool = False
+    """whether no verdict may rest on q"""
+
+
+def lacks(lookup: ScoreLookup) -> list[Lack]:
+    """Return what the data of a run lack, dataset by dataset."""
+    found = []
+    for dataset in lookup.context.datasets:
+        found += _of_test(lookup, dataset)
+        found += _of_groups(lookup, dataset)
+        found += _of_priors(lookup, dataset)
+    return found
+
+
+def spoiled(found: Sequence[Lack], dataset: str) -> list[Lack]:
+    """Return those that take away a dataset's verdicts on q."""
+    return [lack for lack in found if lack.spoils_q and lack.dataset == dataset]
+
+
+def _of_test(lookup: ScoreLookup, dataset: str) -> list[Lack]:
+    rows = lookup.per_class
+    rows = rows[(rows["dataset"] == dataset) & (rows["split"] == SPLIT)]
+    classes = rows.drop_duplicates("class_index")
+    absent = classes[classes["n_images"] == 0]
+    if not len(absent):
+        return []
+    says = (
+        f"{len(absent)} of {len(classes)} classes have no {SPLIT} image "
+        f"({_named(absent['class_name'])}): they are in no mean."
+    )
+    return [Lack(dataset, says, f"Add images to the list of `datasets.{dataset}.test`.")]
+
+
+def _of_groups(lookup: ScoreLookup, dataset: str) -> list[Lack]:
+    rows = lookup.scores
+    rows = rows[
+        (rows["dataset"] == dataset)
+        & (rows["split"] == SPLIT)
+        & (rows["metric"] == "accuracy")
+        & (rows["n_classes"] == 0)
+    ]
+    empty = list(dict.fromkeys(rows["group"]))
+    if not empty:
+        return []
+    says = f"No class with {SPLIT} images is in {_named(empty, len(empty))}: nothing is said of it."
+    cure = (
+        "`scores.many` and `scores.few` set the bounds of D-groups, `scores.p_groups` the P-groups."
+    )
+    return [Lack(dataset, says, cure)]
+
+
+def _of_priors(lookup: ScoreLookup, dataset: str) -> list[Lack]:
+    """Of the member whose q makes the P-groups."""
+    context = lookup.context
+    prior = context.priors.get((dataset, context.first_member))
+    if prior is None or not {"ci_low", "ci_high"} <= set(prior) or prior["ci_low"].isna().any():
+        return []
+    split = context.prior_split(dataset)
+    who = f"{context.members[context.first_member]}'s q"
+    cure = (
+        f"Another `prior.split` or `datasets.{dataset}.prior_split` (now {split!r}), or more images "
+        "per class in it, mends it."
+    )
+    ends = (prior[name].to_numpy(float) for name in ("ci_low", "ci_high"))
+    known, ratio = interval_ratio(*ends)
+    found = []
+    absent = prior["class_name"][~known]
+    if len(absent):
+        says = (
+            f"{len(absent)} of {len(prior)} classes have no image in {split!r} "
+            f"({_named(absent)}): {who} of them is a guess, and so is their P-group."
+        )
+        found.append(Lack(dataset, says, cure, len(absent) > MOST_ABSENT * len(prior)))
+    if ratio > WIDEST:
+        says = (
+            f"{who} is known within a factor of {ratio:,.0f} only (the ratio of the ends of its 95 % "
+            f"intervals, median over classes): P-groups mean little."
+        )
+        found.append(Lack(dataset, says, cure, spoils_q=True))
+    return found
+
+
+def _named(names: "pd.Series | list[str]", shown: int = NAMED) -> str:
+    listed = [str(name) for name in names]
+    more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + more
