@@ -31,11 +31,38 @@ def test_labels_of_diagrams_do_not_overlap_and_are_on_the_page(scores, per_class
             assert box.y1 <= figure.bbox.y1
 
 
+def test_figure_5_has_the_causal_graph_of_section_5_1(scores, per_class, context):
+    data = build_figure(5, ScoreLookup(scores, context, per_class)).data
+    graph = {("D", "C"), ("C", "X"), ("U", "X"), ("X", "B"), ("B", "Y"), ("C", "Y")}
+    cut = {}
+    for panel in ("observed", "intervention"):
+        edges = data[(data["kind"] == "edge") & (data["panel"] == panel)]
+        assert set(zip(edges["source"], edges["target"], strict=True)) == graph
+        removed = edges[edges["cut"].astype(bool)]
+        cut[panel] = set(zip(removed["source"], removed["target"], strict=True))
+    assert cut == {"observed": set(), "intervention": {("C", "X")}}
+
+
+def test_figure_1_shows_what_earlier_methods_ignore(scores, per_class, context):
+    figure = build_figure(1, ScoreLookup(scores, context, per_class))
+    edges = figure.data[figure.data["kind"] == "edge"].set_index("source")
+    assert edges["dashed"].to_dict() == {
+        "pre-training data": True,
+        "foundation model": False,
+        "downstream data": False,
+        "tuned model": False,
+    }
+    bars = figure.data[figure.data["kind"] == "bar"].groupby("panel")["y"].apply(list)
+    q = context.priors["world_places", "clip"]["q"]
+    assert bars["pre-training data"] == pytest.approx(sorted(q, reverse=True))
+    assert bars["downstream data"] == 6 * [200.0] + 6 * [50.0] + 6 * [5.0]
+
+
 def test_figure_5_has_a_lane_a_member_and_the_runs_priors(scores, per_class, context):
     data = build_figure(5, ScoreLookup(scores, context, per_class)).data
     edges = data[data["kind"] == "edge"]
     for member in context.members:
-        assert ((edges["source"] == f"factor {member}") & (edges["target"] == "fusion")).any()
+        assert ((edges["source"] == f"factor {member}") & (edges["target"] == "mean")).any()
         bars = data[data["panel"] == f"q of {member}"]["y"]
         q = context.priors["world_places", member]["q"]
         assert sorted(q, reverse=True) == pytest.approx(bars.tolist())

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dualtail.errors import UserError
@@ -39,19 +40,80 @@ def test_figure_6_data_are_the_fusion_and_its_gain(scores, per_class, context):
 
 
 def test_figure_3_data_are_sorted_class_accuracies(scores, per_class, context):
-    data = build_figure(3, ScoreLookup(scores, context, per_class)).data
-    assert len(data) == 2 * 3 * 18
-    for order in ("train_count", "q"):
-        for curve in ("zero-shot", "CE", "LA"):
-            part = data[(data["order"] == order) & (data["curve"] == curve)]
-            assert part["rank"].tolist() == list(range(1, 19))
-            assert part[order].is_monotonic_decreasing
-            assert sorted(part["class_index"]) == list(range(18))
-    la = data.query("order == 'q' and curve == 'LA'").set_index("class_index")["accuracy"]
-    mine = per_class.query(
-        "dataset == 'world_places' and kind == 'tuned' and members == 'clip' and loss == 'la'"
-    ).set_index("class_index")["accuracy"]
-    assert la.sort_index().to_dict() == mine.to_dict()
+    built = build_figure(3, ScoreLookup(scores, context, per_class))
+    panels = [ax.get_title() for ax in built.figure.axes]
+    assert [title[:17] for title in panels] == 2 * ["(a) World-Objects"] + 2 * ["(b) World-Places,"]
+    assert len(built.data) == 2 * 2 * 3 * 18
+    for keys, part in built.data.groupby(["dataset", "order", "curve"]):
+        assert part["rank"].tolist() == list(range(1, 19))
+        assert part[keys[1]].is_monotonic_decreasing
+        assert sorted(part["class_index"]) == list(range(18))
+    for dataset, label in context.datasets.items():
+        wanted = {"dataset": dataset, "kind": "tuned", "members": "clip", "loss": "la"}
+        mine = per_class[(per_class[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+        la = built.data[built.data["dataset"] == label].query("order == 'q' and curve == 'LA'")
+        found = la.set_index("class_index")["accuracy"]
+        assert found.sort_index().to_dict() == mine.set_index("class_index")["accuracy"].to_dict()
+
+
+@pytest.mark.parametrize(
+    ("datasets", "roles", "shown"),
+    [
+        (["other", "world_places", "world_objects"], {}, ["World-Places", "World-Objects"]),
+        (["world_places"], {}, ["World-Places"]),
+        (["world_objects", "world_places"], {"world_places": "inat2018"}, None),
+    ],
+)
+def test_figure_3_takes_the_datasets_that_there_are(
+    scores, per_class, context, datasets, roles, shown
+):
+    labels = context.datasets | {"other": "Other"}
+    own = {name: labels[name] for name in datasets}
+    some = replace(context, datasets=own, roles=context.roles | roles)
+    built = build_figure(3, ScoreLookup(scores, some, per_class))
+    expected = shown or ["World-Objects", "World-Places"]
+    assert list(dict.fromkeys(built.data["dataset"])) == expected
+    assert len(built.figure.axes) == 2 * len(expected)
+
+
+def test_a_class_without_test_images_is_left_out_of_the_curves(scores, per_class, context):
+    lost = per_class["class_index"] == 4
+    holes = per_class.assign(accuracy=per_class["accuracy"].mask(lost))
+    for number in (3, 9):
+        data = build_figure(number, ScoreLookup(scores, context, holes)).data
+        gone = data["class_index"] == 4
+        assert data.loc[gone, "accuracy"].isna().all()
+        assert data.loc[~gone, "accuracy"].notna().all()
+    curve = data[data["curve"] == "tuned"].set_index("rank")
+    known = curve["accuracy"].dropna()
+    for rank in curve.index:  # 18 classes: a standard deviation of one class
+        weights = np.exp(-0.5 * (known.index - rank) ** 2)
+        assert curve.loc[rank, "smoothed"] == pytest.approx(np.average(known, weights=weights))
+
+
+def test_figure_7_has_the_original_beside_the_constructed_sets(scores, per_class, context):
+    order = ["consistency", "reverse", "balance"]
+    counts = {name: np.random.default_rng(k).permutation(18) + 1.0 for k, name in enumerate(order)}
+    rows = per_class["dataset"].str.extract(r"^world_places\.(\w+)\.1$")[0]
+    changed = [
+        counts[name][index] if isinstance(name, str) else before
+        for name, index, before in zip(
+            rows, per_class["class_index"], per_class["train_count"], strict=True
+        )
+    ]
+    classes = per_class.assign(train_count=changed)
+    built = build_figure(7, ScoreLookup(scores, context, classes))
+    assert [ax.get_title() for ax in built.figure.axes] == [
+        "(a) original World-Places", "(b) consistent", "(c) reversed", "(d) balanced"
+    ]  # fmt: skip
+    original = per_class.query("dataset == 'world_places'").drop_duplicates("class_index")
+    counts["original"] = original["train_count"].to_numpy(float)
+    for name, drawn in zip(["original", *order], built.figure.axes, strict=True):
+        part = built.data[built.data["order"] == name].set_index("class_index")
+        expected = counts[name] / counts[name].sum()
+        assert part["pi_s"].to_numpy() == pytest.approx(expected)
+        assert part["q"].to_numpy() == pytest.approx(original["q"].to_numpy())
+        assert drawn.lines[0].get_xdata() == pytest.approx(expected)
 
 
 def test_figure_9_is_the_mean_over_its_own_seeds(scores, per_class, context):

@@ -31,6 +31,18 @@ BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
 
+YELLOW = "#F0E442"
+
+MEMBERS = (BLUE, ORANGE, GREEN, SKY)
+"""Colors of the foundation models, in the run's order; the first one's LA is drawn in its color, and
+what is none of them (a fusion, a network from scratch) in black."""
+DATA = VERMILION
+"""Color of data imbalance, and of CE, which leaves it."""
+PARAMETERS = PURPLE
+"""Color of parameter imbalance."""
+REGIONS = (SKY, YELLOW, GRAY, PURPLE, BLACK)
+"""Colors of the parts of an image."""
+
 SEQUENTIAL = "viridis"
 DIVERGING = "PuOr_r"
 

@@ -6,13 +6,13 @@ from dualtail.confounder.files import read_histories
 from dualtail.confounder.sets import SETS
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.six_classes import final_accuracies
-from dualtail.paper.style import BLUE, DOUBLE, VERMILION, PaperFigure, styled
+from dualtail.paper.style import BLACK, DATA, DOUBLE, PaperFigure, styled
 from dualtail.scratch.settings import ScratchTraining
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STYLES = {"A": (BLUE, "-"), "B": (VERMILION, (0, (4, 1.5)))}
+STYLES = {"A": (BLACK, "-"), "B": (DATA, (0, (4, 1.5)))}
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
