@@ -130,27 +130,6 @@ def test_figure_8_hides_either_part(scores, per_class, context):
             assert hidden[label] == pytest.approx(expected)
 
 
-def test_table_15(scores, context):
-    table = build_table(15, ScoreLookup(scores, context))
-    assert table.cells.shape == (2 * 5, 4 + 2 * 3)
-    rows = scores[
-        (scores["dataset"] == "world_places")
-        & (scores["split"] == "occlusion-body")
-        & (scores["members"] == ALL)
-        & (scores["loss"] == "la")
-    ].set_index(["fusion", "metric"])
-    for mode in ("logits", "probabilities"):
-        row = ("World-Places", "P(Y|do(X))", f"fused, {mode}")
-        accuracy = table.cells.loc[row, ("Accuracy", "body hidden")]
-        assert accuracy.value == rows.loc[(mode, "accuracy"), "value"]
-        confidence = table.cells.loc[row, ("Confidence", "body hidden")]
-        assert confidence.low == rows.loc[(mode, "true_class_confidence"), "ci_low"]
-    single = table.cells.loc[("World-Places", "P(Y|X)", "OpenCLIP"), ("Image", "3")]
-    examples = context.examples["world_places"]
-    expected = examples.confidence(members="openclip", **TUNING)[2, 2]
-    assert single == pytest.approx(100 * expected)
-
-
 def without_occlusion(examples: Examples) -> Examples:
     header = examples.header.model_copy(update={"conditions": {"visible": "visible"}})
     return Examples(header, examples.pictures[:, :1], examples.confidences[:, :1], examples.heat)
