@@ -12,6 +12,7 @@ from dualtail.paper.style import BLACK
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FILLS = 0.16
 """Opacity of a box's fill in its color: black text stays readable on it, in gray print too."""
@@ -59,12 +60,15 @@ class Edge:
     """of the text from the middle, inches"""
 
 
-def canvas(ax: "Axes", width: float, height: float) -> None:
-    """Make the data units of axes inches and hide everything else."""
-    ax.set_xlim(0, width)
-    ax.set_ylim(0, height)
-    ax.set_aspect("equal")
-    ax.set_axis_off()
+@dataclass(frozen=True)
+class Panel:
+    """A diagram and its size in inches."""
+
+    name: str
+    width: float
+    height: float
+    nodes: Sequence[Node]
+    edges: Sequence[Edge]
 
 
 def prior_bars(lookup: ScoreLookup, dataset: str, member: str) -> tuple[float, ...]:
@@ -84,11 +88,26 @@ def _bars(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(part.mean()) for part in parts if part.size)
 
 
-def draw_diagram(ax: "Axes", nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
-    """Draw arrows, then boxes over their ends."""
-    patches = {node.name: _draw_node(ax, node) for node in nodes}
-    at = {node.name: (node.x, node.y) for node in nodes}
-    for edge in edges:
+def draw_diagram(
+    figure: "Figure", corner: tuple[float, float], panel: "Panel", title: str = ""
+) -> None:
+    """Draw arrows, then boxes over their ends, in a part of a figure.
+
+    Args:
+        figure: Where to.
+        corner: The lower left one of the part, inches.
+        panel: What.
+        title: Stands in the upper left.
+    """
+    figure.set_layout_engine("none")
+    unit = 1 / figure.get_size_inches()
+    ax = figure.add_axes((*(corner * unit), *((panel.width, panel.height) * unit)))
+    ax.set(xlim=(0, panel.width), ylim=(0, panel.height), aspect="equal")
+    ax.set_axis_off()
+    ax.text(0.06, panel.height - 0.16, title, va="center", fontsize=8)
+    patches = {node.name: _draw_node(ax, node) for node in panel.nodes}
+    at = {node.name: (node.x, node.y) for node in panel.nodes}
+    for edge in panel.edges:
         _draw_edge(ax, edge, at, patches)
 
 
@@ -147,14 +166,16 @@ def _draw_edge(ax: "Axes", edge: Edge, at: dict, patches: dict) -> None:
     ax.text(x + edge.shift[0], y + edge.shift[1], edge.text, **style)
 
 
-def diagram_data(panel: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> "pd.DataFrame":
+def diagram_data(*panels: Panel) -> "pd.DataFrame":
     """Return a row a node, a row an edge and, of the panel named as its node, a row a bar."""
     import pandas as pd
 
-    rows = [{"panel": panel, "kind": "node"} | asdict(node) for node in nodes]
-    rows += [{"panel": panel, "kind": "edge"} | asdict(edge) for edge in edges]
-    for node in nodes:
-        bars = enumerate(node.bars)
-        rows += [{"panel": node.name, "kind": "bar", "x": k, "y": y} for k, y in bars]
+    rows: list[dict] = []
+    for panel in panels:
+        rows += [{"panel": panel.name, "kind": "node"} | asdict(node) for node in panel.nodes]
+        rows += [{"panel": panel.name, "kind": "edge"} | asdict(edge) for edge in panel.edges]
+        for node in panel.nodes:
+            bars = enumerate(node.bars)
+            rows += [{"panel": node.name, "kind": "bar", "x": k, "y": y} for k, y in bars]
     columns = ["panel", "kind", "name", "text", "x", "y", "source", "target", "dashed", "cut"]
     return pd.DataFrame(rows, columns=columns)

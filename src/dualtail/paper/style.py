@@ -101,6 +101,15 @@ def styled() -> "Iterator[None]":
             yield
 
 
+@contextmanager
+def drawing(height: float, width: float = DOUBLE) -> "Iterator[Figure]":
+    """Give an empty figure of this size in inches, in the project's style inside the `with`."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        yield Figure(figsize=(width, height))
+
+
 def legend_above(ax: "Axes") -> None:
     """Draw the legend of axes above the whole figure, in one line."""
     handles, names = ax.get_legend_handles_labels()

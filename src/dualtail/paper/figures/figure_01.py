@@ -3,16 +3,14 @@
 from dualtail.paper.diagram import (
     Edge,
     Node,
-    canvas,
+    Panel,
     count_bars,
     diagram_data,
     draw_diagram,
     prior_bars,
 )
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import BLACK, DATA, DOUBLE, GRAY, PARAMETERS, PaperFigure, styled
-
-HEIGHT = 2.2
+from dualtail.paper.style import BLACK, DATA, DOUBLE, GRAY, PARAMETERS, PaperFigure, drawing
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
@@ -21,7 +19,6 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     Raises:
         UserError: no class accuracies are given.
     """
-    from matplotlib.figure import Figure
 
     context = lookup.context
     dataset, member = context.places, context.first_member
@@ -47,12 +44,9 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         Edge("downstream data", "tuned model", mended, DATA, shift=(0.52, 0)),
         Edge("tuned model", "predictions"),
     ]
-    with styled():
-        figure = Figure(figsize=(DOUBLE, HEIGHT))
-        figure.set_layout_engine("none")
-        ax = figure.add_axes((0, 0, 1, 1))
-        canvas(ax, DOUBLE, HEIGHT)
-        draw_diagram(ax, nodes, edges)
+    panel = Panel("methods", DOUBLE, 2.2, nodes, edges)
+    with drawing(panel.height) as figure:
+        draw_diagram(figure, (0, 0), panel)
     return PaperFigure(
         number=1,
         title="What earlier methods ignore",
@@ -65,5 +59,5 @@ def build(lookup: ScoreLookup) -> PaperFigure:
             f"{context.datasets[dataset]}."
         ),
         figure=figure,
-        data=diagram_data("methods", nodes, edges),
+        data=diagram_data(panel),
     )

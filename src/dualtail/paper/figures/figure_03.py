@@ -2,7 +2,7 @@
 
 from dualtail.paper.lookup import ScoreLookup, tuned, zero_shot
 from dualtail.paper.sorted_curves import Look, draw_curve, smoothing_in_words, sorted_classes
-from dualtail.paper.style import BLUE, DATA, DOUBLE, GRAY, PaperFigure, legend_above, styled
+from dualtail.paper.style import BLUE, DATA, GRAY, PaperFigure, drawing, legend_above
 
 ORDERS = {"train_count": r"training prior $\pi_S$", "q": "pre-training prior $q$"}
 LOOKS = {"zero-shot": Look(GRAY, (0, (1, 1))), "CE": Look(DATA, (0, (4, 1.5))), "LA": Look(BLUE)}
@@ -18,14 +18,12 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         UserError: the class accuracies lack the outputs, the training counts or q.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     context = lookup.context
     member, peft, datasets = context.first_member, context.first_peft, context.two_datasets
     predictors = [zero_shot(member), tuned(member, peft, "ce"), tuned(member, peft, "la")]
     data, sizes = [], []
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 0.3 + 2.1 * len(datasets)))
+    with drawing(0.3 + 2.1 * len(datasets)) as figure:
         axes = figure.subplots(len(datasets), 2, sharey=True, squeeze=False)
         for row, dataset in enumerate(datasets):
             label = context.datasets[dataset]

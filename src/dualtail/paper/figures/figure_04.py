@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from dualtail.paper.cam_panels import COLORMAP, LABELS, TIGHT, Column, columns_of, draw_rows
 from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import DOUBLE, REGIONS, PaperFigure, styled
+from dualtail.paper.style import DOUBLE, REGIONS, PaperFigure, drawing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,6 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     """
     import pandas as pd
     from matplotlib.cm import ScalarMappable
-    from matplotlib.figure import Figure
 
     context = lookup.context
     dataset = context.places
@@ -37,8 +36,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     heights = [(DOUBLE - LABELS - BAR) / (len(columns) + 1) * len(rows) + 0.45]
     heights += [SHARES] if len(shares) else []
     below = ""
-    with styled():
-        figure = Figure(figsize=(DOUBLE, sum(heights)))
+    with drawing(sum(heights)) as figure:
         figure.get_layout_engine().set(**TIGHT)  # type: ignore[union-attr]
         parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         axes = parts[0].subplots(len(rows), len(columns) + 1, squeeze=False)

@@ -3,7 +3,7 @@
 from dualtail.paper.diagram import (
     Edge,
     Node,
-    canvas,
+    Panel,
     count_bars,
     diagram_data,
     draw_diagram,
@@ -18,7 +18,7 @@ from dualtail.paper.style import (
     MEMBERS,
     PARAMETERS,
     PaperFigure,
-    styled,
+    drawing,
 )
 
 GRAPH = 2.25
@@ -60,28 +60,15 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     Raises:
         UserError: no class accuracies are given.
     """
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    context = lookup.context
-    height = LANE * len(context.members) + TOP + BOTTOM
-    half = DOUBLE / 2
-    panels = {
-        "(a) observed: $P(Y\\,|\\,X)$": (half, GRAPH, CAUSES, OBSERVED),
-        "(b) under the intervention: $P(Y\\,|\\,do(X))$": (half, GRAPH, CAUSES, INTERVENED),
-        "(c) the framework": (DOUBLE, height, *_framework(lookup, height)),
-    }
-    with styled():
-        figure = Figure(figsize=(DOUBLE, height + GRAPH))
-        figure.set_layout_engine("none")
-        share = GRAPH / (height + GRAPH)
-        places = (0, 1 - share, 0.5, share), (0.5, 1 - share, 0.5, share), (0, 0, 1, 1 - share)
-        for place, (title, (wide, high, nodes, edges)) in zip(places, panels.items(), strict=True):
-            ax = figure.add_axes(place)
-            canvas(ax, wide, high)
-            draw_diagram(ax, nodes, edges)
-            ax.text(0.06, high - 0.16, title, va="center", fontsize=8)
-    labels = ("observed", "intervention", "framework")
+    context, half = lookup.context, DOUBLE / 2
+    observed = Panel("observed", half, GRAPH, CAUSES, OBSERVED)
+    intervened = Panel("intervention", half, GRAPH, CAUSES, INTERVENED)
+    framework = _framework(lookup)
+    with drawing(framework.height + GRAPH) as figure:
+        draw_diagram(figure, (0, framework.height), observed, "(a) observed: $P(Y\\,|\\,X)$")
+        under = "(b) under the intervention: $P(Y\\,|\\,do(X))$"
+        draw_diagram(figure, (half, framework.height), intervened, under)
+        draw_diagram(figure, (0, 0), framework, "(c) the framework")
     return PaperFigure(
         number=5,
         title="The causal graph and the framework",
@@ -97,20 +84,15 @@ def build(lookup: ScoreLookup) -> PaperFigure:
             f"{context.datasets[context.places]}."
         ),
         figure=figure,
-        data=pd.concat(
-            [
-                diagram_data(label, nodes, edges)
-                for label, (_, _, nodes, edges) in zip(labels, panels.values(), strict=True)
-            ],
-            ignore_index=True,
-        ),
+        data=diagram_data(observed, intervened, framework),
     )
 
 
-def _framework(lookup: ScoreLookup, height: float) -> tuple[list[Node], list[Edge]]:
+def _framework(lookup: ScoreLookup) -> Panel:
     """A lane a member from its prior to P(Y | b, c), and their mean."""
     context = lookup.context
     dataset, members = context.places, context.members
+    height = LANE * len(members) + TOP + BOTTOM
     lanes = [height - TOP - LANE * (m + 0.4) for m in range(len(members))]
     middle, counts = (lanes[0] + lanes[-1]) / 2, count_bars(lookup, dataset)
     nodes = [
@@ -143,4 +125,4 @@ def _framework(lookup: ScoreLookup, height: float) -> tuple[list[Node], list[Edg
             Edge(f"tuned {member}", f"factor {member}"),
             Edge(f"factor {member}", "mean"),
         ]
-    return nodes, edges
+    return Panel("framework", DOUBLE, height, nodes, edges)

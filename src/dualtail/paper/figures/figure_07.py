@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import BLUE, DOUBLE, PaperFigure, styled
+from dualtail.paper.style import BLUE, PaperFigure, drawing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,6 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         UserError: the class accuracies lack one of the training sets.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     context = lookup.context
@@ -27,8 +26,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     panels = {f"original {context.datasets[study.parent]}": ("original", study.parent)}
     panels |= {TITLES[order]: (order, names[0]) for order, names in study.datasets.items()}
     data = []
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 2.2))
+    with drawing(2.2) as figure:
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True)
         for k, (title, (order, dataset)) in enumerate(panels.items()):
             ax, marks = axes[k], _marks(lookup, dataset)

@@ -8,7 +8,7 @@ from dualtail.paper.cam_panels import bare
 from dualtail.paper.context import PaperContext
 from dualtail.paper.hidden_parts import hidden_parts
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import BLACK, DOUBLE, GRAY, MEMBERS, PaperFigure, styled
+from dualtail.paper.style import BLACK, DOUBLE, GRAY, MEMBERS, PaperFigure, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,6 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         UserError: no dataset has images with hidden parts, or a model's confidences are missing.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     context = lookup.context
@@ -35,8 +34,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     shown, header = hidden_parts(examples), examples.header
     labels = list(header.conditions.values())
     data = []
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 1.6 * DOUBLE / len(shown) + 1.75))
+    with drawing(1.6 * DOUBLE / len(shown) + 1.75) as figure:
         axes = figure.subplots(3, len(shown), squeeze=False, height_ratios=[1, 1, 0.95])
         for column, (image, condition) in enumerate(shown):
             top, middle, bottom = axes[:, column]

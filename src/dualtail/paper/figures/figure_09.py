@@ -6,7 +6,7 @@ from dualtail.errors import UserError
 from dualtail.paper.evidence import points
 from dualtail.paper.lookup import Predictor, ScoreLookup, tuned
 from dualtail.paper.sorted_curves import Look, draw_curve, smoothing_in_words, sorted_classes
-from dualtail.paper.style import BLACK, BLUE, DOUBLE, PaperFigure, styled
+from dualtail.paper.style import BLACK, BLUE, PaperFigure, drawing
 from dualtail.scores.schema import SPREAD_GROUPS
 from dualtail.scratch.settings import ScratchTraining
 
@@ -20,7 +20,6 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         UserError: the run trains nothing from scratch, or the tables lack its outputs or q.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     context = lookup.context
     settings = context.config.get("scratch")
@@ -42,8 +41,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         "scratch": (f"{training.label} from scratch", own, network),
     }
     data = []
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 2.5))
+    with drawing(2.5) as figure:
         ax = figure.subplots()
         for curve, (label, found, model) in shown.items():
             classes = sorted_classes(found, dataset, model, "q")

@@ -4,7 +4,7 @@ from dualtail.paper.cam_panels import LABELS, TIGHT, columns_of, draw_rows
 from dualtail.paper.context import PaperContext
 from dualtail.paper.figures import figure_04
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import DOUBLE, PaperFigure, styled
+from dualtail.paper.style import DOUBLE, PaperFigure, drawing
 
 ROWS = 6
 """Most rows, shared by the datasets."""
@@ -17,14 +17,12 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         UserError: there are no explained images of a dataset, or no maps of a model.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     context = lookup.context
     shown = [(dataset, row) for dataset in context.datasets for row in _rows(context, dataset)]
     columns = columns_of(context, context.examples_of(context.places))
     side = (DOUBLE - LABELS) / (len(columns) + 1)
-    with styled():
-        figure = Figure(figsize=(DOUBLE, side * len(shown) + 0.45))
+    with drawing(side * len(shown) + 0.45) as figure:
         figure.get_layout_engine().set(**TIGHT)  # type: ignore[union-attr]
         axes = figure.subplots(len(shown), len(columns) + 1, squeeze=False)
         data = draw_rows(axes, context, shown, columns)

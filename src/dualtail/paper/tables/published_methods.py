@@ -1,26 +1,16 @@
 """Published methods on one dataset of the paper and this run's, side by side (Tables 5, 6 and 7)."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from itertools import product
 
 from dualtail.errors import UserError
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.lookup import Predictor, ScoreLookup, cost, fused, tuned
+from dualtail.paper.lookup import ScoreLookup, cost, fused
 from dualtail.paper.published import DATASETS, published_numbers
 from dualtail.paper.tables.accuracies import D_AND_OVERALL
 
 COLUMNS = ("Extra data", "Params (M)", "Epochs", *D_AND_OVERALL)
 OURS = "Ours"
 """How the paper's tables call its own method."""
-
-
-class Method(NamedTuple):
-    """A row of this run."""
-
-    label: str
-    predictor: Predictor
-    members: Sequence[str]
-    loss: str
 
 
 def beside_published(lookup: ScoreLookup, number: int, role: str) -> Table:
@@ -36,11 +26,8 @@ def beside_published(lookup: ScoreLookup, number: int, role: str) -> Table:
     if context.tuning_of(dataset).get("epochs") is None:
         raise UserError(f"table {number}: the config lacks tuning.epochs")
     paper, here = f"Published, on {DATASETS[role]}", f"This run, on {context.datasets[dataset]}"
-    rows = [((paper, name), row) for name, row in published_rows(number).items()]
-    rows += [
-        ((here, method.label), _numbers(lookup, dataset, method))
-        for method in run_methods(lookup, dataset)
-    ]
+    rows = [((paper, name), row) for name, row in _published_rows(number).items()]
+    rows += [((here, name), row) for name, row in _run_rows(lookup, dataset).items()]
     official = context.is_official(dataset)
     other = (
         f"{context.datasets[dataset]} is not {DATASETS[role]}, it takes its place: published and "
@@ -74,8 +61,8 @@ def beside_published(lookup: ScoreLookup, number: int, role: str) -> Table:
     )
 
 
-def published_rows(number: int) -> dict[str, dict[str, object]]:
-    """Return method -> column -> published number or text."""
+def _published_rows(number: int) -> dict[str, dict[str, object]]:
+    """Method -> column -> published number or text."""
     found: dict[str, dict[str, object]] = {}
     for line in published_numbers(f"table{number}").itertuples():
         name = f"{OURS} (the paper's fusion)" if line.row == OURS else str(line.row)
@@ -85,33 +72,25 @@ def published_rows(number: int) -> dict[str, dict[str, object]]:
     return found
 
 
-def run_methods(lookup: ScoreLookup, dataset: str) -> list[Method]:
-    """Return the rows of this run: a single model with LA, and the fusions that were scored."""
+def _run_rows(lookup: ScoreLookup, dataset: str) -> dict[str, dict[str, object]]:
+    """Method -> column -> number: a single model with LA, and the fusions of all that were scored."""
     context = lookup.context
-    members, peft = tuple(context.members), context.first_peft
-    single = context.first_member
-    methods = [
-        Method(f"{context.members[single]} with LA", tuned(single, peft, "la"), [single], "la")
-    ]
-    if len(members) == 1:
-        return methods
-    for loss in ("ce", "la"):
-        for mode in ("logits", "probabilities"):
-            predictor = fused(members, peft, loss, mode)
-            if lookup.find(dataset, predictor):
-                label = f"{len(members)} models with {loss.upper()}, fused by {mode}"
-                methods.append(Method(label, predictor, members, loss))
-    return methods
-
-
-def _numbers(lookup: ScoreLookup, dataset: str, method: Method) -> Mapping[str, object]:
-    """A row of this run by its columns."""
-    context = lookup.context
-    costs = (cost(member, context.first_peft, method.loss) for member in method.members)
-    parameters = sum(lookup.get(dataset, c, "parameters", split="").value for c in costs)
-    return {
-        "Extra data": "no",
-        "Params (M)": parameters / 1e6,
-        "Epochs": float(context.tuning_of(dataset)["epochs"]),
-        **{g: lookup.get(dataset, method.predictor, group=g) for g in D_AND_OVERALL},
-    }
+    members, peft, single = list(context.members), context.first_peft, context.first_member
+    methods = {f"{context.members[single]} with LA": ([single], "la", "")}
+    for loss, mode in product(("ce", "la"), ("logits", "probabilities")):
+        if len(members) > 1 and lookup.find(dataset, fused(members, peft, loss, mode)):
+            label = f"{len(members)} models with {loss.upper()}, fused by {mode}"
+            methods[label] = (members, loss, mode)
+    found = {}
+    for label, (used, loss, mode) in methods.items():
+        costs = [
+            lookup.get(dataset, cost(m, peft, loss), "parameters", split="").value for m in used
+        ]
+        predictor = fused(used, peft, loss, mode)
+        found[label] = {
+            "Extra data": "no",
+            "Params (M)": sum(costs) / 1e6,
+            "Epochs": float(context.tuning_of(dataset)["epochs"]),
+            **{group: lookup.get(dataset, predictor, group=group) for group in D_AND_OVERALL},
+        }
+    return found
