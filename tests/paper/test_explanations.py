@@ -15,22 +15,6 @@ TUNING = {"peft": "adaptformer", "loss": "la", "seed": 0}
 ALL = "clip+openclip+metaclip"
 
 
-@pytest.mark.parametrize("number", [1, 5])
-def test_labels_of_diagrams_do_not_overlap_and_are_on_the_page(scores, per_class, context, number):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure = build_figure(number, ScoreLookup(scores, context, per_class)).figure
-    FigureCanvasAgg(figure)
-    figure.canvas.draw()
-    for ax in figure.axes:
-        boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
-        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
-        for box in boxes:
-            assert min(box.x0, box.y0) >= 0
-            assert box.x1 <= figure.bbox.x1
-            assert box.y1 <= figure.bbox.y1
-
-
 def test_figure_5_has_the_causal_graph_of_section_5_1(scores, per_class, context):
     data = build_figure(5, ScoreLookup(scores, context, per_class)).data
     graph = {("D", "C"), ("C", "X"), ("U", "X"), ("X", "B"), ("B", "Y"), ("C", "Y")}

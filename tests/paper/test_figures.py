@@ -1,5 +1,6 @@
 """The figures: what they draw, and their files."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dualtail.errors import UserError
+from dualtail.paper.contents import FIGURES
 from dualtail.paper.figures import build_figure
 from dualtail.paper.heatmap import draw
 from dualtail.paper.lookup import ScoreLookup
@@ -218,6 +220,41 @@ def test_files_are_complete_and_equal_in_two_runs(scores, per_class, context, nu
     assert csv.count(b"\n") > 8
     for one, two in zip(*written, strict=True):
         assert one.read_bytes() == two.read_bytes()
+
+
+SMALLER = {
+    "one member": ({"members": {"clip": "CLIP"}}, (1, 3, 4, 5, 9, 10)),
+    "one dataset": ({"datasets": {"world_places": "World-Places"}}, (1, 3, 4, 5, 7, 10)),
+    "whole": ({}, tuple(FIGURES)),
+}
+
+
+@pytest.mark.parametrize(
+    ("run_is", "number"), [(name, n) for name, (_, numbers) in SMALLER.items() for n in numbers]
+)
+def test_texts_are_on_the_page_apart_and_no_nan(
+    scores, per_class, context, monkeypatch, run_is, number
+):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    own = replace(context, **SMALLER[run_is][0])
+    figure = build_figure(number, ScoreLookup(scores, own, per_class)).figure
+    figure.set_dpi(50)
+    drawn, draw_text = [], Text.draw
+    monkeypatch.setattr(Text, "draw", lambda self, *a: [drawn.append(self), draw_text(self, *a)])
+    FigureCanvasAgg(figure).draw()  # labels of ticks beyond an axis are there, but not drawn
+    shown = [t for t in drawn if t.get_visible() and t.get_text().strip()]
+    boxes = [(t.get_text(), t.get_window_extent()) for t in shown]
+    assert boxes
+    for text, box in boxes:
+        assert "nan" not in text
+        assert min(box.x0, box.y0) > -1, text
+        assert box.x1 < figure.bbox.x1 + 1, text
+        assert box.y1 < figure.bbox.y1 + 1, text
+    for (one, a), (two, b) in itertools.combinations(boxes, 2):
+        shared = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert min(shared) < 1, f"{one!r} lies over {two!r}"
 
 
 def test_numbers_contrast_with_their_groups_and_empty_ones_say_so():

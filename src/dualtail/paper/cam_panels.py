@@ -7,6 +7,7 @@ import numpy as np
 
 from dualtail.explain.examples import Examples
 from dualtail.paper.context import PaperContext
+from dualtail.paper.style import DOUBLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,8 @@ TIGHT = {"w_pad": 0.02, "h_pad": 0.02, "wspace": 0.02, "hspace": 0.02}
 """Padding of constrained layout between pictures, inches and shares of a picture."""
 LABELS = 0.3
 """Width of the names beside the rows, inches."""
+LARGEST = 1.1
+"""Side of a picture where there are few columns, inches."""
 
 
 class Column(NamedTuple):
@@ -43,6 +46,11 @@ def columns_of(context: PaperContext, examples: Examples) -> list[Column]:
     if any(entry.members == fused["members"] and entry.fusion for entry in examples.header.mapped):
         found.append(Column("Fused", "LA", fused))
     return found
+
+
+def side_of(columns: Sequence[Column], beside: float = 0) -> float:
+    """Return the side of a picture, inches, if the page has this width beside them to spare."""
+    return min(LARGEST, (DOUBLE - LABELS - beside) / (len(columns) + 1))
 
 
 def bare(ax: "Axes") -> None:

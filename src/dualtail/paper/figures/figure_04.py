@@ -2,10 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dualtail.paper.cam_panels import COLORMAP, LABELS, TIGHT, Column, columns_of, draw_rows
+from dualtail.paper.cam_panels import (
+    COLORMAP,
+    LABELS,
+    TIGHT,
+    Column,
+    columns_of,
+    draw_rows,
+    side_of,
+)
 from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import DOUBLE, REGIONS, PaperFigure, drawing
+from dualtail.paper.style import REGIONS, PaperFigure, drawing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,16 +41,18 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     columns = columns_of(context, examples)
     rows = [(dataset, row) for row in range(min(ROWS, len(examples)))]
     shares = _shares(context, dataset)
-    heights = [(DOUBLE - LABELS - BAR) / (len(columns) + 1) * len(rows) + 0.45]
+    side = side_of(columns, BAR)
+    width = LABELS + side * (len(columns) + 1) + BAR
+    heights = [side * len(rows) + 0.45]
     heights += [SHARES] if len(shares) else []
     below = ""
-    with drawing(sum(heights)) as figure:
+    with drawing(sum(heights), width) as figure:
         figure.get_layout_engine().set(**TIGHT)  # type: ignore[union-attr]
         parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         axes = parts[0].subplots(len(rows), len(columns) + 1, squeeze=False)
         data = draw_rows(axes, context, rows, columns)
         heat = ScalarMappable(cmap=COLORMAP)
-        bar = parts[0].colorbar(heat, ax=axes, location="right", shrink=0.7, aspect=25)
+        bar = parts[0].colorbar(heat, ax=axes[:, -1], location="right", shrink=0.7, aspect=25)
         bar.set_ticks([0, 1], labels=["0", "max"])
         bar.outline.set_visible(False)
         if len(shares):

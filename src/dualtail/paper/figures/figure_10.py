@@ -1,10 +1,10 @@
 """Figure 10: more of Figure 4, on every dataset."""
 
-from dualtail.paper.cam_panels import LABELS, TIGHT, columns_of, draw_rows
+from dualtail.paper.cam_panels import LABELS, TIGHT, columns_of, draw_rows, side_of
 from dualtail.paper.context import PaperContext
 from dualtail.paper.figures import figure_04
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import DOUBLE, PaperFigure, drawing
+from dualtail.paper.style import PaperFigure, drawing
 
 ROWS = 6
 """Most rows, shared by the datasets."""
@@ -21,8 +21,9 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     context = lookup.context
     shown = [(dataset, row) for dataset in context.datasets for row in _rows(context, dataset)]
     columns = columns_of(context, context.examples_of(context.places))
-    side = (DOUBLE - LABELS) / (len(columns) + 1)
-    with drawing(side * len(shown) + 0.45) as figure:
+    side = side_of(columns)
+    width = LABELS + side * (len(columns) + 1)
+    with drawing(side * len(shown) + 0.45, width) as figure:
         figure.get_layout_engine().set(**TIGHT)  # type: ignore[union-attr]
         axes = figure.subplots(len(shown), len(columns) + 1, squeeze=False)
         data = draw_rows(axes, context, shown, columns)
