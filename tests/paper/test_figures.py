@@ -44,7 +44,11 @@ def test_figure_6_data_are_the_fusion_and_its_gain(scores, per_class, context):
 def test_figure_3_data_are_sorted_class_accuracies(scores, per_class, context):
     built = build_figure(3, ScoreLookup(scores, context, per_class))
     panels = [ax.get_title() for ax in built.figure.axes]
-    assert [title[:17] for title in panels] == 2 * ["(a) World-Objects"] + 2 * ["(b) World-Places,"]
+    assert panels == [
+        f"({letter}) {label}, sorted by {order}"
+        for letter, label in (("a", "World-Objects"), ("b", "World-Places"))
+        for order in (r"training prior $\pi_S$", "pre-training prior $q$")
+    ]
     assert len(built.data) == 2 * 2 * 3 * 18
     for keys, part in built.data.groupby(["dataset", "order", "curve"]):
         assert part["rank"].tolist() == list(range(1, 19))
@@ -199,7 +203,7 @@ def test_smoothing():
     assert np.isfinite(smooth(gap, 1.0)).all()
 
 
-@pytest.mark.parametrize("number", [2, 9, 11])
+@pytest.mark.parametrize("number", [2, 11])
 def test_files_are_complete_and_equal_in_two_runs(scores, per_class, context, number, tmp_path):
     """Whatever the user's own matplotlib settings are."""
     import matplotlib as mpl
@@ -240,7 +244,7 @@ def test_texts_are_on_the_page_apart_and_no_nan(
 
     own = replace(context, **SMALLER[run_is][0])
     figure = build_figure(number, ScoreLookup(scores, own, per_class)).figure
-    figure.set_dpi(50)
+    figure.set_dpi(100)
     drawn, draw_text = [], Text.draw
     monkeypatch.setattr(Text, "draw", lambda self, *a: [drawn.append(self), draw_text(self, *a)])
     FigureCanvasAgg(figure).draw()  # labels of ticks beyond an axis are there, but not drawn
