@@ -214,14 +214,15 @@ def test_files_are_complete_and_equal_in_two_runs(scores, per_class, context, nu
             figure = build_figure(number, ScoreLookup(scores, context, per_class))
             written.append(write_figure(figure, tmp_path / folder))
     assert [p.name for p in written[0]] == [
-        f"figure_{number:02d}{s}" for s in (".pdf", ".png", ".csv")
+        f"figure_{number:02d}{s}" for s in (".pdf", ".png", ".csv", ".md")
     ]
-    pdf, png, csv = (p.read_bytes() for p in written[0])
+    pdf, png, csv, md = (p.read_bytes() for p in written[0])
     assert pdf.startswith(b"%PDF")
     assert b"CreationDate" not in pdf
     assert png.startswith(b"\x89PNG")
     assert len(png) > 10_000
     assert csv.count(b"\n") > 8
+    assert f"**Figure {number}. {figure.title}.** {figure.caption}".encode() in md
     for one, two in zip(*written, strict=True):
         assert one.read_bytes() == two.read_bytes()
 
