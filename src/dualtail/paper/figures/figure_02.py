@@ -35,7 +35,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
             f"Accuracy (%, mean over classes) of the nine crossed groups on "
             f"{context.datasets[dataset]}: {context.members[member]} tuned with "
             f"{context.pefts[peft]} and (a) CE, (b) LA. "
-            + " ".join(["Small print: half the 95 % bootstrap interval.", *context.seeds_note()])
+            + " ".join(["Small print: half the 95 % interval.", *context.seeds_note()])
         ),
         figure=figure,
         data=pd.concat(

@@ -49,7 +49,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
             f"The nine crossed groups on {dataset_label}: (a) accuracy (%, mean over classes) of "
             f"{context.members_label('+'.join(context.members))}, tuned with {context.pefts[peft]} "
             f"and LA and fused by {FUSION}; (b) its gain over {label} alone (percentage points). "
-            f"Small print: half the 95 % bootstrap interval, paired for the gain. P-groups are "
+            f"Small print: half the 95 % interval, paired for the gain. P-groups are "
             + " ".join([f"those of {label}.", *context.seeds_note()])
         ),
         figure=figure,
