@@ -182,11 +182,19 @@ def test_reordered_training_sets(run: Run, order: str, counts: list[int] | None)
     Path("pool.txt").write_text("".join(lines))
     Path("train.txt").write_text("".join(lines[:4] + lines[9:11] + lines[18:19]))
     words = ["reorder", "--pool", "pool.txt", "--train", "train.txt", "--prior", "q.csv"]
-    for sample, out in ((1, "one.txt"), (2, "two.txt"), (1, "again.txt")):
-        run(*words, "--order", order, "--sample", str(sample), "--out", out)
-    found = read_image_list(Path("one.txt"), 3).counts(3).tolist()
-    assert found == counts if counts else sorted(found) == [2, 2, 3]
-    assert Path("one.txt").read_text() == Path("again.txt").read_text()
-    assert Path("one.txt").read_text() != Path("two.txt").read_text()
+    drawn = {}
+    for sample, seed, out in (
+        (1, 0, "one"),
+        (1, 0, "again"),
+        (2, 0, "two"),
+        (3, 0, "x"),
+        (1, 5, "y"),
+    ):
+        run(*words, "--order", order, f"--sample={sample}", f"--seed={seed}", "--out", out)
+        drawn[out] = Path(out).read_text()
+        found = read_image_list(Path(out), 3).counts(3).tolist()
+        assert found == counts if counts else sorted(found) == [2, 2, 3]
+    assert drawn.pop("again") == drawn["one"]
+    assert len(set(drawn.values())) == 4, "samples are drawn alike, or seeds"
     said = run(*words, "--order", "revers", "--out", "x.txt", fails=True).output
     assert "'revers' is not one of 'consistency', 'reverse', 'balance'" in said

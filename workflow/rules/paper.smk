@@ -81,7 +81,7 @@ rule figures:
         more=collect(
             RUN + "/figures/figure_{number:02d}.{suffix}",
             number=FIGURES,
-            suffix=["pdf", "csv"],
+            suffix=["pdf", "csv", "md"],
         ),
     log:
         RUN + "/logs/figures.log",

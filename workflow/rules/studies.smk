@@ -21,7 +21,7 @@ def study_figure(name):
             category="Studies",
             labels={"study": name, "what": "figure"},
         ),
-        more=multiext(f"{RUN}/studies/figures/{name}", ".pdf", ".csv"),
+        more=multiext(f"{RUN}/studies/figures/{name}", ".pdf", ".csv", ".md"),
     )
 
 

@@ -98,7 +98,7 @@ def tables(numbers: tuple[int, ...], files: PaperFiles, out: Path) -> None:
 @paper_files
 @folder("figures")
 def figures(numbers: tuple[int, ...], files: PaperFiles, out: Path) -> None:
-    """Make figures NUMBERS of the paper (PDF, PNG, CSV) from the scores of a run.
+    """Make figures NUMBERS of the paper (PDF, PNG, CSV, caption) from the scores of a run.
 
     \b
     Example:

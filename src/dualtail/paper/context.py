@@ -128,8 +128,15 @@ class PaperContext:
 
     @property
     def places(self) -> str:
-        """The dataset in Places365-LT's role, else the first: Table 2, 14, Figures 2, 3, 6."""
+        """The dataset in Places365-LT's role, else the first: Table 2, 14, Figures 2, 6."""
         return self.in_role("places365_lt") or next(iter(self.datasets))
+
+    @property
+    def two_datasets(self) -> list[str]:
+        """The datasets in the roles of ImageNet-LT and Places365-LT, else the first ones: Figure 3."""
+        named = filter(None, map(self.in_role, ("imagenet_lt", "places365_lt")))
+        chosen = list(dict.fromkeys([*named, *self.datasets]))[:2]
+        return [dataset for dataset in self.datasets if dataset in chosen]
 
     def in_role(self, role: str) -> str | None:
         """The dataset that takes the place of one of the paper's, or None."""

@@ -4,14 +4,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import BLACK
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FILLS = 0.16
 """Opacity of a box's fill in its color: black text stays readable on it, in gray print too."""
+INK = 0.7
+"""Brightness of text beside an arrow, as a share of the arrow's."""
+BARS = 40
+"""Most bars in a small picture of a prior: classes are averaged in runs of equal length."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +30,18 @@ class Node:
     text: str
     x: float
     y: float
-    width: float
-    height: float
-    color: str = BLACK
-    """of the frame and, lighter, the fill; empty: text alone"""
+    width: float = 0
+    height: float = 0
+    color: str = ""
+    """of the frame, the bars and, lighter, the fill; empty: text alone"""
     round: bool = False
     """an ellipse"""
-    size: float = 8
+    size: float = 7
     """of the text, points"""
+    bars: tuple[float, ...] = ()
+    """drawn in the box from left to right"""
+    back: bool = False
+    """behind the arrows"""
 
 
 @dataclass(frozen=True)
@@ -48,74 +60,122 @@ class Edge:
     """of the text from the middle, inches"""
 
 
-def canvas(ax: "Axes", width: float, height: float) -> None:
-    """Make the data units of axes inches and hide everything else."""
-    ax.set_xlim(0, width)
-    ax.set_ylim(0, height)
-    ax.set_aspect("equal")
+@dataclass(frozen=True)
+class Panel:
+    """A diagram and its size in inches."""
+
+    name: str
+    width: float
+    height: float
+    nodes: Sequence[Node]
+    edges: Sequence[Edge]
+
+
+def prior_bars(lookup: ScoreLookup, dataset: str, member: str) -> tuple[float, ...]:
+    """Return the estimated q of a member, descending, as bars; none if it was not estimated."""
+    prior = lookup.context.priors.get((dataset, member))
+    return () if prior is None else _bars(prior["q"].to_numpy(float))
+
+
+def count_bars(lookup: ScoreLookup, dataset: str) -> tuple[float, ...]:
+    """Return the training images per class, descending, as bars; none if they are unknown."""
+    rows = lookup.per_class.query("dataset == @dataset").drop_duplicates("class_index")
+    return _bars(rows["train_count"].dropna().to_numpy(float))
+
+
+def _bars(values: np.ndarray) -> tuple[float, ...]:
+    parts = np.array_split(np.sort(values)[::-1], max(1, min(BARS, values.size)))
+    return tuple(float(part.mean()) for part in parts if part.size)
+
+
+def draw_diagram(
+    figure: "Figure", corner: tuple[float, float], panel: "Panel", title: str = ""
+) -> None:
+    """Draw arrows, then boxes over their ends, in a part of a figure.
+
+    Args:
+        figure: Where to.
+        corner: The lower left one of the part, inches.
+        panel: What.
+        title: Stands in the upper left.
+    """
+    figure.set_layout_engine("none")
+    unit = 1 / figure.get_size_inches()
+    ax = figure.add_axes((*(corner * unit), *((panel.width, panel.height) * unit)))
+    ax.set(xlim=(0, panel.width), ylim=(0, panel.height), aspect="equal")
     ax.set_axis_off()
+    ax.text(0.06, panel.height - 0.16, title, va="center", fontsize=8)
+    patches = {node.name: _draw_node(ax, node) for node in panel.nodes}
+    at = {node.name: (node.x, node.y) for node in panel.nodes}
+    for edge in panel.edges:
+        _draw_edge(ax, edge, at, patches)
 
 
-def draw_diagram(ax: "Axes", nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
-    """Draw arrows, then boxes over their ends."""
-    from matplotlib.colors import to_rgba
-    from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch
+def _draw_node(ax: "Axes", node: Node):
+    """Draw a box with its bars and text; return its outline."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Ellipse, FancyBboxPatch
 
-    patches = {}
-    for node in nodes:
-        if node.round:
-            patch = Ellipse((node.x, node.y), node.width, node.height)
-        else:
-            corner = (node.x - node.width / 2, node.y - node.height / 2)
-            style = f"round,pad=0,rounding_size={min(0.08, node.height / 4)}"
-            patch = FancyBboxPatch(corner, node.width, node.height, boxstyle=style)
-        if node.color:
-            fill = _on_white(to_rgba(node.color), FILLS)
-            patch.set(facecolor=fill, edgecolor=node.color, linewidth=1.1, zorder=2)
-            ax.add_patch(patch)
-        patches[node.name] = patch
-        text = ax.text(node.x, node.y, node.text, ha="center", va="center", fontsize=node.size)
-        text.set_zorder(4)
-    at = {node.name: node for node in nodes}
-    for edge in edges:
-        start, end = at[edge.source], at[edge.target]
-        arrow = FancyArrowPatch(
-            (start.x, start.y),
-            (end.x, end.y),
-            arrowstyle="-|>",
-            mutation_scale=9,
-            linewidth=1.3,
-            linestyle=(0, (4, 2)) if edge.dashed else "-",
-            color=edge.color,
-            patchA=patches[edge.source],
-            patchB=patches[edge.target],
-            shrinkA=1,
-            shrinkB=1,
-            zorder=1,
-        )
-        ax.add_patch(arrow)
-        x, y = (start.x + end.x) / 2, (start.y + end.y) / 2
-        if edge.cut:
-            ax.plot(x, y, marker="x", ms=9, mew=2, color=edge.color, zorder=3)
-        if edge.text:
-            dx, dy = edge.shift
-            label = ax.text(x + dx, y + dy, edge.text, ha="center", va="center", fontsize=7)
-            label.set(color=edge.color, zorder=4)
+    left, bottom = node.x - node.width / 2, node.y - node.height / 2
+    if node.round:
+        patch = Ellipse((node.x, node.y), node.width, node.height)
+    else:
+        style = f"round,pad=0,rounding_size={min(0.08, node.height / 4)}"
+        patch = FancyBboxPatch((left, bottom), node.width, node.height, boxstyle=style)
+    if node.color:
+        fill = [1 - FILLS * (1 - channel) for channel in to_rgb(node.color)]
+        order = 0 if node.back else 2
+        patch.set(facecolor=fill, edgecolor=node.color, linewidth=1.1, zorder=order)
+        ax.add_patch(patch)
+    if node.bars:
+        heights = np.array(node.bars) / max(node.bars)
+        edges = left + node.width * np.linspace(0.06, 0.94, heights.size + 1)
+        floor = bottom + 0.08 * node.height
+        tops = floor + 0.84 * node.height * heights
+        ax.stairs(tops, edges, baseline=floor, fill=True, color=node.color, zorder=3)
+    style = {"ha": "center", "va": "center", "fontsize": node.size, "zorder": 4}
+    ax.text(node.x, node.y, node.text, **style)
+    return patch
 
 
-def diagram_data(panel: str, nodes: Sequence[Node], edges: Sequence[Edge]) -> "pd.DataFrame":
-    """Return a row a node and a row an edge."""
+def _draw_edge(ax: "Axes", edge: Edge, at: dict, patches: dict) -> None:
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import FancyArrowPatch
+
+    start, end = at[edge.source], at[edge.target]
+    arrow = FancyArrowPatch(
+        start,
+        end,
+        arrowstyle="-|>",
+        mutation_scale=9,
+        linewidth=1.3,
+        linestyle=(0, (4, 2)) if edge.dashed else "-",
+        color=edge.color,
+        patchA=patches[edge.source],
+        patchB=patches[edge.target],
+        shrinkA=1,
+        shrinkB=1,
+        zorder=1,
+    )
+    ax.add_patch(arrow)
+    x, y = np.mean([start, end], axis=0)
+    if edge.cut:
+        ax.plot(x, y, marker="x", ms=9, mew=2, color=edge.color, zorder=3)
+    ink = [INK * channel for channel in to_rgb(edge.color)]
+    style = {"ha": "center", "va": "center", "fontsize": 7, "color": ink, "zorder": 4}
+    ax.text(x + edge.shift[0], y + edge.shift[1], edge.text, **style)
+
+
+def diagram_data(*panels: Panel) -> "pd.DataFrame":
+    """Return a row a node, a row an edge and, of the panel named as its node, a row a bar."""
     import pandas as pd
 
-    rows = [{"panel": panel, "kind": "node", **_fields(node)} for node in nodes]
-    rows += [{"panel": panel, "kind": "edge", **_fields(edge)} for edge in edges]
+    rows: list[dict] = []
+    for panel in panels:
+        rows += [{"panel": panel.name, "kind": "node"} | asdict(node) for node in panel.nodes]
+        rows += [{"panel": panel.name, "kind": "edge"} | asdict(edge) for edge in panel.edges]
+        for node in panel.nodes:
+            bars = enumerate(node.bars)
+            rows += [{"panel": node.name, "kind": "bar", "x": k, "y": y} for k, y in bars]
     columns = ["panel", "kind", "name", "text", "x", "y", "source", "target", "dashed", "cut"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _fields(item: Node | Edge) -> dict[str, object]:
-    return {name: value for name, value in asdict(item).items() if name != "size"}
-
-
-def _on_white(color: tuple[float, ...], opacity: float) -> tuple[float, ...]:
-    return tuple(1 - opacity * (1 - channel) for channel in color[:3])

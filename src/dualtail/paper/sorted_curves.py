@@ -1,6 +1,6 @@
 """Class accuracies in the order of a prior: their rows and their smoothing (Figures 3 and 9)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from dualtail.paper.lookup import SPLIT, Predictor, ScoreLookup
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 SMOOTHING = 1 / 20
 """Standard deviation of the smoothing kernel, as a share of the number of classes."""
@@ -20,10 +21,12 @@ def smooth(values: np.ndarray, width: float) -> np.ndarray:
     Near the ends the weights that fall outside are left out and the others scaled to sum 1, so that
     a constant stays as it is. NaN (a class without test images) is left out the same way.
     """
-    positions = np.arange(values.size)
-    kernel = np.exp(-0.5 * ((positions[:, None] - positions[None, :]) / width) ** 2)
-    kernel *= ~np.isnan(values)
-    return (kernel @ np.nan_to_num(values)) / kernel.sum(axis=1)
+    distances = np.arange(1 - values.size, values.size)
+    kernel = np.exp(-0.5 * (distances / width) ** 2)
+    # Sums over all pairs of classes, without a matrix of them (8,142 classes: 0.5 GB).
+    known = (~np.isnan(values)).astype(float)
+    totals, weights = (np.convolve(kernel, x, "valid") for x in (np.nan_to_num(values), known))
+    return totals / weights
 
 
 def smoothing_width(n_classes: int) -> float:
@@ -31,19 +34,43 @@ def smoothing_width(n_classes: int) -> float:
     return max(1.0, SMOOTHING * n_classes)
 
 
+def smoothing_in_words(*n_classes: int) -> str:
+    """Return what the lines of panels with so many classes are."""
+    widths = dict.fromkeys(f"{smoothing_width(n):g}" for n in n_classes)
+    return (
+        "Lines: Gaussian moving average over the rank with a standard deviation of "
+        f"{' and '.join(widths)} classes, its weights renormalized at the ends."
+    )
+
+
+class Look(NamedTuple):
+    """How a curve is drawn."""
+
+    color: str
+    dash: "str | tuple" = "-"
+    marker: str = "."
+
+
+def draw_curve(ax: "Axes", classes: "pd.DataFrame", label: str, look: Look) -> None:
+    """Draw rows of `sorted_classes`: a mark per class, and the smoothed line."""
+    marks = {"color": look.color, "ms": 4 if look.marker == "." else 3, "mew": 0}
+    ax.plot(classes["rank"], classes["accuracy"], look.marker, alpha=0.4, **marks)
+    style = {"color": look.color, "linestyle": look.dash, "label": label}
+    ax.plot(classes["rank"], classes["smoothed"], **style)
+    ax.set_xlim(0.5, len(classes) + 0.5)
+
+
 def sorted_classes(
     lookup: ScoreLookup, dataset: str, predictor: Predictor, key: str
 ) -> "pd.DataFrame":
     """Return one row a class, in descending order of `key`: the mean accuracy over seeds.
 
-    Columns: rank, class_index, class_name, the key (train_count or q), accuracy, smoothed. Ties (equal
-    training counts) stay in the order of the class index.
+    Columns: rank, class_index, class_name, train_count, q, accuracy, smoothed. Ties (equal training
+    counts) stay in the order of the class index. A class without test images has accuracy NaN.
 
     Raises:
         UserError: the class accuracies lack the outputs, or the key.
     """
-    import pandas as pd
-
     context = lookup.context
     rows = lookup.per_class
     for name, value in (predictor._asdict() | {"dataset": dataset, "split": SPLIT}).items():
@@ -60,8 +87,6 @@ def sorted_classes(
     )
     if classes[key].isna().any():
         raise UserError(f"the class accuracies on {dataset} lack {key}")
-    ordered = classes.sort_values(key, ascending=False, kind="stable")
-    columns = {name: ordered[name].to_numpy() for name in ("class_index", "class_name", key)}
+    ordered = classes.sort_values(key, ascending=False, kind="stable", ignore_index=True)
     smoothed = smooth(ordered["accuracy"].to_numpy(float), smoothing_width(len(ordered)))
-    columns |= {"accuracy": ordered["accuracy"].to_numpy(), "smoothed": smoothed}
-    return pd.DataFrame({"rank": np.arange(1, len(ordered) + 1), **columns})
+    return ordered.assign(rank=np.arange(1, len(ordered) + 1), smoothed=smoothed)

@@ -5,6 +5,7 @@ Lines use Okabe and Ito's colors, which people with any color vision can tell ap
 dash too; heatmaps use perceptually uniform maps, diverging around 0 for gains.
 """
 
+import html
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,18 @@ GREEN = "#009E73"
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
+
+YELLOW = "#F0E442"
+
+MEMBERS = (BLUE, ORANGE, GREEN, SKY)
+"""Colors of the foundation models, in the run's order; the first one's LA is drawn in its color, and
+what is none of them (a fusion, a network from scratch) in black."""
+DATA = VERMILION
+"""Color of data imbalance, and of CE, which leaves it."""
+PARAMETERS = PURPLE
+"""Color of parameter imbalance."""
+REGIONS = (SKY, YELLOW, GRAY, PURPLE, BLACK)
+"""Colors of the parts of an image."""
 
 SEQUENTIAL = "viridis"
 DIVERGING = "PuOr_r"
@@ -89,6 +102,15 @@ def styled() -> "Iterator[None]":
             yield
 
 
+@contextmanager
+def drawing(height: float, width: float = DOUBLE) -> "Iterator[Figure]":
+    """Give an empty figure of this size in inches, in the project's style inside the `with`."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        yield Figure(figsize=(width, height))
+
+
 def legend_above(ax: "Axes") -> None:
     """Draw the legend of axes above the whole figure, in one line."""
     handles, names = ax.get_legend_handles_labels()
@@ -97,12 +119,12 @@ def legend_above(ax: "Axes") -> None:
 
 
 def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
-    """Write `figure_NN.pdf`, `.png` (200 dpi) and `.csv` into a folder, each atomically.
+    """Write `figure_NN.pdf`, `.png` (200 dpi), `.csv` and `.md` (with the caption), each atomically.
 
     They hold no date, so that equal figures give equal bytes.
     """
     stem = Path(folder) / figure.stem
-    pdf, png, csv = (stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv"))
+    pdf, png, csv, md = (stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv", ".md"))
     with styled():
         with atomic_path(pdf) as temporary:
             figure.figure.savefig(temporary, metadata={"CreationDate": None, "ModDate": None})
@@ -111,4 +133,7 @@ def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
     numbers = figure.data.select_dtypes("float").columns
     data = figure.data.assign(**{name: figure.data[name].round(6) for name in numbers})
     write_text(csv, data.to_csv(index=False, lineterminator="\n"))
-    return [pdf, png, csv]
+    name = figure.title if figure.number is None else f"Figure {figure.number}. {figure.title}"
+    text = f"**{name}.** {figure.caption}"
+    write_text(md, f"![{figure.stem}]({png.name})\n\n{html.escape(text, quote=False)}\n")
+    return [pdf, png, csv, md]

@@ -8,16 +8,7 @@ from numpy.typing import NDArray
 
 from dualtail.explain.scores import class_means
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.style import (
-    BLUE,
-    DOUBLE,
-    GREEN,
-    ORANGE,
-    VERMILION,
-    PaperFigure,
-    legend_above,
-    styled,
-)
+from dualtail.paper.style import DOUBLE, MEMBERS, PaperFigure, legend_above, styled
 from dualtail.scores.bootstrap import Estimate
 from dualtail.studies.interventions import Distances
 
@@ -34,8 +25,6 @@ SCALES = {
 """Column -> factor and field of `Distances`."""
 
 PREDICTION, DIFFERENCE = "prediction", "fused less single"
-
-COLORS = (BLUE, VERMILION, GREEN, ORANGE)
 
 
 class Studied(NamedTuple):
@@ -156,7 +145,7 @@ def interventional_figure(
                     fmt="s" if is_fused else "o",
                     ms=4,
                     lw=0.8,
-                    color=COLORS[k % len(COLORS)] if not is_fused else "black",
+                    color=MEMBERS[k % len(MEMBERS)] if not is_fused else "black",
                     mfc="white" if is_fused and k % 2 else None,
                     label=row["model"],
                 )

@@ -1,69 +1,63 @@
-"""Figure 1: the causal graph: the incomplete semantic factor confounds images and labels."""
+"""Figure 1: earlier methods tune on imbalanced data, and ignore what pre-training data left behind."""
 
-from dualtail.paper.diagram import Edge, Node, canvas, diagram_data, draw_diagram
+from dualtail.paper.diagram import (
+    Edge,
+    Node,
+    Panel,
+    count_bars,
+    diagram_data,
+    draw_diagram,
+    prior_bars,
+)
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import (
-    BLACK,
-    BLUE,
-    DOUBLE,
-    GRAY,
-    GREEN,
-    VERMILION,
-    PaperFigure,
-    styled,
-)
-
-HEIGHT = 2.1
-WIDTH = DOUBLE / 2
-NODES = (
-    Node("C", "$C$\nincomplete\nsemantic factor", 1.75, 1.62, 1.2, 0.74, VERMILION, round=True),
-    Node("X", "$X$\nimage", 0.5, 0.45, 0.8, 0.56, BLUE, round=True),
-    Node("B", "$B$\nbalanced\nrepresentation", 1.75, 0.45, 1.12, 0.66, GREEN, round=True),
-    Node("Y", "$Y$\nlabel", 3.0, 0.45, 0.8, 0.56, GRAY, round=True),
-)
-CAUSAL = (Edge("X", "B"), Edge("B", "Y"))
-CONFOUNDED = (
-    Edge("C", "X", "shows\none part", VERMILION, dashed=True, shift=(-0.42, 0.12)),
-    Edge("C", "B", "sees\none part", VERMILION, dashed=True, shift=(0.36, 0.04)),
-)
-ADJUSTED = (
-    Edge("C", "X", "cut by\n$do(X)$", GRAY, dashed=True, cut=True, shift=(-0.42, 0.14)),
-    Edge("C", "B", "averaged over\n$P(C)$", BLACK, shift=(0.52, 0.04)),
-)
+from dualtail.paper.style import BLACK, DATA, DOUBLE, GRAY, PARAMETERS, PaperFigure, drawing
 
 
-def build(_: ScoreLookup) -> PaperFigure:
-    """Draw the graph as it is observed, and under the intervention."""
-    import pandas as pd
-    from matplotlib.figure import Figure
+def build(lookup: ScoreLookup) -> PaperFigure:
+    """Draw the path from both data to predictions, with the imbalances of the run in small.
 
-    panels = {
-        "(a) observed: $P(Y\\,|\\,X)$": (*CONFOUNDED, *CAUSAL),
-        "(b) adjusted: $P(Y\\,|\\,do(X)) = \\sum_c P(Y\\,|\\,X, c)\\,P(c)$": (*ADJUSTED, *CAUSAL),
-    }
-    with styled():
-        figure = Figure(figsize=(DOUBLE, HEIGHT + 0.2))
-        for ax, (title, edges) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-            canvas(ax, WIDTH, HEIGHT)
-            draw_diagram(ax, NODES, edges)
-            ax.set_title(title)
+    Raises:
+        UserError: no class accuracies are given.
+    """
+
+    context = lookup.context
+    dataset, member = context.places, context.first_member
+    q, counts = prior_bars(lookup, dataset, member), count_bars(lookup, dataset)
+    top, box = 1.32, (1.05, 0.56)
+    nodes = [
+        Node("scope", "", 4.6, 1.06, 4.66, 2.0, GRAY, back=True),
+        Node("scope title", "what earlier methods look at", 4.65, 1.87, size=8),
+        Node("pre-training title", "pre-training data,\nimbalanced", 0.62, top + 0.48),
+        Node("pre-training data", "", 0.62, top, 0.95, 0.56, PARAMETERS, bars=q),
+        Node("foundation model", "foundation\nmodel", 2.95, top, *box, BLACK, size=8),
+        Node("tuned model", "tuned\nmodel", 4.65, top, *box, BLACK, size=8),
+        Node("predictions", "predictions", 6.32, top, 0.94, 0.56, BLACK, size=8),
+        Node("downstream title", "downstream data,\nimbalanced", 3.55, 0.4),
+        Node("downstream data", "", 4.65, 0.4, *box, DATA, bars=counts),
+    ]
+    ignored, mended = "parameter imbalance:\nignored", "data imbalance:\nre-balanced"
+    edges = [
+        Edge(
+            "pre-training data", "foundation model", ignored, PARAMETERS, True, shift=(-0.08, 0.19)
+        ),
+        Edge("foundation model", "tuned model", "tuning", shift=(0, 0.1)),
+        Edge("downstream data", "tuned model", mended, DATA, shift=(0.52, 0)),
+        Edge("tuned model", "predictions"),
+    ]
+    panel = Panel("methods", DOUBLE, 2.2, nodes, edges)
+    with drawing(panel.height) as figure:
+        draw_diagram(figure, (0, 0), panel)
     return PaperFigure(
         number=1,
-        title="The incomplete semantic factor as a confounder",
+        title="What earlier methods ignore",
         caption=(
-            "Causal graph, drawn after the paper's description. A foundation model's corpus shows "
-            "classes by one semantic factor C (one part of them, say): C decides what images X show "
-            "and what the representation B sees, which logit adjustment balances for data imbalance "
-            "only. (a) The path X ← C → B → Y (dashed) is open, and P(Y|X) holds a spurious "
-            "correlation. (b) Backdoor adjustment: each foundation model is one value c, and the "
-            "mean of their predictions is P(Y|do(X))."
+            "Drawn after the paper's description. Earlier methods tune a foundation model on "
+            "imbalanced downstream data and re-balance these (data imbalance). The data that the "
+            "model was pre-trained on are imbalanced as well, and act through its parameters "
+            "(parameter imbalance); this influence (dashed) they ignore. Bars, each sorted: the "
+            f"estimated prior q of {context.members[member]} and the training images per class, "
+            f"{context.datasets[dataset]}."
         ),
         figure=figure,
-        data=pd.concat(
-            [
-                diagram_data(panel, NODES, edges)
-                for panel, edges in zip(("a", "b"), panels.values(), strict=True)
-            ],
-            ignore_index=True,
-        ),
+        data=diagram_data(panel),
     )

@@ -2,13 +2,12 @@
 
 from dualtail.paper.heatmap import color_bar, draw, nine_groups, range_of, tidy
 from dualtail.paper.lookup import ScoreLookup, tuned
-from dualtail.paper.style import DOUBLE, SEQUENTIAL, PaperFigure, styled
+from dualtail.paper.style import DOUBLE, SEQUENTIAL, PaperFigure, drawing
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw the two panels on one color scale."""
     import pandas as pd
-    from matplotlib.figure import Figure
 
     context = lookup.context
     dataset, member, peft = context.places, context.first_member, context.first_peft
@@ -17,8 +16,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         for loss in ("ce", "la")
     }
     limits = range_of([row for groups in panels.values() for row in groups])
-    with styled():
-        figure = Figure(figsize=(DOUBLE * 0.85, 2.6))
+    with drawing(2.6, 0.85 * DOUBLE) as figure:
         axes = figure.subplots(1, 2)
         for index, (name, groups) in enumerate(panels.items()):
             image = draw(
@@ -37,7 +35,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
             f"Accuracy (%, mean over classes) of the nine crossed groups on "
             f"{context.datasets[dataset]}: {context.members[member]} tuned with "
             f"{context.pefts[peft]} and (a) CE, (b) LA. "
-            + " ".join(["Small print: half the 95 % bootstrap interval.", *context.seeds_note()])
+            + " ".join(["Small print: half the 95 % interval.", *context.seeds_note()])
         ),
         figure=figure,
         data=pd.concat(

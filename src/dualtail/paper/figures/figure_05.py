@@ -1,148 +1,128 @@
-"""Figure 5: the framework: pre-training, tuning, backdoor adjustment."""
+"""Figure 5: the causal graph of Section 5.1, and the framework: M models are M factors, averaged."""
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from dualtail.paper.context import PaperContext
-from dualtail.paper.diagram import Edge, Node, canvas, diagram_data, draw_diagram
+from dualtail.paper.diagram import (
+    Edge,
+    Node,
+    Panel,
+    count_bars,
+    diagram_data,
+    draw_diagram,
+    prior_bars,
+)
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import (
-    BLUE,
+    BLACK,
+    DATA,
     DOUBLE,
     GRAY,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    VERMILION,
+    MEMBERS,
+    PARAMETERS,
     PaperFigure,
-    styled,
+    drawing,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-
-LANE = 0.82
-"""Height of one member, inches."""
-TOP = 0.42
-BOTTOM = 0.72
-COLORS = (BLUE, ORANGE, GREEN, PURPLE)
-BARS = 40
-"""Most bars in a small picture of a prior: classes are averaged in runs of equal length."""
+GRAPH = 2.25
+"""Height of the causal graphs, inches."""
+LANE = 0.8
+"""Height of one member."""
+TOP, BOTTOM = 0.6, 0.5
+"""Space above and below the members."""
+CAUSES = (
+    Node("U", "$U$\ninaccessible\nsemantic factor", 0.56, 1.55, 1.06, 0.66, GRAY, round=True),
+    Node("C", "$C$\nincomplete\nsemantic factor", 1.78, 1.55, 1.06, 0.66, PARAMETERS, round=True),
+    Node("D", "$D$\nparameter\nimbalance", 2.98, 1.55, 0.86, 0.66, PARAMETERS, round=True),
+    Node("X", "$X$\nimbalanced\ndata", 0.6, 0.4, 0.92, 0.64, DATA, round=True),
+    Node("B", "$B$\nbalanced\nrepresentation", 1.86, 0.4, 1.06, 0.64, BLACK, round=True),
+    Node("Y", "$Y$\nlabel", 3.05, 0.4, 0.66, 0.56, BLACK, round=True),
+)
+PATH = "backdoor path\n$X \\leftarrow C \\rightarrow Y$"
+COMMON = (
+    Edge("D", "C"),
+    Edge("U", "X"),
+    Edge("X", "B", "LA", shift=(0, 0.09)),
+    Edge("B", "Y"),
+)
+OBSERVED = (
+    *COMMON,
+    Edge("C", "X", color=PARAMETERS, dashed=True),
+    Edge("C", "Y", PATH, PARAMETERS, True, shift=(0.56, 0)),
+)
+INTERVENED = (
+    *COMMON,
+    Edge("C", "X", "$do(X)$", GRAY, True, cut=True, shift=(0.36, -0.08)),
+    Edge("C", "Y", "averaged\nover $P(C)$", shift=(0.54, 0)),
+)
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw a lane a member, with the priors of the run in small."""
-    import pandas as pd
-    from matplotlib.figure import Figure
+    """Draw the graph, observed and under the intervention; below it a lane a member, with priors.
 
-    context = lookup.context
-    members = list(context.members)
-    height = LANE * len(members) + TOP + BOTTOM
-    nodes, edges = _diagram(context, height)
-    data = [diagram_data("framework", nodes, edges)]
-    dataset = context.places
-    with styled():
-        figure = Figure(figsize=(DOUBLE, height))
-        figure.set_layout_engine("none")
-        ax = figure.add_axes((0, 0, 1, 1))
-        canvas(ax, DOUBLE, height)
-        draw_diagram(ax, nodes, edges)
-        for m, member in enumerate(members):
-            prior = context.priors.get((dataset, member))
-            if prior is None:
-                continue
-            values = np.sort(prior["q"].to_numpy(float))[::-1]
-            y = _lane(m, height)
-            inset = ax.inset_axes((0.22, y - 0.22, 0.86, 0.36), transform=ax.transData)
-            data.append(_bars(inset, values, COLORS[m % len(COLORS)], f"q of {member}"))
-        classes = lookup.per_class
-        counts = classes[classes["dataset"] == dataset].drop_duplicates("class_index")
-        counts = counts["train_count"].dropna().to_numpy(float)
-        if counts.size:
-            inset = ax.inset_axes((2.75, 0.1, 0.9, 0.34), transform=ax.transData)
-            data.append(_bars(inset, np.sort(counts)[::-1], VERMILION, "training images"))
+    Raises:
+        UserError: no class accuracies are given.
+    """
+    context, half = lookup.context, DOUBLE / 2
+    observed = Panel("observed", half, GRAPH, CAUSES, OBSERVED)
+    intervened = Panel("intervention", half, GRAPH, CAUSES, INTERVENED)
+    framework = _framework(lookup)
+    with drawing(framework.height + GRAPH) as figure:
+        draw_diagram(figure, (0, framework.height), observed, "(a) observed: $P(Y\\,|\\,X)$")
+        under = "(b) under the intervention: $P(Y\\,|\\,do(X))$"
+        draw_diagram(figure, (half, framework.height), intervened, under)
+        draw_diagram(figure, (0, 0), framework, "(c) the framework")
     return PaperFigure(
         number=5,
-        title="The framework",
+        title="The causal graph and the framework",
         caption=(
-            f"Each of M = {len(members)} foundation models is one semantic factor c with a "
-            "pre-training prior q of its own (parameter imbalance). All are tuned on the same "
-            "long-tailed images (data imbalance) with a PEFT method and logit adjustment (LA, "
-            "Eq. 2), which repairs the second only. The mean of their predictions is the backdoor "
-            f"adjustment (Eq. 7). Small bars: estimated q of each model and the training images of "
-            f"{context.datasets[dataset]}, classes sorted."
+            "Drawn after the paper's description. Data X show an incomplete semantic factor C, which "
+            "parameter imbalance D selects, and inaccessible ones U; re-balancing (LA, Eq. 2) makes "
+            "of them a balanced representation B, from which labels Y are predicted. (a) The "
+            "backdoor path X ← C → Y (dashed) is open. (b) do(X) cuts C → X. (c) Each of "
+            f"M = {len(context.members)} foundation models, with a pre-training prior q of its own, is "
+            "one value c of C; all are tuned on the same long-tailed images, and the mean of their "
+            "predictions, P(c) = 1/M, is the backdoor adjustment (Eq. 7). Bars, each sorted: "
+            "estimated q of each model and training images per class, "
+            f"{context.datasets[context.places]}."
         ),
         figure=figure,
-        data=pd.concat(data, ignore_index=True),
+        data=diagram_data(observed, intervened, framework),
     )
 
 
-def _lane(m: int, height: float) -> float:
-    """Middle of a member's lane, inches from the bottom."""
-    return height - TOP - LANE * (m + 0.45)
-
-
-def _diagram(context: PaperContext, height: float) -> tuple[list[Node], list[Edge]]:
-    middle = (_lane(0, height) + _lane(len(context.members) - 1, height)) / 2
+def _framework(lookup: ScoreLookup) -> Panel:
+    """A lane a member from its prior to P(Y | b, c), and their mean."""
+    context = lookup.context
+    dataset, members = context.places, context.members
+    height = LANE * len(members) + TOP + BOTTOM
+    lanes = [height - TOP - LANE * (m + 0.4) for m in range(len(members))]
+    middle, counts = (lanes[0] + lanes[-1]) / 2, count_bars(lookup, dataset)
     nodes = [
-        Node("title 1", "1  Pre-training", 1.3, height - 0.18, 0, 0, "", size=9),
-        Node("title 2", "2  Tuning", 3.6, height - 0.18, 0, 0, "", size=9),
-        Node("title 3", "3  Backdoor adjustment", 5.75, height - 0.18, 0, 0, "", size=9),
-        Node("fusion", "mean over $c$\n$P(c) = 1/M$", 5.32, middle - 0.04, 0.9, 0.62, GRAY),
-        Node("result", "$P(Y\\,|\\,do(X))$", 6.45, middle - 0.04, 0.92, 0.4, VERMILION),
+        Node("title 1", "pre-training", 1.25, height - 0.38, size=8),
+        Node("title 2", "tuning", 3.2, height - 0.38, size=8),
+        Node("title 3", "backdoor adjustment", 5.35, height - 0.38, size=8),
         Node(
-            "data",
-            "data imbalance: the same\nlong-tailed images, $\\pi_S$",
-            4.5,
-            0.27,
-            0,
-            0,
-            "",
-            size=7,
+            "mean", "$\\sum_c P(Y\\,|\\,b, c)\\,P(c)$\n$P(c) = 1/M$", 5.36, middle, 1.1, 0.6, BLACK
         ),
-        Node(
-            "parameters", "parameter imbalance:\ncorpora of their own", 0.65, 0.27, 0, 0, "", size=7
-        ),
+        Node("result", "$P(Y\\,|\\,do(X))$", 6.52, middle, 0.82, 0.42, BLACK),
+        Node("training images", "", 3.2, 0.27, 0.98, 0.4, DATA, bars=counts),
+        Node("data", "data imbalance: the same\nlong-tailed images, $\\pi_S$", 4.45, 0.27),
+        Node("parameters", "parameter imbalance:\ncorpora of their own", 0.65, 0.27),
     ]
-    edges = [Edge("fusion", "result")]
-    for m, (member, label) in enumerate(context.members.items()):
-        y, color = _lane(m, height), COLORS[m % len(COLORS)]
+    edges = [Edge("mean", "result")]
+    for m, ((member, label), y) in enumerate(zip(members.items(), lanes, strict=True)):
+        color, prior = MEMBERS[m % len(MEMBERS)], prior_bars(lookup, dataset, member)
+        factor = f"$P(Y\\,|\\,b, c_{{{m + 1}}})$"
         nodes += [
-            Node(f"corpus {member}", f"prior $q_{{{m + 1}}}$", 0.65, y + 0.26, 0, 0, "", size=7),
-            Node(f"bars {member}", "", 0.65, y - 0.04, 0.98, 0.42, GRAY),
-            Node(f"model {member}", label, 1.86, y - 0.04, 0.86, 0.42, color),
-            Node(f"tuned {member}", "PEFT + LA", 3.2, y - 0.04, 0.9, 0.42, color),
-            Node(
-                f"factor {member}",
-                f"$P(Y\\,|\\,X, c_{{{m + 1}}})$",
-                4.32,
-                y - 0.04,
-                0.84,
-                0.42,
-                color,
-            ),
+            Node(f"prior {member}", f"prior $q_{{{m + 1}}}$", 0.65, y + 0.3),
+            Node(f"q of {member}", "", 0.65, y, 0.98, 0.42, color, bars=prior),
+            Node(f"model {member}", label, 1.84, y, 0.86, 0.42, color, size=8),
+            Node(f"tuned {member}", "PEFT + LA", 3.2, y, 0.9, 0.42, color, size=8),
+            Node(f"factor {member}", factor, 4.22, y, 0.8, 0.42, color, size=8),
         ]
         edges += [
-            Edge(f"bars {member}", f"model {member}"),
-            Edge(f"model {member}", f"tuned {member}", "frozen", GRAY, shift=(0, 0.1)),
+            Edge(f"q of {member}", f"model {member}"),
+            Edge(f"model {member}", f"tuned {member}", "frozen", shift=(0, 0.09)),
+            Edge("training images", f"tuned {member}", color=DATA),
             Edge(f"tuned {member}", f"factor {member}"),
-            Edge(f"factor {member}", "fusion"),
+            Edge(f"factor {member}", "mean"),
         ]
-    nodes.append(Node("tail", "", 3.2, 0.27, 0.98, 0.4, VERMILION))
-    edges += [Edge("tail", f"tuned {member}", color=VERMILION) for member in context.members]
-    return nodes, edges
-
-
-def _bars(ax: "Axes", values: np.ndarray, color: str, name: str) -> "pd.DataFrame":
-    """Draw sorted bars without axes; return what is drawn."""
-    import pandas as pd
-
-    heights = np.array([part.mean() for part in np.array_split(values, min(BARS, values.size))])
-    ax.bar(np.arange(heights.size), heights / heights.max(), width=1, color=color)
-    ax.set_axis_off()
-    ax.margins(x=0)
-    return pd.DataFrame(
-        {"panel": name, "kind": "bar", "x": np.arange(heights.size), "y": heights.astype(float)}
-    )
+    return Panel("framework", DOUBLE, height, nodes, edges)

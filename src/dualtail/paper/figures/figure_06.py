@@ -3,7 +3,7 @@
 from dualtail.errors import UserError
 from dualtail.paper.heatmap import color_bar, draw, nine_groups, range_of, tidy
 from dualtail.paper.lookup import ScoreLookup, fused, over, tuned
-from dualtail.paper.style import DIVERGING, DOUBLE, SEQUENTIAL, PaperFigure, styled
+from dualtail.paper.style import DIVERGING, SEQUENTIAL, PaperFigure, drawing
 
 FUSION = "logits"
 """What the paper's figure shows (method notes: its tables and figures sum logits)."""
@@ -16,7 +16,6 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         UserError: a single member, or the scores lack the fused outputs or P-groups.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     context = lookup.context
     if len(context.members) < 2:
@@ -28,8 +27,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     accuracy = nine_groups(lookup, dataset, fusion)
     gain = nine_groups(lookup, dataset, pair, "accuracy_gain")
     largest = max((abs(g.value) for row in gain for g in row if g.value == g.value), default=1.0)
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 2.6))
+    with drawing(2.6) as figure:
         left, right = figure.subplots(1, 2)
         title, limits = "(a) fused, LA", range_of(accuracy)
         image = draw(left, accuracy, title=title, limits=limits, colormap=SEQUENTIAL)
@@ -51,7 +49,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
             f"The nine crossed groups on {dataset_label}: (a) accuracy (%, mean over classes) of "
             f"{context.members_label('+'.join(context.members))}, tuned with {context.pefts[peft]} "
             f"and LA and fused by {FUSION}; (b) its gain over {label} alone (percentage points). "
-            f"Small print: half the 95 % bootstrap interval, paired for the gain. P-groups are "
+            f"Small print: half the 95 % interval, paired for the gain. P-groups are "
             + " ".join([f"those of {label}.", *context.seeds_note()])
         ),
         figure=figure,

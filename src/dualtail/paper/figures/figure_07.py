@@ -1,81 +1,70 @@
-"""Figure 7: the constructed training sets, training prior against pre-training prior."""
+"""Figure 7: training prior against pre-training prior, of the original and the constructed sets."""
 
 from typing import TYPE_CHECKING
 
-from dualtail.datasets.settings import ORDERS
 from dualtail.errors import UserError
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import BLUE, DOUBLE, GREEN, VERMILION, PaperFigure, styled
+from dualtail.paper.style import BLUE, PaperFigure, drawing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MARKS = {"consistency": (BLUE, "o"), "reverse": (VERMILION, "^"), "balance": (GREEN, "s")}
+TITLES = {"consistency": "consistent", "reverse": "reversed", "balance": "balanced"}
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw a panel an order: a mark per class, log q over log pi_S, of the first sample.
+    """Draw the original and a panel an order (the first sample): a mark per class, log q over log pi_S.
 
     Raises:
         UserError: the class accuracies lack one of the training sets.
     """
-    from matplotlib.figure import Figure
+    import pandas as pd
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    data = _marks(lookup)
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 2.4))
-        axes = figure.subplots(1, len(ORDERS), sharex=True, sharey=True)
-        for ax, order in zip(axes, ORDERS, strict=True):
-            panel = data[data["order"] == order]
-            color, mark = MARKS[order]
-            ax.plot(panel["pi_s"], panel["q"], mark, color=color, ms=3.5, alpha=0.7, mew=0)
-            ax.set_title(order.capitalize())
-            ax.set_xscale("log")
-            ax.set_yscale("log")
-            ax.set_xlabel(r"training prior $\pi_S$")
-            ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            ax.xaxis.set_minor_formatter(NullFormatter())
-        axes[0].set_ylabel(r"pre-training prior $q$")
     context = lookup.context
     study = context.reordered_sets()
+    panels = {f"original {context.datasets[study.parent]}": ("original", study.parent)}
+    panels |= {TITLES[order]: (order, names[0]) for order, names in study.datasets.items()}
+    data = []
+    with drawing(2.2) as figure:
+        axes = figure.subplots(1, len(panels), sharex=True, sharey=True)
+        for k, (title, (order, dataset)) in enumerate(panels.items()):
+            ax, marks = axes[k], _marks(lookup, dataset)
+            data.append(marks.assign(order=order))
+            ax.plot(marks["pi_s"], marks["q"], "o", color=BLUE, ms=3.2, alpha=0.6, mew=0)
+            ax.set_title(f"({'abcd'[k]}) {title}")
+            ax.set_xscale("log")
+            ax.set_yscale("log")
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+                axis.set_minor_formatter(NullFormatter())
+        axes[0].set_ylabel("pre-training prior $q$ (%)")
+        figure.supxlabel(r"training prior $\pi_S$ (%)", fontsize=8)
     return PaperFigure(
         number=7,
         title="Training sets that agree or disagree with the pre-training prior",
         caption=(
-            f"Every class of the training sets of Table 13 (the first sample of each): its share of "
-            f"the training set and {context.members[study.member]}'s estimated pre-training prior."
+            "Every class (a mark): its share of the training set and its estimated pre-training prior "
+            f"for {context.members[study.member]}. (a) {context.datasets[study.parent]}; (b, c, d) the "
+            "training sets of Table 13, drawn with counts in the order of q, in the opposite order, "
+            "and equal (the first sample of each). Both axes are logarithmic."
         ),
         figure=figure,
-        data=data,
+        data=pd.concat(data, ignore_index=True)[
+            ["order", "class_index", "class_name", "pi_s", "q"]
+        ],
     )
 
 
-def _marks(lookup: ScoreLookup) -> "pd.DataFrame":
-    """A row an order and class: pi_s and q."""
-    import pandas as pd
-
-    parts, classes = [], lookup.per_class
-    for order in ORDERS:
-        dataset = lookup.context.reordered_sets().datasets[order][0]
-        rows = classes[classes["dataset"] == dataset]
-        if rows.empty:
-            raise UserError(
-                f"the class accuracies of run {lookup.context.run!r} lack {dataset}: make the study of "
-                "Table 13"
-            )
-        rows = rows.drop_duplicates("class_index").sort_values("class_index")
-        counts = rows["train_count"].to_numpy(float)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "order": order,
-                    "class_index": rows["class_index"].to_numpy(),
-                    "class_name": rows["class_name"].to_numpy(),
-                    "pi_s": counts / counts.sum(),
-                    "q": rows["q"].to_numpy(float),
-                }
-            )
+def _marks(lookup: ScoreLookup, dataset: str) -> "pd.DataFrame":
+    """A row a class of a training set: pi_s and q."""
+    rows = lookup.per_class.query("dataset == @dataset and train_count.notna()")
+    if rows.empty:
+        raise UserError(
+            f"the class accuracies of run {lookup.context.run!r} lack the training counts of {dataset}: "
+            "make the study of Table 13"
         )
-    return pd.concat(parts, ignore_index=True)
+    classes = rows.drop_duplicates("class_index").sort_values("class_index")
+    counts = classes["train_count"].astype(float)
+    return classes[["class_index", "class_name", "q"]].assign(pi_s=counts / counts.sum())

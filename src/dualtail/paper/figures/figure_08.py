@@ -1,26 +1,20 @@
 """Figure 8: confidence of the true class with one semantic factor hidden."""
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
 from dualtail.explain.examples import Examples
+from dualtail.paper.cam_panels import bare
 from dualtail.paper.context import PaperContext
 from dualtail.paper.hidden_parts import hidden_parts
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import BLUE, DOUBLE, GRAY, PaperFigure, styled
+from dualtail.paper.style import BLACK, DOUBLE, GRAY, MEMBERS, PaperFigure, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-def predictors(context: PaperContext) -> dict[str, dict[str, Any]]:
-    """Label -> identity of the LA models and of their two fusions."""
-    tuning = context.first_tuning | {"loss": "la"}
-    members = "+".join(context.members)
-    found = {label: {"members": m} | tuning for m, label in context.members.items()}
-    return found | {"Fused": {"members": members, "fusion": "logits"} | tuning}
+OPACITY = {"nothing hidden": 0.35, "part hidden": 1.0}
+"""Of the two bars of a model."""
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
@@ -30,46 +24,42 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         UserError: no dataset has images with hidden parts, or a model's confidences are missing.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     context = lookup.context
     if not context.occluded:
         raise UserError("figure 8: no images with hidden parts: set datasets.NAME.occlusion")
     dataset = context.places if context.places in context.occluded else context.occluded[0]
     examples = context.examples_of(dataset)
-    shown = hidden_parts(examples)
-    labels = list(examples.header.conditions.values())
-    data: list[dict[str, Any]] = []
-    with styled():
-        width = DOUBLE / len(shown)
-        figure = Figure(figsize=(DOUBLE, 2 * width * 0.8 + 1.75))
+    shown, header = hidden_parts(examples), examples.header
+    labels = list(header.conditions.values())
+    data = []
+    with drawing(1.6 * DOUBLE / len(shown) + 1.75) as figure:
         axes = figure.subplots(3, len(shown), squeeze=False, height_ratios=[1, 1, 0.95])
         for column, (image, condition) in enumerate(shown):
             top, middle, bottom = axes[:, column]
             for ax, k in ((top, 0), (middle, condition)):
                 ax.imshow(examples.pictures[image, k])
-                ax.set_xticks([])
-                ax.set_yticks([])
-                ax.spines[:].set_visible(False)
-            top.set_title(f"Image {column + 1}: “{examples.header.class_names[image]}”")
+                bare(ax)
+            top.set_title(f"Image {column + 1}: “{header.class_names[image]}”")
             middle.set_title(labels[condition], fontsize=7)
-            data += _draw_bars(bottom, examples, image, condition, context, dataset, column)
+            about = {"dataset": dataset, "image": column + 1, "path": header.images[image]}
+            about["class_name"] = header.class_names[image]
+            data += [about | bar for bar in _draw_bars(bottom, context, examples, image, condition)]
             if column:
                 bottom.set_yticklabels([])
-        handles, names = axes[2, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2)
-    parts = ", ".join(f"{labels[c]}" for c in range(1, len(labels)))
+        keys = [Patch(color=GRAY, alpha=alpha, label=name) for name, alpha in OPACITY.items()]
+        figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return PaperFigure(
         number=8,
         title="Confidence with one semantic factor hidden",
         caption=(
             f"Test images of {context.datasets[dataset]} with nothing hidden and with one part "
-            f"hidden ({parts}), everything else equal, and the probability of the true class by "
-            f"models tuned with {context.pefts[context.first_peft]} and LA, P(Y|X), and by their "
-            "fusion (logits), P(Y|do(X)). Images: the first, one a class, that all models get right "
-            "with nothing hidden (others follow if there are too few); what hiding does "
-            "was not looked at. Means over all pairs "
-            "are in Table 15."
+            f"hidden ({', '.join(labels[1:])}), everything else equal, and the probability of the true "
+            f"class by models tuned with {context.pefts[context.first_peft]} and LA, P(Y|X), and by "
+            "their fusion (logits), P(Y|do(X)). Images: the first, one per class, that all models get "
+            "right with nothing hidden (others follow if there are too few); what hiding does "
+            "was not looked at. Means over all pairs are in Table 15."
         ),
         figure=figure,
         data=pd.DataFrame(data),
@@ -77,39 +67,23 @@ def build(lookup: ScoreLookup) -> PaperFigure:
 
 
 def _draw_bars(
-    ax: "Axes",
-    examples: Examples,
-    image: int,
-    condition: int,
-    context: PaperContext,
-    dataset: str,
-    column: int,
-) -> list[dict[str, Any]]:
-    """Draw two bars a model: nothing hidden, part hidden; return what is drawn."""
-    data: list[dict[str, Any]] = []
-    conditions = list(examples.header.conditions)
-    models = predictors(context)
-    for k, (name, shown) in enumerate(models.items()):
-        values = examples.confidence(**shown)[image]
-        for offset, which, color, label in (
-            (-0.2, 0, GRAY, "nothing hidden"),
-            (0.2, condition, BLUE, "part hidden"),
+    ax: "Axes", context: PaperContext, examples: Examples, image: int, condition: int
+) -> list[dict[str, object]]:
+    """Draw two bars a model, nothing hidden and a part hidden; return what is drawn."""
+    models = {label: {"members": member} for member, label in context.members.items()}
+    models["Fused"] = {"members": "+".join(context.members), "fusion": "logits"}
+    conditions, data = list(examples.header.conditions), []
+    for k, (name, model) in enumerate(models.items()):
+        values = examples.confidence(**model, loss="la", **context.first_tuning)[image]
+        color = BLACK if name == "Fused" else MEMBERS[k % len(MEMBERS)]
+        for y, which, alpha in zip(
+            (k - 0.2, k + 0.2), (0, condition), OPACITY.values(), strict=True
         ):
             value = float(values[which])
-            ax.barh(k + offset, value, 0.36, color=color, label=label if k == 0 else "")
-            ax.text(value + 0.02, k + offset, f"{value:.2f}", va="center", fontsize=6)
-            data.append(
-                {
-                    "dataset": dataset,
-                    "image": column + 1,
-                    "path": examples.header.images[image],
-                    "class_name": examples.header.class_names[image],
-                    "condition": conditions[which],
-                    "model": name,
-                    "confidence": value,
-                }
-            )
-    ax.set_yticks(np.arange(len(models)), list(models))
+            ax.barh(y, value, 0.36, color=color, alpha=alpha)
+            ax.text(value + 0.02, y, f"{value:.2f}", va="center", fontsize=6)
+            data.append({"condition": conditions[which], "model": name, "confidence": value})
+    ax.set_yticks(range(len(models)), list(models))
     ax.invert_yaxis()
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, 1.2)

@@ -1,18 +1,10 @@
 """Figure 10: more of Figure 4, on every dataset."""
 
-from dualtail.paper.cam_panels import (
-    LABELS,
-    TIGHT,
-    columns_of,
-    draw_row,
-    draw_titles,
-    row_data,
-    row_label,
-)
+from dualtail.paper.cam_panels import LABELS, TIGHT, columns_of, draw_rows, side_of
 from dualtail.paper.context import PaperContext
 from dualtail.paper.figures import figure_04
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import DOUBLE, PaperFigure, styled
+from dualtail.paper.style import PaperFigure, drawing
 
 ROWS = 6
 """Most rows, shared by the datasets."""
@@ -25,25 +17,19 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         UserError: there are no explained images of a dataset, or no maps of a model.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     context = lookup.context
     shown = [(dataset, row) for dataset in context.datasets for row in _rows(context, dataset)]
     columns = columns_of(context, context.examples_of(context.places))
-    data = []
-    side = (DOUBLE - LABELS) / (len(columns) + 1)
-    with styled():
-        figure = Figure(figsize=(DOUBLE, side * len(shown) + 0.45))
+    side = side_of(columns)
+    width = LABELS + side * (len(columns) + 1)
+    with drawing(side * len(shown) + 0.45, width) as figure:
         figure.get_layout_engine().set(**TIGHT)  # type: ignore[union-attr]
         axes = figure.subplots(len(shown), len(columns) + 1, squeeze=False)
-        for i, (dataset, row) in enumerate(shown):
-            examples = context.examples_of(dataset)
-            draw_row(list(axes[i]), examples, row, columns)
-            is_first = i == 0 or shown[i - 1][0] != dataset
-            above = f"{context.datasets[dataset]}\n" if is_first else ""
-            axes[i, 0].set_ylabel(above + row_label(examples, row))
-            data += row_data(examples, dataset, row, columns)
-        draw_titles(axes[0], columns)
+        data = draw_rows(axes, context, shown, columns)
+        for i, (dataset, _) in enumerate(shown):
+            if i == 0 or shown[i - 1][0] != dataset:
+                axes[i, 0].set_ylabel(f"{context.datasets[dataset]}\n{axes[i, 0].get_ylabel()}")
     return PaperFigure(
         number=10,
         title="More of what every semantic factor looks at",

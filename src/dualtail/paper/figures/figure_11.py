@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dualtail.confounder.files import Sample, read_sample_images, read_samples
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import DOUBLE, PaperFigure, styled
+from dualtail.paper.style import DOUBLE, PaperFigure, drawing
 
 GAP = 0.06
 """White space between images, as a share of their side."""
@@ -20,7 +20,6 @@ def build(lookup: ScoreLookup) -> PaperFigure:
         UserError: the run has no six-class study, or its samples cannot be read.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     context = lookup.context
     path = context.six_classes.samples
@@ -29,9 +28,8 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     labels = sorted({s.label for s in samples})
     panels = [_mosaic(samples, images, labels, factor) for factor in (0, 1)]
     pixels = panels[0].shape
-    with styled():
-        width = DOUBLE - 1.3  # what the names beside the rows leave
-        figure = Figure(figsize=(DOUBLE, width / 2 * pixels[0] / pixels[1] + 0.3))
+    width = DOUBLE - 1.3  # what the names beside the rows leave
+    with drawing(width / 2 * pixels[0] / pixels[1] + 0.3) as figure:
         for factor, (ax, panel) in enumerate(zip(figure.subplots(1, 2), panels, strict=True)):
             ax.imshow(panel, interpolation="lanczos")
             ax.set_title(f"$C = {factor}$")

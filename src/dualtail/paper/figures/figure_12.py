@@ -6,13 +6,13 @@ from dualtail.confounder.files import read_histories
 from dualtail.confounder.sets import SETS
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.six_classes import final_accuracies
-from dualtail.paper.style import BLUE, DOUBLE, VERMILION, PaperFigure, styled
+from dualtail.paper.style import BLACK, DATA, PaperFigure, drawing
 from dualtail.scratch.settings import ScratchTraining
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STYLES = {"A": (BLUE, "-"), "B": (VERMILION, (0, (4, 1.5)))}
+STYLES = {"A": (BLACK, "-"), "B": (DATA, (0, (4, 1.5)))}
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
@@ -21,14 +21,12 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     Raises:
         UserError: the run has no six-class study, its curves cannot be read, or the scores lack it.
     """
-    from matplotlib.figure import Figure
 
     context = lookup.context
     curves = read_histories(context.six_classes.histories)
     final = final_accuracies(lookup)
     data = _summary(curves)
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 2.5))
+    with drawing(2.5) as figure:
         axes = figure.subplots(1, len(SETS), sharey=True)
         for index, (test, share) in enumerate(SETS.items()):
             ax = axes[index]

@@ -1,117 +1,14 @@
-"""Tables 5, 6 and 7: published methods on one dataset and this run's, side by side."""
+"""Table 5: published methods and this run's, Places365-LT."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
-
-from dualtail.errors import UserError
-from dualtail.paper.layout import Table, grid
-from dualtail.paper.lookup import Predictor, ScoreLookup, cost, fused, tuned
-from dualtail.paper.published import DATASETS, published_numbers
-from dualtail.paper.tables.accuracies import D_AND_OVERALL
-
-COLUMNS = ("Extra data", "Params (M)", "Epochs", *D_AND_OVERALL)
-OURS = "Ours"
-"""How the paper's tables call its own method."""
+from dualtail.paper.layout import Table
+from dualtail.paper.lookup import ScoreLookup
+from dualtail.paper.tables.published_methods import beside_published
 
 
-class Method(NamedTuple):
-    """A row of this run."""
-
-    label: str
-    predictor: Predictor
-    members: Sequence[str]
-    loss: str
-
-
-def build(lookup: ScoreLookup, *, number: int, role: str) -> Table:
-    """Lay out the table for one dataset of the paper (role): published methods, then this run's.
+def build(lookup: ScoreLookup) -> Table:
+    """Lay out the table.
 
     Raises:
-        UserError: no dataset has that role, or the scores lack outputs or costs.
+        UserError: no dataset takes the place of Places365-LT, or the scores lack outputs or costs.
     """
-    context = lookup.context
-    dataset = context.in_role(role)
-    if dataset is None:
-        raise UserError(f"table {number} is of {DATASETS[role]}: no dataset has the role {role}")
-    if context.tuning_of(dataset).get("epochs") is None:
-        raise UserError(f"table {number}: the config lacks tuning.epochs")
-    paper, here = f"Published, on {DATASETS[role]}", f"This run, on {context.datasets[dataset]}"
-    rows = [((paper, name), row) for name, row in published_rows(number).items()]
-    rows += [
-        ((here, method.label), _numbers(lookup, dataset, method))
-        for method in run_methods(lookup, dataset)
-    ]
-    official = context.is_official(dataset)
-    other = (
-        f"{context.datasets[dataset]} is not {DATASETS[role]}, it takes its place: published and "
-        "measured numbers are of different images and cannot be set against each other. The best "
-        "of each is in bold."
-    )
-    return Table(
-        number=number,
-        title=f"Comparison with published methods on {DATASETS[role]}",
-        caption=(
-            "Accuracy (%, mean over classes) of methods as published, and of this run: tuned with "
-            f"{context.pefts[context.first_peft]}, alone and fused with equal weights."
-        ),
-        cells=grid(
-            rows=rows,
-            columns=[((column,), column) for column in COLUMNS],
-            row_names=["Source", "Method"],
-            cell=lambda row, column: row.get(column),
-        ),
-        formats={"Params (M)": "{:.5g}", "Epochs": "{:.0f}"},
-        best=True,
-        best_within="" if official else "Source",
-        best_columns=D_AND_OVERALL,
-        notes=(
-            *(() if official else (other,)),
-            "Trained parameters of this run are those of PEFT and head, of all fused models "
-            "together; the published counts of PEFT methods leave the head out. Extra data: "
-            "besides the training split and the pre-trained weights.",
-            *context.seeds_note(),
-        ),
-    )
-
-
-def published_rows(number: int) -> dict[str, dict[str, object]]:
-    """Return method -> column -> published number or text."""
-    found: dict[str, dict[str, object]] = {}
-    for line in published_numbers(f"table{number}").itertuples():
-        name = f"{OURS} (the paper's fusion)" if line.row == OURS else str(line.row)
-        column = "Overall" if line.column == "All" else str(line.column)
-        value = line.value if column == "Extra data" else float(str(line.value))
-        found.setdefault(name, {})[column] = value
-    return found
-
-
-def run_methods(lookup: ScoreLookup, dataset: str) -> list[Method]:
-    """Return the rows of this run: a single model with LA, and the fusions that were scored."""
-    context = lookup.context
-    members, peft = tuple(context.members), context.first_peft
-    single = context.first_member
-    methods = [
-        Method(f"{context.members[single]} with LA", tuned(single, peft, "la"), [single], "la")
-    ]
-    if len(members) == 1:
-        return methods
-    for loss in ("ce", "la"):
-        for mode in ("logits", "probabilities"):
-            predictor = fused(members, peft, loss, mode)
-            if lookup.find(dataset, predictor):
-                label = f"{len(members)} models with {loss.upper()}, fused by {mode}"
-                methods.append(Method(label, predictor, members, loss))
-    return methods
-
-
-def _numbers(lookup: ScoreLookup, dataset: str, method: Method) -> Mapping[str, object]:
-    """A row of this run by its columns."""
-    context = lookup.context
-    costs = (cost(member, context.first_peft, method.loss) for member in method.members)
-    parameters = sum(lookup.get(dataset, c, "parameters", split="").value for c in costs)
-    return {
-        "Extra data": "no",
-        "Params (M)": parameters / 1e6,
-        "Epochs": float(context.tuning_of(dataset)["epochs"]),
-        **{g: lookup.get(dataset, method.predictor, group=g) for g in D_AND_OVERALL},
-    }
+    return beside_published(lookup, 5, "places365_lt")

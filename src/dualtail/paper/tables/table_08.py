@@ -1,49 +1,14 @@
-"""Tables 8 and 11: single models and their fusion (backdoor adjustment, Eq. 7), tuned with LA."""
+"""Table 8: sets of foundation models and their fusion, of the first PEFT entry."""
 
-from dualtail.bias.member_sets import ALL_SETS_UP_TO
-from dualtail.errors import UserError
 from dualtail.paper.layout import Table
-from dualtail.paper.lookup import ScoreLookup, fused
-from dualtail.paper.tables.accuracies import D_AND_OVERALL, of_models
-
-FUSIONS = {"logits": "Fused, logits", "probabilities": "Fused, probabilities"}
+from dualtail.paper.lookup import ScoreLookup
+from dualtail.paper.tables.sets_of_models import sets_of_models
 
 
-def build(lookup: ScoreLookup, *, number: int) -> Table:
-    """Lay out a row a set of members, for both fusion modes; Table 11 is of the second PEFT entry.
+def build(lookup: ScoreLookup) -> Table:
+    """Lay out the table.
 
     Raises:
-        UserError: the run has a single PEFT entry, or the scores lack tuned or fused outputs.
+        UserError: the scores lack tuned or fused outputs.
     """
-    context = lookup.context
-    peft, *others = context.pefts
-    if number == 11:
-        if not others:
-            raise UserError("table 11 shows a second PEFT method: study.pefts needs at least two")
-        peft = others[0]
-    subsets = context.subsets()
-    sets = [("Single", "logits", subset) for subset in subsets if len(subset) == 1]
-    for mode, label in FUSIONS.items():
-        sets += [(label, mode, subset) for subset in subsets if len(subset) > 1]
-    rows = [
-        ((label, context.members_label("+".join(subset))), fused(subset, peft, "la", mode))
-        for label, mode, subset in sets
-    ]
-    notes = [
-        "The paper's rows are the single models and the fusion of logits; Eq. 7 itself averages "
-        "probabilities. Overall is not in the paper's table.",
-        *context.seeds_note(peft),
-    ]
-    if len(context.members) > ALL_SETS_UP_TO:
-        notes.append("Shown are single models, pairs, all but one, and all.")
-    return Table(
-        number=number,
-        title="Backdoor adjustment over sets of foundation models",
-        caption=(
-            f"Accuracy (%, mean over classes) of models tuned with {context.pefts[peft]} and LA, "
-            "alone and fused with equal weights."
-        ),
-        cells=of_models(lookup, rows, D_AND_OVERALL, ["Prediction", "Models"]),
-        best=True,
-        notes=tuple(notes),
-    )
+    return sets_of_models(lookup, 8, lookup.context.first_peft)

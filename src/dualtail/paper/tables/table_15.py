@@ -24,12 +24,6 @@ def build(lookup: ScoreLookup) -> Table:
     images = [str(k + 1) for k in range(max(len(hidden_parts(found)) for found in examples))]
     columns = [("Image", name) for name in images]
     columns += [(what, label) for what in METRICS for label in labels]
-
-    def cell(row: tuple[str, Predictor], column: tuple[str, str]) -> object:
-        if column[0] == "Image":
-            return _confidence(context, *row, int(column[1]) - 1)
-        return _mean(lookup, *row, METRICS[column[0]], column[1])
-
     return Table(
         number=15,
         title="P(Y|X) against P(Y|do(X)) with one semantic factor hidden",
@@ -47,7 +41,7 @@ def build(lookup: ScoreLookup) -> Table:
             ],
             columns=[(column, column) for column in columns],
             row_names=["Dataset", "", "Model"],
-            cell=cell,
+            cell=lambda row, column: _cell(lookup, *row, *column),
         ),
         formats=dict.fromkeys([*labels, *images], "{:.1f}"),
         best=True,
@@ -68,26 +62,16 @@ def _models(context: PaperContext) -> dict[tuple[str, str], Predictor]:
     }
 
 
-def _confidence(context: PaperContext, dataset: str, model: Predictor, number: int) -> object:
-    """Of the true class in % on one image of Figure 8."""
+def _cell(lookup: ScoreLookup, dataset: str, model: Predictor, what: str, name: str) -> object:
+    """Confidence on an image of Figure 8, or a mean over all images under the condition so labeled."""
+    context = lookup.context
     examples = context.examples_of(dataset)
-    shown = hidden_parts(examples)
-    if number >= len(shown):
-        return EMPTY
-    found = examples.confidence(
-        members=model.members,
-        peft=model.peft,
-        loss=model.loss,
-        fusion=model.fusion,
-        seed=context.first_seed,
-    )
-    return 100 * float(found[shown[number]])
-
-
-def _mean(lookup: ScoreLookup, dataset: str, model: Predictor, metric: str, label: str) -> object:
-    """A metric over all images under the condition of this label."""
-    conditions = lookup.context.examples_of(dataset).header.conditions
-    known = {name: key for key, name in conditions.items()}
-    if label not in known:
-        return EMPTY
-    return lookup.get(dataset, model, metric, split=explained_split(known[label]))
+    if what == "Image":
+        shown, k = hidden_parts(examples), int(name) - 1
+        identity = {"members": model.members, "loss": model.loss, "fusion": model.fusion}
+        found = examples.confidence(**identity, **context.first_tuning)
+        return 100 * float(found[shown[k]]) if k < len(shown) else EMPTY
+    for condition, label in examples.header.conditions.items():
+        if label == name:
+            return lookup.get(dataset, model, METRICS[what], split=explained_split(condition))
+    return EMPTY
