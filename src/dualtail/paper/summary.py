@@ -29,7 +29,7 @@ def build_summary(
         raise UserError(f"the scores have no row of the run {context.run!r}")
     lookup = ScoreLookup(scores, context, per_class)
     judged = judge_all(lookup)
-    lines = [f"# Summary of the run `{context.run}`", "", *_introduction(lookup), ""]
+    lines = [f"# Summary of the run `{context.run}`", "", *introduction(lookup), ""]
     lines += ["## The paper's claims on this run", "", *_verdicts(judged, context), ""]
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
         lines += [f"## {number}. {title}", "", f"See {where}.", ""]
@@ -47,7 +47,8 @@ def _paragraph(claim: Claim) -> str:
     return f"**{claim.verdict}**. " + " ".join(claim.sentences)
 
 
-def _introduction(lookup: ScoreLookup) -> list[str]:
+def introduction(lookup: ScoreLookup) -> list[str]:
+    """Return what the run is, and how its numbers are to be read, as Markdown."""
     context, classes = lookup.context, lookup.per_class
     rows = classes[classes["split"] == SPLIT]
     sizes = []
