@@ -44,6 +44,7 @@ include: "workflow/rules/confounder.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/studies.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
@@ -53,6 +54,7 @@ rule all:
         rules.figures.output,
         rules.summary.output,
         rules.compare.output,
+        rules.report.output,
         collect(RUN + "/studies/{study}.md", study=STUDIES),
         RUN + "/figures/world.png" if DRAWN_DATASETS else [],
 
@@ -116,6 +118,8 @@ onstart:
 onsuccess:
     if workflow.is_main_process:
         write_manifest(RUN)
+        if Path(RUN, "index.html").is_file():
+            logger.info(f"Look at {RUN}/index.html")
 
 
 onerror:

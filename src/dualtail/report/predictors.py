@@ -39,18 +39,18 @@ def predictors_of(lookup: ScoreLookup, dataset: str) -> list[Predictor]:
 
 
 def name_of(predictor: Predictor, context: PaperContext) -> str:
-    """Return a predictor in words: `CLIP, AdaptFormer, LA`."""
-    members = [context.members.get(m, m) for m in predictor.members.split("+")]
-    parts = [" + ".join(members), context.pefts.get(predictor.peft, predictor.peft)]
-    parts.append(_acronym(predictor.loss))
-    if predictor.kind not in ("tuned", "adjusted", "fused", "knn"):
+    """Return a predictor in words: `CLIP, AdaptFormer, LA`; what all the models make is called so."""
+    labels = [context.members.get(m, m) for m in predictor.members.split("+")]
+    everybody = predictor.members == "+".join(context.members) and len(labels) > 1
+    who = f"All {len(labels)} models" if everybody else " + ".join(labels)
+    parts = [f"{who} fused by {predictor.fusion}" if predictor.fusion else who]
+    parts += [context.pefts.get(predictor.peft, predictor.peft), loss_name(predictor.loss)]
+    if predictor.kind in ("scratch", "imported"):
         parts.append(predictor.kind)
     elif not predictor.peft:
         parts.append("zero-shot")
     if predictor.adjustment:
-        parts.append(f"adjusted by {_acronym(predictor.adjustment)}")
-    if predictor.fusion:
-        parts.append(f"fused by {predictor.fusion}")
+        parts.append(f"adjusted by {loss_name(predictor.adjustment)}")
     if predictor.kind == "knn":
         parts.append("kNN on its features")
     return ", ".join(part for part in parts if part)
@@ -58,7 +58,7 @@ def name_of(predictor: Predictor, context: PaperContext) -> str:
 
 def loss_name(loss: str) -> str:
     """Return a loss as tables write it: `LA`, `gla_train`."""
-    return _acronym(loss)
+    return loss.upper() if loss in ACRONYMS else loss
 
 
 def main_pair(lookup: ScoreLookup, dataset: str, known: Sequence[Predictor]) -> tuple[int, int]:
@@ -66,17 +66,13 @@ def main_pair(lookup: ScoreLookup, dataset: str, known: Sequence[Predictor]) -> 
     context = lookup.context
     single, peft = context.first_member, context.first_peft
     wished = [
-        *(fused(tuple(context.members), peft, "la", mode) for mode in ("logits", "probabilities")),
+        fused(tuple(context.members), peft, "la", "logits"),
         *(tuned(single, peft, loss) for loss in ("la", "ce")),
         zero_shot(single),
     ]
     there = [known.index(predictor) for predictor in wished if predictor in known]
     there += [k for k in range(len(known)) if k not in there]
     return there[0], there[min(1, len(there) - 1)]
-
-
-def _acronym(name: str) -> str:
-    return name.upper() if name in ACRONYMS else name
 
 
 def _rank(order: list[str], name: str) -> int:

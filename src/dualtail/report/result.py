@@ -52,7 +52,9 @@ def headline(lookup: ScoreLookup) -> Table:
 def _losses(lookup: ScoreLookup) -> list[str]:
     """Losses with which the single model was tuned on some dataset, in the order of the study."""
     rows = lookup.scores
-    names = [*lookup.context.config.get("study", {}).get("losses", []), *rows["loss"]]
+    study = lookup.context.config.get("study", {})
+    more = [loss for variant in study.get("variants", []) for loss in variant["losses"]]
+    names = [*study.get("losses", []), *more, *rows["loss"]]
     return [
         loss
         for loss in dict.fromkeys(names)
@@ -96,17 +98,17 @@ def _bias(lookup: ScoreLookup) -> str:
     model = zero_shot(lookup.context.first_member) if loss is None else _tuned(lookup, loss)
     other = "ce" if "ce" in losses and loss != "ce" else None
     said = []
-    for scheme, lead in (
-        ("D", "classes with many training images over those with few (D-Many minus D-Few)"),
-        ("P", "classes that pre-training favors over those it neglects (P-Many minus P-Few)"),
+    for scheme, who in (
+        ("D", "classes with many training images lead those with few"),
+        ("P", "classes that pre-training favors lead those it neglects"),
     ):
         now = _spreads(lookup, model, scheme)
         if now:
             was = _spreads(lookup, _tuned(lookup, other), scheme) if other else []
-            before = f", with CE {listed(was)}" if was else ""
-            said.append(f"that of {lead} is **{listed(now)}** points{before}")
-    how = "Before tuning" if loss is None else f"With {loss_name(loss)}"
-    return f"**Bias.** {how} the lead in accuracy is left: {'; '.join(said)}." if said else ""
+            before = f" (CE: {listed(was)})" if was else ""
+            said.append(f"{who} by **{listed(now)}** points{before}")
+    how = "Before tuning," if loss is None else f"With {loss_name(loss)},"
+    return f"**Bias.** {how} {' and '.join(said)}." if said else ""
 
 
 def _fusion(lookup: ScoreLookup) -> str:
@@ -150,7 +152,7 @@ def _spreads(lookup: ScoreLookup, predictor: Predictor, scheme: str) -> list[str
         _known(lookup.find(dataset, predictor, "spread", SPREAD_GROUPS[scheme]))
         for dataset in lookup.context.datasets
     )
-    return [signed(spread.value) for spread in found if spread]
+    return [signed(spread.value).removeprefix("+") for spread in found if spread]
 
 
 def _by_dataset(lookup: ScoreLookup, predictor: Predictor, form: str) -> list[str]:

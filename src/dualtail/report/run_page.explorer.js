@@ -100,17 +100,31 @@
   const interval = (n, form) => (n && n.length === 3 ? ` [${form(n[1])}, ${form(n[2])}]` : "");
   const plain = (v) => v.toFixed(1);
 
+  // The gain of A over B with its interval, from the scores; they have it of one order of the two, or of none.
+  const gainOf = (k) => {
+    const there = data.gains[`${state.a},${state.b}`]?.[k], back = data.gains[`${state.b},${state.a}`]?.[k];
+    if (there) return there;
+    if (back) return [back[0], back[2], back[1]].filter(Number.isFinite).map((v) => -v);
+    const [a, b] = [state.a, state.b].map((which) => data.predictors[which].numbers[k]);
+    return a && b ? [a[0] - b[0]] : null;
+  };
+
   const sayOverall = () => {
-    const [a, b] = [state.a, state.b].map((k) => data.predictors[k]);
-    const one = (name, n) => `${name}: ${n ? percent(n[0]) : "–"}${interval(n, plain)}`;
-    const pair = data.gains[`${state.a},${state.b}`], back = data.gains[`${state.b},${state.a}`];
-    const compared = pair?.[0] ?? (back?.[0] && back[0].length === 3
-      ? [-back[0][0], -back[0][2], -back[0][1]] : back?.[0] && [-back[0][0]]);
-    const gain = compared ?? (a.numbers[0] && b.numbers[0] ? [a.numbers[0][0] - b.numbers[0][0]] : null);
-    const note = gain && gain.length < 3 ? " (the scores do not compare these two, so there is no interval)" : "";
-    at("overall").textContent = state.a === state.b ? `A and B are the same. ${one("Overall", a.numbers[0])}`
-      : `Overall, A ${one(a.name, a.numbers[0])}; B ${one(b.name, b.numbers[0])}; A gains ${gain
-        ? `${signed(gain[0])} points${interval(gain, signed)}${note}` : "–"}.`;
+    const gain = gainOf(0);
+    const lines = [state.a, state.b].map((k, which) => {
+      const { name, numbers } = data.predictors[k];
+      return ["AB"[which], `${numbers[0] ? percent(numbers[0][0]) : "–"}${interval(numbers[0], plain)}`, name];
+    });
+    const note = gain && gain.length < 3 && state.a !== state.b ? "no interval: the scores do not compare these two" : "A over B";
+    lines.push(["Gain", gain ? `${signed(gain[0])} points${interval(gain, signed)}` : "–", note]);
+    at("overall").replaceChildren(...lines.map(([label, numbers, about]) => {
+      const item = document.createElement("li"), strong = document.createElement("b"), quiet = document.createElement("span");
+      strong.textContent = `${label}: ${numbers} `;
+      quiet.className = "quiet";
+      quiet.textContent = about;
+      item.append(strong, quiet);
+      return item;
+    }));
   };
 
   // Nine groups: a table each for A, B and the gain; a cell is a button that selects its classes.
@@ -126,8 +140,7 @@
     }
     const numbers = (k) => data.predictors[k].numbers.slice(7);
     const [a, b] = [numbers(state.a), numbers(state.b)];
-    const compared = data.gains[`${state.a},${state.b}`]?.slice(7);
-    const gains = a.map((n, k) => compared?.[k] ?? (n && b[k] ? [n[0] - b[k][0]] : null));
+    const gains = a.map((_, k) => gainOf(7 + k));
     const most = Math.max(1, ...gains.map((n) => (n ? Math.abs(n[0]) : 0)));
     place.append(
       nineTable(`A, accuracy in %`, a, (v) => charts.colorAt(charts.VIRIDIS, v / 100), plain),

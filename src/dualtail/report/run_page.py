@@ -81,7 +81,7 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
     classes, why_no_classes = _classes(lookup)
     script = Markup("").join(asset(name) for name in SCRIPTS)
     content: dict[str, Any] = {
-        "title": f"What came out of the run {context.run}",
+        "title": f"What came out of the run “{context.run}”",
         "introduction": _introduction(lookup, places),
         "sentences": sentences(lookup),
         "headline": page_table(headline(lookup)),
