@@ -3,6 +3,9 @@
 # One stage by hand:            snakemake -n -p shows the commands; dualtail --help
 #
 # Read the rules in this order: they are the paper's pipeline.
+import atexit
+import sys
+
 from snakemake.utils import min_version
 
 from dualtail.one_run import hold, stop_jobs_at_sigterm
@@ -118,8 +121,8 @@ onstart:
 onsuccess:
     if workflow.is_main_process:
         write_manifest(RUN)
-        if Path(RUN, "index.html").is_file():
-            logger.info(f"Look at {RUN}/index.html")
+        if Path(RUN, "index.html").is_file():  # after Snakemake's own last words
+            atexit.register(print, f"What came out: {RUN}/index.html", file=sys.stderr)
 
 
 onerror:

@@ -47,13 +47,15 @@ def explorer(lookup: ScoreLookup, largest: int = LARGEST) -> dict[str, Any]:
 
 def pack(values: np.ndarray) -> dict[str, str]:
     """Return numbers as base64 of little-endian bytes: whole ones in 1, 2 or 4 bytes, others in 4."""
-    values = np.asarray(values)
-    if values.dtype.kind == "f":
-        kind = "f4"
-    else:
-        largest = int(values.max(initial=0))
-        kind = "u1" if largest < 2**8 else "u2" if largest < 2**16 else "u4"
+    kind = _kind(values)
     return {"type": kind, "data": base64.b64encode(values.astype(f"<{kind}").tobytes()).decode()}
+
+
+def _kind(values: np.ndarray) -> str:
+    if values.dtype.kind == "f":
+        return "f4"
+    largest = int(values.max(initial=0))
+    return "u1" if largest < 2**8 else "u2" if largest < 2**16 else "u4"
 
 
 def _dataset(
@@ -121,7 +123,7 @@ def _chosen(
 
 
 def _size(right: np.ndarray) -> int:
-    return len(pack(right)["data"]) * 3 // 4
+    return right.size * int(_kind(right)[1])
 
 
 def _right(own: "pd.DataFrame", lookup: ScoreLookup, n_classes: int) -> tuple[int, np.ndarray]:

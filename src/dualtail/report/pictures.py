@@ -4,14 +4,17 @@ import base64
 import io
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dualtail.errors import UserError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 WIDEST = 1600
 """Pixels; wider pictures are made smaller."""
-LOSSLESS = 150_000
-"""Bytes of a lossless picture; a larger one is one of photographs, for which quality 82 is enough."""
+LARGEST_DRAWING = 250_000
+"""Bytes of a PNG file; a larger one holds photographs, for which quality 82 is enough."""
 
 
 class Picture(NamedTuple):
@@ -33,18 +36,18 @@ def read_picture(path: Path) -> Picture:
     Raises:
         UserError: it is missing or no picture.
     """
-    from PIL import Image
+    from PIL import Image as images
 
     try:
-        with Image.open(path) as image:
+        with images.open(path) as image:
             texts = dict(image.info)
             picture = image.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, images.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable picture ({error})".splitlines()[0]) from error
     if picture.width > WIDEST:
         height = round(picture.height * WIDEST / picture.width)
-        picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
-    data = base64.b64encode(_webp(picture)).decode("ascii")
+        picture = picture.resize((WIDEST, height), images.Resampling.LANCZOS)
+    data = base64.b64encode(_webp(picture, path.stat().st_size <= LARGEST_DRAWING)).decode("ascii")
     return Picture(
         name=_place(path.stem),
         title=str(texts.get("Title") or _words(path.stem)),
@@ -60,12 +63,9 @@ def in_order(paths: list[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (_number(path.stem) or 10**6, path.stem))
 
 
-def _webp(picture) -> bytes:
+def _webp(picture: "Image", lossless: bool) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "WEBP", lossless=True, method=4)
-    if stream.tell() > LOSSLESS:
-        stream = io.BytesIO()
-        picture.save(stream, "WEBP", quality=82, method=4)
+    picture.save(stream, "WEBP", lossless=lossless, quality=70 if lossless else 82, method=2)
     return stream.getvalue()
 
 

@@ -63,7 +63,7 @@ const charts = (() => {
   // An axis of values, or of their logarithms.
   const axis = (values, log, label) => {
     const finite = values.filter((v) => Number.isFinite(v));
-    let low = Math.min(...[finite.reduce((a, b) => Math.min(a, b), Infinity)]);
+    let low = finite.reduce((a, b) => Math.min(a, b), Infinity);
     let high = finite.reduce((a, b) => Math.max(a, b), -Infinity);
     if (!finite.length) [low, high] = [0, 1];
     const pad = (high - low || 1) * 0.05;
@@ -75,7 +75,7 @@ const charts = (() => {
     const x = (v) => left + ((v - across.low) / (across.high - across.low)) * (right - left);
     const y = (v) => bottom - ((v - up.low) / (up.high - up.low)) * (bottom - top);
     const ticks = (a) => (a.log ? logTicks(a.low, a.high) : linearTicks(a.low, a.high));
-    const text = (a, v) => short(a.log ? 10 ** v : Number(v.toFixed(9)));
+    const text = (a, v) => short(a.log ? 10 ** v : Number(v.toFixed(9))).replace("-", "−");
     pen.strokeStyle = color("--line");
     pen.fillStyle = color("--quiet");
     pen.lineWidth = 1;

@@ -254,7 +254,7 @@
     pen.globalAlpha = 1;
     if (state.found && state.found.size <= 200) {
       pen.strokeStyle = charts.color("--ink");
-      for (const c of state.found) ring(pen, c, size + 3);
+      for (const c of state.found) if (isShown(c)) ring(pen, c, size + 3);
     }
     if (state.hovered >= 0) {
       pen.strokeStyle = charts.color("--mark");
@@ -301,7 +301,7 @@
   const describe = (c) => [
     data.classes[c],
     data.counts ? `${data.counts[c].toLocaleString("en")} training images` : "",
-    ...data.q.map((prior) => `q of ${prior.name}: ${charts.short(prior.values[c])} (${charts.short(prior.values[c] * data.classes.length)} of an even share)`),
+    ...data.q.map((prior) => `q of ${prior.name}: ${(prior.values[c] * data.classes.length).toPrecision(2)} even shares`),
     `accuracy of A ${percent(data.a[c])}, of B ${percent(data.b[c])}`,
     `gain ${signed(data.gain[c])} points, ${data.images[c]} test images`,
     data.d && data.p ? `${D[data.d[c]] ?? "no D-group"}, ${P[data.p[c]] ?? "no P-group"}` : "",
@@ -314,7 +314,9 @@
     const tip = at("tip");
     tip.hidden = c < 0;
     if (c < 0) return;
-    tip.textContent = describe(c).join("\n");
+    const [name, ...lines] = describe(c), title = document.createElement("b");
+    title.textContent = name;
+    tip.replaceChildren(title, `\n${lines.join("\n")}`);
     const [x, y] = points[c], box = tip.parentElement;
     tip.style.left = `${Math.max(4, Math.min(x + 14, box.clientWidth - tip.offsetWidth - 4))}px`;
     tip.style.top = `${y > box.clientHeight / 2 ? Math.max(4, y - tip.offsetHeight - 14) : y + 14}px`;

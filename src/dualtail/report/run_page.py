@@ -190,14 +190,14 @@ def _published(lookup: ScoreLookup) -> PageTable | None:
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """Settings as dotted keys and values."""
+    """Settings as dotted keys and values; the parts of a list are numbered from 1."""
     found = []
     for key, value in settings.items():
         name = f"{above}{key}"
+        if isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
+            value = {str(k): part for k, part in enumerate(value, start=1)}
         if isinstance(value, Mapping) and value:
             found += _flat(value, f"{name}.")
-        elif isinstance(value, list):
-            found.append((name, ", ".join(map(_plain, value))))
         else:
             found.append((name, _plain(value)))
     return found
@@ -206,7 +206,9 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]
 def _plain(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
-    return str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return str(value) if value != {} else "none"
 
 
 def _sentence(text: str) -> str:
