@@ -122,7 +122,9 @@ onsuccess:
     if workflow.is_main_process:
         write_manifest(RUN)
         if Path(RUN, "index.html").is_file():  # after Snakemake's own last words
-            atexit.register(print, f"What came out: {RUN}/index.html", file=sys.stderr)
+            atexit.register(
+                print, f"What came out: {RUN}/index.html", file=sys.stderr
+            )
 
 
 onerror:
