@@ -3,6 +3,9 @@
 # One stage by hand:            snakemake -n -p shows the commands; dualtail --help
 #
 # Read the rules in this order: they are the paper's pipeline.
+import atexit
+import sys
+
 from snakemake.utils import min_version
 
 from dualtail.one_run import hold, stop_jobs_at_sigterm
@@ -44,6 +47,7 @@ include: "workflow/rules/confounder.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/studies.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
@@ -53,6 +57,7 @@ rule all:
         rules.figures.output,
         rules.summary.output,
         rules.compare.output,
+        rules.report.output,
         collect(RUN + "/studies/{study}.md", study=STUDIES),
         RUN + "/figures/world.png" if DRAWN_DATASETS else [],
 
@@ -116,6 +121,10 @@ onstart:
 onsuccess:
     if workflow.is_main_process:
         write_manifest(RUN)
+        if Path(RUN, "index.html").is_file():  # after Snakemake's own last words
+            atexit.register(
+                print, f"What came out: {RUN}/index.html", file=sys.stderr
+            )
 
 
 onerror:

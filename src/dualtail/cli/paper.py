@@ -9,6 +9,7 @@ import click
 
 from dualtail.cli.shared_options import FILE
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
+from dualtail.paper.contents import TABLES
 from dualtail.paper.files import PaperFiles
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -143,6 +144,51 @@ def compare(files: PaperFiles, csv: Path, out: Path) -> None:
     run(files, out, csv)
 
 
+@verb("report")
+@paper_files
+@click.option(
+    "--figure", "figures", multiple=True, type=FILE, help="PNG file to show; repeat for each."
+)
+@click.option(
+    "--tables",
+    default=",".join(map(str, TABLES)),
+    show_default=True,
+    help="Numbers of the paper's tables to show.",
+)
+@click.option(
+    "--left-out",
+    multiple=True,
+    metavar="TEXT",
+    help="What the run does not have, and why; the page says it. Repeat for each.",
+)
+@click.option("--settings", metavar="JSON", help="Settings that differ from the defaults.")
+@file("--out", "index.html")
+def report(
+    files: PaperFiles,
+    figures: tuple[Path, ...],
+    tables: str,
+    left_out: tuple[str, ...],
+    settings: str | None,
+    out: Path,
+) -> None:
+    """Make the page of a run that one shows to colleagues: one HTML file, which needs no network.
+
+    \b
+    Example:
+      dualtail report --config results/world/config.yaml --scores results/world/scores.parquet \\
+        --class-scores results/world/class_scores.parquet --priors results/world/priors.csv
+    """
+    from dualtail.stages.report import run
+
+    try:
+        numbers = [int(number) for number in tables.split(",") if number]
+    except ValueError:
+        raise click.BadParameter(
+            "numbers with commas between them", param_hint="--tables"
+        ) from None
+    run(files, figures, numbers, left_out, settings, out)
+
+
 @verb("study-prior")
 @click.option(
     "--prior",
@@ -253,6 +299,7 @@ VERBS: list[click.Command] = [
     figures,
     summary,
     compare,
+    report,
     study_prior,
     study_interventions,
     study_fusion,

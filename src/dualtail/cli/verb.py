@@ -1,6 +1,7 @@
 """What verbs have in common: what they write is named by its type, and is none of what they read."""
 
 import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _refuse_overwriting(params: list[click.Parameter], values: dict[str, Any]) -
         if not isinstance(param.type, Output) or not path.is_file():
             continue
         for other, used in named:
-            if other is not param and used.is_file() and used.samefile(path):
+            if other is not param and os.path.isfile(used) and used.samefile(path):
                 raise UserError(
                     f"{path}: given as {param.opts[0]} and as {other.opts[0]}: an output never "
                     "replaces what it is made from; name another file"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -124,7 +124,7 @@ def to_markdown(table: Table) -> str:
     names = [" ".join(label for label in labels if label) for labels in header]
     parts = [f"**{_escape_markdown(table.heading)}.** {_escape_markdown(table.caption)}"]
     parts.append(markdown_table(names, body, n_left=table.cells.index.nlevels))
-    notes = _notes(table)
+    notes = notes_of(table)
     if notes:
         parts.append("\n".join(f"- {_escape_markdown(note)}" for note in notes))
     return "\n\n".join(parts) + "\n"
@@ -166,7 +166,7 @@ def to_latex(table: Table) -> str:
         hrules=True,
         multicol_align="c",
     )
-    notes = " ".join(escape_latex(note) for note in _notes(table))
+    notes = " ".join(escape_latex(note) for note in notes_of(table))
     below = rf"\par\smallskip\footnotesize {notes}" + "\n" if notes else ""
     return text.removesuffix("\\end{table*}\n") + below + "\\end{table*}\n"
 
@@ -193,6 +193,35 @@ def best_cells(table: Table) -> np.ndarray:
                 top = _texts(table, rows[known.argmax()], j)[0]
                 marks[rows, j] = [_texts(table, i, j)[0] == top for i in rows]
     return marks
+
+
+class Cell(NamedTuple):
+    """A cell of a table as it is printed."""
+
+    text: str
+    half: str
+    """half its interval, or nothing"""
+    value: float
+    """what it is sorted by; NaN of text and of what is not there"""
+    best: bool
+
+
+def to_cells(table: Table) -> list[list[Cell]]:
+    """Return the cells of a table, row by row, for a page."""
+    best = best_cells(table)
+    found = []
+    for i, j in np.ndindex(*table.cells.shape):
+        value = _value(table.cells.iat[i, j])
+        number = float(value) if isinstance(value, int | float) else math.nan
+        found.append(Cell(*_texts(table, i, j), number, bool(best[i, j])))
+    width = table.cells.shape[1]
+    return [found[start : start + width] for start in range(0, len(found), width)]
+
+
+def notes_of(table: Table) -> list[str]:
+    """Return the lines below a table."""
+    has_interval = any(_has_interval(entry) for row in table.cells.to_numpy() for entry in row)
+    return [*table.notes, table.interval_note] if has_interval else list(table.notes)
 
 
 _LATEX = {
@@ -282,8 +311,3 @@ def _texts(table: Table, i: int, j: int) -> tuple[str, str]:
         half = (entry.high - entry.low) / 2
         return form.format(value), f"{half:.1f}" if half < 100 else f"{half:.0f}"
     return form.format(value), ""
-
-
-def _notes(table: Table) -> list[str]:
-    has_interval = any(_has_interval(entry) for row in table.cells.to_numpy() for entry in row)
-    return [*table.notes, table.interval_note] if has_interval else list(table.notes)

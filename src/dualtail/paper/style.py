@@ -90,6 +90,11 @@ class PaperFigure:
         """Name of its files without suffix: `figure_02`."""
         return self.name if self.number is None else f"figure_{self.number:02d}"
 
+    @property
+    def heading(self) -> str:
+        """Its title, after its number in the paper: `Figure 6. Gain of the fusion`."""
+        return self.title if self.number is None else f"Figure {self.number}. {self.title}"
+
 
 @contextmanager
 def styled() -> "Iterator[None]":
@@ -121,7 +126,8 @@ def legend_above(ax: "Axes") -> None:
 def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
     """Write `figure_NN.pdf`, `.png` (200 dpi), `.csv` and `.md` (with the caption), each atomically.
 
-    They hold no date, so that equal figures give equal bytes.
+    They hold no date, so that equal figures give equal bytes. The PNG file holds its title and caption, as
+    texts `Title` and `Description`.
     """
     stem = Path(folder) / figure.stem
     pdf, png, csv, md = (stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv", ".md"))
@@ -129,7 +135,8 @@ def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
         with atomic_path(pdf) as temporary:
             figure.figure.savefig(temporary, metadata={"CreationDate": None, "ModDate": None})
         with atomic_path(png) as temporary:
-            figure.figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
+            texts = {"Software": None, "Title": figure.heading, "Description": figure.caption}
+            figure.figure.savefig(temporary, dpi=DPI, metadata=texts)
     numbers = figure.data.select_dtypes("float").columns
     data = figure.data.assign(**{name: figure.data[name].round(6) for name in numbers})
     write_text(csv, data.to_csv(index=False, lineterminator="\n"))

@@ -32,8 +32,8 @@ def build_summary(
     lookup = ScoreLookup(scores, context, per_class)
     lacking = lacks(lookup)
     judged = judge_all(lookup, lacking)
-    lines = [f"# Summary of the run `{context.run}`", "", *_warnings(lacking, context)]
-    lines += [*_introduction(lookup), ""]
+    lines = [f"# Summary of the run `{context.run}`", "", *warnings(lacking, context)]
+    lines += [*introduction(lookup), ""]
     lines += ["## The paper's claims on this run", "", *_verdicts(judged, context), ""]
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
         lines += [f"## {number}. {title}", "", f"See {where}.", ""]
@@ -51,7 +51,7 @@ def _paragraph(claim: Claim) -> str:
     return f"**{claim.verdict}**. " + " ".join(claim.sentences)
 
 
-def _warnings(lacking: Sequence[Lack], context: PaperContext) -> list[str]:
+def warnings(lacking: Sequence[Lack], context: PaperContext) -> list[str]:
     """Return what the data are too thin for, before anything else, or nothing."""
     if not lacking:
         return []
@@ -63,7 +63,8 @@ def _warnings(lacking: Sequence[Lack], context: PaperContext) -> list[str]:
     return ["## Before you rely on it", "", *said, ""]
 
 
-def _introduction(lookup: ScoreLookup) -> list[str]:
+def introduction(lookup: ScoreLookup) -> list[str]:
+    """Return what the run is, and how its numbers are to be read, as Markdown."""
     context, classes = lookup.context, lookup.per_class
     rows = classes[classes["split"] == SPLIT]
     sizes = []

@@ -104,7 +104,7 @@ def write_manifest(run_folder: str | Path) -> Manifest:
         old = read_manifest(folder)
     except UserError:
         old = new
-    now = _environment()
+    now = environment()
     key = _key(now)
     jobs: dict[str, Job] = {}
 
@@ -176,7 +176,8 @@ def _record_of(path: str, entry: FileEntry) -> Job | None:
     return of_folder if of_folder is not None and changed < of_folder.ended + rounding else None
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return the versions of what can change a result, and the commit of git."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES.split():
         with suppress(metadata.PackageNotFoundError):

@@ -1,4 +1,4 @@
-"""An audit in sentences and tables, for the template `audit.j2`. Pure: data in, text out."""
+"""An audit in sentences and tables, for the template `audit_page.j2`. Pure: data in, text out."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -46,7 +46,7 @@ def audit_page(audit: Audit, kind: str, figures: Sequence[Figures] = ()) -> str:
         ],
         "n_classes": audit.models[0].n_classes,
     }
-    return render("audit.j2", kind, content)
+    return render("audit_page.j2", kind, content)
 
 
 def answer(audit: Audit) -> list[str]:

@@ -1,0 +1,79 @@
+"""The predictors of a run in the order of pages, and their names in words."""
+
+from collections.abc import Sequence
+
+from dualtail.paper.context import PaperContext
+from dualtail.paper.lookup import SPLIT, Predictor, ScoreLookup, fused, tuned, zero_shot
+from dualtail.scores.schema import KINDS
+
+NOT_PREDICTORS = ("prior", "cost")
+ACRONYMS = ("ce", "la", "bs", "cb", "grw", "ldam", "lade", "gla", "gla-zs", "gla-ft")
+
+
+def predictors_of(lookup: ScoreLookup, dataset: str) -> list[Predictor]:
+    """Return whose test predictions of a dataset are scored, also those that no table of the paper shows."""
+    rows = lookup.scores
+    rows = rows[
+        (rows["dataset"] == dataset)
+        & (rows["split"] == SPLIT)
+        & (rows["metric"] == "accuracy")
+        & (rows["group"] == "Overall")
+        & ~rows["kind"].isin(NOT_PREDICTORS)
+    ]
+    found = {Predictor(*row) for row in rows[list(Predictor._fields)].itertuples(index=False)}
+    context = lookup.context
+    orders = [list(context.members), list(context.pefts), list(context.config.get("losses", {}))]
+
+    def place(predictor: Predictor) -> tuple:
+        members = predictor.members.split("+")
+        return (
+            KINDS.index(predictor.kind),
+            _rank(list(context.pefts), predictor.peft),
+            len(members),
+            [_rank(orders[0], member) for member in members],
+            _rank(orders[2], predictor.loss),
+            predictor,
+        )
+
+    return sorted(found, key=place)
+
+
+def name_of(predictor: Predictor, context: PaperContext) -> str:
+    """Return a predictor in words: `CLIP, AdaptFormer, LA`; what all the models make is called so."""
+    labels = [context.members.get(m, m) for m in predictor.members.split("+")]
+    everybody = predictor.members == "+".join(context.members) and len(labels) > 1
+    who = f"All {len(labels)} models" if everybody else " + ".join(labels)
+    parts = [f"{who} fused by {predictor.fusion}" if predictor.fusion else who]
+    parts += [context.pefts.get(predictor.peft, predictor.peft), loss_name(predictor.loss)]
+    if predictor.kind in ("scratch", "imported"):
+        parts.append(predictor.kind)
+    elif not predictor.peft:
+        parts.append("zero-shot")
+    if predictor.adjustment:
+        parts.append(f"adjusted by {loss_name(predictor.adjustment)}")
+    if predictor.kind == "knn":
+        parts.append("kNN on its features")
+    return ", ".join(part for part in parts if part)
+
+
+def loss_name(loss: str) -> str:
+    """Return a loss as tables write it: `LA`, `gla_train`."""
+    return loss.upper() if loss in ACRONYMS else loss
+
+
+def main_pair(lookup: ScoreLookup, dataset: str, known: Sequence[Predictor]) -> tuple[int, int]:
+    """Return which two of the known predictors a page compares at first, the more elaborate one first."""
+    context = lookup.context
+    single, peft = context.first_member, context.first_peft
+    wished = [
+        fused(tuple(context.members), peft, "la", "logits"),
+        *(tuned(single, peft, loss) for loss in ("la", "ce")),
+        zero_shot(single),
+    ]
+    there = [known.index(predictor) for predictor in wished if predictor in known]
+    there += [k for k in range(len(known)) if k not in there]
+    return there[0], there[min(1, len(there) - 1)]
+
+
+def _rank(order: list[str], name: str) -> int:
+    return order.index(name) if name in order else len(order)

@@ -1,0 +1,168 @@
+"""What came out of a run in three sentences, and the small table beside them."""
+
+from typing import Any
+
+from dualtail.errors import UserError
+from dualtail.paper.evidence import listed, points, signed
+from dualtail.paper.layout import Table, grid
+from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over, tuned, zero_shot
+from dualtail.report.predictors import loss_name
+from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.schema import SPREAD_GROUPS
+
+
+def sentences(lookup: ScoreLookup) -> list[str]:
+    """Return what the run says on accuracy, on what is left of its biases, and on fusion.
+
+    Raises:
+        UserError: no accuracy of the models that stand for the others is scored.
+    """
+    found = [_accuracy(lookup), _bias(lookup), _fusion(lookup)]
+    return [sentence for sentence in found if sentence]
+
+
+def headline(lookup: ScoreLookup) -> Table:
+    """Return accuracies before tuning, with every loss, and of the fusion: a row for each dataset."""
+    context = lookup.context
+    member = context.members[context.first_member]
+    columns: list[tuple[tuple[str, ...], Any]] = [
+        ((member, "zero-shot"), zero_shot(context.first_member))
+    ]
+    columns += [((member, loss_name(loss)), _tuned(lookup, loss)) for loss in _losses(lookup)]
+    best = _whole(lookup)
+    if best is not None:
+        label = f"{len(context.members)} models, {loss_name(best.loss)}"
+        columns.append(((label, f"fused by {best.fusion}"), best))
+    return Table(
+        number=None,
+        name="headline",
+        title="Accuracy",
+        caption=f"Mean over classes on the test split, %; tuned with {context.pefts[context.first_peft]}.",
+        cells=grid(
+            [((label,), dataset) for dataset, label in context.datasets.items()],
+            columns,
+            ["Dataset"],
+            lambda dataset, predictor: lookup.find(dataset, predictor),
+        ),
+        formats={labels[-1]: "{:.1f}" for labels, _ in columns},
+        notes=tuple(context.seeds_note()),
+    )
+
+
+def _losses(lookup: ScoreLookup) -> list[str]:
+    """Losses with which the single model was tuned on some dataset, in the order of the study."""
+    rows = lookup.scores
+    study = lookup.context.config.get("study", {})
+    more = [loss for variant in study.get("variants", []) for loss in variant["losses"]]
+    names = [*study.get("losses", []), *more, *rows["loss"]]
+    return [
+        loss
+        for loss in dict.fromkeys(names)
+        if loss and "|" not in loss and _is_there(lookup, loss)
+    ]
+
+
+def _is_there(lookup: ScoreLookup, loss: str) -> bool:
+    model = _tuned(lookup, loss)
+    return any(lookup.find(dataset, model) for dataset in lookup.context.datasets)
+
+
+def _tuned(lookup: ScoreLookup, loss: str) -> Predictor:
+    return tuned(lookup.context.first_member, lookup.context.first_peft, loss)
+
+
+def _main_loss(lookup: ScoreLookup) -> str | None:
+    losses = _losses(lookup)
+    return "la" if "la" in losses else losses[-1] if losses else None
+
+
+def _accuracy(lookup: ScoreLookup) -> str:
+    context, loss = lookup.context, _main_loss(lookup)
+    who, before = context.members[context.first_member], zero_shot(context.first_member)
+    if loss is None:
+        said = _by_dataset(lookup, before, "{} % on {}")
+        if not said:
+            raise UserError(f"the scores have no accuracy of {who} on any dataset of the run")
+        return f"{who} is right before any tuning: {listed(said)}."
+    how = f"tuned with {context.pefts[context.first_peft]} and {loss_name(loss)}"
+    text = (
+        f"**Accuracy.** {who} {how} is right on "
+        f"{listed(_by_dataset(lookup, _tuned(lookup, loss), '**{} %** of the test images of {}'))}"
+    )
+    earlier = _by_dataset(lookup, before, "{}")
+    return text + (f"; before tuning, on {listed(earlier)} %." if earlier else ".")
+
+
+def _bias(lookup: ScoreLookup) -> str:
+    loss, losses = _main_loss(lookup), _losses(lookup)
+    model = zero_shot(lookup.context.first_member) if loss is None else _tuned(lookup, loss)
+    other = "ce" if "ce" in losses and loss != "ce" else None
+    said = []
+    for scheme, who in (
+        ("D", "classes with many training images lead those with few"),
+        ("P", "classes that pre-training favors lead those it neglects"),
+    ):
+        now = _spreads(lookup, model, scheme)
+        if now:
+            was = _spreads(lookup, _tuned(lookup, other), scheme) if other else []
+            before = f" (CE: {listed(was)})" if was else ""
+            said.append(f"{who} by **{listed(now)}** points{before}")
+    how = "Before tuning," if loss is None else f"With {loss_name(loss)},"
+    return f"**Bias.** {how} {' and '.join(said)}." if said else ""
+
+
+def _fusion(lookup: ScoreLookup) -> str:
+    context, whole = lookup.context, _whole(lookup)
+    if len(context.members) == 1:
+        return "**Fusion.** The run has one foundation model: nothing is fused."
+    if whole is None:
+        return "**Fusion.** No fusion of all foundation models is scored."
+    single = _tuned(lookup, whole.loss) if whole.peft else zero_shot(context.first_member)
+    gains = [
+        points(gain)
+        for dataset in context.datasets
+        if (gain := _known(lookup.find(dataset, over(whole, single), "accuracy_gain")))
+    ]
+    text = (
+        f"**Fusion.** The {len(context.members)} foundation models fused by {whole.fusion} are right on "
+        f"{listed(_by_dataset(lookup, whole, '**{} %** of {}'))}"
+    )
+    who = context.members[context.first_member]
+    return text + (f": {listed(gains)} over {who} alone." if gains else ".")
+
+
+def _whole(lookup: ScoreLookup) -> Predictor | None:
+    """All members fused: tuned with the main loss, or else before tuning."""
+    context, loss = lookup.context, _main_loss(lookup)
+    members = tuple(context.members)
+    if len(members) == 1:
+        return None
+    for mode in context.config.get("fusion", {}).get("modes", ("logits", "probabilities")):
+        candidates = [Predictor("fused", "+".join(members), fusion=mode)]
+        if loss is not None:
+            candidates.insert(0, fused(members, context.first_peft, loss, mode))
+        for predictor in candidates:
+            if _by_dataset(lookup, predictor, "{}"):
+                return predictor
+    return None
+
+
+def _spreads(lookup: ScoreLookup, predictor: Predictor, scheme: str) -> list[str]:
+    found = (
+        _known(lookup.find(dataset, predictor, "spread", SPREAD_GROUPS[scheme]))
+        for dataset in lookup.context.datasets
+    )
+    return [signed(spread.value).removeprefix("+") for spread in found if spread]
+
+
+def _by_dataset(lookup: ScoreLookup, predictor: Predictor, form: str) -> list[str]:
+    """The accuracy on each dataset that has one."""
+    return [
+        form.format(f"{found.value:.1f}", label)
+        for dataset, label in lookup.context.datasets.items()
+        if (found := _known(lookup.find(dataset, predictor)))
+    ]
+
+
+def _known(found: Estimate | None) -> Estimate | None:
+    return None if found is None or found.value != found.value else found

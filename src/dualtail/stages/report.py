@@ -1,0 +1,71 @@
+"""Stage report: the page of a run, one file of HTML without network."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dualtail.errors import UserError
+from dualtail.files import write_text
+from dualtail.paper.files import PaperFiles
+from dualtail.paper.lookup import ScoreLookup
+from dualtail.provenance.manifest import environment, read_manifest
+from dualtail.report.history import History, history, jobs_behind
+from dualtail.report.pictures import in_order, read_picture
+from dualtail.report.run_page import Beside, run_page
+from dualtail.stages.paper_inputs import class_scores, paper_context, scores_and_costs
+
+
+def run(
+    files: PaperFiles,
+    figures: Sequence[Path],
+    tables: Sequence[int],
+    left_out: Sequence[str],
+    settings: str | None,
+    out: Path,
+) -> None:
+    """Write the page.
+
+    Args:
+        files: What tables and figures are made from.
+        figures: PNG files, shown in the order of the paper.
+        tables: Numbers of the tables of the paper that are shown.
+        left_out: What the study cannot fill, and why.
+        settings: Those that differ from the defaults, JSON; None: not known.
+        out: The page, HTML.
+
+    Raises:
+        UserError: an input is missing or not what it should be.
+    """
+    lookup = ScoreLookup(scores_and_costs(files), paper_context(files), class_scores(files))
+    beside = Beside(
+        pictures=[read_picture(path) for path in in_order(list(figures))],
+        tables=tables,
+        left_out=left_out,
+        settings=None if settings is None else _settings(settings),
+        history=_history([files.config, files.scores, *figures]),
+    )
+    write_text(out, run_page(lookup, beside))
+
+
+def _settings(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--settings: not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise UserError("--settings: must be an object of keys and values")
+    return values
+
+
+def _history(shown: Sequence[Path]) -> History:
+    """By Snakemake's records in the current folder, else by the manifest beside the config (a copy)."""
+    jobs = jobs_behind(path.as_posix() for path in shown)
+    if jobs:
+        return history(jobs, environment())
+    try:
+        manifest = read_manifest(shown[0].parent)
+    except UserError:  # a run without Snakemake
+        return history([], {})
+    versions = [*manifest.environments.values()][-1:] or [{}]
+    return history([*manifest.jobs.values()], versions[0])

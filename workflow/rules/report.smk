@@ -1,0 +1,30 @@
+# The page of the run: what came out, for people. Everything else of `all` is behind it.
+
+
+rule report:
+    input:
+        **PAPER_INPUTS,
+        figure=[
+            *rules.figures.output.png,
+            *[RUN + "/figures/world.png" for _ in DRAWN_DATASETS[:1]],
+            *collect(RUN + "/studies/figures/{study}.png", study=STUDIES),
+        ],
+    output:
+        RUN + "/index.html",
+    log:
+        RUN + "/logs/report.log",
+    benchmark:
+        RUN + "/benchmarks/report.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        files=paper_flags,
+        figures=lambda wildcards, input: named(figure=input.figure),
+        tables=",".join(map(str, TABLES)),
+        left_out=named(left_out=left_out(C)),
+        settings=CONFIG_JSON,
+        code=code("report"),
+    shell:
+        "dualtail report {params.files} {params.figures} --tables {params.tables:q} {params.left_out}"
+        " --settings {params.settings:q} --out {output:q} 2> {log:q}"
