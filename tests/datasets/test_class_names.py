@@ -83,13 +83,13 @@ def test_categories_go_by_id_whatever_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not a categories.json"),
-        ('{"a": 1}', "not a categories.json"),
-        ('[{"id": 0}]', "not a categories.json"),
+        ("{", "begins like JSON, but is not"),
+        ('{"a": 1}', r"must be 0\.\.0"),
+        ('[{"id": 0}]', "a category needs a whole number `id`"),
         ("[]", "no categories"),
-        ('[{"id": 0, "name": ""}]', "without a name"),
+        ('[{"id": 0, "name": ""}]', "class 0: blank class name"),
         ('[{"id": 1, "name": "a"}]', r"must be 0\.\.0"),
-        ('[{"id": 0, "name": "a"}, {"id": 0, "name": "b"}]', r"must be 0\.\.1, each once"),
+        ('[{"id": 0, "name": "a"}, {"id": 0, "name": "b"}]', "category id 0 comes twice"),
         ('[{"id": 0, "name": "a"}, {"id": 1, "name": "a"}]', "'a' comes twice"),
     ],
 )

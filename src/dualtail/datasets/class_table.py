@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dualtail.config.names import listed, nearest
+from dualtail.datasets.readable_names import check_readable
 from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
 
@@ -99,6 +100,7 @@ def read_class_table(
     if class_names is not None:
         _agree(path, names, class_names)
         names = list(class_names)
+    check_readable(path, names or [])
     cells = {column: [rows[row][i] for row in order] for i, column in enumerate(header)}
     return ClassTable(path, [lines[row] for row in order], names, cells)
 

@@ -11,6 +11,7 @@ import numpy as np
 from dualtail.datasets.class_table import comparable
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.name_file import NameFile, read_name_file
+from dualtail.datasets.readable_names import check_readable
 from dualtail.errors import UserError
 
 SUFFIXES = frozenset(
@@ -57,6 +58,7 @@ def images_by_class(folder: Path) -> dict[str, list[str]]:
             f"{folder}: its folders {', '.join(sorted(classes))} are splits, not classes; "
             f"give {folder / max(classes, key=lambda name: name.startswith('v'))}"
         )
+    check_readable(folder, _sorted(classes))
     left_out: Counter[str] = Counter()
     found = {name: sorted(_images(folder, folder / name, left_out)) for name in _sorted(classes)}
     if left_out:

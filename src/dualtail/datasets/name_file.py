@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dualtail.datasets.class_table import NAME, read_class_table
+from dualtail.datasets.readable_names import check_readable
 from dualtail.datasets.text_file import lines_of, read_text_file
 from dualtail.errors import UserError
 
@@ -39,15 +40,15 @@ def read_name_file(path: Path) -> NameFile:
     Names that come twice (ImageNet has two classes "missile") are allowed, with a warning.
 
     Raises:
-        UserError: unreadable, empty, a class without a name, or labels that are not 0 to C - 1.
+        UserError: unreadable, empty, a class without a name or with control characters in it, or labels
+            that are not 0 to C - 1.
     """
     found = _read(path)
     if not found.names:
         raise UserError(f"{path}: no class names")
+    check_readable(path, found.names)
     first: dict[str, int] = {}
     for label, name in enumerate(found.names):
-        if not name.strip():
-            raise UserError(f"{path} line {label + 1}: blank class name")
         if name in first:
             _log.warning("%s: classes %d and %d are both %r", path, first[name], label, name)
         first.setdefault(name, label)
@@ -75,6 +76,8 @@ def _read(path: Path) -> NameFile:
         differ = len(set(by_label.values())) == len(lines)
         if differ and sorted(by_label) == list(range(len(lines))):
             return NameFile(path, [by_label[label] for label in range(len(lines))])
+    if "" in lines:
+        raise UserError(f"{path} line {lines.index('') + 1}: blank class name")
     return NameFile(path, lines)
 
 
@@ -92,7 +95,7 @@ def _from_json(path: Path, text: str) -> NameFile:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: begins like JSON, but is not: {error}") from error
     if isinstance(content, list) and all(isinstance(item, dict) for item in content):
-        content = {item.get("id"): item.get("name") for item in content}
+        content = dict(names_by_id(path, content))
     if isinstance(content, dict):
         is_label_of = all(type(value) is int for value in content.values())
         if is_label_of and not all(str(key).isdecimal() for key in content):
@@ -104,6 +107,29 @@ def _from_json(path: Path, text: str) -> NameFile:
             )
         content = [by_label[label] for label in range(len(by_label))]
     return _of_items(path, content)
+
+
+def names_by_id(path: Path, items: Any) -> dict[int, str]:
+    """The names of `[{"id": 0, "name": "ant"}, ...]`, as iNaturalist's categories.json and COCO have them.
+
+    Raises:
+        UserError: another form, an id that comes twice.
+    """
+    found: dict[int, str] = {}
+    if not isinstance(items, list) or not items:
+        raise UserError(f"{path}: no categories: a list of objects with `id` and `name` is needed")
+    for item in items:
+        named = item if isinstance(item, dict) else {}
+        label, name = named.get("id"), named.get("name")
+        if type(label) is not int or not isinstance(name, str):
+            shown = json.dumps(item)[:80]
+            raise UserError(
+                f"{path}: {shown}: a category needs a whole number `id` and a text `name`"
+            )
+        if label in found:
+            raise UserError(f"{path}: category id {label} comes twice")
+        found[label] = name.strip()
+    return found
 
 
 def _of_items(path: Path, items: Any) -> NameFile:

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from dualtail.datasets.image_list import write_image_list
 from dualtail.datasets.make_lists import (
+    lists_from_annotations,
     lists_from_cifar100,
     lists_from_folder,
     lists_from_table,
@@ -22,6 +26,8 @@ def run(source: ListSource, out: Path) -> None:
     """
     if source.table is not None:
         lists = lists_from_table(source.table)
+    elif source.annotations is not None:
+        lists = lists_from_annotations(source.annotations)
     elif source.folder is not None:
         lists = lists_from_folder(source.folder)
     else:
@@ -29,7 +35,8 @@ def run(source: ListSource, out: Path) -> None:
         lists = lists_from_cifar100(source.cifar100)
         write_archive(out / "images.zip", lists.arrays)
     for split, rows in lists.splits.items():
-        write_text(out / f"{split}.txt", "".join(f"{name} {label}\n" for name, label in rows))
+        labels = np.array([label for _, label in rows], np.int64)
+        write_image_list(out / f"{split}.txt", [name for name, _ in rows], labels)
         log_line(f"{out / split}.txt: {len(rows):,} images")
     if lists.group_counts is not None:
         write_counts_csv(out / "group_counts.csv", lists.class_names, lists.group_counts)
