@@ -74,7 +74,14 @@ def audit(
 @verb("import-lift")
 @click.argument("checkpoint", type=FILE)
 @click.option("--model", required=True, metavar="NAME|ARCH,TAG|ARCH,FILE", help="As in `audit`.")
-@click.option("--scale", default=25.0, show_default=True, help="Scale of the cosine classifier.")
+@click.option(
+    "--head",
+    type=click.Choice(["cosine", "l2-norm", "layer-norm"]),
+    default="cosine",
+    show_default=True,
+    help="LIFT's `classifier`, which the file does not say; a linear one is told by its bias.",
+)
+@click.option("--scale", default=25.0, show_default=True, help="Scale of a cosine classifier.")
 @click.option("--loss", default="", help="Loss it was tuned with, for tables: la, ce ...")
 @click.option("--seed", type=int, help="Seed it was tuned with, for tables.")
 @click.option(
@@ -86,13 +93,14 @@ def audit(
 def import_lift(
     checkpoint: Path,
     model: str,
+    head: Any,
     scale: float,
     loss: str,
     seed: int | None,
     categories: Path | None,
     out: Path,
 ) -> None:
-    """Make an adapter file of a LIFT checkpoint (checkpoint.pth.tar), with equal logits.
+    """Make an adapter file of a LIFT or LIFT+ checkpoint (checkpoint.pth.tar), with equal logits.
 
     \b
     Then: dualtail predict --model clip --adapter OUT --activation quickgelu --images ... --out dump
@@ -102,7 +110,7 @@ def import_lift(
     from dualtail.stages.import_lift import run
 
     spec = parse_model(model, templates=["a photo of a {}."])
-    click.echo(run(checkpoint, spec, scale, loss, seed, categories, out), err=True)
+    click.echo(run(checkpoint, spec, head, scale, loss, seed, categories, out), err=True)
 
 
 @verb("occlude")
