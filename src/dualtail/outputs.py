@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualtail import __version__
 from dualtail.bias.softmax import predict
+from dualtail.datasets.readable_names import check_readable
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
 
@@ -151,8 +152,7 @@ def check_outputs(outputs: Outputs) -> None:
     n, c = outputs.logits.shape
     if len(header.class_names) != c:
         raise UserError(f"{where}: {len(header.class_names)} class names for {c} columns of logits")
-    if "" in header.class_names:
-        raise UserError(f"{where}: class {header.class_names.index('')} has no name")
+    check_readable(where, header.class_names)
     if outputs.labels.shape != (n,) or outputs.image_index.shape != (n,):
         raise UserError(
             f"{where}: labels {outputs.labels.shape} and image_index {outputs.image_index.shape} "
