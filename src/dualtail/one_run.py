@@ -56,7 +56,7 @@ def hold(folders: Iterable[str | Path]) -> None:
     Raises:
         UserError: another process holds one (its pid, host and time), or one cannot be written.
     """
-    resolved = sorted({Path(folder).resolve() for folder in folders})
+    resolved = sorted({Path(os.path.realpath(folder)) for folder in folders})
     for folder in resolved:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from dualtail.cli.model_options import (
     compute_options,
     models_options,
 )
-from dualtail.cli.shared_options import ANY, FILE, PRECISION, labelled_images
+from dualtail.cli.shared_options import ANY, FILE, PRECISION, SEED_RANGE, labelled_images
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 
 
@@ -30,7 +30,9 @@ from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
     type=click.IntRange(2),
     help="Replicates for the 95 % intervals.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of folds and bootstrap.")
+@click.option(
+    "--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of folds and bootstrap."
+)
 @click.option("--keep-outputs", type=OUT_FOLDER, help="Folder for the dumps.")
 @click.option("--out", default="audit.html", show_default=True, type=OUT_FILE, help=".html or .md")
 def audit(
@@ -83,7 +85,7 @@ def audit(
 )
 @click.option("--scale", default=25.0, show_default=True, help="Scale of a cosine classifier.")
 @click.option("--loss", default="", help="Loss it was tuned with, for tables: la, ce ...")
-@click.option("--seed", type=int, help="Seed it was tuned with, for tables.")
+@click.option("--seed", type=SEED_RANGE, help="Seed it was tuned with, for tables.")
 @click.option(
     "--categories",
     type=FILE,

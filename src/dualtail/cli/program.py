@@ -60,6 +60,16 @@ class Program(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from error
+        except MemoryError as error:
+            raise click.ClickException(
+                f"out of memory ({error or 'no more'}); take a machine with more, or fewer images at once"
+            ) from error
+        except OSError as error:
+            if error.filename is None or isinstance(error, BrokenPipeError):
+                raise
+            raise click.ClickException(
+                str(UserError(f"{error.filename}: {error.strerror}"))
+            ) from error
 
 
 @click.group(

@@ -50,12 +50,9 @@ class ClassTable:
         """
         found = np.empty(len(self.lines))
         for row, (line, cell) in enumerate(zip(self.lines, self.cells[column], strict=True)):
-            try:
-                found[row] = float(cell)
-            except ValueError:
-                raise UserError(
-                    f"{self.path}: line {line}: {column} {cell!r} is not a number"
-                ) from None
+            if not _is_number(cell):
+                raise UserError(f"{self.path}: line {line}: {column} {cell!r} is not a number")
+            found[row] = float(cell)
         return found
 
 
@@ -77,9 +74,11 @@ def read_class_table(
     """
     lines, header, rows = _rows(path, columns)
     for column in columns:
-        if header.count(column) != 1:
-            how = "two columns" if column in header else "no column"
-            raise UserError(f"{path}: {how} {column!r}; it has: {listed(header) or 'nothing'}")
+        if column not in header:
+            raise UserError(f"{path}: no column {column!r}; it has: {listed(header) or 'nothing'}")
+    for column in {*columns, *INDEX, *NAME}:
+        if header.count(column) > 1:
+            raise UserError(f"{path}: two columns {column!r}; it has: {listed(header)}")
     index, name = _column(INDEX, header, rows, True), _column(NAME, header, rows, False)
     names = None if name is None else [row[name].strip() for row in rows]
     if class_names is not None and len(rows) != len(class_names):
@@ -147,15 +146,16 @@ def _column(
 
 
 def _is_number(cell: str) -> bool:
+    """Python also reads `1_0` and digits of other scripts."""
     try:
         float(cell)
     except ValueError:
         return False
-    return True
+    return cell.isascii() and "_" not in cell
 
 
 def _whole(cell: str, column: str, path: Path, line: int) -> int:
-    if not (_is_number(cell) and cell.isascii() and float(cell).is_integer() and float(cell) >= 0):
+    if not (_is_number(cell) and float(cell).is_integer() and 0 <= float(cell) < 2**53):
         raise UserError(
             f"{path}: line {line}: {column} {cell.strip()!r} is not a whole number from 0"
         )

@@ -94,13 +94,8 @@ def read_image_list(
     for row, line in enumerate(lines[header:]):
         name, _, label = line.rstrip().rpartition(separator)
         name, label = _unquoted(name), label.strip()
-        if not name or not label.isdecimal():
-            where = f"{path} line {row + header + 1}"
-            if label == "-1":
-                raise UserError(
-                    f"{where}: label -1: images of no class (open set) are left out of lists"
-                )
-            raise UserError(f"{where}: {line[:80]!r} is not `relative/path.jpg label`")
+        if not name or not label.isdecimal() or len(label) > 15:
+            raise UserError(f"{path} line {row + header + 1}: {_why_no_image(line, label)}")
         if prefix is not None and name[0] == "/":
             name = name.removeprefix(prefix)
         paths.append(name)
@@ -114,6 +109,14 @@ def read_image_list(
     if n_classes is not None:
         images.check_labels(n_classes)
     return images
+
+
+def _why_no_image(line: str, label: str) -> str:
+    if label == "-1":
+        return "label -1: images of no class (open set) are left out of lists"
+    if label.isdecimal():
+        return f"label {label[:40]} is too large"
+    return f"{line[:80]!r} is not `relative/path.jpg label`"
 
 
 def _splits(line: str, separator: str) -> bool:
