@@ -226,7 +226,8 @@ def _read_text(path: Path) -> np.ndarray:
         raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise UserError(f"{path}: not a table of numbers: {error}") from error
-    if table.shape[1] > 2 and pd.isna(table.iloc[0, 0]) and not table.iloc[0, 1:].isna().any():
+    unnamed = table.iloc[:1].isna().to_numpy().ravel()
+    if len(unnamed) > 2 and unnamed[0] and not unnamed[1:].any():
         table = table.drop(columns=0)  # the index that pandas writes, a column without a name
     for rows in (table, table[1:]):  # without a header, and with one
         try:

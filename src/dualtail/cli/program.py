@@ -65,11 +65,10 @@ class Program(click.Group):
                 f"out of memory ({error or 'no more'}); take a machine with more, or fewer images at once"
             ) from error
         except OSError as error:
-            if error.filename is None or isinstance(error, BrokenPipeError):
+            if isinstance(error, BrokenPipeError):
                 raise
-            raise click.ClickException(
-                str(UserError(f"{error.filename}: {error.strerror}"))
-            ) from error
+            named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise click.ClickException(str(UserError(named))) from error
 
 
 @click.group(

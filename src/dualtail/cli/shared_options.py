@@ -1,6 +1,7 @@
 """Kinds of paths, and options that several verbs have."""
 
 import errno
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ class Input(click.Path):
     """What a verb reads: a pipe or device would hang it, or have no end."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(super().convert(value, param, ctx))
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         try:
             mode = path.stat().st_mode
         except OSError as error:
