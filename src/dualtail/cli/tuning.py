@@ -99,7 +99,7 @@ def tune(
     """
     from dualtail.stages.tune import Part, Tuning, run
 
-    spec, files = model.spec(), _files(out, outputs)
+    files, spec = _files(out, outputs), model.spec()
     packs = data.packed(spec, tuning_settings, dataset, files.adapter.parent, seed, compute.threads)
     tuning = Tuning(
         spec=spec,

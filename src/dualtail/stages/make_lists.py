@@ -15,6 +15,7 @@ from dualtail.datasets.make_lists import (
 from dualtail.datasets.settings import ListSource
 from dualtail.datasets.train_counts import write_counts_csv
 from dualtail.files import write_text
+from dualtail.sidecars import refuse_inputs
 from dualtail.stages.progress import log_line
 
 
@@ -22,8 +23,10 @@ def run(source: ListSource, out: Path) -> None:
     """Write <split>.txt and classnames.txt, and images.zip and group_counts.csv for CIFAR-100-LT.
 
     Raises:
-        UserError: a source that cannot be read, or has too few images.
+        UserError: a source that cannot be read, has too few images, or would be replaced.
     """
+    named = source.table or source.annotations
+    refuse_inputs((out / file for file in source.files), named.files if named else ())
     if source.table is not None:
         lists = lists_from_table(source.table)
     elif source.annotations is not None:
