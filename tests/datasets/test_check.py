@@ -47,6 +47,7 @@ def test_a_whole_dataset_has_no_problem(folder: Path) -> None:
         ("names.txt", "cat\n", r"line 2: b\.jpg: label 1 is outside 0\.\.0 \(1 class names\)"),
         ("names.txt", "cat\ndog\nowl\n", r"1 of 3 classes without a training image: 2 \(owl\)"),
         ("test.txt", "d.jpg 0\ne.jpg 2\n", r"line 2: e\.jpg: label 2 is outside"),
+        ("train.txt", "a.jpg 0\nb.jpg 1\na.jpg 1\n", r"train\.txt: a\.jpg has the labels 0 and 1"),
         ("e.jpg", None, r"test\.txt line 2: e\.jpg: not in .* \(1 of 2 images missing\)"),
     ],
 )

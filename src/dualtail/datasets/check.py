@@ -191,6 +191,13 @@ def _note_duplicates(splits: dict[str, tuple[Path, Path]], found: DatasetCheck) 
         within = len(images) - len(set(images.paths))
         if within:
             found.facts.append(f"note: {split}: {within:,} lines repeat an image of the same list")
+            label_of: dict[str, int] = {}
+            for name, label in zip(images.paths, images.labels.tolist(), strict=True):
+                if label_of.setdefault(name, label) != label:
+                    found.problems.append(
+                        f"{images.source}: {name} has the labels {label_of[name]} and {label}; keep one"
+                    )
+                    break
         for other in sorted({seen[where, name] for name in images.paths if (where, name) in seen}):
             shared = [name for name in images.paths if seen.get((where, name)) == other]
             found.facts.append(

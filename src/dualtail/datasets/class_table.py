@@ -122,7 +122,7 @@ def _rows(path: Path, columns: Sequence[str]) -> tuple[list[int], list[str], lis
     if found and len(columns) == 1 and len(found[0][1]) == 1 and _is_number(found[0][1][0]):
         header = list(columns)
     else:
-        header = [cell.strip() for _, cells in found[:1] for cell in cells]
+        header = [_column_name(cell) for _, cells in found[:1] for cell in cells]
         found = found[1:]
     for line, cells in found:
         if len(cells) != len(header):
@@ -136,13 +136,17 @@ def _column(
     known: Sequence[str], header: list[str], rows: list[list[str]], numbers: bool
 ) -> int | None:
     """The first column of a known name whose cells are numbers, or are not; else one without a name."""
-    lower = [cell.casefold().replace(" ", "_") for cell in header]
     for name in (*known, ""):
-        if name in lower:
-            column = lower.index(name)
+        if name in header:
+            column = header.index(name)
             if all(_is_number(row[column]) for row in rows) == numbers or name in known[:2]:
                 return column
     return None
+
+
+def _column_name(cell: str) -> str:
+    """`Class Name` is `class_name`."""
+    return cell.strip().casefold().replace(" ", "_")
 
 
 def _is_number(cell: str) -> bool:
