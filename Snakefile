@@ -8,7 +8,7 @@ import sys
 
 from snakemake.utils import min_version
 
-from dualtail.one_run import hold, stop_jobs_at_sigterm
+from dualtail.one_run import hold, refuse_what_is_no_file, stop_jobs_at_sigterm
 from dualtail.provenance.manifest import write_manifest
 
 min_version("9.0")
@@ -48,6 +48,15 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/report.smk"
+
+
+# Also of a dry run, which would say that there is nothing to be done.
+if workflow.is_main_process:
+    try:
+        outputs = [str(file) for rule in workflow.rules for file in rule.output]
+        refuse_what_is_no_file([RUN, WORLD], {Path(file).suffix for file in outputs} - {""})
+    except UserError as error:
+        raise WorkflowError(str(error))
 
 
 rule all:

@@ -170,3 +170,44 @@ def test_features_must_be_finite(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", features)
     with pytest.raises(UserError, match=r"f\.npy: row 1: features must be finite"):
         read_features(tmp_path / "f.npy")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (",a,b\n0,1.5,2\n1,3,4\n2,5,6\n", [[1.5, 2], [3, 4], [5, 6]]),  # pandas' to_csv
+        ("a,b\n1.5,2\n3,4\n5,6\n", [[1.5, 2], [3, 4], [5, 6]]),
+    ],
+)
+def test_tables_of_logits_with_and_without_an_index(
+    tmp_path: Path, text: str, expected: list[list[float]]
+) -> None:
+    (tmp_path / "L.csv").write_text(text)
+    np.testing.assert_array_equal(read_logits(tmp_path / "L.csv"), expected)
+
+
+@pytest.mark.parametrize("header", ["", "label\n"])
+@pytest.mark.parametrize("labels", [["cat", "ant", "bee"], ["2", "0", "1"]])
+def test_labels_as_text(tmp_path: Path, header: str, labels: list[str]) -> None:
+    (tmp_path / "y.txt").write_text(header + "\n".join(labels))
+    np.save(tmp_path / "y.npy", np.array(labels))
+    np.save(tmp_path / "b.npy", np.array(labels, "S"))
+    for name in ("y.txt", "y.npy", "b.npy"):
+        assert read_labels(tmp_path / name, ["ant", "bee", "cat"]).tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("bad", [1e30, np.inf, np.uint64(2**63), 3, -5])
+def test_labels_of_no_class_name_their_row(tmp_path: Path, bad: float) -> None:
+    np.save(tmp_path / "y.npy", np.array([0, 1, bad]))
+    with pytest.raises(UserError, match=r"y\.npy: label .* of row 2 is outside 0\.\.2"):
+        read_labels(tmp_path / "y.npy", ["ant", "bee", "cat"])
+
+
+def test_tensors_that_are_not_plain_are_refused(tmp_path: Path) -> None:
+    import torch
+
+    logits = torch.full((3, 2), 5.0)
+    for tensor in (logits.to(torch.float8_e4m3fn), logits.to("meta")):
+        torch.save(tensor, tmp_path / "L.pt")
+        with pytest.raises(UserError, match=r"L\.pt: not (plain tensors|a file of tensors alone)"):
+            read_logits(tmp_path / "L.pt")

@@ -9,6 +9,8 @@ import pytest
 from dualtail.arrays import read_labels, read_logits
 from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_list import read_image_list
+from dualtail.datasets.make_lists import lists_from_annotations
+from dualtail.datasets.settings import AnnotationLists
 from dualtail.datasets.train_counts import read_counts_csv
 
 NAMES = ["ant", "bee", "cat"]
@@ -40,6 +42,21 @@ def test_lists(tmp_path: Path, text: str) -> None:
     found = read_image_list(tmp_path / "list.txt", 3)
     assert found.paths == ["ant/1.jpg", "bee/a picture.jpg", "cat/3.jpg"]
     assert found.labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("text", examples("annotations"))
+def test_annotations(tmp_path: Path, text: str) -> None:
+    (tmp_path / "train.json").write_text(text)
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    found = lists_from_annotations(
+        AnnotationLists(
+            splits={"train": tmp_path / "train.json"},
+            class_names=None if "categories" in text else tmp_path / "names.txt",
+            strip="/data/",
+        )
+    )
+    expected = [("ant/1.jpg", 0), ("bee/a picture.jpg", 1), ("cat/3.jpg", 2)]
+    assert (found.splits["train"], found.class_names) == (expected, NAMES)
 
 
 def test_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from dualtail import one_run
 from dualtail.errors import UserError
-from dualtail.one_run import hold
+from dualtail.one_run import hold, refuse_what_is_no_file
 
 HOLDER = """
 import sys, time
@@ -220,3 +220,20 @@ def test_sigterm_to_snakemake_reaches_its_jobs(
     again = snakemake()
     assert end(again)
     assert again.returncode == 0
+
+
+def test_what_stands_in_the_place_of_an_output_is_refused(tmp_path: Path) -> None:
+    """Snakemake takes anything with an output's name for the output."""
+    (tmp_path / "lists/inat").mkdir(parents=True)
+    (tmp_path / "a.csv").write_text("x")
+    (tmp_path / ".b.csv.unfinished").mkdir()
+    (tmp_path / "dangling.csv").symlink_to("nowhere")
+    folders, suffixes = [tmp_path, tmp_path / "none"], {".csv"}
+    refuse_what_is_no_file(folders, suffixes)
+    (tmp_path / "lists/b.csv").mkdir()
+    with pytest.raises(UserError, match=r"lists/b\.csv: a folder in the place of a file"):
+        refuse_what_is_no_file(folders, suffixes)
+    (tmp_path / "lists/b.csv").rmdir()
+    os.mkfifo(tmp_path / "lists/c")
+    with pytest.raises(UserError, match="lists/c: not a regular file"):
+        refuse_what_is_no_file(folders, suffixes)

@@ -205,6 +205,10 @@ def rewritten(path: Path, change: Callable[[str], str], without: str = "") -> Pa
     return path.with_name("b.safetensors")
 
 
+def with_value(text: str, **values: object) -> str:
+    return json.dumps(json.loads(text) | values)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -213,6 +217,11 @@ def rewritten(path: Path, change: Callable[[str], str], without: str = "") -> Pa
         (lambda text: text.replace('{"test": "h"}', "{}"), "it names no splits"),
         (lambda text: text.replace('{"test": "h"}', '["test"]'), "it names no splits"),
         (lambda text: text.replace('{"test": "h"}', '{"val": "h"}'), "val has no tensor"),
+        (lambda text: with_value(text, weights=[float("nan"), 1.0]), "header: weights"),
+        (lambda text: with_value(text, weights=[-1.0]), "header: weights"),
+        (lambda text: with_value(text, seed=10**30), "header: seed"),
+        (lambda text: with_value(text, dataset="a\x1b[2J"), "printable characters only"),
+        (lambda text: with_value(text, members=["\x07"]), "printable characters only"),
         (lambda text: "[]", "not a JSON object"),
         (lambda text: text[:-1], "not a JSON object"),
     ],

@@ -17,6 +17,8 @@ Scale = float | Literal["probabilities"] | None
 
 TEXT = (".csv", ".tsv", ".txt")
 TENSORS = (".pt", ".pth")
+LABEL_HEADERS = ("label", "labels", "class", "class_name", "name", "target", "y")
+"""What a column of names may be called in its first line."""
 
 
 def read_array(path: Path, what: What) -> np.ndarray:
@@ -95,21 +97,14 @@ def read_labels(path: Path, names: Sequence[str]) -> np.ndarray:
     if labels.ndim != 1:
         raise UserError(f"{path}: labels must be (N,), not {labels.shape}")
     if labels.dtype.kind in "US":
-        return _by_name(path, labels.astype(str), names)
+        labels = _without_blanks(labels)
+        if not (set(labels) <= {str(label) for label in range(len(names))} - set(names)):
+            return _by_name(path, labels, names)
+        labels = labels.astype(np.int64)  # numbers that were saved as text
     if labels.dtype.kind not in "iuf" or np.any(labels != np.floor(labels)):
         raise UserError(f"{path}: labels must be integers or class names, not {labels.dtype}")
-    found = labels.astype(np.int64)
-    c = len(names)
-    if found.size and found.min() == 1 and found.max() == c:
-        raise UserError(
-            f"{path}: labels run from 1 to {c} for {c} classes: they seem to count from 1; subtract 1"
-        )
-    if found.size and found.min() == -1:
-        raise UserError(
-            f"{path}: label -1 of row {int(found.argmin())}: images of no class (open set) cannot be "
-            "scored; leave them out of labels, logits and features"
-        )
-    return found
+    _check_range(path, labels, len(names))
+    return labels.astype(np.int64)
 
 
 def read_features(path: Path) -> np.ndarray:
@@ -135,10 +130,37 @@ def _row_sum(logits: np.ndarray) -> float | None:
     return next((t for t in (1.0, 100.0) if np.allclose(sums, t, rtol=5e-3, atol=0)), None)
 
 
+def _without_blanks(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "replace")
+    return np.char.strip(labels.astype(str))
+
+
+def _check_range(path: Path, labels: np.ndarray, c: int) -> None:
+    """Before they become int64, which some do not fit into."""
+    if labels.size and labels.min() == 1 and labels.max() == c:
+        raise UserError(
+            f"{path}: labels run from 1 to {c} for {c} classes: they seem to count from 1; subtract 1"
+        )
+    if labels.size and labels.min() == -1:
+        raise UserError(
+            f"{path}: label -1 of row {int(labels.argmin())}: images of no class (open set) cannot be "
+            "scored; leave them out of labels, logits and features"
+        )
+    wrong = np.flatnonzero(~((labels >= 0) & (labels < c)))
+    if wrong.size:
+        raise UserError(
+            f"{path}: label {labels[wrong[0]]:g} of row {wrong[0]} is outside 0..{c - 1} "
+            f"({wrong.size:,} such rows)"
+        )
+
+
 def _by_name(path: Path, labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
     label_of = {name: label for label, name in enumerate(names)}
     if len(label_of) < len(names):
         raise UserError(f"{path}: names as labels, but two classes have one name; give numbers")
+    if len(labels) > 1 and labels[0] not in label_of and labels[0].casefold() in LABEL_HEADERS:
+        labels = labels[1:]
     unknown = next((str(name) for name in labels if name not in label_of), None)
     if unknown is not None:
         raise UserError(f"{path}: label {unknown!r} is no class name{nearest(unknown, names)}")
@@ -183,10 +205,15 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: not a file of tensors alone, so it is not read") from error
     items = found.items() if isinstance(found, dict) else [("", found)]
     tensors = {str(k): v for k, v in items if isinstance(v, torch.Tensor)}
-    return {
-        name: (t.float() if t.dtype == torch.bfloat16 else t).detach().numpy()
-        for name, t in tensors.items()
-    }
+    try:
+        return {
+            name: (t.float() if t.dtype == torch.bfloat16 else t).detach().numpy()
+            for name, t in tensors.items()
+        }
+    except (TypeError, RuntimeError) as error:  # sparse, quantized, 8 bits, without values
+        raise UserError(
+            f"{path}: not plain tensors ({error}); save tensor.float().cpu()"
+        ) from error
 
 
 def _read_text(path: Path) -> np.ndarray:
@@ -199,6 +226,9 @@ def _read_text(path: Path) -> np.ndarray:
         raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise UserError(f"{path}: not a table of numbers: {error}") from error
+    unnamed = table.iloc[:1].isna().to_numpy().ravel()
+    if len(unnamed) > 2 and unnamed[0] and not unnamed[1:].any():
+        table = table.drop(columns=0)  # the index that pandas writes, a column without a name
     for rows in (table, table[1:]):  # without a header, and with one
         try:
             numbers = rows.to_numpy().astype(np.float64)
@@ -207,5 +237,6 @@ def _read_text(path: Path) -> np.ndarray:
         if len(numbers) and not np.isnan(numbers).all(axis=1).any():
             return numbers
     if table.shape[1] > 1:
-        raise UserError(f"{path}: not a table of numbers: {table.iloc[1, 0]!r} in line 2")
+        where = f"{table.iloc[1, 0]!r} in line 2" if len(table) > 1 else "one line of text"
+        raise UserError(f"{path}: not a table of numbers: {where}")
     return table[0].str.strip().to_numpy(dtype=str)

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,29 @@ PATIENCE = 90.0
 _held: list[FileLock] = []  # a lock is released when it is forgotten
 
 
+def refuse_what_is_no_file(folders: Iterable[str | Path], suffixes: Collection[str]) -> None:
+    """Refuse what stands in the place of outputs: Snakemake takes anything with its name for an output.
+
+    Args:
+        folders: Where outputs are; they need not exist.
+        suffixes: Of the outputs that are files.
+
+    Raises:
+        UserError: a pipe, device or socket, or a folder with one of these suffixes.
+    """
+    for top in folders:
+        for here, inside, files in os.walk(top):
+            for name in inside:
+                if Path(name).suffix in suffixes and not name.startswith("."):
+                    raise UserError(f"{here}/{name}: a folder in the place of a file; remove it")
+            for name in files:
+                path = Path(here, name)
+                if path.exists() and not path.is_file():
+                    raise UserError(
+                        f"{path}: not a regular file, but in the place of one; remove it"
+                    )
+
+
 def hold(folders: Iterable[str | Path]) -> None:
     """Hold folders that this process writes until it ends, however it ends: the kernel knows its locks.
 
@@ -33,7 +56,7 @@ def hold(folders: Iterable[str | Path]) -> None:
     Raises:
         UserError: another process holds one (its pid, host and time), or one cannot be written.
     """
-    resolved = sorted({Path(folder).resolve() for folder in folders})
+    resolved = sorted({Path(os.path.realpath(folder)) for folder in folders})
     for folder in resolved:
         try:
             folder.mkdir(parents=True, exist_ok=True)

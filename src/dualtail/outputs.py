@@ -17,13 +17,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualtail import __version__
 from dualtail.bias.softmax import predict
+from dualtail.datasets.readable_names import check_readable
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
 
@@ -33,6 +34,9 @@ DEFAULT_SPLIT = "test"
 """Read from a dump of several splits if no other is asked for."""
 ROW_BLOCK_BYTES = 64 * 2**20
 """Rows are checked and converted in blocks of at most this many bytes."""
+
+LARGEST_SEED = 2**53
+"""JSON and tables keep whole numbers up to here."""
 
 Kind = Literal["zero-shot", "tuned", "adjusted", "fused", "imported", "knn", "scratch"]
 
@@ -71,12 +75,14 @@ class OutputsHeader(BaseModel):
     )
     peft: str = ""
     loss: str = ""
-    seed: int | None = Field(default=None, description="tuning seed")
+    seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED, description="tuning seed")
     adjustment: str = Field(default="", description="la, gla, gla-zs, gla-ft or nothing")
     fusion: str = Field(
         default="", description="logits, probabilities, a rule of your own, or nothing"
     )
-    weights: list[float] = Field(default=[], description="P(c) of each member, fused only")
+    weights: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default=[], description="P(c) of each member, fused only"
+    )
     models: list[ModelRecord] = []
 
     @property
@@ -147,8 +153,8 @@ def check_outputs(outputs: Outputs) -> None:
     """Refuse a dump that no analysis should see.
 
     Raises:
-        UserError: shapes that disagree, labels out of range, a class without a name, a NaN or an
-            infinite logit; the message names the file and the first offending row.
+        UserError: shapes that disagree, labels out of range, a class without a name, control characters in
+            a name, a NaN or an infinite logit; the message names the file and the first offending row.
     """
     where, header = outputs.source, outputs.header
     if outputs.logits.ndim != 2 or 0 in outputs.logits.shape:
@@ -158,8 +164,10 @@ def check_outputs(outputs: Outputs) -> None:
     n, c = outputs.logits.shape
     if len(header.class_names) != c:
         raise UserError(f"{where}: {len(header.class_names)} class names for {c} columns of logits")
-    if "" in header.class_names:
-        raise UserError(f"{where}: class {header.class_names.index('')} has no name")
+    check_readable(where, header.class_names)
+    for text in (header.dataset, header.split, header.title, *header.members):
+        if not text.isprintable():
+            raise UserError(f"{where}: {text!a}: names of dumps hold printable characters only")
     if outputs.labels.shape != (n,) or outputs.image_index.shape != (n,):
         raise UserError(
             f"{where}: labels {outputs.labels.shape} and image_index {outputs.image_index.shape} "

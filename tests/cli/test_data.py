@@ -151,7 +151,7 @@ def test_lists_from_a_folder_a_class(run: Run) -> None:
     assert read_image_list(Path("lists/test.txt"), 2).counts(2).tolist() == [2, 2]
     assert Path("lists/classnames.txt").read_text() == "ape\nred fox\n"
     for words, message in (
-        ([], "give exactly one of table, folder, cifar100"),
+        ([], "give exactly one of table, annotations, folder, cifar100"),
         (["--folder", "folder=photos"], "--folder: largest: Field required"),
         (["--cifar100", "folder=none"], "none: cifar-100-python is missing or damaged"),
         (["--folder", folder.replace("photos", "none")], "none: no such folder"),

@@ -81,9 +81,11 @@ def test_a_record_that_is_not_ours_stays(run: Run, arrays: Path) -> None:
     Path("q.json").write_text('{"mine": 1}')
     base = ["prior", "dump.safetensors", "--bootstrap", "5", "--out"]
     message = run(*base, "q.csv", fails=True).output
-    assert "q.json: not a record of a prior, and would be replaced" in message
+    assert "q.json: would be replaced, but is not of this verb" in message
     assert Path("q.json").read_text() == '{"mine": 1}'
     Path("q.json").unlink()
+    message = run(*base, "q.json", fails=True).output
+    assert "q.json: a file .json is written beside the output" in message
     for _ in range(2):  # its own is replaced
         run(*base, "q.csv")
     assert "class_index,class_name,q" in run(*base, "/dev/stdout").output

@@ -55,3 +55,17 @@ def test_any_other_file_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         result = CliRunner().invoke(copy, ["a.csv", "--model", "ViT-B-16,a.csv", "--out", out])
         assert result.exit_code == 0, result.output
         assert Path(out).read_text() == "new"
+
+
+@pytest.mark.parametrize("bad", ["caf\udce9", "\x1b[2J"])
+def test_texts_that_no_file_can_hold_are_refused_but_paths_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["--model", bad], ["--named", "test", bad]):
+        result = CliRunner().invoke(copy, [*words, "--out", "new"])
+        assert isinstance(result.exception, UserError)
+        assert f"{words[0]}: " in str(result.exception)
+        assert str(result.exception).isprintable()
+    assert CliRunner().invoke(copy, ["--out", bad]).exit_code == 0
+    assert Path(bad).read_text() == "new"

@@ -15,7 +15,7 @@ from dualtail.errors import UserError
         (b"a: 1\nb: 2\na: 3", r"line 3: key 'a' comes twice, first in line 1"),
         (b"epochs: 010", r"line 1: 010 would be read as 8; .*\"010\" for text"),
         (b"epochs: 1:30", r"line 1: 1:30 would be read as 90"),
-        (b"label: V\xf6gel", r"not UTF-8 \(byte 8\); save it as UTF-8"),
+        (b"label: V\xf6gel", r"not UTF-8 text at byte 8; save it as UTF-8"),
         (b"a: {", "not YAML: "),
         (b"[1, 2]", "must be a mapping of keys to values"),
         (b"a: " + b"[" * 5000, "not a config: nested too deeply"),

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "train.txt").write_text("a.jpg 0\nb.jpg 1\nc.jpg 1\n")
     (tmp_path / "test.txt").write_text("d.jpg 0\ne.jpg 1\n")
     for name in "abcde":
-        (tmp_path / f"{name}.jpg").write_text("never opened")
+        (tmp_path / f"{name}.jpg").write_text(f"never decoded {name}")
     return tmp_path
 
 
@@ -46,6 +47,7 @@ def test_a_whole_dataset_has_no_problem(folder: Path) -> None:
         ("names.txt", "cat\n", r"line 2: b\.jpg: label 1 is outside 0\.\.0 \(1 class names\)"),
         ("names.txt", "cat\ndog\nowl\n", r"1 of 3 classes without a training image: 2 \(owl\)"),
         ("test.txt", "d.jpg 0\ne.jpg 2\n", r"line 2: e\.jpg: label 2 is outside"),
+        ("train.txt", "a.jpg 0\nb.jpg 1\na.jpg 1\n", r"train\.txt: a\.jpg has the labels 0 and 1"),
         ("e.jpg", None, r"test\.txt line 2: e\.jpg: not in .* \(1 of 2 images missing\)"),
     ],
 )
@@ -76,6 +78,30 @@ def test_images_in_two_splits_are_reported_but_allowed(folder: Path) -> None:
     assert len(notes) == 2
     assert "test: 1 lines repeat an image" in notes[0]
     assert "1 images are in train and test, e.g. a.jpg" in notes[1]
+
+
+@pytest.mark.parametrize("kinds", ["folder folder", "zip zip", "zip folder", "folder zip"])
+def test_the_same_picture_under_two_names_is_reported(folder: Path, kinds: str) -> None:
+    """Equal in size and in the middle is not equal."""
+    bytes_of = {"a": b"x" * 9000, "b": b"y" + b"x" * 8999, "c": b"z" * 9000}
+    bytes_of |= {"d": b"x" * 9000, "e": b"x" * 8999 + b"y"}
+    splits = {}
+    for split, kind, names in zip(("train", "test"), kinds.split(), ("abc", "de"), strict=True):
+        images = folder / (f"{split}.zip" if kind == "zip" else split)
+        splits[split] = (folder / f"{split}.txt", images)
+        if kind == "zip":
+            with zipfile.ZipFile(images, "w", zipfile.ZIP_DEFLATED) as archive:
+                for name in names:
+                    archive.writestr(f"{name}.jpg", bytes_of[name])
+            continue
+        images.mkdir()
+        for name in names:
+            (images / f"{name}.jpg").write_bytes(bytes_of[name])
+    found = check_dataset(folder / "names.txt", "lines", "corrected", splits)
+    assert found.problems == []
+    (note,) = [fact for fact in found.facts if fact.startswith("note")]
+    assert "1 pictures of test are in train under another name" in note
+    assert f"{splits['test'][1]}/d.jpg is {splits['train'][1]}/a.jpg" in note
 
 
 def test_another_list_is_not_the_official_one(folder: Path) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from dualtail.datasets.class_names import dataset_class_names, label_folders, read_class_names
+from dualtail.datasets.image_folder import read_image_folder
 from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.errors import UserError
+from dualtail.outputs import Outputs, OutputsHeader, check_outputs
 
 PLACES_PERMUTED = [116, 117, 118, 141, 142]
 
@@ -83,13 +85,13 @@ def test_categories_go_by_id_whatever_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not a categories.json"),
-        ('{"a": 1}', "not a categories.json"),
-        ('[{"id": 0}]', "not a categories.json"),
+        ("{", "begins like JSON, but is not"),
+        ('{"a": 1}', r"must be 0\.\.0"),
+        ('[{"id": 0}]', "a category needs a whole number `id`"),
         ("[]", "no categories"),
-        ('[{"id": 0, "name": ""}]', "without a name"),
+        ('[{"id": 0, "name": ""}]', "class 0: blank class name"),
         ('[{"id": 1, "name": "a"}]', r"must be 0\.\.0"),
-        ('[{"id": 0, "name": "a"}, {"id": 0, "name": "b"}]', r"must be 0\.\.1, each once"),
+        ('[{"id": 0, "name": "a"}, {"id": 0, "name": "b"}]', "category id 0 comes twice"),
         ('[{"id": 0, "name": "a"}, {"id": 1, "name": "a"}]', "'a' comes twice"),
     ],
 )
@@ -132,3 +134,40 @@ def test_inaturalist_ids_agree_with_the_folders_of_every_image(shared: Path) -> 
     assert len(names) == 8142
     pairs = zip(found.paths, found.labels.tolist(), strict=True)
     assert all(kingdom[names[label]] == image.split("/")[1] for image, label in pairs)
+
+
+@pytest.mark.parametrize("bad", ["a\x1b[31mb", "a\tb", "a\u0085b", " "])
+@pytest.mark.parametrize(
+    "door", ["lines", "json", "csv", "categories", "folders", "folder", "dump"]
+)
+def test_names_that_a_terminal_would_obey_are_refused(tmp_path: Path, door: str, bad: str) -> None:
+    path = tmp_path / ("n.csv" if door == "csv" else "n")
+    if door == "dump":
+        header = OutputsHeader(
+            kind="imported",
+            dataset="d",
+            split="s",
+            split_hash="",
+            members=["m"],
+            class_names=["x", bad],
+        )
+        logits, labels = np.eye(2, dtype=np.float32), np.arange(2)
+        read = lambda: check_outputs(Outputs(header, logits, labels, labels, source="n"))  # noqa: E731
+    elif door == "folder":
+        for name in ("x", bad):
+            (path / name).mkdir(parents=True)
+        read = lambda: read_image_folder(path)  # noqa: E731
+    else:
+        formats = {
+            "lines": f"x\n{bad}\n",
+            "json": json.dumps(["x", bad]),
+            "csv": f"id,name\n0,x\n1,{bad}\n",
+            "categories": json.dumps([{"id": 0, "name": "x"}, {"id": 1, "name": bad}]),
+            "folders": f"b x\na {bad}\n",
+        }
+        write(path, formats[door])
+        format = door if door in ("categories", "folders") else "lines"
+        read = lambda: dataset_class_names(path, format, "corrected", TOY)  # noqa: E731
+    with pytest.raises(UserError, match=r"control character|blank|not `folder") as refused:
+        read()
+    assert str(refused.value).isprintable()

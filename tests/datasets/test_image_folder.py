@@ -168,3 +168,22 @@ def test_a_corrupt_image_is_named(folder: Path) -> None:
     _, images = read_image_folder(folder)
     with ImageStore(folder) as store, pytest.raises(UserError, match=r"cat/2\.webp: corrupt image"):
         DecodedImages(images, store, 8).batch(torch.tensor([0]))
+
+
+@pytest.mark.parametrize("folders", [("ant", "Ant"), ("0", "00"), ("sea_lion", "sea lion")])
+def test_two_folders_of_one_class_are_refused(tmp_path: Path, folders: tuple[str, str]) -> None:
+    for name in folders:
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "a.png").write_text("")
+    (tmp_path / "n.txt").write_text("ant\nsea lion\n")
+    with pytest.raises(UserError, match="are both class"):
+        read_image_folder(tmp_path / "photos", tmp_path / "n.txt")
+
+
+def test_a_link_to_all_classes_adds_no_images(tmp_path: Path) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_text("")
+    (tmp_path / "ant/up").symlink_to("..")
+    images = read_image_folder(tmp_path)[1]
+    assert images.paths == ["ant/a.png", "bee/a.png"]

@@ -84,3 +84,48 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, message: str) -> N
         read_class_names(file)
     assert str(refused.value).startswith(str(file))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("{0: 'ant, emmet',\n 1: 'bee'}", ["ant, emmet", "bee"]),  # as Python prints it
+        ("['ant', 'bee']", ["ant", "bee"]),
+        ("1\tbee\n0\tant\n", ["ant", "bee"]),
+        ("0,ant\n1,bee\n", ["ant", "bee"]),
+        ("0: ant\n1: bee\n", ["ant", "bee"]),
+        ("ant, 0\nbee, 1\n", ["ant", "bee"]),
+        ('"ant"\n"bee"\n', ["ant", "bee"]),
+        ("class_index,class_name,count\n1,bee,3\n0,ant,5\n", ["ant", "bee"]),
+        ("n01440764 1 tench\nn01443537 2 goldfish\n", ["tench", "goldfish"]),
+        ("001.Albatross\n002.Auklet\n", ["001.Albatross", "002.Auklet"]),  # as folders have them
+        ("boeing 737\nboeing 747\n", ["boeing 737", "boeing 747"]),
+        ("1 euro\n2 euro\n", ["1 euro", "2 euro"]),
+        ("class 0\nclass 1\n", ["class 0", "class 1"]),
+    ],
+)
+def test_labels_beside_names_and_numbers_in_names(
+    tmp_path: Path, text: str, names: list[str]
+) -> None:
+    (tmp_path / "n.txt").write_text(text)
+    assert read_name_file(tmp_path / "n.txt").names == names
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("n.txt", "".join(f"{i} {i:03}.bird\n" for i in range(1, 21)), "seem to count from 1"),
+        ("n.txt", "1\tant\n2\tbee\n", "seem to count from 1"),
+        ("n.txt", '{"1": "ant", "2": "bee"}', "seem to count from 1"),
+        ("n.txt", '{"0": "ant", "0": "bee"}', "a key comes twice"),
+        ("n.txt", '{"classes": ["ant"]}', "no class names: an object with the keys 'classes'"),
+        ("n.txt", '{"' + "9" * 5000 + '": "ant"}', "no class names: an object"),
+        ("n.yaml", "- ant\n- bee\n", "not from YAML"),
+    ],
+)
+def test_what_would_be_read_wrong_is_refused(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_name_file(tmp_path / name)

@@ -300,3 +300,16 @@ print([name for name in ("open_clip", "torchvision", "torch._dynamo") if name in
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("load", [load_foundation, load_image_model])
+def test_weights_that_are_not_finite_are_refused(
+    checkpoint: Path, tmp_path: Path, load: Load
+) -> None:
+    name = "visual.transformer.resblocks.1.mlp.c_fc.bias"
+    for bad in (torch.nan, -torch.inf):
+        tensors = load_file(checkpoint)
+        tensors[name][3] = bad
+        save_file(tensors, tmp_path / "bad.safetensors")
+        with pytest.raises(UserError, match=f"bad.safetensors: {name} holds a NaN"):
+            load(make_spec(weights=tmp_path / "bad.safetensors"))

@@ -41,6 +41,7 @@ def rewrite(path, change):
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         header = json.loads(file.metadata()[HEADER_KEY])
+    del header["content_hash"]
     tensors, header = change(tensors, header)
     save_file(tensors, path, metadata={HEADER_KEY: json.dumps(header)})
 
@@ -237,3 +238,24 @@ def test_broken_models_are_not_written(tmp_path, make_visual):
     with pytest.raises(UserError, match=r"head\.weight"):
         save(tmp_path / "a.safetensors", model)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_flipped_bit_anywhere_is_refused(tmp_path, make_visual, seed):
+    """Of values, of the header, or of the table of contents."""
+    path = save(tmp_path / "a.safetensors", trained(make_visual()), record={"loss": "la"})
+    whole = path.read_bytes()
+    generator = torch.Generator().manual_seed(seed)
+    for place in torch.randint(len(whole), (60,), generator=generator).tolist():
+        bit = int(torch.randint(8, (), generator=generator))
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=r"a\.safetensors: "):
+            load_adapter(path, make_visual(), "float32")
+    path.write_bytes(whole)
+    load_adapter(path, make_visual(), "float32")
+
+
+def test_adapters_without_a_hash_are_still_read(tmp_path, make_visual):
+    path = save(tmp_path / "a.safetensors", trained(make_visual()))
+    rewrite(path, lambda tensors, header: (tensors, header))
+    load_adapter(path, make_visual(), "float32")

@@ -3,10 +3,9 @@
 
 def list_tables(dataset):
     """The files that `make-lists` reads (folders are not tracked)."""
-    table = C.datasets[dataset].make_lists.table
-    return PLACES.inputs(
-        [] if table is None else [table.table.as_posix(), table.names_table.as_posix()]
-    )
+    source = C.datasets[dataset].make_lists
+    named = source.table or source.annotations
+    return PLACES.inputs([] if named is None else [f.as_posix() for f in named.files])
 
 
 def pool_list(dataset):
@@ -54,7 +53,7 @@ def whole_flags(dataset, split):
     return shlex.join(["--whole", values_text(C.packs.model_dump(mode="json"))])
 
 
-# From a table of images, one folder per class, or CIFAR-100.
+# From a table of images, annotations in JSON, one folder per class, or CIFAR-100.
 rule make_lists:
     input:
         lambda w: list_tables(w.dataset),

@@ -46,13 +46,14 @@ def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--out", required=True, type=OUT_FOLDER, help="Folder to write to.")
 @options(ListSource)
 def make_lists(list_source: ListSource, out: Path) -> None:
-    """Make image lists and class names from a table of images, one folder per class, or CIFAR-100.
+    """Make image lists and class names from a table, annotations in JSON, one folder per class, or CIFAR-100.
 
     Images are not touched. Writes <split>.txt and classnames.txt.
 
     \b
     Examples:
       dualtail make-lists --folder folder=photos,largest=200,test_per_class=20 --out lists
+      dualtail make-lists --annotations 'splits={train: train2018.json, test: val2018.json}' --out lists
       dualtail make-lists --cifar100 folder=cifar,imbalance_factor=100 --out lists
       dualtail make-lists --out lists \\
         --table 'table=t.csv,names_table=n.csv,splits={train: {part: 1}, test: {part: 2}}'

@@ -11,7 +11,7 @@ from dualtail.cli.model_options import (
     compute_options,
     models_options,
 )
-from dualtail.cli.shared_options import ANY, FILE, PRECISION, labelled_images
+from dualtail.cli.shared_options import ANY, FILE, PRECISION, SEED_RANGE, labelled_images
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 
 
@@ -30,7 +30,9 @@ from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
     type=click.IntRange(2),
     help="Replicates for the 95 % intervals.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of folds and bootstrap.")
+@click.option(
+    "--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of folds and bootstrap."
+)
 @click.option("--keep-outputs", type=OUT_FOLDER, help="Folder for the dumps.")
 @click.option("--out", default="audit.html", show_default=True, type=OUT_FILE, help=".html or .md")
 def audit(
@@ -74,9 +76,16 @@ def audit(
 @verb("import-lift")
 @click.argument("checkpoint", type=FILE)
 @click.option("--model", required=True, metavar="NAME|ARCH,TAG|ARCH,FILE", help="As in `audit`.")
-@click.option("--scale", default=25.0, show_default=True, help="Scale of the cosine classifier.")
+@click.option(
+    "--head",
+    type=click.Choice(["cosine", "l2-norm", "layer-norm"]),
+    default="cosine",
+    show_default=True,
+    help="LIFT's `classifier`, which the file does not say; a linear one is told by its bias.",
+)
+@click.option("--scale", default=25.0, show_default=True, help="Scale of a cosine classifier.")
 @click.option("--loss", default="", help="Loss it was tuned with, for tables: la, ce ...")
-@click.option("--seed", type=int, help="Seed it was tuned with, for tables.")
+@click.option("--seed", type=SEED_RANGE, help="Seed it was tuned with, for tables.")
 @click.option(
     "--categories",
     type=FILE,
@@ -86,13 +95,14 @@ def audit(
 def import_lift(
     checkpoint: Path,
     model: str,
+    head: Any,
     scale: float,
     loss: str,
     seed: int | None,
     categories: Path | None,
     out: Path,
 ) -> None:
-    """Make an adapter file of a LIFT checkpoint (checkpoint.pth.tar), with equal logits.
+    """Make an adapter file of a LIFT or LIFT+ checkpoint (checkpoint.pth.tar), with equal logits.
 
     \b
     Then: dualtail predict --model clip --adapter OUT --activation quickgelu --images ... --out dump
@@ -102,7 +112,7 @@ def import_lift(
     from dualtail.stages.import_lift import run
 
     spec = parse_model(model, templates=["a photo of a {}."])
-    click.echo(run(checkpoint, spec, scale, loss, seed, categories, out), err=True)
+    click.echo(run(checkpoint, spec, head, scale, loss, seed, categories, out), err=True)
 
 
 @verb("occlude")

@@ -73,7 +73,9 @@ def train_scratch(
           --out resnet50.safetensors
     """
     from dualtail.datasets.pack_file import open_pack
+    from dualtail.sidecars import sidecar
     from dualtail.stages.train_scratch import ScratchTask, run
+    from dualtail.training.history import HISTORY_MARK
 
     compute.set_up()
     task = ScratchTask(
@@ -86,7 +88,7 @@ def train_scratch(
         scratch_training,
         seed,
     )
-    run(task, out, history or out.with_suffix(".history.csv"), outputs)
+    run(task, out, history or sidecar(out, ".history.csv", HISTORY_MARK), outputs)
 
 
 @verb("train-confounder")
@@ -128,11 +130,13 @@ def train_confounder(
       dualtail train-confounder --images confounder/images --train-set A --architecture resnet32 \\
           --out A.safetensors
     """
+    from dualtail.sidecars import sidecar
     from dualtail.stages.train_confounder import ConfounderTask, run
+    from dualtail.training.history import HISTORY_MARK
 
     compute.set_up()
     task = ConfounderTask(images, train_set, image_size, scratch_training, seed)
-    run(task, history or out.with_suffix(".history.csv"), out)
+    run(task, history or sidecar(out, ".history.csv", HISTORY_MARK), out)
 
 
 @verb("draw-confounder")

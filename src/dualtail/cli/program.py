@@ -60,6 +60,15 @@ class Program(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from error
+        except MemoryError as error:
+            raise click.ClickException(
+                f"out of memory ({error or 'no more'}); take a machine with more, or fewer images at once"
+            ) from error
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise click.ClickException(str(UserError(named))) from error
 
 
 @click.group(

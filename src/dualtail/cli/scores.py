@@ -8,7 +8,7 @@ import click
 from dualtail.cli.dumps import OUT
 from dualtail.cli.explained_options import explained_images
 from dualtail.cli.flags import SectionParam, options
-from dualtail.cli.shared_options import FILE
+from dualtail.cli.shared_options import FILE, SEED_RANGE
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.settings import Transform
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 DATASET = click.option("--dataset", help="With --study: the dataset.")
 RUN_NAME = click.option("--run", "run_name", default="", help="For the column `run`.")
-SEED = click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+SEED = click.option(
+    "--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of the bootstrap."
+)
 STUDY_HELP = "Table of a run's predictions, from `dualtail study`."
 
 

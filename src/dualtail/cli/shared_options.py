@@ -1,5 +1,8 @@
 """Kinds of paths, and options that several verbs have."""
 
+import errno
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,10 +10,29 @@ from typing import Any
 import click
 
 Verb = Callable[..., Any]
-FILE = click.Path(dir_okay=False, path_type=Path)
-ANY = click.Path(path_type=Path)
 
-SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+
+class Input(click.Path):
+    """What a verb reads: a pipe or device would hang it, or have no end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                self.fail(f"{path}: a link that leads to itself", param, ctx)
+            return path  # who reads it says what is missing
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            self.fail(f"{path}: not a regular file", param, ctx)
+        return path
+
+
+FILE = Input(dir_okay=False, path_type=Path)
+ANY = Input(path_type=Path)
+
+SEED_RANGE = click.IntRange(0, 2**53)
+SEED = click.option("--seed", default=0, show_default=True, type=SEED_RANGE)
 PRECISION = click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "float16"]),

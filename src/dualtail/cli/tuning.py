@@ -99,7 +99,7 @@ def tune(
     """
     from dualtail.stages.tune import Part, Tuning, run
 
-    spec, files = model.spec(), _files(out, outputs)
+    files, spec = _files(out, outputs), model.spec()
     packs = data.packed(spec, tuning_settings, dataset, files.adapter.parent, seed, compute.threads)
     tuning = Tuning(
         spec=spec,
@@ -158,7 +158,7 @@ def _files(out: Path, outputs: Path | None) -> "TunedFiles":
 )
 @compute_options
 @click.option(
-    "--maps", required=True, type=FILE, help="Grad-CAM maps to write (none of zero-shot)."
+    "--maps", required=True, type=OUT_FILE, help="Grad-CAM maps to write (none of zero-shot)."
 )
 @click.option(
     "--out", required=True, type=OUT_FILE, help="Dump to write, with one split a condition."

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,29 @@ OUT_FOLDER = Output(file_okay=False, path_type=Path)
 
 
 class Verb(click.Command):
-    """A command that refuses, before it begins, to write over its own inputs."""
+    """A command that refuses, before it begins, texts that no file can hold, and to write over its inputs."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for param in self.params:
+            _refuse_no_text(param.opts[0], ctx.params.get(param.name or ""))
         _refuse_overwriting(self.params, ctx.params)
         return super().invoke(ctx)
 
 
 verb = functools.partial(click.command, cls=Verb)
+
+
+def _refuse_no_text(option: str, value: Any) -> None:
+    """Bytes of an argument that are not UTF-8, and control characters; a path may have any."""
+    if isinstance(value, str) and not value.isprintable():
+        bad = next(
+            (c for c in value if unicodedata.category(c) in ("Cc", "Cs") and c != "\n"), None
+        )
+        if bad is not None:
+            raise UserError(f"{option}: {value!a}: {bad!a} is no character of a text")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_no_text(option, item)
 
 
 def _refuse_overwriting(params: list[click.Parameter], values: dict[str, Any]) -> None:

@@ -151,9 +151,12 @@ def _drawn_files(name: str, world: Mapping[str, Any]) -> Values:
 
 def _made_files(source: Mapping[str, Any]) -> Values:
     """What `make-lists` writes, and where the images are."""
-    table, folder, cifar = (_mapping(source.get(kind)) for kind in ("table", "folder", "cifar100"))
+    table, annotations, folder, cifar = (
+        _mapping(source.get(kind)) for kind in ("table", "annotations", "folder", "cifar100")
+    )
+    splits = [_mapping(kind.get("splits")) for kind in (table, annotations)]
     found: Values = {}
-    if not (_mapping(table.get("splits")).get("val") or folder.get("val_per_class")):
+    if not (any("val" in named for named in splits) or folder.get("val_per_class")):
         found["val"] = None
     if cifar:
         archive = {split: {"images": "images.zip"} for split in ("train", "test")}
@@ -162,6 +165,8 @@ def _made_files(source: Mapping[str, Any]) -> Values:
         found["images_root"] = folder["folder"]
     elif "table" in table:
         found["images_root"] = str(Path(_path(table["table"])).parent)
+    elif splits[1]:
+        found["images_root"] = str(Path(_path(next(iter(splits[1].values())))).parent)
     return found
 
 

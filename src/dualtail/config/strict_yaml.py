@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
 
 SURPRISING = re.compile(r"[-+]?(0[0-7_]+|\d[\d_]*(:[0-5]?\d)+(\.\d*)?)$")
@@ -47,16 +48,11 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """Read a file that holds a mapping of keys to values.
 
     Raises:
-        UserError: one line: the file, and what is wrong where.
+        UserError: see `read_text_file`; one line: the file, and what is wrong where.
     """
+    text = read_text_file(file)
     try:
-        values = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506 - a safe one
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{file}: not UTF-8 (byte {error.start}); save it as UTF-8 in your editor"
-        ) from error
+        values = yaml.load(text, _Loader)  # noqa: S506 - a safe one
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     except RecursionError as error:

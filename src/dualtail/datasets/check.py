@@ -4,7 +4,7 @@ The verb `check-dataset` does it for one dataset, `check-data` for all of a conf
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dualtail.datasets.how_to_get import get_class_names, get_images, get_list
 from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.datasets.images import ImageStore, check_files
 from dualtail.datasets.known_lists import official_list, sha256_of
+from dualtail.datasets.same_pictures import same_pictures
 from dualtail.datasets.settings import NamesFormat, NamesVersion
 from dualtail.datasets.text_file import read_text_file
 from dualtail.datasets.train_counts import read_counts_csv
@@ -82,10 +83,14 @@ def check_dataset(
         if split in found.lists and official:
             _check_official(official, split, path, found.lists[split], found)
     _check_classes(class_names, found)
-    for split, listed in found.lists.items():
-        images = splits[split][1]
-        with found.collecting(f"; {get_images(official, images)}"), ImageStore(images) as store:
-            check_files(listed, store)
+    with ExitStack() as stack:
+        stores: dict[str, ImageStore] = {}
+        for split, listed in found.lists.items():
+            images = splits[split][1]
+            with found.collecting(f"; {get_images(official, images)}"):
+                stores[split] = stack.enter_context(ImageStore(images))
+                check_files(listed, stores[split])
+        _note_same_pictures(stores, found)
     unread = {images for split, (_, images) in splits.items() if split not in found.lists}
     for images in sorted(unread - {splits[split][1] for split in found.lists}):
         if not images.exists():
@@ -186,12 +191,29 @@ def _note_duplicates(splits: dict[str, tuple[Path, Path]], found: DatasetCheck) 
         within = len(images) - len(set(images.paths))
         if within:
             found.facts.append(f"note: {split}: {within:,} lines repeat an image of the same list")
+            label_of: dict[str, int] = {}
+            for name, label in zip(images.paths, images.labels.tolist(), strict=True):
+                if label_of.setdefault(name, label) != label:
+                    found.problems.append(
+                        f"{images.source}: {name} has the labels {label_of[name]} and {label}; keep one"
+                    )
+                    break
         for other in sorted({seen[where, name] for name in images.paths if (where, name) in seen}):
             shared = [name for name in images.paths if seen.get((where, name)) == other]
             found.facts.append(
                 f"note: {len(set(shared)):,} images are in {other} and {split}, e.g. {shared[0]}"
             )
         seen |= {(where, name): split for name in images.paths}
+
+
+def _note_same_pictures(stores: dict[str, ImageStore], found: DatasetCheck) -> None:
+    for same in same_pictures({split: found.lists[split] for split in stores}, stores):
+        one, other = same.splits
+        name, copy = next(iter(same.names.items()))
+        found.facts.append(
+            f"note: {len(same.names):,} pictures of {other} are in {one} under another name, e.g. "
+            f"{stores[other].path / copy} is {stores[one].path / name}"
+        )
 
 
 def group_sizes(counts: np.ndarray) -> tuple[int, int, int]:

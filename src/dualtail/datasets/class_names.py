@@ -7,20 +7,21 @@ Three formats:
 - `folders`: `folder class name...` a line, as OLTR and LIFT have it. The label of a line is that of
   the images in its folder. The public file of Places365-LT is permuted against the labels at 116 to
   118, 141 and 142, so that names taken by line number are wrong for five classes.
-- `categories`: the `categories.json` of iNaturalist, a list of {id, name, ...}; the label in the lists
-  is the id. (LIFT renumbers: its class c is the c-th name in sorted order; see `import-lift`.)
+- `categories`: the same, but no name may come twice: the `categories.json` of iNaturalist, a list of
+  {id, name, ...}; the label in the lists is the id. (LIFT renumbers: its class c is the c-th name in
+  sorted order; see `import-lift`.)
 
 `as_published` takes the lines of `folders` by number, to reproduce what was computed that way.
 """
 
-import json
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.name_file import read_name_file
+from dualtail.datasets.readable_names import check_readable
 from dualtail.datasets.settings import NamesFormat, NamesVersion
-from dualtail.datasets.text_file import read_lines, read_text_file
+from dualtail.datasets.text_file import read_lines
 from dualtail.errors import UserError
 
 
@@ -94,22 +95,9 @@ def category_names(path: Path) -> list[str]:
     """The (C,) names of a `categories.json` in the order of their ids.
 
     Raises:
-        UserError: another format, ids that are not 0 to C - 1, or a name that comes twice.
+        UserError: see `read_name_file`; a name that comes twice.
     """
-    try:
-        entries = json.loads(read_text_file(path))
-        found = {entry["id"]: entry["name"] for entry in entries}
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
-        raise UserError(
-            f"{path}: not a categories.json: a list of objects with `id` and `name`"
-        ) from error
-    if not entries or not all(isinstance(name, str) and name.strip() for name in found.values()):
-        raise UserError(f"{path}: no categories, or one without a name")
-    if sorted(found, key=str) != sorted(range(len(entries)), key=str):
-        raise UserError(
-            f"{path}: the ids of {len(entries)} categories must be 0..{len(entries) - 1}, each once"
-        )
-    names = [found[label] for label in range(len(entries))]
+    names = read_class_names(path)
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(f"{path}: category {repeated[0]!r} comes twice")
@@ -137,6 +125,7 @@ def _folder_lines(path: Path) -> tuple[list[str], list[str]]:
         names.append(name.strip())
     # Names may come twice (ImageNet has two classes "missile"), folders may not.
     _refuse_repetition(path, folders, "folder")
+    check_readable(path, names)
     return folders, names
 
 

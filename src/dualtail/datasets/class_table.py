@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dualtail.config.names import listed, nearest
+from dualtail.datasets.readable_names import check_readable
 from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
 
@@ -49,12 +50,9 @@ class ClassTable:
         """
         found = np.empty(len(self.lines))
         for row, (line, cell) in enumerate(zip(self.lines, self.cells[column], strict=True)):
-            try:
-                found[row] = float(cell)
-            except ValueError:
-                raise UserError(
-                    f"{self.path}: line {line}: {column} {cell!r} is not a number"
-                ) from None
+            if not _is_number(cell):
+                raise UserError(f"{self.path}: line {line}: {column} {cell!r} is not a number")
+            found[row] = float(cell)
         return found
 
 
@@ -76,9 +74,11 @@ def read_class_table(
     """
     lines, header, rows = _rows(path, columns)
     for column in columns:
-        if header.count(column) != 1:
-            how = "two columns" if column in header else "no column"
-            raise UserError(f"{path}: {how} {column!r}; it has: {listed(header) or 'nothing'}")
+        if column not in header:
+            raise UserError(f"{path}: no column {column!r}; it has: {listed(header) or 'nothing'}")
+    for column in {*columns, *INDEX, *NAME}:
+        if header.count(column) > 1:
+            raise UserError(f"{path}: two columns {column!r}; it has: {listed(header)}")
     index, name = _column(INDEX, header, rows, True), _column(NAME, header, rows, False)
     names = None if name is None else [row[name].strip() for row in rows]
     if class_names is not None and len(rows) != len(class_names):
@@ -99,6 +99,7 @@ def read_class_table(
     if class_names is not None:
         _agree(path, names, class_names)
         names = list(class_names)
+    check_readable(path, names or [])
     cells = {column: [rows[row][i] for row in order] for i, column in enumerate(header)}
     return ClassTable(path, [lines[row] for row in order], names, cells)
 
@@ -121,7 +122,7 @@ def _rows(path: Path, columns: Sequence[str]) -> tuple[list[int], list[str], lis
     if found and len(columns) == 1 and len(found[0][1]) == 1 and _is_number(found[0][1][0]):
         header = list(columns)
     else:
-        header = [cell.strip() for _, cells in found[:1] for cell in cells]
+        header = [_column_name(cell) for _, cells in found[:1] for cell in cells]
         found = found[1:]
     for line, cells in found:
         if len(cells) != len(header):
@@ -135,25 +136,30 @@ def _column(
     known: Sequence[str], header: list[str], rows: list[list[str]], numbers: bool
 ) -> int | None:
     """The first column of a known name whose cells are numbers, or are not; else one without a name."""
-    lower = [cell.casefold().replace(" ", "_") for cell in header]
     for name in (*known, ""):
-        if name in lower:
-            column = lower.index(name)
+        if name in header:
+            column = header.index(name)
             if all(_is_number(row[column]) for row in rows) == numbers or name in known[:2]:
                 return column
     return None
 
 
+def _column_name(cell: str) -> str:
+    """`Class Name` is `class_name`."""
+    return cell.strip().casefold().replace(" ", "_")
+
+
 def _is_number(cell: str) -> bool:
+    """Python also reads `1_0` and digits of other scripts."""
     try:
         float(cell)
     except ValueError:
         return False
-    return True
+    return cell.isascii() and "_" not in cell
 
 
 def _whole(cell: str, column: str, path: Path, line: int) -> int:
-    if not (_is_number(cell) and cell.isascii() and float(cell).is_integer() and float(cell) >= 0):
+    if not (_is_number(cell) and float(cell).is_integer() and 0 <= float(cell) < 2**53):
         raise UserError(
             f"{path}: line {line}: {column} {cell.strip()!r} is not a whole number from 0"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from dualtail.datasets.class_table import comparable
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.name_file import NameFile, read_name_file
+from dualtail.datasets.readable_names import check_readable
 from dualtail.errors import UserError
 
 SUFFIXES = frozenset(
@@ -23,7 +24,7 @@ SUFFIXES = frozenset(
 """Files that count as images, in lower case; others are left out."""
 NO_CLASSES = frozenset(("__MACOSX", "@eaDir"))
 """Folders that systems leave beside images; hidden ones are left out as well."""
-SPLITS = frozenset(("train", "val", "valid", "validation", "test"))
+SPLITS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +53,12 @@ def images_by_class(folder: Path) -> dict[str, list[str]]:
             f"{folder}: {len(classes)} folder(s) in it; one folder per class is needed, two or more "
             "(or name the images in a list)"
         )
-    if SPLITS.issuperset(classes):
+    if SPLITS.issuperset(name.casefold() for name in classes):
         raise UserError(
             f"{folder}: its folders {', '.join(sorted(classes))} are splits, not classes; "
-            f"give {folder / max(classes, key=lambda name: name.startswith('v'))}"
+            f"give {folder / max(classes, key=lambda name: name.casefold().startswith('v'))}"
         )
+    check_readable(folder, _sorted(classes))
     left_out: Counter[str] = Counter()
     found = {name: sorted(_images(folder, folder / name, left_out)) for name in _sorted(classes)}
     if left_out:
@@ -104,12 +106,12 @@ def _labels(folder: Path, folders: list[str], file: NameFile) -> dict[str, int]:
     by_name = {name: known.get(comparable(name)) for name in folders}
     matched = {name: label for name, label in by_name.items() if label is not None}
     if len(matched) == len(folders):
-        return matched
+        return _of_one_folder_each(folder, matched)
     if matched:
         lost = next(name for name in folders if name not in matched)
         raise UserError(f"{file.path}: no class for the folder {folder / lost}")
     if all(name.isdecimal() and int(name) < len(file.names) for name in folders):
-        return {name: int(name) for name in folders}
+        return _of_one_folder_each(folder, {name: int(name) for name in folders})
     if len(folders) != len(file.names):
         raise UserError(
             f"{file.path}: {len(file.names)} class names for the {len(folders)} folders of {folder}"
@@ -121,9 +123,19 @@ def _labels(folder: Path, folders: list[str], file: NameFile) -> dict[str, int]:
     return {name: label for label, name in enumerate(folders)}
 
 
+def _of_one_folder_each(folder: Path, label_of: dict[str, int]) -> dict[str, int]:
+    by_label: dict[int, str] = {}
+    for name, label in label_of.items():
+        other = by_label.setdefault(label, name)
+        if other != name:
+            raise UserError(f"{folder}: its folders {other!r} and {name!r} are both class {label}")
+    return label_of
+
+
 def _images(root: Path, top: Path, left_out: Counter[str]) -> Iterator[str]:
     """The images below a folder, relative to `root`; links are followed, but in no circle."""
-    seen = set()
+    above = root.stat()
+    seen = {(above.st_dev, above.st_ino)}  # a link to it would bring the images of other classes
     for here, folders, files in os.walk(top, followlinks=True):
         status = Path(here).stat()
         if (status.st_dev, status.st_ino) in seen:

@@ -69,8 +69,8 @@ def read_image_list(
 ) -> ImageList:
     """Read a list of `relative/path.jpg label` lines, plain or gzip'ed; a path may hold spaces.
 
-    Between path and label may stand blanks, a tab or a comma, the same in all lines; a header, quoted paths
-    and a leading `./` are read as well.
+    Between path and label may stand blanks, a tab, a comma or a semicolon, the same in all lines; a header,
+    quoted paths and a leading `./` are read as well.
 
     Args:
         path: The list.
@@ -84,7 +84,7 @@ def read_image_list(
     lines = read_lines(path)
     while lines and not lines[-1].strip():
         lines.pop()
-    separator = next((s for s in "\t," if lines and _splits(lines[-1], s)), " ")
+    separator = next((s for s in "\t,;" if lines and _splits(lines[-1], s)), " ")
     header = 1 if len(lines) > 1 and _is_header(lines[0], separator) else 0
     if not lines:
         raise UserError(f"{path}: empty image list")
@@ -94,13 +94,8 @@ def read_image_list(
     for row, line in enumerate(lines[header:]):
         name, _, label = line.rstrip().rpartition(separator)
         name, label = _unquoted(name), label.strip()
-        if not name or not label.isdecimal():
-            where = f"{path} line {row + header + 1}"
-            if label == "-1":
-                raise UserError(
-                    f"{where}: label -1: images of no class (open set) are left out of lists"
-                )
-            raise UserError(f"{where}: {line[:80]!r} is not `relative/path.jpg label`")
+        if not name or not label.isdecimal() or len(label) > 15:
+            raise UserError(f"{path} line {row + header + 1}: {_why_no_image(line, label)}")
         if prefix is not None and name[0] == "/":
             name = name.removeprefix(prefix)
         paths.append(name)
@@ -114,6 +109,16 @@ def read_image_list(
     if n_classes is not None:
         images.check_labels(n_classes)
     return images
+
+
+def _why_no_image(line: str, label: str) -> str:
+    if label == "-1":
+        return "label -1: images of no class (open set) are left out of lists"
+    if label.isdecimal() and len(label) > 15:
+        return f"label {label[:40]} is too large"
+    hint = "; `dualtail make-lists --table` reads tables of other columns"
+    is_table = line.count(",") > 1 or line.casefold().startswith(("label,", "class,"))
+    return f"{line[:80]!r} is not `relative/path.jpg label`{hint if is_table else ''}"
 
 
 def _splits(line: str, separator: str) -> bool:
@@ -141,10 +146,10 @@ def write_image_list(path: Path, paths: list[str], labels: np.ndarray) -> None:
         UserError: a path that a list cannot hold, or the file cannot be written.
     """
     for name in paths:
-        if name != name.rstrip() or not name or "\n" in name or "\r" in name or not _is_utf8(name):
+        if not name or name != _unquoted(name).rstrip(",;") or not _is_line(name):
             raise UserError(
-                f"{path}: not written: the name {name!a} cannot be in a list (a line break, "
-                "a space at its end, or not UTF-8): rename the image"
+                f"{path}: not written: the name {name!a} cannot be in a list (a line break, a space or "
+                "comma at its end, quotes around it, or not UTF-8): rename the image"
             )
     rows = zip(paths, labels.tolist(), strict=True)
     write_text(path, "".join(f"{name} {label}\n" for name, label in rows))
@@ -155,8 +160,10 @@ def leads_outside(name: str) -> bool:
     return name.startswith("/") or (".." in name and ".." in name.split("/"))
 
 
-def _is_utf8(name: str) -> bool:
-    """File names are bytes; those that are not UTF-8 have surrogates."""
+def _is_line(name: str) -> bool:
+    """Whether it has no line break, and is UTF-8: file names are bytes, and others have surrogates."""
+    if "\n" in name or "\r" in name:
+        return False
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:

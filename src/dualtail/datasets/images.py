@@ -4,6 +4,7 @@ import io
 import os
 import warnings
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,33 @@ class ImageStore:
         if self._archive is not None:
             return name in self._names
         return os.path.isfile(self.path / name)
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it is a zip archive."""
+        return self._archive is not None
+
+    def size(self, name: str) -> int:
+        """Bytes of one file, uncompressed; OSError or KeyError if it is not there."""
+        if self._archive is not None:
+            return self._archive.getinfo(name).file_size
+        return (self.path / name).stat().st_size
+
+    def sample(self, name: str) -> int:
+        """CRC-32 of 4 KB in the middle of a file of a folder."""
+        with (self.path / name).open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size // 2 - 2048))
+            return zlib.crc32(stream.read(4096))
+
+    def checksum(self, name: str) -> int:
+        """CRC-32 of one file; an archive has it in its table of contents."""
+        if self._archive is not None:
+            return self._archive.getinfo(name).CRC
+        found = 0
+        with (self.path / name).open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                found = zlib.crc32(chunk, found)
+        return found
 
     def read(self, name: str) -> bytes:
         """The bytes of one file.

@@ -1,6 +1,7 @@
-"""Image lists and class names of a dataset, from a table, a folder of folders, or CIFAR-100."""
+"""Image lists and class names of a dataset, from a table, annotations, a folder of folders, or CIFAR-100."""
 
 import io
+import logging
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dualtail.datasets.annotations import Annotations, read_annotations
 from dualtail.datasets.how_to_get import get_cifar100
 from dualtail.datasets.image_folder import images_by_class
 from dualtail.datasets.image_list import ImageList
@@ -19,12 +21,22 @@ from dualtail.datasets.long_tail import (
     split_folder,
     tail_counts,
 )
-from dualtail.datasets.settings import CifarLists, FolderLists, LongTailSample, TableLists
+from dualtail.datasets.name_file import read_name_file
+from dualtail.datasets.readable_names import check_readable
+from dualtail.datasets.settings import (
+    AnnotationLists,
+    CifarLists,
+    FolderLists,
+    LongTailSample,
+    TableLists,
+)
 from dualtail.datasets.text_file import read_table
 from dualtail.errors import UserError
 
 GROUP_FACTOR = 100.0
 """Imbalance factor of the CIFAR-100-LT whose counts make the D-groups of all."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,73 @@ def _names(settings: TableLists) -> list[str]:
     labels = [str(label) for label in range(len(rows))]
     if set(by_label) != set(labels):
         raise UserError(f"{path}: the labels of {len(rows)} classes must be 0..{len(rows) - 1}")
-    return [by_label[label] for label in labels]
+    found = [by_label[label] for label in labels]
+    check_readable(path, found)
+    return found
+
+
+def lists_from_annotations(settings: AnnotationLists) -> Lists:
+    """Read annotations in JSON; labels are the ranks of the category ids.
+
+    Raises:
+        UserError: see `read_annotations`; files with different categories, no class names, another
+            number of them, or an id without a name.
+    """
+    files = {split: read_annotations(p, settings.strip) for split, p in settings.splits.items()}
+    names = _annotated_names(list(files.values()))
+    if settings.class_names is not None:
+        found = read_name_file(settings.class_names).names
+        if names is not None and len(names) != len(found):
+            raise UserError(
+                f"{settings.class_names}: {len(found):,} class names for the {len(names):,} categories "
+                f"of {next(iter(settings.splits.values()))}"
+            )
+        ids, class_names = sorted(names or range(len(found))), found
+    elif names is not None:
+        ids, class_names = sorted(names), [names[i] for i in sorted(names)]
+        check_readable(next(iter(settings.splits.values())), class_names)
+    else:
+        raise UserError(
+            f"{next(iter(settings.splits.values()))}: no class names in it; give class_names=FILE"
+        )
+    if ids != list(range(len(ids))):
+        _log.warning(
+            "category ids %d to %d became labels 0 to %d, in their order",
+            ids[0],
+            ids[-1],
+            len(ids) - 1,
+        )
+    label_of = {category: label for label, category in enumerate(ids)}
+    for file in files.values():
+        _check_categories(file, label_of)
+    splits = {
+        split: [(path, label_of[category]) for path, category in file.categories.items()]
+        for split, file in files.items()
+    }
+    return Lists(splits, class_names)
+
+
+def _annotated_names(files: list[Annotations]) -> dict[int, str] | None:
+    """Category id -> name, the same in all files that have names; None: none has."""
+    named = [file for file in files if file.names is not None]
+    for file in named[1:]:
+        if file.names != named[0].names:
+            raise UserError(f"{named[0].path} and {file.path}: different categories")
+    return named[0].names if named else None
+
+
+def _check_categories(file: Annotations, label_of: dict[int, int]) -> None:
+    """Ids of a file without names are labels: they must have a name, and it must be the right one."""
+    n, used = len(label_of), set(file.categories.values())
+    if file.n_classes is not None and file.names is None and file.n_classes != n:
+        raise UserError(f"{file.path}: num_classes {file.n_classes}, but there are {n} class names")
+    outside = sorted(used - label_of.keys())
+    if outside:
+        counts_from_1 = (min(used), max(used)) == (1, n)
+        hint = "; they seem to count from 1: give categories with ids" if counts_from_1 else ""
+        raise UserError(
+            f"{file.path}: category_id {outside[0]} has no class name ({n} class names{hint})"
+        )
 
 
 def lists_from_folder(settings: FolderLists) -> Lists:

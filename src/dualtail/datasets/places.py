@@ -116,8 +116,9 @@ class Places:
             return [source.folder.folder.as_posix()]
         if source.cifar100 is not None:
             return [(source.cifar100.folder / "cifar-100-python").as_posix()]
-        assert source.table is not None
-        tables = [source.table.table.as_posix(), source.table.names_table.as_posix()]
+        named = source.table or source.annotations
+        assert named is not None
+        tables = [file.as_posix() for file in named.files]
         images = [self.images(dataset, split) for split in self.splits(dataset)]
         return list(dict.fromkeys([*tables, *images]))
 

@@ -1,5 +1,6 @@
 """Settings of lists and packs; free of torch and numpy, for quick reading of configs."""
 
+from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import (
@@ -67,6 +68,11 @@ class TableLists(Section):
                 raise ValueError(f"splits: {name!r} is not a name of letters, digits and _")
         return self
 
+    @property
+    def files(self) -> list[Path]:
+        """What is read."""
+        return [self.table, self.names_table]
+
 
 class FolderLists(Section):
     """Lists from a folder with a folder of images per class."""
@@ -106,11 +112,41 @@ class CifarLists(Section):
     """of the images; 0 draws those of LIFT"""
 
 
+class AnnotationLists(Section):
+    """Lists from annotations in JSON: those of iNaturalist, COCO, or BBN and LIFT; told apart by content."""
+
+    splits: dict[str, ConfigPath]
+    """list -> file, e.g. {train: train2018.json, test: val2018.json}; written as <list>.txt"""
+
+    class_names: ConfigPath | None = None
+    """file of class names, in the order of the category ids; needed if the annotations have none"""
+
+    strip: str = ""
+    """beginning of the paths that is taken off, e.g. /data/inat/ of BBN's `fpath`"""
+
+    @model_validator(mode="after")
+    def _has_a_list(self) -> "AnnotationLists":
+        if not self.splits:
+            raise ValueError("splits: none; give e.g. {train: FILE, test: FILE}")
+        for name in self.splits:
+            if not name.isidentifier():
+                raise ValueError(f"splits: {name!r} is not a name of letters, digits and _")
+        return self
+
+    @property
+    def files(self) -> list[Path]:
+        """What is read."""
+        return [*self.splits.values(), *([self.class_names] if self.class_names else [])]
+
+
 class ListSource(Section):
-    """What the lists of a dataset are made from: exactly one of the three."""
+    """What the lists of a dataset are made from: exactly one of the four."""
 
     table: TableLists | None = None
     """a table of images"""
+
+    annotations: AnnotationLists | None = None
+    """annotations in JSON: those of iNaturalist, COCO, or BBN and LIFT"""
 
     folder: FolderLists | None = None
     """a folder of images per class, with a long tail that you choose"""
@@ -120,15 +156,17 @@ class ListSource(Section):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "ListSource":
-        if sum(value is not None for value in (self.table, self.folder, self.cifar100)) != 1:
-            raise ValueError("give exactly one of table, folder, cifar100")
+        kinds = (self.table, self.annotations, self.folder, self.cifar100)
+        if sum(value is not None for value in kinds) != 1:
+            raise ValueError("give exactly one of table, annotations, folder, cifar100")
         return self
 
     @property
     def lists(self) -> list[str]:
         """The lists that are made, each written to <list>.txt."""
-        if self.table is not None:
-            return list(self.table.splits)
+        for named in (self.table, self.annotations):
+            if named is not None:
+                return list(named.splits)
         has_val = self.folder is not None and self.folder.val_per_class > 0
         return [split for split in SPLITS if split != "val" or has_val]
 

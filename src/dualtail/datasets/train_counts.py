@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from dualtail.datasets.class_table import read_class_table
-from dualtail.datasets.text_file import read_table
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
 
@@ -42,12 +41,3 @@ def read_counts_csv(path: Path, class_names: Sequence[str] | None = None) -> np.
         if not (0 <= count < 2**53 and count.is_integer()):
             raise UserError(f"{path}: line {line}: count {count:g} is not a whole number from 0")
     return counts.astype(np.int64)
-
-
-def read_counted_names(path: Path) -> list[str]:
-    """Read the class names of a file of `write_counts_csv`, in label order.
-
-    Raises:
-        UserError: unreadable, or without a column `class_name`.
-    """
-    return [row["class_name"] for row in read_table(path, ["class_name"])]

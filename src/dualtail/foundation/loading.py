@@ -23,7 +23,7 @@ from dualtail.foundation.hub import (
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.tensor_differences import describe_differences
 from dualtail.foundation.weights_record import not_here, read_record
-from dualtail.foundation.whole_file import refuse_what_is_not_whole
+from dualtail.foundation.whole_file import refuse_not_finite, refuse_what_is_not_whole
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +37,8 @@ def load_foundation(spec: FoundationSpec) -> "tuple[torch.nn.Module, str]":
 
     Raises:
         UserError: unknown architecture or tag, weights that are missing, changed since they were
-            recorded, do not fit, are a pickle of objects, or were trained with another activation than
-            the architecture has.
+            recorded, do not fit, are a pickle of objects, hold a NaN, or were trained with another
+            activation than the architecture has.
     """
     hub_off()
     import open_clip
@@ -67,6 +67,7 @@ def load_foundation(spec: FoundationSpec) -> "tuple[torch.nn.Module, str]":
         reason = _differences(name, weights) or " ".join(str(error).split())[:300]
         raise UserError(f"{weights}: does not load into {spec.architecture}: {reason}") from error
     _check_positions(spec, weights, shapes, model)
+    refuse_not_finite(weights, model.state_dict())
     return model.eval(), found
 
 

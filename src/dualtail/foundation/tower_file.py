@@ -17,6 +17,7 @@ from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.tensor_differences import Shapes, describe_differences
 from dualtail.foundation.vision import TowerSizes, VisionTower, tower_sizes
+from dualtail.foundation.whole_file import refuse_not_finite
 
 PREFIX = "visual."
 """Of the names of the vision tower's tensors in a checkpoint of open_clip."""
@@ -106,5 +107,6 @@ def _read(path: Path, architecture: str, sizes: TowerSizes, shapes: Shapes) -> I
             for name in ("logit_scale", "logit_bias")
             if name in shapes
         )
+    refuse_not_finite(path, tensors)
     tower.load_state_dict({k.removeprefix(PREFIX): v for k, v in tensors.items()}, assign=True)
     return ImageModel(tower.eval(), scale.reshape(()), bias[0].reshape(()) if bias else None)

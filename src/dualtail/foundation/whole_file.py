@@ -1,9 +1,14 @@
-"""What is wrong with a weights file that cannot be read: each kind has its own cure."""
+"""What is wrong with a weights file that cannot be read or used: each kind has its own cure."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def refuse_what_is_not_whole(path: Path) -> None:
@@ -39,3 +44,16 @@ def refuse_what_is_not_whole(path: Path) -> None:
                     f"{path}: a TorchScript (JIT) archive, which holds programs; save the tensors "
                     "alone: safetensors.torch.save_file(torch.jit.load(FILE).state_dict(), ...)"
                 )
+
+
+def refuse_not_finite(path: Path, tensors: "Mapping[str, torch.Tensor]") -> None:
+    """Refuse weights of a training that diverged, or that a copy spoiled.
+
+    Raises:
+        UserError: names the first tensor that holds a NaN or an infinity.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"{path}: {name} holds a NaN or an infinity; download or save the weights again"
+            )

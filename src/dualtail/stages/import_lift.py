@@ -1,4 +1,4 @@
-"""Stage import-lift: a checkpoint of LIFT or of the paper's authors becomes an adapter file."""
+"""Stage import-lift: a checkpoint of LIFT, LIFT+ or the paper's authors becomes an adapter file."""
 
 from pathlib import Path
 
@@ -9,18 +9,21 @@ from dualtail.foundation.loading import load_foundation
 from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.tuning.adapter_file import save_adapter
+from dualtail.tuning.heads import head_type
 from dualtail.tuning.lift_checkpoint import (
     INATURALIST_CLASSES,
     in_order_of_ids,
     lift_model,
     read_lift_checkpoint,
 )
+from dualtail.tuning.settings import HeadType
 from dualtail.tuning.tuned_model import trained_parameters
 
 
 def run(
     checkpoint: Path,
     spec: FoundationSpec,
+    head: HeadType,
     scale: float,
     loss: str,
     seed: int | None,
@@ -30,9 +33,10 @@ def run(
     """Convert, and return what was found as a line for the user.
 
     Args:
-        checkpoint: LIFT's `checkpoint.pth.tar`.
+        checkpoint: LIFT's or LIFT+'s `checkpoint.pth.tar`.
         spec: The foundation model it was tuned on.
-        scale: Of its cosine classifier.
+        head: What its classifier is, if it has no bias: the checkpoint does not say.
+        scale: Of a cosine classifier.
         loss, seed: What it was tuned with, for tables; the checkpoint does not say.
         categories: `categories.json` if it was tuned on iNaturalist, whose classes LIFT renumbers.
         out: The adapter file.
@@ -44,14 +48,14 @@ def run(
     adapter = read_lift_checkpoint(checkpoint)
     if categories is not None:
         adapter = in_order_of_ids(adapter, category_names(categories))
-    elif len(adapter.head) == INATURALIST_CLASSES:
+    elif adapter.n_classes == INATURALIST_CLASSES:
         raise UserError(
             f"{checkpoint}: {INATURALIST_CLASSES:,} classes are iNaturalist2018, which LIFT renumbers "
             "by sorted name; give its categories.json with --categories"
         )
     foundation, weights_hash = load_foundation(spec)
     visual = from_open_clip(foundation.get_submodule("visual"))
-    model = lift_model(checkpoint, adapter, visual, scale, "float32")
+    model = lift_model(checkpoint, adapter, visual, head, scale, "float32")
     record = {
         "imported_from": "lift",
         "checkpoint_hash": sha256_file(checkpoint),
@@ -65,6 +69,6 @@ def run(
     save_adapter(out, model, peft=adapter.method, peft_options=adapter.options, record=record)
     options = ", ".join(f"{k} {v}" for k, v in adapter.options.model_dump().items())
     return (
-        f"{adapter.method} ({options}) in {adapter.n_blocks} blocks, cosine head of "
-        f"{len(adapter.head):,} classes: {trained_parameters(model):,} parameters"
+        f"{adapter.method} ({options}), {head_type(model.head)} head of {adapter.n_classes:,} classes: "
+        f"{trained_parameters(model):,} parameters"
     )

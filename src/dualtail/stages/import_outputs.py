@@ -60,6 +60,10 @@ def _outputs(
     if logits.shape[1] != len(names):
         raise UserError(f"{arrays.logits}: {logits.shape[1]} columns for {len(names)} class names")
     labels = read_labels(arrays.labels, names)
+    if len(labels) != len(logits):
+        raise UserError(
+            f"{arrays.labels}: {len(labels):,} labels for {len(logits):,} rows of {arrays.logits}"
+        )
     header = OutputsHeader(
         kind="imported",
         dataset=dataset,

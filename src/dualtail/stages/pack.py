@@ -7,7 +7,6 @@ from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore
 from dualtail.datasets.pack import write_pack
 from dualtail.datasets.settings import PackSettings
-from dualtail.datasets.train_counts import read_counted_names
 from dualtail.datasets.whole_pack import write_whole_pack
 
 
@@ -29,8 +28,7 @@ def run(
     Raises:
         UserError: a list, names or an image that cannot be read: which file, which line.
     """
-    of_counts = class_names.suffix.lower() == ".csv"
-    names = (read_counted_names if of_counts else read_class_names)(class_names)
+    names = read_class_names(class_names)
     listed = read_image_list(image_list, len(names), images)
     with ImageStore(images) as store:
         what = (out, dataset, split, listed, store, names, side)

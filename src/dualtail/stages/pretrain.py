@@ -14,10 +14,11 @@ from dualtail.files import atomic_path, sha256_text
 from dualtail.foundation.architecture import architecture_config
 from dualtail.foundation.pretraining import pretrain
 from dualtail.foundation.pretraining_settings import PretrainingSettings
+from dualtail.sidecars import sidecar
 from dualtail.stages.checkpointing import array_identity, state_file
 from dualtail.stages.compute import set_up
 from dualtail.stages.progress import log_line
-from dualtail.training.history import write_history
+from dualtail.training.history import HISTORY_MARK, write_history
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def run(
         UserError: a corpus or architecture that cannot be read, or that do not go together.
     """
     set_up("cpu", 1)
+    curve = sidecar(out, ".history.csv", HISTORY_MARK)
     config = architecture_config(architecture)
     if config is None:
         raise UserError(
@@ -91,7 +93,7 @@ def run(
             f"loss {row['loss']:.4f}, accuracy in training {row['accuracy']:.1%}"
         ),
     )
-    write_history(out.with_suffix(".history.csv"), history)
+    write_history(curve, history)
     with atomic_path(out) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
     state.remove()

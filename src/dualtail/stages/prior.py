@@ -16,6 +16,7 @@ from dualtail.datasets.image_list import read_image_list
 from dualtail.errors import UserError
 from dualtail.files import STDOUT, write_text
 from dualtail.outputs import Outputs, OutputsHeader, read_outputs
+from dualtail.sidecars import sidecar
 
 ESTIMATORS_IN_WORDS = {
     "calibrated": "Eq. 3 with a temperature",
@@ -51,10 +52,11 @@ def run(
         out: The CSV.
 
     Raises:
-        UserError: an unreadable dump, or a corpus without one of its classes.
+        UserError: an unreadable dump, a corpus without one of its classes, or a file that is not ours in
+            the place of the record.
     """
     outputs = read_outputs(dump, split, default=SPLIT)
-    _check_record(out.with_suffix(".json"))
+    beside = None if out == STDOUT else sidecar(out, ".json", '"estimator"')
     names = outputs.header.class_names
     q_true = None if truth is None else true_prior(*truth, names)
     data = (outputs.logits, outputs.labels)
@@ -64,26 +66,12 @@ def run(
         intervals = bootstrap_prior(*data, estimate, replicates=bootstrap, seed=seed)
     else:
         estimate = PRIOR_ESTIMATORS[estimator](*data, class_names=names)
-    if out != STDOUT:
+    if beside is not None:
         record = _record(outputs.header, estimate)
-        write_text(out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+        write_text(beside, json.dumps(record, indent=1) + "\n")
     bounds = (intervals.ci_low, intervals.ci_high) if intervals else (None, None)
     write_prior_csv(out, names, estimate.q, *bounds, q_true)
     return "\n".join(_said(outputs, estimate, intervals, q_true))
-
-
-def _check_record(path: Path) -> None:
-    """Refuse to replace a file of somebody else, which nobody named."""
-    if not path.exists():
-        return
-    try:
-        is_ours = "estimator" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        is_ours = False
-    if not is_ours:
-        raise UserError(
-            f"{path}: not a record of a prior, and would be replaced; name another --out"
-        )
 
 
 def _record(header: OutputsHeader, estimate: PriorEstimate) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from dualtail.foundation.tower_file import image_model, load_image_model
 from dualtail.foundation.vision import VisionTower
 from dualtail.foundation.zero_shot import text_features
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
+from dualtail.sidecars import refuse_foreign, sidecar
 from dualtail.stages.checkpointing import (
     described_model,
     pack_identity,
@@ -35,7 +36,7 @@ from dualtail.stages.checkpointing import (
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, model_record, predict_pack
 from dualtail.stages.progress import log_line
-from dualtail.training.history import EpochMetrics, write_history
+from dualtail.training.history import HISTORY_MARK, EpochMetrics, write_history
 from dualtail.training.notice import notice
 from dualtail.training.state import StateFile
 from dualtail.tuning.adapter_file import load_adapter, save_adapter
@@ -57,6 +58,8 @@ from dualtail.tuning.training_batches import TrainingSet
 from dualtail.tuning.tuned_model import TunedModel, build_tuned_model, trained_parameters
 
 Train = Pack | WholePack
+RECORD_MARK = '"train_split_hash"'
+"""In the record of every tuning."""
 
 
 @dataclass(frozen=True)
@@ -129,14 +132,16 @@ class TunedFiles:
     @classmethod
     def beside(cls, adapter: Path, outputs: Path | None) -> "TunedFiles":
         """Named like the adapter."""
-        record, history = adapter.with_suffix(".json"), adapter.with_suffix(".history.csv")
-        return cls(adapter, record, history, outputs)
+        record = sidecar(adapter, ".json", RECORD_MARK)
+        return cls(adapter, record, sidecar(adapter, ".history.csv", HISTORY_MARK), outputs)
 
     @classmethod
     def inside(cls, folder: Path, outputs: Path | None = None) -> "TunedFiles":
         """In a folder of their own."""
         names = ("adapter.safetensors", "record.json", "history.csv", "outputs.safetensors")
         adapter, record, history, own = (folder / name for name in names)
+        refuse_foreign(record, RECORD_MARK)
+        refuse_foreign(history, HISTORY_MARK)
         return cls(adapter, record, history, outputs or own)
 
 

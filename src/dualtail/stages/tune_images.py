@@ -111,7 +111,8 @@ def make_packs(
     found: dict[str, Path] = {}
     for split, images in data.splits.items():
         file = lists / f"{split}.txt"
-        write_image_list(file, images.paths, images.labels)
+        if not (file.exists() and images.source.exists() and file.samefile(images.source)):
+            write_image_list(file, images.paths, images.labels)
         found[split] = out = folder / "packs" / f"{split}_{side}px.safetensors"
         how = PackSettings() if whole and split == "train" else None
         if not _is_packed(out, images, data.class_names, how is not None):

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from dualtail.files import atomic_path
 
+HISTORY_MARK = "epoch,"
+"""In the header of every curve."""
+
 
 @dataclass(frozen=True)
 class EpochMetrics:

@@ -1,6 +1,5 @@
 """The state of a training after a whole epoch, as one file from which it goes on to the same bits."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dualtail.files import atomic_path
+from dualtail.tensor_hash import tensors_hash
 from dualtail.training.sgd import Sgd
 
 Rows = list[dict[str, Any]]
@@ -122,7 +122,7 @@ class StateFile:
         found = {name: t.detach().cpu().contiguous() for name, t in sorted(tensors.items())}
         text = json.dumps({"key": dict(self.key), "history": history})
         with atomic_path(self.path) as temporary:
-            save_file(found, temporary, {"text": text, "sha256": _digest(text, found)})
+            save_file(found, temporary, {"text": text, "sha256": tensors_hash(text, found)})
 
     def read(self) -> tuple[dict[str, Tensor], Rows]:
         """The tensors, on the CPU, and the history.
@@ -137,7 +137,7 @@ class StateFile:
                 metadata = file.metadata() or {}
                 # A copy, not the file mapped into memory: optimizers write to it.
                 tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
-            if _digest(metadata["text"], tensors) != metadata["sha256"]:
+            if tensors_hash(metadata["text"], tensors) != metadata["sha256"]:
                 raise ValueError("its content does not have the hash that it names")
             about = json.loads(metadata["text"])
             found, history = about["key"], about["history"]
@@ -153,11 +153,3 @@ class StateFile:
         """Remove it, and what a killed process left beside it."""
         self.path.unlink(missing_ok=True)
         shutil.rmtree(self.path.with_name(f".{self.path.name}.unfinished"), ignore_errors=True)
-
-
-def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in tensors.items():
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

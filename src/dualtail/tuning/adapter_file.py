@@ -5,7 +5,7 @@ for full tuning, and 3 MB for that head.
 
 The header (one JSON text, keys sorted, no time or path) says which backbone shape and which method
 the tensors belong to; `record` is the caller's provenance, such as the hash of the backbone's
-weights. Equal models give equal bytes.
+weights; `content_hash` is that of the tensors and of the header without it. Equal models give equal bytes.
 """
 
 import json
@@ -23,6 +23,7 @@ from dualtail.errors import UserError
 from dualtail.files import atomic_path
 from dualtail.foundation.vision import VisionTower
 from dualtail.registry import is_own
+from dualtail.tensor_hash import tensors_hash
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.heads import CosineHead, build_head, head_type
 from dualtail.tuning.settings import HeadType
@@ -46,6 +47,7 @@ class AdapterHeader(BaseModel):
     head: HeadType = "cosine"
     cosine_scale: float | None = None
     record: dict[str, Any] = {}
+    content_hash: str = ""
 
     @model_validator(mode="after")
     def _cosine_has_a_scale(self) -> "AdapterHeader":
@@ -89,7 +91,8 @@ def save_adapter(
         cosine_scale=model.head.scale if isinstance(model.head, CosineHead) else None,
         record=dict(record or {}),
     )
-    text = json.dumps(header.model_dump(mode="json"), sort_keys=True)
+    fields = header.model_dump(mode="json")
+    text = _text(fields | {"content_hash": _content_hash(fields, tensors)})
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={HEADER_KEY: text})
 
@@ -120,8 +123,8 @@ def load_adapter(
         The model, in evaluation mode on the device of `visual`, and the header.
 
     Raises:
-        UserError: no such file, not an adapter, damaged, of another method, or made for another
-            backbone shape.
+        UserError: no such file, not an adapter, changed since it was written, of another method, or made
+            for another backbone shape.
     """
     path = Path(path)
     header, tensors = _read(path, with_tensors=True)
@@ -187,6 +190,14 @@ def _tensors(peft: nn.Module, head: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
+def _text(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True)
+
+
+def _content_hash(fields: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
+    return tensors_hash(_text({**fields, "content_hash": ""}), dict(sorted(tensors.items())))
+
+
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
@@ -216,6 +227,11 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[AdapterHeader, dict[str, t
             raise UserError(
                 f"{path}: adapter of schema {version}, this version reads up to {SCHEMA_VERSION}: "
                 "update dualtail"
+            )
+        stated = fields.get("content_hash") if isinstance(fields, dict) else None
+        if with_tensors and stated and stated != _content_hash(fields, tensors):
+            raise UserError(
+                f"{path}: damaged adapter: its content is not what was written; copy it anew, or tune again"
             )
         return AdapterHeader.model_validate(fields), tensors
     except (ValueError, RecursionError) as error:

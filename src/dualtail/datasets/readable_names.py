@@ -1,0 +1,29 @@
+"""What a class name may be, wherever names come in: something that a terminal, a page and a line can hold."""
+
+import unicodedata
+from collections.abc import Iterable
+
+from dualtail.errors import UserError
+
+
+def check_readable(source: object, names: Iterable[str]) -> None:
+    """Refuse names that are blank or hold control characters or what is not Unicode text.
+
+    Args:
+        source: The file or folder that they are from, for messages.
+        names: In label order.
+
+    Raises:
+        UserError: the first such name, with its label.
+    """
+    for label, name in enumerate(names):
+        if not name.strip():
+            raise UserError(f"{source}: class {label}: blank class name")
+        if name.isprintable():
+            continue
+        bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
+        if bad is not None:
+            what = "a control character" if unicodedata.category(bad) == "Cc" else "not UTF-8"
+            raise UserError(
+                f"{source}: class {label}: {name!a}: {bad!a} is {what}; rename the class"
+            )
