@@ -11,7 +11,7 @@ import pytest
 from dualtail.config.document import read_config
 from dualtail.plan_cost import stages
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own")]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("workflow"),
+    pytest.mark.xdist_group("slurm"),
 ]
 
 Daemons = Callable[[Path], dict[str, int]]

@@ -16,7 +16,7 @@ import yaml
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("workflow"),
+    pytest.mark.xdist_group("slurm"),
 ]
 
 Checkout = Any
@@ -32,7 +32,7 @@ CONFIG = {
         "seeds": [0],
         "variants": [],
     },
-    "tuning": {"epochs": 80},  # seconds, so that one can be canceled half-way
+    "tuning": {"epochs": 20},  # seconds, so that one can be canceled half-way
     "jobs": {"threads": 2, "device": "auto"},
     "prior": {"bootstrap": 5},
     "world": {
@@ -210,7 +210,7 @@ def test_a_canceled_job_is_retried(finished: Finished) -> None:
 
 def test_its_trainings_go_on_where_they_were(finished: Finished) -> None:
     logs = [path.read_text() for path in (finished.checkout.results / "logs/tune").rglob("*.log")]
-    assert re.search(r"going on after epoch \d+ of 80", "".join(logs))
+    assert re.search(r"going on after epoch \d+ of 20", "".join(logs))
 
 
 def test_short_jobs_are_one_job(finished: Finished) -> None:
