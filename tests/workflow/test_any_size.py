@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own")]
+pytestmark = pytest.mark.slow
 
 LOSSES = ["ce", "la", "bs", "focal", "ldam", "cb", "grw", "lade", "gla_first", "gla_train"]
 SEEDS = list(range(6))

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from dualtail.cli.provenance import explain_verb, verify_verb
 from dualtail.provenance.manifest import read_manifest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke")]
+pytestmark = pytest.mark.slow
 
 Checkout = Any
 """conftest.Checkout"""

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from dualtail.outputs import read_outputs, splits_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own")]
+pytestmark = pytest.mark.slow
 
 Checkout = Any
 """conftest.Checkout"""
@@ -101,7 +101,7 @@ CONFIG = {
                 "weights": {"clip": 3, "openclip": 1},
             }
         },
-        "modes": ["logits", "loudest"],
+        "modes": ["logits", "probabilities", "loudest"],
         "losses": ["la", "brier"],
     },
     "tuning": {"epochs": 1},
@@ -125,6 +125,7 @@ AFTER = {
     "figures",
     "summary",
     "compare",
+    "study_fusion",
     "study_interventions",
 }
 
@@ -186,8 +187,8 @@ def test_a_dataset_without_val_stands_beside_one_with_it(finished: Checkout) -> 
         if (paths := sorted((folder / dataset).rglob("*.safetensors")))
     }
     on_objects, on_places = found["world_objects"], found["world_places"]
-    # Per member: zero-shot, three tunings, three adjustments; fused: 3 kinds of singles, 2 modes.
-    assert len(on_places) == 2 * 7 + 3 * 2
+    # Per member: zero-shot, three tunings, three adjustments; fused: 3 kinds of singles, 3 modes.
+    assert len(on_places) == 2 * 7 + 3 * 3
     assert {*map(tuple, on_places.values())} == {("test",)}
     neighbors = on_objects.keys() - on_places.keys()
     assert neighbors == {

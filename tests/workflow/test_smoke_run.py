@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 from dualtail.config.document import read_config
 from dualtail.outputs import read_outputs
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke")]
+pytestmark = pytest.mark.slow
 
 Checkout = Any
 """conftest.Checkout"""
