@@ -143,6 +143,7 @@ def test_too_few_images_and_a_diverging_loss() -> None:
         UserError, match="toy: training from scratch needs two images or more, not 1"
     ):
         run(small(), Images(pixels[:1]), labels[:1], epochs=1)
+    assert len(run(small(), Images(pixels[:2]), labels[:2], epochs=1)) == 1
     model = ScratchModel(nn.Flatten(), 192, 3, "float32")
     with pytest.raises(UserError, match=r"toy: .* images .*; lower training\.lr"):
         run(model, Images(pixels), labels, epochs=40, batch_size=2, lr=1e15)

@@ -57,7 +57,7 @@ class Checkout:
 
     def run(self, *more: str, src: Path | None = None) -> str:
         process = self.start(*more, src=src)
-        output, _ = process.communicate(timeout=600)
+        output, _ = process.communicate(timeout=1200)
         assert process.returncode == 0, output[-4000:]
         return output
 
