@@ -1,6 +1,7 @@
 """Shared by all tests: small dumps, the reference data where it is, a file server, a cache of the hub."""
 
 import hashlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ settings.load_profile("project")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+NO_SHARED = "the reference data (../shared) is not here"
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +33,21 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Reference data that does not come with the project."""
+    """Reference data that does not come with the project; required if DUALTAIL_REQUIRE names shared."""
     if not SHARED.is_dir():
-        pytest.skip("the reference data (../shared) is not here")
+        if "shared" in os.environ.get("DUALTAIL_REQUIRE", "").split(","):
+            pytest.fail(f"required, but {NO_SHARED}")
+        pytest.skip(NO_SHARED)
     return SHARED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What is not compared with the reference data is no dot among dots."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(NO_SHARED in str(report.longrepr) for report in skipped)
+    if count:
+        terminalreporter.section("NOT TESTED", red=True, bold=True)
+        terminalreporter.line(f"{count} tests were skipped: {NO_SHARED}", red=True)
 
 
 @pytest.fixture(scope="session")

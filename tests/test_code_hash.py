@@ -1,5 +1,6 @@
 """The code hash: blind to text, awake to code, at any depth."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,27 @@ def test_data_beside_a_module_matter(package: Path) -> None:
         assert (hash_now() != before) == matters
         (package / "deep" / name).write_text("1,3\n")
         assert (hash_now() != before) == matters
+
+
+def test_the_projects_own_tables_are_part_of_what_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "dualtail"
+    shutil.copytree(module.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(module, "ROOT", copy)
+    stages = ("compare", "check_dataset", "score")
+    before = {stage: module.code_hash([f"dualtail.stages.{stage}"]) for stage in stages}
+    for table, reader in (
+        ("paper/published.csv", "compare"),
+        ("datasets/known_lists.csv", "check_dataset"),
+    ):
+        own = (copy / table).read_text()
+        (copy / table).write_text(own + "\n")
+        module._parse.cache_clear()
+        now = {stage: module.code_hash([f"dualtail.stages.{stage}"]) for stage in stages}
+        assert now[reader] != before[reader]
+        assert now["score"] == before["score"]
+        (copy / table).write_text(own)
 
 
 def test_code_that_is_not_imported_does_not_matter(package: Path) -> None:

@@ -1,6 +1,5 @@
 """dvc.yaml against the Snakefile; tests/workflow/test_artifacts.py holds it against a run."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +33,6 @@ def test_every_stage_depends_on_the_config_the_rules_and_the_code(stages: dict[s
     for stage in stages.values():
         assert stage["params"] == [{"config.yaml": None}], "all of it"
         assert {"Snakefile", "workflow", "src/dualtail"} <= set(stage["deps"])
-
-
-def test_snakemakes_records_are_kept_with_the_last_stage(stages: dict[str, Any]) -> None:
-    """The jobs of every stage add to them."""
-    *_, last = stages.values()
-    assert [".snakemake/metadata" in outs(stage) for stage in stages.values()].count(True) == 1
-    assert ".snakemake/metadata" in outs(last)
-
-
-def test_targets_are_rules_of_the_workflow(root: Path, stages: dict[str, Any]) -> None:
-    files = [root / "Snakefile", *(root / "workflow/rules").glob("*.smk")]
-    rules = re.findall(r"^rule (\w+):", "\n".join(f.read_text() for f in files), re.M)
-    for stage in stages.values():
-        command = stage["cmd"] if isinstance(stage["cmd"], str) else stage["cmd"][-1]
-        target = command.removeprefix("exec snakemake ").split()[0]
-        assert target in [*rules, "--cores"], target
 
 
 def test_dvc_keeps_to_itself(root: Path) -> None:

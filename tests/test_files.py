@@ -155,56 +155,6 @@ def test_hashes(tmp_path: Path) -> None:
         sha256_file(tmp_path / "none")
 
 
-@pytest.mark.parametrize("what", ["dump", "pack", "raw", "jpeg", "prior"])
-def test_every_writer_survives_a_disk_that_is_full(tmp_path: Path, what: str) -> None:
-    """A limit on file sizes stands in for the full disk: it needs no privileges."""
-    pytest.importorskip("resource", reason="no limits on file sizes on this system")
-    script = f"""
-import resource, signal
-import numpy as np
-from pathlib import Path
-from dualtail.errors import UserError
-from dualtail.outputs import Outputs, OutputsHeader, write_outputs
-from dualtail.bias.prior.table import write_prior_csv
-from dualtail.datasets.image_list import ImageList
-from dualtail.datasets.images import ImageStore
-from dualtail.datasets.pack import write_pack
-from dualtail.datasets.settings import PackSettings
-from dualtail.datasets.whole_pack import write_whole_pack
-from PIL import Image
-
-folder = Path({str(tmp_path)!r})
-Image.new("RGB", (64, 64)).save(folder / "a.png")
-names = [f"class {{i}}" for i in range(500)]
-header = OutputsHeader(kind="imported", dataset="d", split="s", split_hash="", class_names=names,
-                       members=["m"])
-rows = np.arange(100)
-outputs = Outputs(header, np.zeros((100, 500), np.float32), rows, rows)
-images = ImageList(Path("list"), ["a.png"] * 9, np.zeros(9, dtype=np.int64))
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
-try:
-    if {what!r} == "dump":
-        write_outputs(folder / "out", outputs)
-    elif {what!r} == "pack":
-        write_pack(folder / "out", "d", "s", images, ImageStore(folder), ["a"], 64)
-    elif {what!r} in ("raw", "jpeg"):
-        write_whole_pack(folder / "out", "d", "s", images, ImageStore(folder), ["a"], 64,
-                         PackSettings(format={what!r}))
-    else:
-        write_prior_csv(folder / "out", names, np.full(500, 1 / 500))
-except UserError as error:
-    print("refused:", error)
-print(sorted(p.name for p in folder.iterdir()))
-"""
-    shown = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout
-    assert "out: cannot be written" in shown
-    assert "File too large" in shown
-    assert "['a.png']" in shown
-
-
 def test_a_writer_that_replaces_the_file_leaves_it_readable(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:

@@ -6,15 +6,12 @@ import pytest
 from dualtail.bias.fusion_rules import FUSION_RULES, make_fusion_rule
 from dualtail.bias.fusion_rules.method import FusionRule
 from dualtail.bias.settings import FUSION_OPTIONS
-from dualtail.config.names import NameProblem, known_name
 from dualtail.errors import UserError
 from dualtail.tuning.loss_options import reads_prior
 from dualtail.tuning.losses import LOSSES
 from dualtail.tuning.peft import PEFTS, parse_peft_options, peft_class
 from dualtail.tuning.peft.method import PeftMethod
 from dualtail.tuning.peft_options import PEFT_OPTIONS
-from dualtail.tuning.peft_options.adaptformer import Options as AdaptFormerOptions
-from dualtail.tuning.peft_options.vpt_deep import Options as VptDeepOptions
 
 OWN = """
 from torch import nn
@@ -44,11 +41,6 @@ def test_every_listed_method_exists_and_takes_its_options(name):
     found = peft_class(name)
     assert issubclass(found, PeftMethod)
     assert found.Options is PEFT_OPTIONS[name]
-
-
-def test_options_are_parsed():
-    assert parse_peft_options("adaptformer", {"bottleneck": 8}) == AdaptFormerOptions(bottleneck=8)
-    assert parse_peft_options("vpt-deep", {}) == VptDeepOptions(prompts=10)
 
 
 @pytest.mark.parametrize(
@@ -113,17 +105,6 @@ def test_kinds_of_parts_are_not_confused(tmp_path):
         make_fusion_rule(f"{file}:Shift")
 
 
-def test_names_are_suggested_as_in_configs():
-    """One wording for names in configs, on command lines and in files."""
-    with pytest.raises(NameProblem) as config:
-        known_name("adaptfromer", PEFT_OPTIONS, "PEFT method")
-    with pytest.raises(UserError) as registry:
-        PEFTS.check("adaptfromer")
-    hint = "; one of your own is given as path/to/file.py:Class"
-    assert str(registry.value) == str(config.value) + hint
-    assert ", did you mean 'adaptformer'?; known: adapter, adaptformer" in str(config.value)
-
-
 def test_a_users_broken_or_missing_file(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         peft_class(f"{tmp_path}/absent.py:Mine")
@@ -145,20 +126,6 @@ def test_looking_up_options_does_not_import_torch():
         "import dualtail.tuning.settings; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_options_are_listed_without_reading_them():
-    code = (
-        "import sys; from dualtail.tuning.peft import PEFTS;"
-        "assert 'vpt-deep' in list(PEFTS.options) and len(PEFTS.options) == 10;"
-        "PEFTS.parse('lora', {'rank': 3});"
-        "read = sorted(m for m in sys.modules if 'peft_options.' in m);"
-        "assert read == ['dualtail.tuning.peft_options.' + m for m in ('_blocks', '_low_rank', 'lora')]"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert "nothing" not in PEFT_OPTIONS
-    with pytest.raises(KeyError):
-        PEFT_OPTIONS["_blocks"]
 
 
 def test_the_losses_that_read_the_prior_say_so():

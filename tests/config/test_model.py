@@ -74,36 +74,25 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("tuning: {lrr: 1}", "tuning.lrr: unknown key, did you mean 'lr'?; allowed: epochs"),
         ("tuning: {lr: fast}", "tuning.lr: input should be a valid number"),
         ("tuning: {lr: -1}", "tuning.lr: input should be greater than 0, not -1"),
-        ("tuning: {epochs: 0}", "tuning.epochs: input should be greater than 0"),
-        ("tuning: {augmentation: {flop: true}}", "tuning.augmentation.flop: unknown key"),
         (
             "study: {members: [clap]}",
             "study.members: unknown foundation model 'clap', did you mean",
         ),
-        ("study: {datasets: [world_place]}", "study.datasets: unknown dataset 'world_place', did"),
-        ("study: {losses: [la, xe]}", "study.losses: unknown loss 'xe'"),
         ("tuning: {head: {type: cosin}}", "tuning.head.type: input should be 'cosine', 'linear'"),
-        ("tuning: {head: {shots: 0}}", "tuning.head.shots"),
-        ("tuning: {cosine_scale: 3}", "tuning.cosine_scale: unknown key"),
         (
             "prompts: {photo: openai-8}",
             "photo: unknown prompt set 'openai-8', did you mean 'openai",
         ),
         ("prompts: {photo: [3]}", "prompts.photo: a template must be text"),
         ("prompts: {photo: {descriptor: x.json}}", "unknown key, did you mean 'descriptors'"),
-        ("losses: {x: {method: focl}}", "losses.x.method: unknown loss 'focl', did you mean"),
         ("losses: {focal: {options: {gama: 1}}}", "losses.focal.options.gama: unknown key, did"),
-        ("losses: {'a-b': {method: ce}}", "name 'a-b': allowed are letters"),
         ("study: {pefts: [lora]}", "study.pefts: unknown PEFT entry 'lora'; known: adaptformer"),
         ("pefts: {vpt: {seeds: [1, 1]}}", "pefts.vpt.seeds: '1' is listed twice"),
-        ("pefts: {vpt: {seeds: []}}", "pefts.vpt.seeds: list should have at least 1 item"),
-        ("study: {seeds: [0, 0]}", "study.seeds: '0' is listed twice"),
         ("study: {members: []}", "study.members: list should have at least 1 item"),
         (
             "fusion: {modes: [votes]}",
             "fusion.modes: unknown entry of fusion.rules 'votes'",
         ),
-        ("fusion: {modes: [logits, logits]}", "fusion.modes: 'logits' is listed twice"),
         (
             "fusion: {rules: {x: {method: logit}}}",
             "fusion.rules.x.method: unknown fusion rule 'logit', did you mean 'logits'?; known: "
@@ -113,11 +102,6 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "fusion: {rules: {x: {method: no/file.py:Rule}}}",
             "fusion.rules.x.method: fusion rule 'no/file.py:Rule': no such file no/file.py",
         ),
-        (
-            "fusion: {rules: {x: {method: logits, options: {p: 2}}}}",
-            "fusion.rules.x.options.p: unknown key",
-        ),
-        ("fusion: {rules: {a-b: {method: logits}}}", "name 'a-b': allowed are letters"),
         (
             "fusion: {rules: {logits: {weights: {clip: 1, openclip: 1, metaclip: 2}}}}",
             "fusion.rules.logits: logits is the paper's, with equal weights; give another rule",
@@ -130,11 +114,6 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "fusion: {modes: [x], rules: {x: {method: logits, weights: {clop: 1}}}}",
             "fusion.rules.x.weights.clop: unknown foundation model 'clop', did you mean",
         ),
-        (
-            "fusion: {rules: {x: {method: logits, weights: {clip: 0}}}}",
-            "fusion.rules.x.weights.clip: input should be greater than 0",
-        ),
-        ("losses: {x: {method: no.py:Loss}}", "losses.x.method: loss 'no.py:Loss': no such file"),
         ("fusion: {losses: [ldam]}", "fusion.losses: unknown loss of study.losses 'ldam'"),
         (
             "foundation: {clip: {prompts: foto}}",
@@ -156,9 +135,7 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ),
         ("foundation: {clip: {architecture: none.json}}", "architecture: none.json: no such file"),
         ("foundation: {clip: {weights: {corpus: clop}}}", "weights.corpus: unknown corpus 'clop'"),
-        ("foundation: {clip: {activation: relu}}", "input should be 'native' or 'quickgelu'"),
         ("pefts: {x: {label: X, method: adaptfrmer}}", "unknown PEFT method 'adaptfrmer', did you"),
-        ("pefts: {vpt: {options: {promts: 3}}}", "pefts.vpt.options.promts: unknown key, did you"),
         (
             "datasets: {world_places: {tuning: {epoch: 3}}}",
             "world_places.tuning.epoch: unknown key",
@@ -166,13 +143,10 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("datasets: {'a-b': {label: x, root: y}}", "name 'a-b': allowed are letters"),
         ("datasets: {other: {root: x}}", "datasets.other.label: missing key: name in tables"),
         ("prompts: {photo: ['no slot']}", "prompt set 'photo': every template needs exactly one"),
-        ("transforms: {world: {views: six-crop}}", "transforms.world.views: input should be"),
         ("transforms: {world: {crop: 64}}", "crop 64 is larger than resize 32"),
         ("scores: {p_groups_from: clap}", "scores.p_groups_from: unknown member 'clap'"),
         ("scores: {few: 200}", "scores.few: must not exceed scores.many"),
-        ("prior: {ridge: often}", "prior.ridge"),
         ("run: 'a/b'", "run: string should match pattern"),
-        ("world: {corpus_sise: 3}", "world.corpus_sise: unknown key, did you mean 'corpus_size'?"),
         (
             "world: {unbiased: {x: clop}}",
             "world: unbiased.x: 'clop' is not one of the world's corpora",
@@ -243,12 +217,6 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "studies: {controls: {a: [clip, clip.1], b: [clip, openclip]}}",
             "studies.controls.a: unknown foundation model 'clip.1', did you mean 'clip'",
         ),
-        ("jobs: {device: gpu}", "jobs.device: input should be 'auto', 'cpu' or 'cuda'"),
-        ("jobs: {gpu: some}", "jobs.gpu"),
-        ("jobs: {tune: all}", "jobs.tune: unknown key"),
-        ("tuning: {augmentation: {crop_scale: non}}", "tuning.augmentation.crop_scale"),
-        ("[1, 2]", "must be a mapping"),
-        ("a: [", "not YAML"),
     ],
 )
 def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(

@@ -82,16 +82,6 @@ def test_the_answer_comes_first_and_names_the_classes(audit: Audit) -> None:
     assert f"{100 * audit.fusion.gain.value:+.1f} points" in head
 
 
-def test_markdown_tables_keep_their_columns(audit: Audit) -> None:
-    page = audit_page(audit, "md")
-    tables = re.findall(r"(?:^\|.*\|$\n?)+", page, re.M)
-    assert len(tables) == 1 + 2 * 4
-    for table in tables:
-        columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.strip().splitlines()}
-        assert len(columns) == 1, table
-    assert "<b>" not in page
-
-
 def test_nothing_found_is_said(make_outputs: Callable[..., Outputs]) -> None:
     rng = np.random.default_rng(0)
     base = make_outputs(n=30, c=3)

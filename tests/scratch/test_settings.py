@@ -4,12 +4,6 @@ from pydantic import ValidationError
 from dualtail.scratch.settings import ScratchSettings, ScratchTraining
 
 
-def test_labels() -> None:
-    assert ScratchTraining(architecture="resnet50").label == "ResNet-50"
-    assert ScratchTraining(architecture="resnet32").label == "ResNet-32"
-    assert ScratchTraining(architecture="resnet32", width=8).label == "ResNet-32 (width 8)"
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [

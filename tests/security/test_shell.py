@@ -100,7 +100,6 @@ def test_names_and_paths_that_mean_something_elsewhere_are_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("workflow")
 def test_every_command_of_a_run_with_hostile_values(root: Path, tmp_path: Path) -> None:
     """What `snakemake -n -p` prints, given to bash with a `dualtail` that says what it was given."""
     for name in ("Snakefile", "workflow", "config", "config.yaml"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, logsumexp
 
+from dualtail.bias.combined_outputs import adjust_outputs, fuse_outputs
 from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.bias.prior.table import read_prior_csv, write_prior_csv
 from dualtail.errors import UserError
@@ -279,6 +280,21 @@ def test_dumps_that_are_not_fused(tmp_path: Path, write: Callable[..., Path]) ->
         with pytest.raises(UserError, match=message):
             fused(tmp_path, dumps, **options)
     assert not (tmp_path / "fused.safetensors").exists()
+
+
+def test_sums_too_large_for_half_precision_stay_what_they_are(make_outputs: Make) -> None:
+    """Up to 40,000 each, where half precision ends at 65,504."""
+    tuned, untuned = (
+        replace(d, logits=(d.logits * (4e4 / np.abs(d.logits.astype(float)).max())).astype("f4"))
+        for d in (make_outputs(loss="ce"), make_outputs(**ZERO_SHOT))
+    )
+    total = tuned.logits.astype(float) + untuned.logits
+    adjusted = adjust_outputs("gla", tuned, untuned, Q, COUNTS)
+    expected = total - np.log(Q) - np.log(COUNTS / COUNTS.sum())
+    assert np.abs(expected).max() > 65_504
+    np.testing.assert_allclose(adjusted.logits, expected, rtol=1e-6)
+    loud = fuse_outputs([untuned, replace(tuned, logits=tuned.logits * np.float32(5))])
+    np.testing.assert_allclose(loud.logits, total / 2 + 2 * tuned.logits, rtol=1e-6)
 
 
 # knn

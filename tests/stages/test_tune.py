@@ -166,9 +166,16 @@ def test_a_loss_may_read_the_prior(folder: Path, tmp_path: Path) -> None:
     gla = Part("gla", {}, "gla")
     with pytest.raises(UserError, match="reads the pre-training prior q"):
         tuned(tuning_of(folder, loss=gla), tmp_path)
-    files = tuned(tuning_of(folder, loss=gla, prior=folder / "q.csv"), tmp_path)
-    assert read_outputs(tmp_path / "outputs.safetensors").header.loss == "gla"
-    assert files.adapter.is_file()
+    write_prior_csv(tmp_path / "flat.csv", NAMES, np.full(3, 1 / 3), None)
+    heads = {}
+    for prior in (folder / "q.csv", tmp_path / "flat.csv"):
+        files = tuned(tuning_of(folder, loss=gla, prior=prior), tmp_path / prior.stem)
+        heads[prior.stem] = load_file(files.adapter)["head.weight"]
+    assert read_outputs(tmp_path / "q/outputs.safetensors").header.loss == "gla"
+    la = tuned(tuning_of(folder, loss=Part("la", {}, "la")), tmp_path / "la")
+    expected = load_file(la.adapter)["head.weight"]
+    torch.testing.assert_close(heads["flat"], expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(heads["q"], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("step", [1, 3, 8])

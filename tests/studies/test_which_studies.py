@@ -32,11 +32,6 @@ def test_models_of_ones_own_and_data_of_ones_own_make_none(values: dict[str, Any
     assert (studies_of(config), intervened(config)) == ([], [])
 
 
-def test_one_way_of_fusing_is_not_compared(values: dict[str, Any]) -> None:
-    values["fusion"] = values.get("fusion", {}) | {"modes": ["logits"]}
-    assert studies_of(validate_config(values)) == ["prior", "interventional"]
-
-
 def test_nothing_that_is_fused_is_not_compared(values: dict[str, Any]) -> None:
     values["fusion"] = values.get("fusion", {}) | {"zero_shot": False, "losses": []}
     assert "logits_probabilities" not in studies_of(validate_config(values))

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as tv
 from dualtail.errors import UserError
 from dualtail.tuning.augmentation import RATIO, Augment, random_boxes, resized_crops
 from dualtail.tuning.settings import Augmentation
+from dualtail.tuning.training_batches import TrainingBatches, TrainingSet
 
 
 def pixels(n=6, height=20, width=24, seed=0):
@@ -119,6 +120,14 @@ def test_same_seed_same_batch_and_other_seed_another():
     assert first.dtype == torch.float32
     assert first.min() >= 0
     assert first.max() <= 255
+
+
+def test_order_and_augmentation_draw_independently(array_source):
+    """With one seed for both, which half of an epoch an image is in would tell how it is cropped."""
+    data = TrainingSet(array_source(pixels()), np.zeros(6, int), [0.5] * 3, [0.5] * 3)
+    batches = TrainingBatches(data, Augmentation(), (16, 16), seed=0, device=torch.device("cpu"))
+    order, crops = (torch.rand(4000, generator=g) for g in batches.generators.values())
+    assert abs(np.corrcoef(order, crops)[0, 1]) < 0.05
 
 
 def test_flip_alone_mirrors_about_half_and_nothing_else():

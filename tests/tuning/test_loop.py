@@ -18,7 +18,6 @@ from dualtail.tuning.head_start import text_weight
 from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.loop import cosine_lr, tune
 from dualtail.tuning.losses import make_loss
-from dualtail.tuning.peft_options import PEFT_OPTIONS
 from dualtail.tuning.settings import Augmentation, TuningSettings
 from dualtail.tuning.training_batches import TrainingSet
 from dualtail.tuning.tuned_model import TunedModel, build_tuned_model
@@ -132,13 +131,6 @@ def test_it_learns_and_leaves_the_backbone_alone(make_visual: Make, precision: s
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]) == name.startswith("backbone."), name
     assert not model.training
-
-
-@pytest.mark.parametrize("peft", sorted(PEFT_OPTIONS))
-def test_every_method_learns(make_visual: Make, peft: str) -> None:
-    history = run(build(make_visual(), peft), *toy(), epochs=12, lr=0.01)
-    assert history[-1].loss < 0.5 * history[0].loss
-    assert history[-1].train_accuracy > 0.9
 
 
 @pytest.mark.parametrize("images", [Squares, Wholes])

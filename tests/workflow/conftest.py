@@ -41,28 +41,35 @@ class Checkout:
         scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = os.environ | {"PYTHONPATH": str(folder / "src"), "PATH": scripts}
 
-    def start(self, *more: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.Popen:
+    def start(
+        self, *more: str, stdout: int | IO[str] = subprocess.PIPE, src: Path | None = None
+    ) -> subprocess.Popen:
+        own = {} if src is None else {"PYTHONPATH": str(src)}
         return subprocess.Popen(
             [*self.command, *more, *GPU],
             cwd=self.folder,
-            env=self.environment,
+            env=self.environment | own,
             stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
 
-    def run(self, *more: str) -> str:
-        process = self.start(*more)
-        output, _ = process.communicate(timeout=600)
+    def run(self, *more: str, src: Path | None = None) -> str:
+        process = self.start(*more, src=src)
+        output, _ = process.communicate(timeout=1200)
         assert process.returncode == 0, output[-4000:]
         return output
 
-    def jobs(self, *more: str) -> set[str]:
-        """The jobs that a run would execute now: rule and wildcards, `pack world_places train 32`."""
-        blocks = re.findall(
-            r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", self.run("-n", "-p", *more), re.M
-        )
+    def jobs(self, *more: str, src: Path | None = None) -> set[str]:
+        """The jobs that a run would execute now: rule and wildcards, `pack world_places train 32`.
+
+        Args:
+            more: Arguments for Snakemake.
+            src: Another copy of the source.
+        """
+        output = self.run("-n", "-p", *more, src=src)
+        blocks = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", output, re.M)
         found = set()
         for rule, block in blocks:
             wildcards = re.search(r"^    wildcards: (.*)$", block, re.M)

@@ -1,15 +1,17 @@
 """A study much larger than the paper's: it can be planned, and no command is too long for a shell."""
 
+import itertools
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.slow
 
-LOSSES = ["ce", "la", "bs", "focal", "ldam", "cb", "grw", "lade", "gla_first"]
+LOSSES = ["ce", "la", "bs", "focal", "ldam", "cb", "grw", "lade", "gla_first", "gla_train"]
 SEEDS = list(range(6))
 MORE = {"clip.1": ("clip", 1), "clip.2": ("clip", 2), "openclip.1": ("openclip", 1)}
 
@@ -43,5 +45,25 @@ def test_a_large_study_is_planned_in_short_commands(large: Any) -> None:
     assert counts["fuse"] == sets_of_members * (1 + len(SEEDS)) + 2
     commands = re.findall(r"^Shell command: (dualtail .*)$", output, re.M)
     assert len(commands) == counts["total"] - 1
+    assert_each_tuning_reads_its_own_member(commands)
     longest = max(commands, key=len)
     assert len(longest) < 16_000, longest[:500]
+
+
+def assert_each_tuning_reads_its_own_member(commands: list[str]) -> None:
+    """The prior q of GLA and the adapter whose head is trained again are of the model that is tuned."""
+    seen = set()
+    for words in map(shlex.split, commands):
+        if words[1] != "tune":
+            continue
+        options = dict(itertools.pairwise(words))
+        folder, _, name = options["--out"].rpartition("/")
+        dataset, member = folder.split("/")[-2:]
+        seed = name.removesuffix(".safetensors").rpartition("-")[2]
+        loss = options["--loss-name"]
+        prior = f"results/smoke/priors/{dataset}/{member}.csv"
+        assert options.get("--prior") == (prior if loss == "gla_first" else None), name
+        base = f"{folder}/adaptformer-gla_first-{seed}.safetensors"
+        assert options.get("--retrain-head-of") == (base if loss == "gla_train" else None), name
+        seen.add((member, loss))
+    assert len(seen) >= len(LOSSES) * len({*MORE, "clip", "openclip"})

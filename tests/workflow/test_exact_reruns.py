@@ -1,14 +1,15 @@
 """After a finished run one thing is changed at a time: exactly the jobs that depend on it are planned."""
 
-import re
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.slow
 
 Checkout = Any
 """conftest.Checkout"""
@@ -24,30 +25,7 @@ RESOLVED = {"resolve_config", "study_prior", "study_interventions"} | PAPER
 """What reads the config of the run: names, labels and settings of tables and figures."""
 LISTED = {"study", f"score_explanations {PLACES}", *(f"score {d}" for d in (PLACES, *REORDERED))}
 """What reads the table of predictions."""
-
-
-@pytest.fixture
-def finished(smoke_run: Checkout) -> Iterator[Checkout]:
-    assert smoke_run.jobs() == set(), "nothing is to be done before something changes"
-    yield smoke_run
-    (smoke_run.folder / "change.yaml").unlink(missing_ok=True)
-
-
-def after(checkout: Checkout, change: dict[str, Any]) -> set[str]:
-    """The jobs of a run with another setting."""
-    (checkout.folder / "change.yaml").write_text(yaml.safe_dump(change))
-    return checkout.jobs("--configfile", "config/smoke.yaml", "change.yaml")
-
-
-def after_edit(checkout: Checkout, name: str, old: str, new: str) -> set[str]:
-    """The jobs of a run with another module."""
-    file: Path = checkout.folder / name
-    before = file.read_text()
-    checkout.edit(name, old, new)
-    try:
-        return checkout.jobs()
-    finally:
-        file.write_text(before)
+ALL_SCORED = {f"score {dataset}" for dataset in (PLACES, *REORDERED)} | SCORED
 
 
 def tuned(
@@ -58,22 +36,19 @@ def tuned(
     }
 
 
-def test_one_more_loss(finished: Checkout) -> None:
-    explained = {f"explain {PLACES} {m} adaptformer-bs-0" for m in MEMBERS}
-    expected = tuned(["bs"], [0]) | explained | LISTED | SCORED | RESOLVED
-    assert after(finished, {"study": {"losses": ["ce", "la", "bs"]}}) == expected
+def adjusted(seed: int, members: Iterable[str] = MEMBERS) -> set[str]:
+    return {f"adjust {PLACES} {member} adaptformer {seed}" for member in members}
 
 
-def test_one_more_seed(finished: Checkout) -> None:
-    expected = tuned(["ce", "la"], [1]) | LISTED | SCORED | RESOLVED
-    expected |= tuned(["gla_first", "gla_train", "decoupling"], [1], ["clip"])
-    expected |= {f"adjust {PLACES} {m} adaptformer 1" for m in MEMBERS}
-    expected.add(f"fuse outputs {PLACES} clip+openclip adaptformer-la-1")
-    expected |= {f"knn {PLACES} clip adaptformer-{x}-1" for x in ("ce", "la", "gla_train")}
-    assert after(finished, {"study": {"seeds": [0, 1]}}) == expected
+def explained(member: str, *variants: str) -> set[str]:
+    return {f"explain {PLACES} {member} {variant}" for variant in variants}
 
 
-def test_one_more_member(finished: Checkout) -> None:
+def neighbors(seed: int) -> set[str]:
+    return {f"knn {PLACES} clip adaptformer-{x}-{seed}" for x in ("ce", "la", "gla_train")}
+
+
+def one_more_member() -> tuple[dict[str, Any], set[str]]:
     entry = {
         "label": "CLIP, seed 1",
         "architecture": "world-vit-8",
@@ -82,79 +57,172 @@ def test_one_more_member(finished: Checkout) -> None:
     }
     change = {"study": {"members": [*MEMBERS, "clip.1"]}, "foundation": {"clip.1": entry}}
     expected = {"pretrain clip.1", f"zero_shot {PLACES} clip.1", f"prior {PLACES} clip.1"}
-    expected |= tuned(["ce", "la"], [0], ["clip.1"]) | LISTED | SCORED | RESOLVED
-    expected.add(f"adjust {PLACES} clip.1 adaptformer 0")
+    expected |= tuned(["ce", "la"], [0], ["clip.1"]) | adjusted(0, ["clip.1"])
     everybody = "clip+openclip+clip.1"
     for variant in ("zero-shot", "adaptformer-la-0"):
         for members in ("clip+clip.1", "openclip+clip.1", everybody):
-            expected.add(f"fuse outputs {PLACES} {members} {variant}")
-        expected.add(f"fuse explained {PLACES} {everybody} {variant}")
-    variants = ("zero-shot", "adaptformer-ce-0", "adaptformer-la-0")
-    expected |= {f"explain {PLACES} clip.1 {variant}" for variant in variants}
-    assert after(finished, change) == expected
+            expected |= {f"fuse outputs {PLACES} {members} {variant}"}
+        expected |= {f"fuse explained {PLACES} {everybody} {variant}"}
+    expected |= explained("clip.1", "zero-shot", "adaptformer-ce-0", "adaptformer-la-0")
+    return change, expected | LISTED | SCORED | RESOLVED
 
 
-def test_groups_of_the_scores(finished: Checkout) -> None:
-    scored = {f"score {dataset}" for dataset in (PLACES, *REORDERED)}
-    assert after(finished, {"scores": {"few": 10}}) == scored | SCORED | RESOLVED
-
-
-def test_an_option_of_a_peft(finished: Checkout) -> None:
-    expected = tuned(["ce", "la"], [0]) | SCORED | RESOLVED | {f"score_explanations {PLACES}"}
-    expected |= tuned(["gla_first", "gla_train", "decoupling"], [0], ["clip"])
+def an_option_of_a_peft() -> set[str]:
+    expected = tuned(["ce", "la"], [0]) | tuned(
+        ["gla_first", "gla_train", "decoupling"], [0], ["clip"]
+    )
     expected |= {f"tune {dataset} clip adaptformer la 0" for dataset in REORDERED}
-    expected |= {f"score {dataset}" for dataset in REORDERED}
-    expected |= {f"adjust {PLACES} {m} adaptformer 0" for m in MEMBERS}
+    expected |= adjusted(0) | neighbors(0)
     for folder in ("outputs", "explained"):
-        expected.add(f"fuse {folder} {PLACES} clip+openclip adaptformer-la-0")
-    expected |= {f"knn {PLACES} clip adaptformer-{x}-0" for x in ("ce", "la", "gla_train")}
-    expected |= {
-        f"explain {PLACES} {m} adaptformer-{loss}-0" for m in MEMBERS for loss in ("ce", "la")
-    }
-    change = {"pefts": {"adaptformer": {"options": {"bottleneck": 4}}}}
-    assert after(finished, change) == expected
+        expected |= {f"fuse {folder} {PLACES} clip+openclip adaptformer-la-0"}
+    for member in MEMBERS:
+        expected |= explained(member, "adaptformer-ce-0", "adaptformer-la-0")
+    return expected | {f"score_explanations {PLACES}"} | ALL_SCORED | RESOLVED
 
 
-def test_the_code_of_a_loss(finished: Checkout) -> None:
+SETTINGS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "one more loss": (
+        {"study": {"losses": ["ce", "la", "bs"]}},
+        tuned(["bs"], [0])
+        | {f"explain {PLACES} {m} adaptformer-bs-0" for m in MEMBERS}
+        | (LISTED | SCORED | RESOLVED),
+    ),
+    "one more seed": (
+        {"study": {"seeds": [0, 1]}},
+        tuned(["ce", "la"], [1])
+        | tuned(["gla_first", "gla_train", "decoupling"], [1], ["clip"])
+        | adjusted(1)
+        | {f"fuse outputs {PLACES} clip+openclip adaptformer-la-1"}
+        | neighbors(1)
+        | (LISTED | SCORED | RESOLVED),
+    ),
+    "one more member": one_more_member(),
+    "groups of the scores": ({"scores": {"few": 10}}, ALL_SCORED | RESOLVED),
+    "an option of a PEFT": (
+        {"pefts": {"adaptformer": {"options": {"bottleneck": 4}}}},
+        an_option_of_a_peft(),
+    ),
+    "the prior": (
+        {"prior": {"bootstrap": 21}},
+        # Losses that read no prior are not tuned again: nothing is fused or explained anew.
+        {f"prior {PLACES} {m}" for m in MEMBERS}
+        | tuned(["gla_first", "gla_train"], [0], ["clip"])
+        | {f"knn {PLACES} clip adaptformer-gla_train-0"}
+        | adjusted(0)
+        | {f"reorder {PLACES} {order} 1" for order in ("consistency", "reverse", "balance")}
+        | {f"check_dataset {dataset}" for dataset in REORDERED}
+        | {f"pack {dataset} train 32" for dataset in REORDERED}
+        | {f"tune {dataset} clip adaptformer la 0" for dataset in REORDERED}
+        | (ALL_SCORED | RESOLVED),
+    ),
+    "neighbors": (
+        {"knn": {"k": 7}},
+        neighbors(0) | {f"knn {PLACES} clip zero-shot"} | SCORED | RESOLVED,
+    ),
+    "memory": ({"jobs": {"mem_mb": 5000}}, set()),
+}
+
+A_SETTING = "    few: PositiveInt = 20\n"
+EDITS: dict[str, tuple[str, str, str, set[str]]] = {
+    # With its default no command changes: what is made again is what reads the model.
+    "a new setting of the scores": (
+        "scores/settings.py",
+        A_SETTING,
+        f"    more: int = 1\n{A_SETTING}",
+        ALL_SCORED | {"score_confounder A", "score_confounder B"},
+    ),
+    "an error text": (
+        "config/checks.py",
+        "must not exceed scores.many",
+        "is more than scores.many",
+        set(),
+    ),
+    "a docstring": ("tuning/loop.py", '"""', '"""In other words. ', set()),
+    "a loss that no job uses": (
+        "tuning/losses/ldam.py",
+        "import torch",
+        "import torch\nX = 1",
+        set(),
+    ),
+    "a color of the figures": (
+        "paper/style.py",
+        '"#000000"',
+        '"#123456"',
+        {"figures", "study_prior", "study_interventions", "study_fusion"},
+    ),
+    "a number of the paper": ("paper/published.csv", "\n", "\n\n", {"tables", "compare"}),
+}
+
+
+@pytest.fixture(scope="module")
+def planned(smoke_run: Checkout, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """The jobs of a run after each change, two dry runs at a time."""
+    folder = tmp_path_factory.mktemp("changes")
+
+    def plan(name: str) -> set[str]:
+        own = folder / name.replace(" ", "_")
+        if name in SETTINGS:
+            file = own.with_suffix(".yaml")
+            file.write_text(yaml.safe_dump(SETTINGS[name][0]))
+            return smoke_run.jobs("--configfile", "config/smoke.yaml", str(file))
+        if name in EDITS:
+            file, old, new, _ = EDITS[name]
+            shutil.copytree(smoke_run.folder / "src", own)
+            edit(own / "dualtail" / file, old, new)
+            return smoke_run.jobs(src=own)
+        return smoke_run.jobs()
+
+    names = ["nothing", *SETTINGS, *EDITS]
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(names, pool.map(plan, names), strict=True))
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_without_a_change_nothing_is_to_be_done(planned: dict[str, set[str]]) -> None:
+    assert planned["nothing"] == set()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_after_another_setting(planned: dict[str, set[str]], name: str) -> None:
+    assert planned[name] == SETTINGS[name][1]
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_after_an_edit(planned: dict[str, set[str]], name: str) -> None:
+    assert planned[name] == EDITS[name][3]
+
+
+def test_another_architecture(smoke_run: Checkout) -> None:
+    """Everything after the pre-training, but what needs no model: its file is an input."""
+    name = "src/dualtail/foundation/architectures/world-vit-8.json"
+    before = (smoke_run.folder / name).read_text()
+    smoke_run.edit(name, '"embed_dim": 64', '"embed_dim": 32')
+    try:
+        rules = smoke_run.planned()
+    finally:
+        (smoke_run.folder / name).write_text(before)
+    models = {"pretrain", "zero_shot", "prior", "reorder", "check_dataset", "pack"}
+    models |= {"tune", "adjust", "fuse", "knn", "explain", "score_explanations"}
+    assert (
+        rules == models | {"score", "collect_scores", "study_prior", "study_interventions"} | PAPER
+    )
+
+
+def test_the_code_of_a_loss(smoke_run: Checkout, tmp_path: Path) -> None:
     """One tuning with LDAM, beside the finished run: it alone is made again."""
     file = f"results/smoke/outputs/{PLACES}/clip/adaptformer-ldam-0.safetensors"
-    finished.run(file)
-    assert finished.jobs(file) == set()
-    name, old = "src/dualtail/tuning/losses/ldam.py", "import torch"
-    new = f"{old}\nEDITED = 1"
-    assert after_edit(finished, name, old, new) == set(), "no job of the run uses it"
-    before = (finished.folder / name).read_text()
-    finished.edit(name, old, new)
+    smoke_run.run(file)
     try:
-        assert finished.jobs(file) == {f"tune {PLACES} clip adaptformer ldam 0"}
+        shutil.copytree(smoke_run.folder / "src", tmp_path / "src")
+        file_of_loss, old, new, _ = EDITS["a loss that no job uses"]
+        edit(tmp_path / "src/dualtail" / file_of_loss, old, new)
+        planned = smoke_run.jobs(file, src=tmp_path / "src")
+        assert planned == {f"tune {PLACES} clip adaptformer ldam 0"}
     finally:
-        (finished.folder / name).write_text(before)
-        for made in finished.results.rglob("adaptformer-ldam-0.*"):
+        for made in smoke_run.results.rglob("adaptformer-ldam-0.*"):
             made.unlink()  # other tests compare their run with this one, file by file
-
-
-def test_a_new_setting_of_the_scores(finished: Checkout) -> None:
-    """With its default no command changes: what is made again is what reads the model."""
-    scored = {f"score {dataset}" for dataset in (PLACES, *REORDERED)}
-    expected = scored | SCORED | {"score_confounder A", "score_confounder B"}
-    old = "    few: PositiveInt = 20\n"
-    name = "src/dualtail/scores/settings.py"
-    assert after_edit(finished, name, old, f"    more: int = 1\n{old}") == expected
-
-
-def test_an_error_text(finished: Checkout) -> None:
-    old, new = "must not exceed scores.many", "is more than scores.many"
-    assert after_edit(finished, "src/dualtail/config/checks.py", old, new) == set()
-
-
-def test_a_docstring(finished: Checkout) -> None:
-    name = "src/dualtail/tuning/loop.py"
-    assert after_edit(finished, name, '"""', '"""In other words. ') == set()
-
-
-def test_a_color_of_the_figures(finished: Checkout) -> None:
-    name = "src/dualtail/paper/style.py"
-    color = re.search(r"#[0-9a-fA-F]{6}", (finished.folder / name).read_text())
-    assert color is not None
-    drawn = {"figures", "study_prior", "study_interventions", "study_fusion"}
-    assert after_edit(finished, name, color[0], "#123456") == drawn

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from dualtail.outputs import read_outputs, splits_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.slow
 
 Checkout = Any
 """conftest.Checkout"""

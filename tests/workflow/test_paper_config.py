@@ -11,7 +11,7 @@ import pytest
 from dualtail.config.document import read_config
 from dualtail.plan_cost import stages
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_dry_run_plans_everything_and_the_estimate_counts_the_same_jobs(
 
 
 def test_the_first_jobs_name_everything_that_is_missing(root: Path, folder: Path) -> None:
-    done = snakemake(root, folder, "--cores", "1", "--keep-going")
+    done = snakemake(root, folder, "--cores", "1", "--keep-going", "--until", "check_dataset")
     assert done.returncode != 0
     text = done.stdout + done.stderr
     for name in (

@@ -1,12 +1,11 @@
 """The whole pipeline through real Snakemake, on config/smoke.yaml, in a copy of the checkout.
 
-One copy runs undisturbed; in another twenty attempts are killed with all their children, and the same
-command is run again. Then: nothing to be done, exact re-runs, equal results.
+One copy runs undisturbed; in another attempts are killed with all their children, and the same command is
+run again: equal results.
 """
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow")]
+from dualtail.config.document import read_config
+from dualtail.outputs import read_outputs
+
+pytestmark = pytest.mark.slow
 
 Checkout = Any
 """conftest.Checkout"""
@@ -29,7 +31,7 @@ Make = Callable[..., Checkout]
 
 @pytest.fixture
 def finished(smoke_run: Checkout) -> Checkout:
-    """A checkout with a whole run in it."""
+    """A checkout with a whole run in it; what a test adds to it must not stay."""
     return smoke_run
 
 
@@ -62,54 +64,6 @@ def test_a_re_trained_head_stands_on_the_peft_of_its_base(finished: Checkout) ->
             assert np.array_equal(before[name], after[name]) == name.startswith("peft."), name
 
 
-def test_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
-    assert "Nothing to be done" in finished.run("-n")
-
-
-SCORED = {"score", "collect_scores", "tables", "figures", "summary", "compare", "study_fusion"}
-CONFIG = {"resolve_config", "study_prior", "study_interventions"} | SCORED - {
-    "score",
-    "collect_scores",
-}
-TUNED = {"tune", "adjust", "fuse", "knn", "explain", "score_explanations"}
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new", "expected"),
-    [
-        ("config/smoke.yaml", "prior:\n", "jobs: {mem_mb: 5000}\nprior:\n", set()),
-        (
-            "config/smoke.yaml",
-            "bootstrap: 20\n",
-            "bootstrap: 21\n",
-            # Losses that read no prior are not tuned again: nothing is fused or explained anew.
-            ({"prior", "reorder", "check_dataset", "pack", *TUNED} | SCORED | CONFIG)
-            - {"explain", "fuse", "score_explanations"},
-        ),
-        ("config/smoke.yaml", "prior:\n", "knn: {k: 7}\nprior:\n", {"knn"} | SCORED | CONFIG),
-        (
-            "src/dualtail/foundation/architectures/world-vit-8.json",
-            '"embed_dim": 64',
-            '"embed_dim": 32',
-            {"pretrain", "zero_shot", "prior", "reorder", "check_dataset", "pack", *TUNED}
-            | SCORED
-            | {"study_prior", "study_interventions"},
-        ),
-    ],
-    ids=["memory", "prior", "neighbors", "architecture"],
-)
-def test_a_change_re_runs_its_dependants_and_nothing_else(
-    finished: Checkout, file: str, old: str, new: str, expected: set[str]
-) -> None:
-    """Beside those of test_exact_reruns.py."""
-    before = (finished.folder / file).read_text()
-    finished.edit(file, old, new)
-    try:
-        assert finished.planned() == expected
-    finally:
-        (finished.folder / file).write_text(before)
-
-
 def test_a_second_run_in_the_folder_is_refused(finished: Checkout) -> None:
     code = "from dualtail.one_run import hold; hold(['results/smoke']); print(''); input()"
     command = [sys.executable, "-c", code]
@@ -124,84 +78,85 @@ def test_a_second_run_in_the_folder_is_refused(finished: Checkout) -> None:
     assert f"another run is alive here: pid {owner.pid} on " in output
 
 
-SHORT, LONG = (1.0, 9.0, 8), (12.0, 22.0, 7)
-"""Processor seconds that attempts get, at least and at most, and how many attempts get so much.
-
-Of all processes together: on a busy machine a clock on the wall would end every attempt in its imports.
-Snakemake takes 6 to plan; the longest job that cannot be resumed (the figures) 13.
-"""
-IN_TRAINING = 5
-"""Attempts that end when a training has saved its state after an epoch; they get no more than LONG."""
+STAGES = {"generate_corpus", "pretrain", "pack", "tune", "explain", "score", "figures"}
+"""Jobs of these rules are killed, one of each: along the pipeline, short and long."""
 TRAININGS = {"pretrain", "tune", "train_scratch", "train_confounder"}
+"""Of these a job is killed after an epoch, when it has saved its state."""
 
 
-def modified(path: Path) -> float:
-    """When a file was written; 0 if it has just been removed."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+def reached(results: Path, since: float) -> set[str]:
+    """The rules of which a job has begun, or has saved a state, since a moment."""
 
-
-def processor_seconds(group: int) -> float:
-    """What the living processes of a group, and the dead children they know of, have used."""
-    total = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    def is_new(path: Path) -> bool:
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == group:
-            total += sum(int(ticks) for ticks in fields[11:15])
-    return total / os.sysconf("SC_CLK_TCK")
+            return path.stat().st_mtime > since
+        except FileNotFoundError:  # just removed
+            return False
+
+    logs = {
+        log.relative_to(results / "logs").parts[0].removesuffix(".log")
+        for log in (results / "logs").rglob("*.log")
+        if is_new(log)
+    }
+    states = [path for path in results.rglob("*.state.safetensors") if is_new(path)]
+    return {rule for rule in logs if rule not in TRAININGS or states}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_killed_twenty_times_it_gives_the_same_files(
+def test_killed_again_and_again_it_gives_the_same_files(
     make_checkout: Make, tmp_path: Path, finished: Checkout
 ) -> None:
-    """`kill -9` to everything at random moments; each time the same command is run again.
-
-    A run that is done before it has been killed so often is compared, and begun once more from nothing.
-    """
+    """`kill -9` to everything while Snakemake plans, and once within each stage; each time the same
+    command is run again."""
     checkout = make_checkout(tmp_path / "killed")
-    logs = checkout.results / "logs"
-    rng = random.Random(5)
-    kills = [(rng.uniform(*bounds), False) for *bounds, n in (SHORT, LONG) for _ in range(n)]
-    kills += [(LONG[1], True)] * IN_TRAINING
-    rng.shuffle(kills)
-    resumed: set[str] = set()
-    while kills:
-        seconds, in_training = kills.pop()
-        started = time.time()
+    logs, rng = checkout.results / "logs", random.Random(5)
+    left, resumed = {"planning", *STAGES}, set()
+    while left:
+        begun = time.time()
         with (tmp_path / "output.txt").open("w") as stream:
             process = checkout.start(stdout=stream)
-        while processor_seconds(process.pid) < seconds and process.poll() is None:
-            states = checkout.results.rglob("*.state.safetensors")
-            if in_training and any(modified(state) > started for state in states):
-                time.sleep(rng.uniform(0, 0.1))
-                break
+        hit: set[str] = set()
+        while not hit and process.poll() is None:
             time.sleep(0.02)
-        if process.poll() is not None:
-            assert process.returncode == 0, (tmp_path / "output.txt").read_text()[-4000:]
-            assert checkout.hashes() == finished.hashes()
-            for folder in ("results", "data", ".snakemake"):
-                shutil.rmtree(checkout.folder / folder)
-            kills.append((seconds, in_training))
-            continue
+            hit = left & reached(checkout.results, begun)
+            if "planning" in left and time.time() > begun + 1:
+                hit = {"planning"}
+        assert process.poll() is None, (tmp_path / "output.txt").read_text()[-4000:]
+        time.sleep(rng.uniform(0, 0.3))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        left -= hit
         for log in logs.rglob("*.log"):
             text = log.read_text()
             assert "is not used" not in text, text
             if "going on after" in text:
-                resumed.add(log.relative_to(logs).parts[0].removesuffix(".log"))
+                resumed.add(log.relative_to(logs).parts[0])
     checkout.run()
     assert resumed & TRAININGS, "the kills hit no training"
     assert checkout.hashes() == finished.hashes()
     assert len(checkout.hashes()) > 40
     assert not list(checkout.results.rglob("*.state.safetensors")), "states are left"
     assert not list(checkout.folder.rglob(".*.unfinished")), "rubbish is left"
+
+
+def test_neighbors_are_those_among_the_validation_images(finished: Checkout) -> None:
+    """Brute force in float64, from the features in the dump of the tuned model."""
+    folder = finished.results / "outputs/world_places/clip"
+    bank, queries = (
+        read_outputs(folder / "adaptformer-la-0.safetensors", split) for split in ("val", "test")
+    )
+    assert bank.header.split_hash != queries.header.split_hash
+    found = read_outputs(folder / "adaptformer-la-0-knn.safetensors")
+    settings = read_config([finished.results / "config.yaml"]).knn
+    known, asked = (
+        f / np.linalg.norm(f, axis=1, keepdims=True)
+        for f in (np.asarray(d.features, dtype=float) for d in (bank, queries))
+    )
+    for row, cosines in enumerate(asked @ known.T):
+        nearest = np.argsort(-cosines, kind="stable")[: settings.k]
+        votes = np.zeros(bank.n_classes)
+        np.add.at(votes, bank.labels[nearest], np.exp(cosines[nearest] / settings.temperature))
+        shares = np.exp(found.logits[row].astype(float))
+        np.testing.assert_allclose(shares, votes / votes.sum(), atol=2e-3)
 
 
 def test_a_wrong_config_is_one_line_that_names_the_file(finished: Checkout) -> None:

@@ -87,6 +87,24 @@ def test_pairing_only_the_hidden_part_changes() -> None:
             assert not (changed & outside).any()
 
 
+def test_creatures_stand_evenly_around_the_middle() -> None:
+    both = show(some(200, seed=5), True, True)
+    centers = []
+    for shift in (0.0, 0.1):
+        world = WorldSettings(
+            rotation=0.0, scale_min=1.0, scale_max=1.0, blocks_scale=1.0, shift=shift
+        )
+        renderer = r.Renderer(world, 48)
+        changed = renderer.render(show(both, False, True)) != renderer.render(both)
+        share = changed.any(axis=-1) / changed.any(axis=-1).sum(axis=(1, 2), keepdims=True)
+        axis = (np.arange(48) + 0.5) / 24 - 1
+        centers.append(np.stack([share.sum(axis=1) @ axis, share.sum(axis=2) @ axis], axis=1))
+    moved = centers[1] - centers[0]
+    assert np.abs(moved).max() < 0.15
+    np.testing.assert_allclose(moved.mean(axis=0), 0, atol=0.015)
+    np.testing.assert_allclose(moved.std(axis=0), 0.1 / np.sqrt(3), rtol=0.2)
+
+
 def test_a_hidden_part_leaves_no_trace() -> None:
     """Whatever the code of a hidden part is, the pixels are the same."""
     one = some(30, seed=3)

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.xdist_group("workflow"),
-]
+pytestmark = pytest.mark.slow
 
 Daemons = Callable[[Path], dict[str, int]]
 DAEMONS = ("slurmd", "slurmctld", "munged")

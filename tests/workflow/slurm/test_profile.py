@@ -7,17 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.xdist_group("workflow"),
-]
+pytestmark = pytest.mark.slow
 
 Checkout = Any
 """conftest.Checkout"""
@@ -32,7 +29,7 @@ CONFIG = {
         "seeds": [0],
         "variants": [],
     },
-    "tuning": {"epochs": 80},  # seconds, so that one can be canceled half-way
+    "tuning": {"epochs": 20},  # seconds, so that one can be canceled half-way
     "jobs": {"threads": 2, "device": "auto"},
     "prior": {"bootstrap": 5},
     "world": {
@@ -189,8 +186,8 @@ def test_gpu_jobs_never_overlap_and_others_do(finished: Finished) -> None:
     assert len(with_gpu) == 2 + 2 + 1, "one is canceled and submitted again"
     for one, other in combinations(with_gpu, 2):
         assert not one.overlaps(other), (one, other)
-    first, second, *_ = sorted(with_gpu, key=lambda job: job.started)
-    assert second.submitted < first.ended, "the second one waited for the GPU"
+    in_turn = pairwise(sorted(with_gpu, key=lambda job: job.started))
+    assert any(second.submitted < first.ended for first, second in in_turn), "none waited"
     without = [job for job in finished.jobs if not job.gpus]
     assert any(one.overlaps(other) for one, other in combinations(without, 2))
 
@@ -209,8 +206,13 @@ def test_a_canceled_job_is_retried(finished: Finished) -> None:
 
 
 def test_its_trainings_go_on_where_they_were(finished: Finished) -> None:
-    logs = [path.read_text() for path in (finished.checkout.results / "logs/tune").rglob("*.log")]
-    assert re.search(r"going on after epoch \d+ of 80", "".join(logs))
+    assert re.search(r"going on after epoch \d+ of 20", resumed_log(finished).read_text())
+
+
+def resumed_log(finished: Finished) -> Path:
+    logs = (finished.checkout.results / "logs/tune").rglob("*.log")
+    (found,) = (log for log in logs if "going on after epoch" in log.read_text())
+    return found
 
 
 def test_short_jobs_are_one_job(finished: Finished) -> None:
@@ -220,9 +222,13 @@ def test_short_jobs_are_one_job(finished: Finished) -> None:
 def test_results_equal_those_of_a_local_run(
     finished: Finished, make: Callable[[str], Checkout]
 ) -> None:
+    """Of the dataset whose tuning was canceled and went on."""
+    dataset = resumed_log(finished).relative_to(finished.checkout.results / "logs/tune").parts[0]
+    (target,) = (name for name in TARGETS if dataset in name)
     local = make("local")
-    local.run(*TARGETS)
-    assert finished.checkout.hashes() == local.hashes()
-    assert len(local.hashes()) >= 20
+    local.run(target)
+    expected = local.hashes()
+    assert len(expected) >= 8
+    assert expected.items() <= finished.checkout.hashes().items()
     planned = finished.checkout.run(*TARGETS, *PROFILE, "-n")
     assert "Nothing to be done" in planned, planned
