@@ -63,7 +63,7 @@ def test_from_arrays_to_scores(run: Run, arrays: Path) -> None:
     overall = scores[(scores["metric"] == "accuracy") & (scores["scheme"] == "all")]
     before = overall[overall["kind"] == "imported"]["value"].astype(float).item()
     assert before == pytest.approx(expected)
-    assert f"{expected:.2f} %" in result.output
+    assert f"{expected:.2f} [" in result.output
     assert {"D-Many", "P-Few", "D-Few/P-Few"} <= set(scores["group"])
 
 

@@ -1,6 +1,7 @@
 """Stage prior: the pre-training prior q from a dump of zero-shot outputs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,9 @@ ESTIMATORS_IN_WORDS = {
     "cross-fitted": "Eq. 3, cross-fitted",
     "early-stopped": "Eq. 3 by an early-stopped descent",
 }
+
+SHOWN = 10
+"""Classes at either end of the prior that are printed."""
 
 SPLIT = "val"
 """What q is estimated on, if a dump has several splits and none is named."""
@@ -110,6 +114,7 @@ def _said(
         f"ridge {estimate.ridge:.4g}, {estimate.iterations} iterations, "
         f"largest |mean p - frequency| {estimate.residual:.1e}, gradient {estimate.gradient:.1e}",
     ]
+    lines += _extremes(estimate.q, header.class_names, estimate.absent)
     if header.kind not in ("zero-shot", "imported"):
         lines.append(
             f"note: these are {header.kind} outputs; q describes a pre-training only if it "
@@ -119,6 +124,19 @@ def _said(
         rmse = float(np.std(np.log(estimate.q) - np.log(q_true)))
         lines.append(f"true prior known: RMSE of log q {rmse:.2f} (up to a constant)")
     return lines + [f"note: {note}" for note in estimate.notes]
+
+
+def _extremes(q: np.ndarray, names: list[str], absent: Sequence[int]) -> list[str]:
+    """The classes that pre-training has seen least and most, as multiples of an even share."""
+    order = [c for c in np.argsort(q, kind="stable") if c not in set(absent)]
+    shown = min(SHOWN, len(order) // 2)
+    parts = (("least", order[:shown]), ("most", order[::-1][:shown]))
+    return [
+        f"{which} favored, times an even share: "
+        + ", ".join(f"{names[c]} {q[c] * len(q):.2g}" for c in classes)
+        for which, classes in parts
+        if classes
+    ]
 
 
 def _precision(estimate: PriorEstimate, intervals: PriorIntervals | None) -> list[str]:

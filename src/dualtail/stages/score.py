@@ -1,12 +1,12 @@
 """Stage score: dumps on one split to the tidy score table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualtail.bias.groups import Groups, d_groups, p_groups
+from dualtail.bias.groups import D_GROUPS, P_GROUPS, Groups, d_groups, p_groups
 from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.outputs import Outputs, read_outputs, splits_of
@@ -14,6 +14,9 @@ from dualtail.scores.schema import PER_CLASS, SCORES, write_frame
 from dualtail.scores.settings import ScoreSettings
 from dualtail.scores.table import score_outputs
 from dualtail.study_table import file_of, read_study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VALIDATION = "val"
 """The split that temperatures are fitted on, where a dump has it."""
@@ -83,11 +86,37 @@ def run(
     write_frame(out, scores.table, SCORES)
     if class_scores is not None:
         write_frame(class_scores, scores.per_class, PER_CLASS)
-    table = scores.table
-    overall = table[(table["metric"] == "accuracy") & (table["scheme"] == "all")]
-    return "\n".join(
-        f"{row.value:6.2f} % {_ends(row)}  {_who(row)}" for row in overall.itertuples()
-    )
+    return said(scores.table)
+
+
+def said(table: "pd.DataFrame") -> str:
+    """Return the accuracies of a score table for a person: overall and by group, then paired gains."""
+    found = table[table["metric"] == "accuracy"]
+    lines = ["accuracy, mean over classes, %"]
+    for row in found[found["scheme"] == "all"].itertuples():
+        lines.append(f"{row.value:6.2f} {_ends(row)}  {_who(row)}")
+    for who, rows in found.groupby(found.apply(_who, axis=1), sort=False):
+        values = rows.dropna(subset="value").set_index("group")["value"]
+        lines += _groups(who, values.to_dict())
+    gains = table[(table["metric"] == "accuracy_gain") & (table["scheme"] == "all")]
+    if len(gains):
+        lines += ["", "paired gain, left less right, points"]
+        lines += [f"{row.value:+6.2f} {_ends(row)}  {_who(row)}" for row in gains.itertuples()]
+    return "\n".join(lines)
+
+
+def _groups(who: str, values: Mapping[str, float]) -> list[str]:
+    """D-groups down, P-groups across, as far as there are groups: the nine of Figure 2 with both."""
+    rows = [d for d in D_GROUPS if d in values]
+    columns = [p for p in P_GROUPS if p in values]
+    if not rows and not columns:
+        return []
+    lines = ["", who, "          " + "".join(f"{name:>10}" for name in ["all", *columns])]
+    for d in ["Overall", *rows]:
+        cells = [d, *(p if d == "Overall" else f"{d}/{p}" for p in columns)]
+        shown = (f"{values[cell]:.1f}" if cell in values else "-" for cell in cells)
+        lines.append(f"{'all' if d == 'Overall' else d:<10}" + "".join(f"{x:>10}" for x in shown))
+    return lines
 
 
 def _validation(path: Path, dump: Outputs) -> Outputs | None:
