@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dualtail.cli.provenance import explain_verb, manifest_verb, verify_verb
+from dualtail.cli.provenance import provenance_verb, manifest_verb, verify_verb
 from dualtail.errors import UserError
 
 
@@ -44,7 +44,7 @@ def test_verify_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_explain_a_file(run: Path) -> None:
     call(manifest_verb, run)
-    told = lines(explain_verb, run / "end.txt")
+    told = lines(provenance_verb, run / "end.txt")
     assert told[0] == "results/mini/end.txt"
     assert "as recorded" in told[1]
     assert any("rule join" in line for line in told)
@@ -58,18 +58,18 @@ def test_explain_what_changed_since(run: Path) -> None:
     call(manifest_verb, run)
     (run / "one.txt").write_text("other")
     (run / "end.txt").write_text("other")
-    told = lines(explain_verb, run / "end.txt")
+    told = lines(provenance_verb, run / "end.txt")
     assert "changed" in told[1]
     assert "    results/mini/one.txt  (split, changed)" in told
     call(manifest_verb, run)
-    assert "nothing that Snakemake recorded" in lines(explain_verb, run / "end.txt")[-1]
-    told = lines(explain_verb, run / "folder/file.txt")
+    assert "nothing that Snakemake recorded" in lines(provenance_verb, run / "end.txt")[-1]
+    told = lines(provenance_verb, run / "folder/file.txt")
     assert "    results/mini/one.txt  (source, changed since it was read)" in told
 
 
 def test_explain_a_tree_to_its_sources(run: Path) -> None:
     call(manifest_verb, run)
-    told = lines(explain_verb, "--tree", run / "end.txt")
+    told = lines(provenance_verb, "--tree", run / "end.txt")
     places = [(len(line) - len(line.lstrip()), line.split()[0].strip(",")) for line in told]
     assert places[0] == (0, "join")
     assert (2, "split") in places
@@ -80,22 +80,24 @@ def test_explain_a_tree_to_its_sources(run: Path) -> None:
 
 def test_explain_a_source_and_json(run: Path) -> None:
     call(manifest_verb, run)
-    found = json.loads(call(explain_verb, "--json", "data/made.txt").stdout)
+    found = json.loads(call(provenance_verb, "--json", "data/made.txt").stdout)
     assert found["job"]["rule"] == "draw"
     assert found["versions"]["python"]
-    assert "nothing" in lines(explain_verb, "source.txt")[-1]
-    assert "job" in json.loads(call(explain_verb, "--json", "source.txt").stdout)
+    assert "nothing" in lines(provenance_verb, "source.txt")[-1]
+    assert "job" in json.loads(call(provenance_verb, "--json", "source.txt").stdout)
 
 
 def test_a_run_that_was_moved(run: Path) -> None:
     call(manifest_verb, run)
     shutil.move(run, "elsewhere")
-    told = lines(explain_verb, "elsewhere/end.txt")
+    told = lines(provenance_verb, "elsewhere/end.txt")
     assert told[0] == "elsewhere/end.txt"
     assert "as recorded" in told[1]
     assert "    elsewhere/one.txt  (split, as recorded)" in told
     assert call(verify_verb, "elsewhere").exit_code == 0
-    assert lines(explain_verb, Path("elsewhere/end.txt").resolve())[0].endswith("elsewhere/end.txt")
+    assert lines(provenance_verb, Path("elsewhere/end.txt").resolve())[0].endswith(
+        "elsewhere/end.txt"
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,4 +107,4 @@ def test_a_run_that_was_moved(run: Path) -> None:
 def test_files_that_no_manifest_lists(run: Path, name: str, message: str) -> None:
     call(manifest_verb, run)
     with pytest.raises(UserError, match=message):
-        call(explain_verb, name)
+        call(provenance_verb, name)

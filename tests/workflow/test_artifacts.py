@@ -17,7 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from dualtail.cli.provenance import explain_verb, verify_verb
+from dualtail.cli.provenance import provenance_verb, verify_verb
 from dualtail.provenance.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
@@ -211,7 +211,7 @@ def test_every_file_says_what_made_it(pulled: Repository, monkeypatch: pytest.Mo
     unknown = {path for path in sources if manifest.entry(path) is None}
     assert unknown == set(), "the world draws everything itself"
     file = "results/smoke/tables/table_03.csv"
-    tree = CliRunner().invoke(explain_verb, ["--tree", file]).output
+    tree = CliRunner().invoke(provenance_verb, ["--tree", file]).output
     for rule in (
         "tables",
         "collect_scores",
@@ -222,7 +222,7 @@ def test_every_file_says_what_made_it(pulled: Repository, monkeypatch: pytest.Mo
         "generate_corpus",
     ):
         assert f"{rule}, code" in tree
-    found = json.loads(CliRunner().invoke(explain_verb, ["--json", file]).output)
+    found = json.loads(CliRunner().invoke(provenance_verb, ["--json", file]).output)
     assert found["state"] == "as recorded"
     # The command that it prints makes the same file.
     before = Path(file).read_bytes()

@@ -58,18 +58,18 @@ def verify_verb(context: click.Context, folders: tuple[Path, ...]) -> None:
         context.exit(1)
 
 
-@verb("explain")
+@verb("provenance")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--tree", is_flag=True, help="What it was made from, back to the sources.")
 @click.option("--json", "as_json", is_flag=True, help="The entries of the manifest, for programs.")
-def explain_verb(file: Path, tree: bool, as_json: bool) -> None:
+def provenance_verb(file: Path, tree: bool, as_json: bool) -> None:
     """Say what made FILE: rule, command, inputs, versions, when; and whether it still is that file.
 
     \b
-    Examples: dualtail explain results/world/tables/table_03.csv
-              dualtail explain --tree results/world/figures/figure_06.pdf
+    Examples: dualtail provenance results/world/tables/table_03.csv
+              dualtail provenance --tree results/world/figures/figure_06.pdf
     """
-    from dualtail.provenance.explain import find
+    from dualtail.provenance.origin import find
 
     found = find(file, RESULTS)
     if as_json:
@@ -78,4 +78,4 @@ def explain_verb(file: Path, tree: bool, as_json: bool) -> None:
         click.echo(found.tree() if tree else found.report())
 
 
-VERBS = [manifest_verb, verify_verb, explain_verb]
+VERBS = [manifest_verb, verify_verb, provenance_verb]

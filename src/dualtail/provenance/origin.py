@@ -12,7 +12,7 @@ from dualtail.provenance.verify import runs_under, state_of
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Origin:
     """Where a file of a run comes from."""
 
     folder: Path
@@ -93,7 +93,7 @@ class Explanation:
                 yield from self._branches(list(job.inputs), depth + 1, seen)
 
 
-def find(file: Path, results: Path) -> Explanation:
+def find(file: Path, results: Path) -> Origin:
     """Find the run whose manifest lists a file: in the folders above it, then under results.
 
     Raises:
@@ -105,7 +105,7 @@ def find(file: Path, results: Path) -> Explanation:
             inside = file.is_relative_to(folder)
             path = (Path(manifest.folder) / file.relative_to(folder) if inside else file).as_posix()
             if (entry := manifest.entry(path)) is not None:
-                return Explanation(folder, manifest, path, entry)
+                return Origin(folder, manifest, path, entry)
     hint = "`dualtail manifest results/RUN` writes one" if file.exists() else "no such file"
     raise UserError(f"{file}: no manifest.json of a run lists it; {hint}")
 
