@@ -1,4 +1,4 @@
-"""`dualtail manifest`, `verify` and `explain` on the files of a run."""
+"""`dualtail manifest`, `verify` and `provenance` on the files of a run."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dualtail.cli.provenance import provenance_verb, manifest_verb, verify_verb
+from dualtail.cli.provenance import manifest_verb, provenance_verb, verify_verb
 from dualtail.errors import UserError
 
 
