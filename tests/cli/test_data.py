@@ -125,7 +125,7 @@ def test_training_images_are_packed_whole_if_asked(run: Run, toy: None) -> None:
         (["--whole", "raw"], "'raw' is not key=value"),
         (["--side", "0"], "0 is not in the range x>=1"),
         (["--class-names", "counts.csv"], "counts.csv: cannot be read: No such file"),
-        (["--class-names", "bad.csv"], "bad.csv: no column 'class_name'"),
+        (["--class-names", "bad.csv"], "bad.csv: no column of names"),
         (["--class-names", "two.txt"], "test.txt line 2: b.png: label 2 is outside 0..1"),
         (["--images", "none"], "none: no such folder of images"),
         (["--images", "empty"], "test.txt line 1: a.png: not in empty"),

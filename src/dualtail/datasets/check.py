@@ -194,8 +194,8 @@ def _note_duplicates(splits: dict[str, tuple[Path, Path]], found: DatasetCheck) 
             label_of: dict[str, int] = {}
             for name, label in zip(images.paths, images.labels.tolist(), strict=True):
                 if label_of.setdefault(name, label) != label:
-                    found.problems.append(
-                        f"{images.source}: {name} has the labels {label_of[name]} and {label}; keep one"
+                    found.facts.append(
+                        f"note: {split}: {name} has two labels, {label_of[name]} and {label}"
                     )
                     break
         for other in sorted({seen[where, name] for name in images.paths if (where, name) in seen}):
