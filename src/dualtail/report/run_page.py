@@ -58,9 +58,15 @@ class Judged(NamedTuple):
 class ShownClaim(NamedTuple):
     """A claim with its verdicts, and the tables and figures that show its numbers."""
 
+    number: int
+    """as in summary.md"""
     title: str
     where: str
     judged: list[Judged]
+
+    @property
+    def was_run(self) -> bool:
+        return any(judged.verdict != NOT_RUN for judged in self.judged)
 
 
 def run_page(lookup: ScoreLookup, beside: Beside) -> str:
@@ -78,6 +84,7 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         raise UserError(f"the scores have no row of the run {context.run!r}")
     tables, absent = paper_tables(lookup, beside.tables)
     places = {table.name for table in tables} | {picture.name for picture in beside.pictures}
+    claims = _claims(lookup, places)
     classes, why_no_classes = _classes(lookup)
     script = Markup("").join(asset(name) for name in SCRIPTS)
     content: dict[str, Any] = {
@@ -86,7 +93,9 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         "sentences": sentences(lookup),
         "headline": page_table(headline(lookup)),
         "warnings": beside.warnings,
-        "claims": _claims(lookup, places),
+        "claims": [claim for claim in claims if claim.was_run],
+        "not_run": [claim for claim in claims if not claim.was_run],
+        "counted": _counted(claims),
         "classes": classes,
         "why_no_classes": why_no_classes,
         "accuracies": all_accuracies(lookup),
@@ -113,16 +122,23 @@ def _introduction(lookup: ScoreLookup, places: set[str]) -> list[str]:
         ]
 
 
+def _counted(claims: Sequence[ShownClaim]) -> str:
+    """How often each verdict was given."""
+    verdicts = [judged.verdict for claim in claims for judged in claim.judged]
+    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in SIGNS if verdict in verdicts]
+    return f"Of {len(verdicts)} verdicts: {', '.join(counts)}."
+
+
 def _claims(lookup: ScoreLookup, places: set[str]) -> list[ShownClaim]:
     found, shown = judge_all(lookup), []
-    for title, where, _ in CLAIMS:
+    for number, (title, where, _) in enumerate(CLAIMS, start=1):
         judged = []
         for dataset, label in lookup.context.datasets.items():
             claim = found[title, dataset]
             verdict = claim.verdict if isinstance(claim, Claim) else NOT_RUN
             text = " ".join(claim.sentences) if isinstance(claim, Claim) else _sentence(claim)
             judged.append(Judged(label, verdict, SIGNS.get(verdict, "–"), text))
-        shown.append(ShownClaim(title, _in_page(where, places), judged))
+        shown.append(ShownClaim(number, title, _in_page(where, places), judged))
     return shown
 
 
