@@ -125,7 +125,7 @@ def _introduction(lookup: ScoreLookup, places: set[str]) -> list[str]:
 def _counted(claims: Sequence[ShownClaim]) -> str:
     """How often each verdict was given."""
     verdicts = [judged.verdict for claim in claims for judged in claim.judged]
-    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in SIGNS if verdict in verdicts]
+    counts = [f"{verdicts.count(verdict)} × {verdict}" for verdict in SIGNS if verdict in verdicts]
     return f"Of {len(verdicts)} verdicts: {', '.join(counts)}."
 
 
