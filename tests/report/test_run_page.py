@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,10 +133,19 @@ def test_the_answer_is_first_and_has_the_numbers_of_the_scores(page: str, run: S
     assert "nan" not in text
 
 
-def test_warnings_come_before_claims(run: ScoreLookup) -> None:
-    text = text_of(run_page(run, Beside(warnings=["21 of 81 classes have no image."])))
-    assert text.index("21 of 81 classes") < text.index("Mean over classes on the test split")
-    assert "Before you rely on it" not in text_of(run_page(run, Beside()))
+def test_warnings_of_the_summary_come_first_and_take_verdicts_away(make_run) -> None:
+    lookup = make_run(datasets=["photos"], seeds=[0])
+    priors = {
+        key: prior.assign(ci_low=prior["q"] / 10, ci_high=prior["q"] * 4)
+        for key, prior in lookup.context.priors.items()
+    }
+    thin = ScoreLookup(lookup.scores, replace(lookup.context, priors=priors), lookup.per_class)
+    text = text_of(run_page(thin, Beside()))
+    warning = text.index("CLIP's q is known within a factor of 40 only")
+    assert "`" not in text[warning : warning + 400], "settings are set as code"
+    assert warning < text.index("Mean over classes on the test split")
+    assert "Photos: not resolved" in text
+    assert "Before you rely on it" not in text_of(run_page(lookup, Beside()))
 
 
 def test_claims_have_their_verdicts_and_lead_to_what_the_page_shows(page: str) -> None:
