@@ -1,6 +1,8 @@
 """Verbs of the paper, from files: what they write is what the functions on frames return."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -108,6 +110,48 @@ def test_summary_and_comparison(files, scores, per_class, context, tmp_path: Pat
     assert done.exit_code == 0, done.output
     assert page.read_text().startswith("# The paper beside the run `toy`")
     assert set(pd.read_csv(csv)["verdict"]) == {"other data", "no unit", "not run"}
+
+
+def test_the_page_of_a_run(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of a copied run: what made it is in the manifest beside its config."""
+    config = tmp_path / "config.yaml"
+    shutil.copy(files.config, config)
+    job = {"rule": "tune", "command": "dualtail tune x", "params": [], "inputs": {}}
+    job |= {"started": 60.0, "ended": 90.0, "number": 1, "environment": "e"}
+    manifest = {"version": 2, "folder": "results/toy", "files": {}, "sources": {}}
+    manifest |= {"jobs": {"j": job}, "environments": {"e": {"numpy": "1.2.3"}}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert dualtail("figures", 10, 2, *options(files), "--out", tmp_path).exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "index.html"
+    words = [*options(files._replace(config=config)), "--tables", "1,2", "--out", page]
+    words += ["--figure", "figure_10.png", "--figure", "figure_02.png"]
+    done = dualtail(
+        "report", *words, "--settings", '{"tuning":{"lr":0.1}}', "--left-out", "why not"
+    )
+    assert done.exit_code == 0, done.output
+    text = page.read_text()
+    order = ["Table 1. ", "Figure 2. Data and parameter imbalance", "Figure 10. ", "tuning.lr"]
+    order += ["Why not.", "dualtail tune x", "numpy 1.2.3"]
+    assert sorted(order, key=text.index) == order
+    (table,) = re.findall(r'(?s)<details class="folded" id="table-2">.*?</details>', text)
+    assert "CLIP-OpenCLIP" in table
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--settings", "["], "--settings: not JSON"),
+        (["--settings", "[]"], "--settings: must be an object of keys and values"),
+        (["--tables", "1,x"], "--tables: numbers with commas between them"),
+    ],
+)
+def test_options_of_the_page_that_are_none(files, tmp_path: Path, words, message):
+    few = options(PaperFiles(files.config, files.scores))
+    done = dualtail("report", *few, *words, "--out", tmp_path / "index.html")
+    assert done.exit_code != 0
+    assert message in done.output
+    assert not (tmp_path / "index.html").exists()
 
 
 def test_accuracies_need_config_and_scores_alone(files, scores, context, tmp_path: Path):

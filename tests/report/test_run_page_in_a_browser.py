@@ -13,7 +13,7 @@ from dualtail.paper.lookup import ScoreLookup
 from dualtail.report.pictures import read_picture
 from dualtail.report.run_page import Beside, run_page
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.slow
 
 HOSTILE = ("</script><script>document.title='no'</script>", "<img src=x onerror=alert(1)>")
 NAMES = (*HOSTILE, *(f"class {k}" for k in range(7)))

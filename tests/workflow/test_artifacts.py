@@ -143,7 +143,7 @@ def test_a_fresh_clone_with_pulled_results_has_nothing_to_do(
     assert result.exit_code == 0, result.output
 
 
-AFTER = {"collect_scores", "tables", "figures", "summary", "compare", "study_fusion"}
+AFTER = {"collect_scores", "tables", "figures", "summary", "compare", "study_fusion", "report"}
 
 
 def test_changes_after_the_pull(pulled: Repository) -> None:

@@ -18,7 +18,7 @@ PLACES = "world_places"
 REORDERED = [f"{PLACES}.{order}.1" for order in ("consistency", "reverse", "balance")]
 MEMBERS = ("clip", "openclip")
 
-PAPER = {"tables", "figures", "summary", "compare", "study_fusion"}
+PAPER = {"tables", "figures", "summary", "compare", "study_fusion", "report"}
 SCORED = {f"score {PLACES}", "collect_scores"} | PAPER
 """What is made of the scores of a dataset."""
 RESOLVED = {"resolve_config", "study_prior", "study_interventions"} | PAPER
@@ -148,9 +148,9 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "paper/style.py",
         '"#000000"',
         '"#123456"',
-        {"figures", "study_prior", "study_interventions", "study_fusion"},
+        {"figures", "study_prior", "study_interventions", "study_fusion", "report"},
     ),
-    "a number of the paper": ("paper/published.csv", "\n", "\n\n", {"tables", "compare"}),
+    "a number of the paper": ("paper/published.csv", "\n", "\n\n", {"tables", "compare", "report"}),
 }
 
 

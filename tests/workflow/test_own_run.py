@@ -125,6 +125,7 @@ AFTER = {
     "figures",
     "summary",
     "compare",
+    "report",
     "study_fusion",
     "study_interventions",
 }

@@ -53,6 +53,7 @@ def test_a_dry_run_plans_everything_and_the_estimate_counts_the_same_jobs(
         "compare",
         "fetch_weights",
         "figures",
+        "report",
         "resolve_config",
         "score_explanations",
         "study",

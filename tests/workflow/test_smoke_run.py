@@ -6,6 +6,7 @@ run again: equal results.
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -51,6 +52,20 @@ def test_every_result_is_there_and_readable(finished: Checkout) -> None:
     assert "World-Places" in (results / "summary.md").read_text()
     assert len((results / "comparison.csv").read_text().splitlines()) == 1 + 427
     assert "World-Places takes the place of Places365-LT" in (results / "comparison.md").read_text()
+
+
+def test_the_page_shows_all_of_the_run_and_how_it_was_made(finished: Checkout) -> None:
+    page = (finished.folder / "results/smoke/index.html").read_text()
+    assert "with AdaptFormer and LA is right on" in page
+    shown = re.findall(r'class="picture" id="figure-(\d+)"', page)
+    assert list(map(int, shown)) == list(range(1, 13))
+    assert "Figure 2. Data and parameter imbalance" in page
+    assert 'id="picture-prior"' in page, "a study's"
+    for number in (1, 2, 3, 4, 5, 8, 9, 10, 12, 13, 14, 15, 16):
+        assert f'id="table-{number}"' in page
+    assert "Table 6 is left out: it needs a dataset with the role imagenet_lt." in page
+    assert "<td>pretrain</td>" in page, "a rule that led to it"
+    assert len(page) < 10_000_000
 
 
 def test_a_re_trained_head_stands_on_the_peft_of_its_base(finished: Checkout) -> None:

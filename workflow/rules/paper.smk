@@ -41,7 +41,7 @@ rule tables:
                 f"{RUN}/tables/table_{number:02d}.csv",
                 caption="../report/table.rst",
                 category="Tables",
-                labels={"table": str(number)},
+                labels={"table": f"Table {number:02d}"},
             )
             for number in TABLES
         ],
@@ -74,7 +74,7 @@ rule figures:
                 f"{RUN}/figures/figure_{number:02d}.png",
                 caption="../report/figure.rst",
                 category="Figures",
-                labels={"figure": str(number)},
+                labels={"figure": f"Figure {number:02d}"},
             )
             for number in FIGURES
         ],

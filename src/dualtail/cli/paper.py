@@ -187,6 +187,7 @@ def report(
             "numbers with commas between them", param_hint="--tables"
         ) from None
     run(files, figures, numbers, left_out, settings, out)
+    click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB", err=True)
 
 
 @verb("study-prior")

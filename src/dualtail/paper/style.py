@@ -140,7 +140,6 @@ def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
     numbers = figure.data.select_dtypes("float").columns
     data = figure.data.assign(**{name: figure.data[name].round(6) for name in numbers})
     write_text(csv, data.to_csv(index=False, lineterminator="\n"))
-    name = figure.title if figure.number is None else f"Figure {figure.number}. {figure.title}"
-    text = f"**{name}.** {figure.caption}"
+    text = f"**{figure.heading}.** {figure.caption}"
     write_text(md, f"![{figure.stem}]({png.name})\n\n{html.escape(text, quote=False)}\n")
     return [pdf, png, csv, md]

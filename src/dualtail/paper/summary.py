@@ -32,7 +32,10 @@ def build_summary(
     lookup = ScoreLookup(scores, context, per_class)
     lacking = lacks(lookup)
     judged = judge_all(lookup, lacking)
-    lines = [f"# Summary of the run `{context.run}`", "", *warnings(lacking, context)]
+    lines = [f"# Summary of the run `{context.run}`", ""]
+    if lacking:
+        items = [f"- {warning}" for warning in warnings(lacking, context)]
+        lines += ["## Before you rely on it", "", *items, ""]
     lines += [*introduction(lookup), ""]
     lines += ["## The paper's claims on this run", "", *_verdicts(judged, context), ""]
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
@@ -52,15 +55,12 @@ def _paragraph(claim: Claim) -> str:
 
 
 def warnings(lacking: Sequence[Lack], context: PaperContext) -> list[str]:
-    """Return what the data are too thin for, before anything else, or nothing."""
-    if not lacking:
-        return []
-    said = [
-        f"- **{context.datasets[lack.dataset]}**: {lack.says} {lack.cure}"
+    """Return what the data are too thin for, in sentences that stand before anything else."""
+    return [
+        f"**{context.datasets[lack.dataset]}**: {lack.says} {lack.cure}"
         + (" **No verdict below rests on it.**" if lack.spoils_q else "")
         for lack in lacking
     ]
-    return ["## Before you rely on it", "", *said, ""]
 
 
 def introduction(lookup: ScoreLookup) -> list[str]:

@@ -68,9 +68,12 @@ def main_pair(lookup: ScoreLookup, dataset: str, known: Sequence[Predictor]) -> 
     wished = [
         fused(tuple(context.members), peft, "la", "logits"),
         *(tuned(single, peft, loss) for loss in ("la", "ce")),
+        *(p for p in known if (p.kind, p.members, p.peft) == ("tuned", single, peft)),
         zero_shot(single),
     ]
-    there = [known.index(predictor) for predictor in wished if predictor in known]
+    there = list(
+        dict.fromkeys(known.index(predictor) for predictor in wished if predictor in known)
+    )
     there += [k for k in range(len(known)) if k not in there]
     return there[0], there[min(1, len(there) - 1)]
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from dualtail.errors import UserError
 from dualtail.paper.evidence import listed, points, signed
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over, tuned, zero_shot
@@ -12,11 +11,7 @@ from dualtail.scores.schema import SPREAD_GROUPS
 
 
 def sentences(lookup: ScoreLookup) -> list[str]:
-    """Return what the run says on accuracy, on what is left of its biases, and on fusion.
-
-    Raises:
-        UserError: no accuracy of the models that stand for the others is scored.
-    """
+    """Return what the run says on accuracy, on what is left of its biases, and on fusion."""
     found = [_accuracy(lookup), _bias(lookup), _fusion(lookup)]
     return [sentence for sentence in found if sentence]
 
@@ -80,10 +75,10 @@ def _accuracy(lookup: ScoreLookup) -> str:
     context, loss = lookup.context, _main_loss(lookup)
     who, before = context.members[context.first_member], zero_shot(context.first_member)
     if loss is None:
-        said = _by_dataset(lookup, before, "{} % on {}")
+        said = _by_dataset(lookup, before, "**{} %** of the test images of {}")
         if not said:
-            raise UserError(f"the scores have no accuracy of {who} on any dataset of the run")
-        return f"{who} is right before any tuning: {listed(said)}."
+            return f"**Accuracy.** None of {who}, which stands for a single model, is scored."
+        return f"**Accuracy.** Before any tuning, {who} is right on {listed(said)}."
     how = f"tuned with {context.pefts[context.first_peft]} and {loss_name(loss)}"
     text = (
         f"**Accuracy.** {who} {how} is right on "

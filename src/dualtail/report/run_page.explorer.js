@@ -219,17 +219,18 @@
     at("clear").hidden = !limited;
   };
 
-  // Points of equal values lie apart by up to a point, always in the same way.
+  // With few test images many accuracies are equal: such points are moved apart, always in the same way.
   const apart = (c) => (((c * 2654435761) % 4294967296) / 4294967296 - 0.5) * 2;
 
   const drawPoints = () => {
     const [xKey, yKey, group] = ["across", "up", "color"].map((name) => at(name).value);
+    const fewest = data.images.reduce((least, n) => (n && n < least ? n : least), Infinity);
+    const reach = fewest < FEW_IMAGES ? Math.min(8, 25 / fewest) : 0;
     const values = (key, spread) => Array.from(column(key), (v, c) => {
       if (isLog(key)) return Math.log10(Math.max(v, key === "counts" ? 0.5 : 1e-12));
-      return spread ? v + apart(c * spread) : v;
+      return v + reach * apart(c * spread);
     });
-    const few = data.images.some((n) => n < FEW_IMAGES);
-    const xs = values(xKey, few ? 7 : 0), ys = values(yKey, few ? 1 : 0);
+    const xs = values(xKey, 7), ys = values(yKey, 1);
     const area = charts.prepare(at("points"));
     const unit = (key, text) => (isLog(key) ? `${text} (log scale)` : `${text}, ${key === "gain" ? "points" : "%"}`);
     const place = charts.frame(area,
@@ -269,10 +270,9 @@
       pen.strokeRect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0));
     }
     drawLegend(labels && (group === "d" ? D : P), inks);
-    const moved = few && !(isLog(xKey) && isLog(yKey));
     at("note").textContent = [
       group === "p" && data.p ? `P-groups go by the q of ${data.p_from}.` : "",
-      moved ? "Classes have few test images, so many accuracies are equal: points are moved apart by at most one point." : "",
+      reach ? `Classes have few test images, so many accuracies are equal: points are moved apart by up to ${charts.short(reach)} percentage points.` : "",
       data.left_out.length ? `${data.left_out.length} predictors are left out here to keep the page small.` : "",
     ].filter(Boolean).join(" ");
   };

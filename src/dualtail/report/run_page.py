@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ from dualtail.paper.evidence import Claim
 from dualtail.paper.layout import Cell
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.published import DATASETS
-from dualtail.paper.summary import introduction
+from dualtail.paper.summary import introduction, warnings
+from dualtail.paper.thin_data import Lack, lacks
 from dualtail.report.class_data import explorer
 from dualtail.report.history import History
 from dualtail.report.page import asset, render, script_hash
@@ -42,8 +43,6 @@ class Beside:
     settings: Mapping[str, Any] | None = None
     """settings that differ from the defaults"""
     history: History | None = None
-    warnings: Sequence[str] = field(default_factory=tuple)
-    """what a reader must know before relying on the numbers"""
 
 
 class Judged(NamedTuple):
@@ -58,9 +57,15 @@ class Judged(NamedTuple):
 class ShownClaim(NamedTuple):
     """A claim with its verdicts, and the tables and figures that show its numbers."""
 
+    number: int
+    """as in summary.md"""
     title: str
     where: str
     judged: list[Judged]
+
+    @property
+    def was_run(self) -> bool:
+        return any(judged.verdict != NOT_RUN for judged in self.judged)
 
 
 def run_page(lookup: ScoreLookup, beside: Beside) -> str:
@@ -78,6 +83,8 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         raise UserError(f"the scores have no row of the run {context.run!r}")
     tables, absent = paper_tables(lookup, beside.tables)
     places = {table.name for table in tables} | {picture.name for picture in beside.pictures}
+    lacking = _lacking(lookup)
+    claims = _claims(lookup, lacking, places)
     classes, why_no_classes = _classes(lookup)
     script = Markup("").join(asset(name) for name in SCRIPTS)
     content: dict[str, Any] = {
@@ -85,8 +92,10 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         "introduction": _introduction(lookup, places),
         "sentences": sentences(lookup),
         "headline": page_table(headline(lookup)),
-        "warnings": beside.warnings,
-        "claims": _claims(lookup, places),
+        "warnings": warnings(lacking, context),
+        "claims": [claim for claim in claims if claim.was_run],
+        "not_run": [claim for claim in claims if not claim.was_run],
+        "counted": _counted(claims),
         "classes": classes,
         "why_no_classes": why_no_classes,
         "accuracies": all_accuracies(lookup),
@@ -113,16 +122,31 @@ def _introduction(lookup: ScoreLookup, places: set[str]) -> list[str]:
         ]
 
 
-def _claims(lookup: ScoreLookup, places: set[str]) -> list[ShownClaim]:
-    found, shown = judge_all(lookup), []
-    for title, where, _ in CLAIMS:
+def _counted(claims: Sequence[ShownClaim]) -> str:
+    """How often each verdict was given."""
+    verdicts = [judged.verdict for claim in claims for judged in claim.judged]
+    counts = [f"{verdicts.count(verdict)} × {verdict}" for verdict in SIGNS if verdict in verdicts]
+    return f"Of {len(verdicts)} verdicts: {', '.join(counts)}."
+
+
+def _lacking(lookup: ScoreLookup) -> list[Lack]:
+    """What the data are too thin for, as in summary.md."""
+    try:
+        return lacks(lookup)
+    except UserError:  # without class accuracies
+        return []
+
+
+def _claims(lookup: ScoreLookup, lacking: Sequence[Lack], places: set[str]) -> list[ShownClaim]:
+    found, shown = judge_all(lookup, lacking), []
+    for number, (title, where, _) in enumerate(CLAIMS, start=1):
         judged = []
         for dataset, label in lookup.context.datasets.items():
             claim = found[title, dataset]
             verdict = claim.verdict if isinstance(claim, Claim) else NOT_RUN
             text = " ".join(claim.sentences) if isinstance(claim, Claim) else _sentence(claim)
             judged.append(Judged(label, verdict, SIGNS.get(verdict, "–"), text))
-        shown.append(ShownClaim(title, _in_page(where, places), judged))
+        shown.append(ShownClaim(number, title, _in_page(where, places), judged))
     return shown
 
 
