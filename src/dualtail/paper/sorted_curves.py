@@ -6,6 +6,7 @@ import numpy as np
 
 from dualtail.errors import UserError
 from dualtail.paper.lookup import SPLIT, Predictor, ScoreLookup
+from dualtail.paper.style import marks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,10 +54,9 @@ class Look(NamedTuple):
 
 def draw_curve(ax: "Axes", classes: "pd.DataFrame", label: str, look: Look) -> None:
     """Draw rows of `sorted_classes`: a mark per class, and the smoothed line."""
-    marks = {"color": look.color, "ms": 4 if look.marker == "." else 3, "mew": 0}
-    ax.plot(classes["rank"], classes["accuracy"], look.marker, alpha=0.4, **marks)
-    style = {"color": look.color, "linestyle": look.dash, "label": label}
-    ax.plot(classes["rank"], classes["smoothed"], **style)
+    style = marks(len(classes), 4 if look.marker == "." else 3, 0.4)
+    ax.plot(classes["rank"], classes["accuracy"], look.marker, color=look.color, **style)
+    ax.plot(classes["rank"], classes["smoothed"], ls=look.dash, color=look.color, label=label)
     ax.set_xlim(0.5, len(classes) + 0.5)
 
 

@@ -114,7 +114,9 @@ def _framework(lookup: ScoreLookup) -> Panel:
         nodes += [
             Node(f"prior {member}", f"prior $q_{{{m + 1}}}$", 0.65, y + 0.3),
             Node(f"q of {member}", "", 0.65, y, 0.98, 0.42, color, bars=prior),
-            Node(f"model {member}", label, 1.84, y, 0.86, 0.42, color, size=8),
+            Node(
+                f"model {member}", label, 1.84, y, 0.86, 0.42, color, size=min(8, 104 / len(label))
+            ),
             Node(f"tuned {member}", "PEFT + LA", 3.2, y, 0.9, 0.42, color, size=8),
             Node(f"factor {member}", factor, 4.22, y, 0.8, 0.42, color, size=8),
         ]

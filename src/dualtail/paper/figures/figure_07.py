@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.style import BLUE, PaperFigure, drawing
+from dualtail.paper.style import BLUE, PaperFigure, drawing, marks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,16 +29,19 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     with drawing(2.2) as figure:
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True)
         for k, (title, (order, dataset)) in enumerate(panels.items()):
-            ax, marks = axes[k], _marks(lookup, dataset)
-            data.append(marks.assign(order=order))
-            ax.plot(marks["pi_s"], marks["q"], "o", color=BLUE, ms=3.2, alpha=0.6, mew=0)
+            ax, classes = axes[k], _classes(lookup, dataset)
+            data.append(classes.assign(order=order))
+            style = marks(len(classes), 3.2, 0.6)
+            ax.plot(classes["pi_s"], classes["q"], "o", color=BLUE, **style)
             ax.set_title(f"({'abcd'[k]}) {title}")
             ax.set_xscale("log")
             ax.set_yscale("log")
-            for axis in (ax.xaxis, ax.yaxis):
-                axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
-                axis.set_minor_formatter(NullFormatter())
+        drawn = pd.concat(data, ignore_index=True)
+        for axis, values in ((axes[0].xaxis, drawn["pi_s"]), (axes[0].yaxis, drawn["q"])):
+            wide = values.max() > 100 * values.min()
+            axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 3.0)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
+            axis.set_minor_formatter(NullFormatter())
         axes[0].set_ylabel("pre-training prior $q$ (%)")
         figure.supxlabel(r"training prior $\pi_S$ (%)", fontsize=8)
     return PaperFigure(
@@ -51,13 +54,11 @@ def build(lookup: ScoreLookup) -> PaperFigure:
             "and equal (the first sample of each). Both axes are logarithmic."
         ),
         figure=figure,
-        data=pd.concat(data, ignore_index=True)[
-            ["order", "class_index", "class_name", "pi_s", "q"]
-        ],
+        data=drawn[["order", "class_index", "class_name", "pi_s", "q"]],
     )
 
 
-def _marks(lookup: ScoreLookup, dataset: str) -> "pd.DataFrame":
+def _classes(lookup: ScoreLookup, dataset: str) -> "pd.DataFrame":
     """A row a class of a training set: pi_s and q."""
     rows = lookup.per_class.query("dataset == @dataset and train_count.notna()")
     if rows.empty:
