@@ -24,7 +24,7 @@ from dualtail.paper.evidence import (
 )
 from dualtail.paper.layout import markdown_table
 from dualtail.paper.lookup import ScoreLookup, gla_methods, mean_estimate, over, zero_shot
-from dualtail.paper.thin_data import Lack, spoiled
+from dualtail.paper.thin_data import prior_lacks
 from dualtail.paper.training_claims import (
     decoupling_is_la,
     features_do_not_change,
@@ -358,14 +358,10 @@ RESTS_ON_Q = (
 """Claims on P-groups, or on what is adjusted by q."""
 
 
-def judge_all(
-    lookup: ScoreLookup, lacking: Sequence[Lack] = ()
-) -> dict[tuple[str, str], Claim | str]:
+def judge_all(lookup: ScoreLookup) -> dict[tuple[str, str], Claim | str]:
     """Judge every claim on every dataset: (title, dataset) -> claim, or why it was not run.
 
-    Args:
-        lookup: The numbers.
-        lacking: What the data are too thin for: what rests on a q of that kind is not resolved.
+    What rests on a q that is hardly known (`thin_data`) is not resolved.
     """
     found: dict[tuple[str, str], Claim | str] = {}
     for title, _, judge in CLAIMS:
@@ -375,9 +371,9 @@ def judge_all(
             except UserError as error:
                 found[title, dataset] = str(error)
                 continue
-            spoiling = spoiled(lacking, dataset) if judge in RESTS_ON_Q else []
-            if spoiling:
-                why = [text for lack in spoiling for text in (lack.says, lack.cure)]
+            thin = [lack for lack in prior_lacks(lookup.context, dataset) if lack.spoils_q]
+            if thin and judge in RESTS_ON_Q:
+                why = [text for lack in thin for text in (lack.says, lack.cure)]
                 claim = Claim("not resolved", [*dict.fromkeys(why), *claim.sentences])
             found[title, dataset] = claim
     return found

@@ -31,7 +31,7 @@ def build_summary(
         raise UserError(f"the scores have no row of the run {context.run!r}")
     lookup = ScoreLookup(scores, context, per_class)
     lacking = lacks(lookup)
-    judged = judge_all(lookup, lacking)
+    judged = judge_all(lookup)
     lines = [f"# Summary of the run `{context.run}`", ""]
     if lacking:
         items = [f"- {warning}" for warning in warnings(lacking, context)]

@@ -1,9 +1,9 @@
 """What a run's data are too thin to tell, which setting mends it, and which verdicts it takes away."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
+from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import SPLIT, ScoreLookup
 
 if TYPE_CHECKING:
@@ -30,13 +30,8 @@ def lacks(lookup: ScoreLookup) -> list[Lack]:
     for dataset in lookup.context.datasets:
         found += _of_test(lookup, dataset)
         found += _of_groups(lookup, dataset)
-        found += _of_priors(lookup, dataset)
+        found += prior_lacks(lookup.context, dataset)
     return found
-
-
-def spoiled(found: Sequence[Lack], dataset: str) -> list[Lack]:
-    """Return those that take away a dataset's verdicts on q."""
-    return [lack for lack in found if lack.spoils_q and lack.dataset == dataset]
 
 
 def _of_test(lookup: ScoreLookup, dataset: str) -> list[Lack]:
@@ -71,9 +66,8 @@ def _of_groups(lookup: ScoreLookup, dataset: str) -> list[Lack]:
     return [Lack(dataset, says, cure)]
 
 
-def _of_priors(lookup: ScoreLookup, dataset: str) -> list[Lack]:
-    """Of the member whose q makes the P-groups."""
-    context = lookup.context
+def prior_lacks(context: PaperContext, dataset: str) -> list[Lack]:
+    """Return what is lacking for the q that makes the P-groups; nothing if it has no intervals."""
     prior = context.priors.get((dataset, context.first_member))
     if prior is None or not {"ci_low", "ci_high"} <= set(prior) or prior["ci_low"].isna().any():
         return []

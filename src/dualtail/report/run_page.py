@@ -84,7 +84,7 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
     tables, absent = paper_tables(lookup, beside.tables)
     places = {table.name for table in tables} | {picture.name for picture in beside.pictures}
     lacking = _lacking(lookup)
-    claims = _claims(lookup, lacking, places)
+    claims = _claims(lookup, places)
     classes, why_no_classes = _classes(lookup)
     script = Markup("").join(asset(name) for name in SCRIPTS)
     content: dict[str, Any] = {
@@ -137,8 +137,8 @@ def _lacking(lookup: ScoreLookup) -> list[Lack]:
         return []
 
 
-def _claims(lookup: ScoreLookup, lacking: Sequence[Lack], places: set[str]) -> list[ShownClaim]:
-    found, shown = judge_all(lookup, lacking), []
+def _claims(lookup: ScoreLookup, places: set[str]) -> list[ShownClaim]:
+    found, shown = judge_all(lookup), []
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
         judged = []
         for dataset, label in lookup.context.datasets.items():
