@@ -5,6 +5,7 @@ it: other seeds, another run, another split, another metric.
 """
 
 import csv
+import functools
 import itertools
 import math
 from importlib.resources import files
@@ -12,6 +13,7 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from dualtail.paper.contents import TABLES
 from dualtail.paper.context import PaperContext
@@ -33,6 +35,7 @@ MODES = ["logits", "probabilities"]
 ORDERS = ["consistency", "reverse", "balance"]
 CONDITIONS = {"both": "both visible", "head": "head hidden", "body": "body hidden"}
 COSTS = ["gflops", "training_gflops", "images_per_second", "parameters"]
+ALIKE = ["dataset", "kind", "peft", "split", "group", "metric"]
 NAMES = ["kind", "members", "peft", "loss", "adjustment", "fusion"]
 
 
@@ -81,7 +84,8 @@ def score_rows():
         if who[0] in ("zero-shot", "tuned") and who[1] == "clip":
             for pair in ["clip|openclip", "clip|metaclip", "openclip|metaclip"]:
                 for seed in [*SEEDS[who[2]], 7] if who[2] else [None]:
-                    row((who[0], pair, *who[2:]), dataset, seed, metric="average_gap")
+                    for metric in ["average_gap", "gap_without_noise"]:
+                        row((who[0], pair, *who[2:]), dataset, seed, metric=metric)
     for dataset, member, split in itertools.product(DATASETS, MEMBERS, ["val", "test", "train"]):
         who = ("prior", member, "", "", "", "")
         row(who, dataset, None, metric="imbalance_factor", split=split)
@@ -128,7 +132,26 @@ def find(dataset, who, group="Overall", metric="accuracy", split="test", seeds=N
     else:
         assert len(found) == 1
     ends = ("value", "ci_low", "ci_high")
-    return tuple(sum(line[end] for line in found) / len(found) for end in ends)
+    value, low, high = (sum(line[end] for line in found) / len(found) for end in ends)
+    half = (
+        spread_of(*(found[0][name] for name in ALIKE)) / len(found) ** 0.5
+        if len(found) > 1
+        else 0.0
+    )
+    return value, value - math.hypot(value - low, half), value + math.hypot(high - value, half)
+
+
+@functools.cache
+def spread_of(*about):
+    """Student's quantile times the standard deviation over seeds, pooled over all that is alike."""
+    by_predictor = {}
+    for line in OF_DATASET[about[0]]:
+        if tuple(line[name] for name in ALIKE) == about and line["run"] == "toy":
+            who = tuple(line[name] for name in NAMES)
+            by_predictor.setdefault(who, []).append(line["value"])
+    freedom = sum(len(values) - 1 for values in by_predictor.values())
+    squares = sum(len(values) * np.var(values) for values in by_predictor.values())
+    return student.ppf(0.975, freedom) * (squares / freedom) ** 0.5
 
 
 def clip(loss, kind="tuned", adjustment=""):
@@ -214,13 +237,15 @@ def table_1(_):
 
 def table_2(_):
     cells = {}
+    whats = {"Eq. 5": "average_gap", "Without noise": "gap_without_noise"}
     for peft, (one, two) in itertools.product(PEFTS, itertools.combinations(MEMBERS, 2)):
-        key = (PEFTS[peft], f"{MEMBERS[one]}-{MEMBERS[two]}")
-        untuned = ("zero-shot", f"{one}|{two}", "", "", "", "")
-        cells[*key, "ZS"] = find("two", untuned, metric="average_gap")
-        for loss in ["ce", "la"]:
-            pair = ("tuned", f"{one}|{two}", peft, loss, "", "")
-            cells[*key, loss.upper()] = find("two", pair, metric="average_gap")
+        for what, metric in whats.items():
+            key = (PEFTS[peft], f"{MEMBERS[one]}-{MEMBERS[two]}")
+            untuned = ("zero-shot", f"{one}|{two}", "", "", "", "")
+            cells[*key, f"{what} / ZS"] = find("two", untuned, metric=metric)
+            for loss in ["ce", "la"]:
+                pair = ("tuned", f"{one}|{two}", peft, loss, "", "")
+                cells[*key, f"{what} / {loss.upper()}"] = find("two", pair, metric=metric)
     return cells
 
 

@@ -116,7 +116,7 @@ def drawing(height: float, width: float = DOUBLE) -> "Iterator[Figure]":
         yield Figure(figsize=(width, height))
 
 
-def marks(n_classes: int, size: float, opacity: float) -> dict[str, float]:
+def marks(n_classes: int, size: float, opacity: float) -> dict[str, Any]:
     """Return size and opacity of a mark per class, less of both where there are over 100 classes."""
     share = min(1.0, (100 / n_classes) ** 0.5)
     return {"ms": size * max(share, 0.3), "alpha": opacity * max(share, 0.15), "mew": 0}
