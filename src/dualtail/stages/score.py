@@ -96,8 +96,8 @@ def said(table: "pd.DataFrame") -> str:
     for row in found[found["scheme"] == "all"].itertuples():
         lines.append(f"{row.value:6.2f} {_ends(row)}  {_who(row)}")
     for who, rows in found.groupby(found.apply(_who, axis=1), sort=False):
-        values = rows.dropna(subset="value").set_index("group")["value"]
-        lines += _groups(who, values.to_dict())
+        known = rows.dropna(subset="value")
+        lines += _groups(str(who), dict(zip(known["group"], known["value"], strict=True)))
     gains = table[(table["metric"] == "accuracy_gain") & (table["scheme"] == "all")]
     if len(gains):
         lines += ["", "paired gain, left less right, points"]
