@@ -259,7 +259,7 @@ def gaps_shrink(at: Evidence) -> Claim:
         changes.append(at.get(over(la, zero), "squared_gap_change"))
         numbers.append(
             f"{at.context.members_label(f'{one}|{two}')} {plug_in[0]:.1f} and {plug_in[1]:.1f} points, "
-            f"without noise {points(true[0])} and {points(true[1])}, a change of the square by "
+            f"without noise {_unsigned(true[0])} and {_unsigned(true[1])}, a change of the square by "
             f"{_squared(changes[-1])}"
         )
     sentences = [
@@ -276,6 +276,10 @@ def _closer(changes: Sequence[Estimate]) -> Verdict:
     if any(closer):
         return "holds" if all(closer) else "in part"
     return "does not hold" if any(change.low > 0 for change in changes) else "not resolved"
+
+
+def _unsigned(gap: Estimate) -> str:
+    return percent(gap).replace(" %", "")
 
 
 def _squared(change: Estimate) -> str:

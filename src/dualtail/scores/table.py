@@ -375,7 +375,7 @@ def _row(
 ) -> dict:
     """Return the end of a row; shares, their differences and squares come as fractions."""
     if UNITS[metric] == PERCENT:
-        low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
+        low, high = np.clip(float(low), 0, 1), np.clip(float(high), 0, 1)
     scale = {PERCENT: 100, POINTS: 100, SQUARED_POINTS: 100**2}.get(UNITS[metric], 1)
     return {
         "scheme": scheme,
