@@ -62,7 +62,7 @@ class Repository:
 
     def planned(self, *more: str) -> set[str]:
         """The rules that a run would execute now."""
-        output = self.call("snakemake", "--cores", "2", "-n", *more)
+        output = self.call("snakemake", "--cores", "2", "-n", "-p", *more)
         return set(re.findall(r"^(?:local)?rule (\w+):$", output, re.M)) - {"all"}
 
     def edit(self, name: str, old: str, new: str) -> None:

@@ -93,9 +93,9 @@ def jobs() -> list[Job]:
     return found
 
 
-def cancel_first(rule: str, states: Path, canceled: list[str]) -> None:
+def cancel_first(rule: str, states: Path, canceled: list[str], is_over: threading.Event) -> None:
     """Cancel the first job of a rule once it has saved a state of its trainings."""
-    for _ in range(3000):
+    while not is_over.is_set():
         if not any(states.rglob("*.state.safetensors")):
             time.sleep(0.1)
             continue
@@ -156,11 +156,15 @@ def finished(slurm: None, make: Callable[[str], Checkout]) -> Finished:
     checkout = make("cluster")
     canceled: list[str] = []
     states = checkout.results / "adapters"
+    is_over = threading.Event()
     canceling = threading.Thread(
-        target=cancel_first, args=(CANCELED, states, canceled), daemon=True
+        target=cancel_first, args=(CANCELED, states, canceled, is_over), daemon=True
     )
     canceling.start()
-    output = checkout.run(*TARGETS, *PROFILE)
+    try:
+        output = checkout.run(*TARGETS, *PROFILE)
+    finally:
+        is_over.set()
     return Finished(checkout, output, jobs(), canceled)
 
 
