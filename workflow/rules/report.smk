@@ -10,7 +10,12 @@ rule report:
             *collect(RUN + "/studies/figures/{study}.png", study=STUDIES),
         ],
     output:
-        RUN + "/index.html",
+        report(
+            RUN + "/index.html",
+            caption="../report/page.rst",
+            category="Summary",
+            labels={"what": "The page of the run"},
+        ),
     log:
         RUN + "/logs/report.log",
     benchmark:

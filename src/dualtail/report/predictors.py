@@ -3,11 +3,22 @@
 from collections.abc import Sequence
 
 from dualtail.paper.context import PaperContext
-from dualtail.paper.lookup import SPLIT, Predictor, ScoreLookup, fused, tuned, zero_shot
+from dualtail.paper.lookup import (
+    DECOUPLING,
+    GLA_FIRST,
+    GLA_TRAIN,
+    SPLIT,
+    Predictor,
+    ScoreLookup,
+    fused,
+    tuned,
+    zero_shot,
+)
 from dualtail.scores.schema import KINDS
 
 NOT_PREDICTORS = ("prior", "cost")
 ACRONYMS = ("ce", "la", "bs", "cb", "grw", "ldam", "lade", "gla", "gla-zs", "gla-ft")
+NAMES = {GLA_TRAIN: "GLA-Train", GLA_FIRST: "GLA-Train, first stage", DECOUPLING: "Decoupling"}
 
 
 def predictors_of(lookup: ScoreLookup, dataset: str) -> list[Predictor]:
@@ -57,8 +68,8 @@ def name_of(predictor: Predictor, context: PaperContext) -> str:
 
 
 def loss_name(loss: str) -> str:
-    """Return a loss as tables write it: `LA`, `gla_train`."""
-    return loss.upper() if loss in ACRONYMS else loss
+    """Return a loss or an adjustment as tables write it: `LA`, `GLA-Train`; one's own by its name."""
+    return loss.upper() if loss in ACRONYMS else NAMES.get(loss, loss)
 
 
 def main_pair(lookup: ScoreLookup, dataset: str, known: Sequence[Predictor]) -> tuple[int, int]:
