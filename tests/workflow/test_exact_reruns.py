@@ -150,6 +150,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         '"#123456"',
         {"figures", "study_prior", "study_interventions", "study_fusion", "report"},
     ),
+    "a script of the page": ("report/run_page.charts.js", "const frame", "let frame", {"report"}),
     "a number of the paper": ("paper/published.csv", "\n", "\n\n", {"tables", "compare", "report"}),
 }
 
