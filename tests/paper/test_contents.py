@@ -55,6 +55,7 @@ def change(values: dict[str, Any], path: str, value: Any) -> None:
     ("changes", "tables", "figures"),
     [
         ({"fusion.modes": ["probabilities"]}, {5, 6, 7, 8, 11, 15}, {6, 8}),
+        ({"fusion.modes": ["logits"]}, {8, 11}, set()),
         ({"study.variants": []}, {12}, set()),
         (
             {f"datasets.world_{d}.occlusion": None for d in ("objects", "places", "species")},

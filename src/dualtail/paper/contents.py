@@ -10,10 +10,10 @@ TABLES: dict[int, str] = {
     5: "la fusion places365_lt",
     6: "la fusion imagenet_lt",
     7: "la fusion inat2018",
-    8: "la fusion",
+    8: "la fusion probabilities",
     9: "la",
     10: "",
-    11: "pefts la fusion",
+    11: "pefts la fusion probabilities",
     12: "la decoupling",
     13: "reordered",
     14: "",
@@ -47,6 +47,7 @@ NEEDS: dict[str, str] = {
     "occlusion": "images with a part hidden, datasets.NAME.occlusion, of a dataset of the study",
     "reordered": "reordered in the entry of one of study.datasets",
     "fusion": "la in fusion.losses and logits in fusion.modes, if there are two or more members",
+    "probabilities": "probabilities in fusion.modes, if there are two or more members",
     "val": "a dataset with a val split",
     "places365_lt": "a dataset with the role places365_lt",
     "imagenet_lt": "a dataset with the role imagenet_lt",
@@ -100,6 +101,7 @@ def _has(config: Any) -> set[str]:
         "occlusion": any(dataset.occlusion is not None for dataset in datasets),
         "reordered": config.reordered_dataset is not None,
         "fusion": len(study.members) == 1 or ("la" in fusion.losses and "logits" in fusion.modes),
+        "probabilities": len(study.members) == 1 or "probabilities" in fusion.modes,
         "val": any(dataset.val is not None for dataset in datasets),
         "scratch": scratch is not None
         and scratch.dataset in study.datasets
