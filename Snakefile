@@ -54,7 +54,9 @@ include: "workflow/rules/report.smk"
 if workflow.is_main_process:
     try:
         outputs = [str(file) for rule in workflow.rules for file in rule.output]
-        refuse_what_is_no_file([RUN, WORLD], {Path(file).suffix for file in outputs} - {""})
+        refuse_what_is_no_file(
+            [RUN, WORLD], {Path(file).suffix for file in outputs} - {""}
+        )
     except UserError as error:
         raise WorkflowError(str(error))
 
