@@ -7,6 +7,7 @@ from dualtail.studies.interventional import (
     DIFFERENCE,
     PREDICTION,
     Studied,
+    interventional_figure,
     interventional_rows,
 )
 from dualtail.studies.interventions import distances
@@ -59,3 +60,17 @@ def test_by_probabilities_the_distance_is_the_mean_and_the_change_is_not_larger(
     assert fused[0].value == pytest.approx((a[0].value + b[0].value) / 2)
     assert fused[-1].value <= (a[-1].value + b[-1].value) / 2 + 1e-9
     assert fused[2].value <= (a[2].value + b[2].value) / 2 + 1e-9
+
+
+def test_a_figure_of_images_too_few_for_intervals() -> None:
+    """One image per class: no interval can be given, and the picture ends at the values."""
+    p = np.random.default_rng(0).dirichlet(np.ones(4), size=(3, 4))
+    labels = np.arange(4)
+    found = distances(p, labels, WEIGHTS, None)
+    rows = interventional_rows(
+        [Studied("One", "LA", "a", ("a",), labels, found)], replicates=20, seed=0
+    )
+    figure = interventional_figure(rows, fused=[])
+    assert figure.data["change_high"].isna().all()
+    right = figure.figure.axes[0].get_xlim()[1]
+    assert right == pytest.approx(1.08 * figure.data["change"].max())

@@ -152,8 +152,9 @@ def interventional_figure(
             ax.set_title(dataset)
             ax.set_xlabel("change under the intervention (%)")
         axes[0].set_ylabel("distance from the truth (%)")
-        axes[0].set_xlim(0, 1.08 * frame["change_high"].max())
-        axes[0].set_ylim(0, 1.08 * frame["distance_high"].max())
+        # Few images give no interval: then the values themselves are the ends.
+        axes[0].set_xlim(0, 1.08 * frame[["change", "change_high"]].max().max())
+        axes[0].set_ylim(0, 1.08 * frame[["distance", "distance_high"]].max().max())
         legend_above(axes[0])
     return PaperFigure(
         number=None,
