@@ -211,6 +211,6 @@ def test_the_report_has_captions(finished: Checkout) -> None:
             for name in archive.namelist()
             if name.endswith((".html", ".js"))
         )
-    assert "The CSV file beside it holds" in text
+    assert "the CSV file holds every number that is drawn" in text
     assert "what came out" in text.lower()
     assert "where the paper contradicts itself" in text
