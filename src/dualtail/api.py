@@ -29,12 +29,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from dualtail.bias import adjustment, fusion
 from dualtail.bias.fusion_rules import make_fusion_rule
-from dualtail.bias.groups import Groups, cross_groups, d_groups, p_groups
+from dualtail.bias.groups import Groups, cross_groups, d_groups, group_labels, p_groups
 from dualtail.bias.prior.estimate import PriorEstimate
 from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
 from dualtail.errors import UserError
-from dualtail.files import sha256_text
-from dualtail.outputs import Outputs, OutputsHeader, read_outputs, write_outputs
+from dualtail.outputs import Outputs, imported_outputs, read_outputs, write_outputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,15 +169,14 @@ def score(
     dumps = [_outputs(logits, labels, None, name, "test") for name, logits in predictors.items()]
     if not dumps:
         raise UserError("score: no predictors")
-    labeled = [
-        None if values is None else _labels(made, dumps[0].n_classes)
-        for values, made in (
-            (train_counts, {} if train_counts is None else d_groups(train_counts)),
-            (q, {} if q is None else p_groups(q)),
-        )
-    ]
+    n_classes = dumps[0].n_classes
     table = score_outputs(
-        dumps, run="", d_groups=labeled[0], p_groups=labeled[1], replicates=bootstrap, seed=seed
+        dumps,
+        run="",
+        d_groups=None if train_counts is None else group_labels(d_groups(train_counts), n_classes),
+        p_groups=None if q is None else group_labels(p_groups(q), n_classes),
+        replicates=bootstrap,
+        seed=seed,
     ).table
     rows = table[table["metric"] == "accuracy"]
     columns = {
@@ -200,20 +198,6 @@ def _outputs(
         raise UserError(f"{model}: logits must be (N, C), not {array.shape}")
     if array.dtype not in (np.float16, np.float32):
         array = array.astype(np.float32)
-    header = OutputsHeader(
-        kind="imported",
-        dataset="mine",
-        split=split,
-        split_hash=sha256_text("labels", " ".join(map(str, truth.tolist()))),
-        class_names=list(names) if names is not None else list(map(str, range(array.shape[1]))),
-        members=[model],
-    )
-    return Outputs(header, array, truth, np.arange(len(truth)), source=model)
-
-
-def _labels(found: Groups, n_classes: int) -> NDArray[np.str_]:
-    """(C,) the group of every class."""
-    labels = np.empty(n_classes, dtype=object)
-    for name, classes in found.items():
-        labels[classes] = name
-    return labels.astype(str)
+    if names is None:
+        names = [str(label) for label in range(array.shape[1])]
+    return imported_outputs(array, truth, names, dataset="mine", split=split, member=model)

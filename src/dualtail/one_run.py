@@ -41,7 +41,7 @@ def refuse_what_is_no_file(folders: Iterable[str | Path], suffixes: Collection[s
                     raise UserError(f"{here}/{name}: a folder in the place of a file; remove it")
             for name in files:
                 path = Path(here, name)
-                if path.exists() and not path.is_file():
+                if not path.is_file() and path.exists():
                     raise UserError(
                         f"{path}: not a regular file, but in the place of one; remove it"
                     )

@@ -24,9 +24,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualtail import __version__
 from dualtail.bias.softmax import predict
+from dualtail.config.section import LARGEST
 from dualtail.datasets.readable_names import check_readable
 from dualtail.errors import UserError
-from dualtail.files import atomic_path
+from dualtail.files import atomic_path, sha256_text
 
 SCHEMA_VERSION = 2
 HEADER_KEY = "dualtail"
@@ -34,9 +35,6 @@ DEFAULT_SPLIT = "test"
 """Read from a dump of several splits if no other is asked for."""
 ROW_BLOCK_BYTES = 64 * 2**20
 """Rows are checked and converted in blocks of at most this many bytes."""
-
-LARGEST_SEED = 2**53
-"""JSON and tables keep whole numbers up to here."""
 
 Kind = Literal["zero-shot", "tuned", "adjusted", "fused", "imported", "knn", "scratch"]
 
@@ -75,7 +73,7 @@ class OutputsHeader(BaseModel):
     )
     peft: str = ""
     loss: str = ""
-    seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED, description="tuning seed")
+    seed: int | None = Field(default=None, ge=0, le=LARGEST, description="tuning seed")
     adjustment: str = Field(default="", description="la, gla, gla-zs, gla-ft or nothing")
     fusion: str = Field(
         default="", description="logits, probabilities, a rule of your own, or nothing"
@@ -147,6 +145,37 @@ class Outputs:
     @property
     def n_classes(self) -> int:
         return self.logits.shape[1]
+
+
+def imported_outputs(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    dataset: str,
+    split: str,
+    member: str,
+    features: np.ndarray | None = None,
+    source: str = "",
+) -> Outputs:
+    """Return outputs of somebody's arrays; without an image list the labels identify the split.
+
+    Args:
+        logits: (N, C) float16 or float32.
+        labels: (N,) class indices.
+        features: (N, D), or None.
+        source: For error messages; by default the member.
+    """
+    header = OutputsHeader(
+        kind="imported",
+        dataset=dataset,
+        split=split,
+        split_hash=sha256_text("labels", " ".join(map(str, labels.tolist()))),
+        class_names=list(class_names),
+        members=[member],
+    )
+    index = np.arange(len(labels), dtype=np.int64)
+    return Outputs(header, logits, labels, index, features, source or member)
 
 
 def check_outputs(outputs: Outputs) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
+from dualtail.bias.softmax import predict
 from dualtail.errors import UserError
 from dualtail.scores import metrics
 
@@ -93,7 +94,7 @@ def test_predict_and_confidence_are_argmax_and_softmax(dtype, monkeypatch):
     monkeypatch.setattr("dualtail.bias.softmax.BLOCK_BYTES", 40)  # blocks of one or two rows
     logits = (4 * np.random.default_rng(0).normal(size=(17, 5))).astype(dtype)
     exact = logits.astype(np.float64)
-    assert metrics.predict(logits).tolist() == exact.argmax(axis=1).tolist()
+    assert predict(logits).tolist() == exact.argmax(axis=1).tolist()
     for temperature in (1.0, 2.5):
         z = exact / temperature
         expected = np.exp(z - logsumexp(z, axis=1, keepdims=True)).max(axis=1)
@@ -167,7 +168,7 @@ def test_bad_logits_are_refused():
     with pytest.raises(UserError, match="temperature 0"):
         metrics.confidence(np.zeros((2, 3), np.float32), 0.0)
     with pytest.raises(UserError, match="finite"):
-        metrics.predict(np.array([[0.0, np.nan]], np.float32))
+        predict(np.array([[0.0, np.nan]], np.float32))
     with pytest.raises(UserError, match="labels"):
         metrics.fit_temperature(np.zeros((2, 3), np.float32), np.array([0]))
     with pytest.raises(UserError, match="allowed are 0 to 2"):

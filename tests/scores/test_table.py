@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from dualtail.bias.softmax import predict
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader
 from dualtail.scores import metrics
@@ -83,7 +84,7 @@ def weights_by_hand():
 
 def replicates_by_hand(dump, classes):
     """Mean accuracy of some classes, one value a replicate: images count as often as they weigh."""
-    hit = metrics.predict(dump.logits) == dump.labels
+    hit = predict(dump.logits) == dump.labels
     inside = np.isin(dump.labels, classes)
     return weights_by_hand()[inside].T @ hit[inside] / inside.sum()  # classes are of one size
 
@@ -106,7 +107,7 @@ OVERALL = {
 @pytest.mark.parametrize("metric", OVERALL)
 def test_overall_metrics_of_few_images_have_no_interval(metric):
     row = pick(score([LA]).table, metric=metric)
-    predictions = metrics.predict(LA.logits)
+    predictions = predict(LA.logits)
     accuracy, _ = metrics.per_class_accuracy(LA.labels, predictions, C)
     value = OVERALL[metric](accuracy, LA.labels, predictions, metrics.confidence(LA.logits))
     assert row["value"] == pytest.approx(100 * value, abs=1e-5)
@@ -116,7 +117,7 @@ def test_overall_metrics_of_few_images_have_no_interval(metric):
 
 def test_macro_f1_of_ten_images_per_class_has_its_interval():
     dump = make(each=10)
-    predictions = metrics.predict(dump.logits)
+    predictions = predict(dump.logits)
     drawn = []
     for weights in np.concatenate(list(weight_blocks(dump.labels, 200, 5)), axis=1).T:
         hit = np.bincount(dump.labels, weights * (predictions == dump.labels), C)
@@ -133,7 +134,7 @@ def test_group_accuracy_and_interval(group):
         [group == "Overall" or set(group.split("/")) <= {d, p} for d, p in zip(D, P, strict=True)]
     )
     row = pick(score([LA]).table, metric="accuracy", group=group)
-    accuracy, _ = metrics.per_class_accuracy(LA.labels, metrics.predict(LA.logits), C)
+    accuracy, _ = metrics.per_class_accuracy(LA.labels, predict(LA.logits), C)
     assert row["value"] == pytest.approx(100 * accuracy[inside].mean(), abs=1e-5)
     assert row["n_classes"] == inside.sum()
     drawn = 100 * replicates_by_hand(LA, np.flatnonzero(inside))
@@ -150,7 +151,7 @@ def test_classes_of_a_group_count_alike_whatever_their_images():
     )
     rows = np.arange(labels.size)
     dump = replace(LA, logits=logits.astype(np.float32), labels=labels, image_index=rows)
-    hit = metrics.predict(dump.logits) == labels
+    hit = predict(dump.logits) == labels
     few = labels >= 6
     weights = np.concatenate(list(weight_blocks(labels, 200, 5)), axis=1)
     drawn = (hit / each[labels] / 3)[few] @ weights[few]
@@ -187,7 +188,7 @@ def test_gaps():
     dumps = [LA, OTHER, *zero_shot]
     table = score(dumps).table
     accuracies, squares = [], []
-    hits = [metrics.predict(d.logits) == d.labels for d in dumps]
+    hits = [predict(d.logits) == d.labels for d in dumps]
     for one, two in ((0, 1), (2, 3)):
         difference = hits[one].reshape(C, -1).astype(float) - hits[two].reshape(C, -1)
         accuracies.append(np.abs(difference.mean(axis=1)).mean())
@@ -214,7 +215,7 @@ def test_a_temperature_is_of_its_own_dump():
     expected = metrics.fit_temperature(validation.logits, validation.labels)
     assert pick(table, metric="temperature")["value"] == pytest.approx(expected, abs=1e-5)
     assert pick(table, metric="temperature")["loss"] == "la"
-    hit = metrics.predict(LA.logits) == LA.labels
+    hit = predict(LA.logits) == LA.labels
     ece = metrics.expected_calibration_error(metrics.confidence(LA.logits, expected), hit)
     assert pick(table, metric="ece_calibrated")["value"] == pytest.approx(100 * ece, abs=1e-5)
     assert "temperature" not in set(score([LA]).table["metric"])
@@ -250,7 +251,7 @@ def test_a_class_without_test_images_is_left_out_and_its_empty_groups_have_no_va
     assert cell["n_classes"] == 0
     assert cell[["value", "ci_low", "ci_high"]].isna().all()
     assert pick(scores.table, metric="accuracy", group="Overall")["n_classes"] == C - 1
-    accuracy, _ = metrics.per_class_accuracy(dump.labels, metrics.predict(dump.logits), C)
+    accuracy, _ = metrics.per_class_accuracy(dump.labels, predict(dump.logits), C)
     many = pick(scores.table, metric="accuracy", group="D-Many")
     assert many["n_classes"] == 2
     assert many["value"] == pytest.approx(100 * np.nanmean(accuracy[:3]), abs=1e-5)
@@ -261,7 +262,7 @@ def test_a_class_without_test_images_is_left_out_and_its_empty_groups_have_no_va
 
 def test_per_class_table():
     table = score([LA]).per_class
-    predicted = metrics.predict(LA.logits)
+    predicted = predict(LA.logits)
     assert table["class_index"].tolist() == list(range(C))
     assert table["n_predicted"].tolist() == np.bincount(predicted, minlength=C).tolist()
     assert table["train_count"].tolist() == COUNTS.tolist()

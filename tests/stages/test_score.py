@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dualtail.bias.softmax import predict
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, write_outputs
 from dualtail.scores import metrics
@@ -42,7 +43,7 @@ def test_the_temperature_is_fitted_on_val_of_the_same_dump(
     assert expected > 1.5
     found = table.set_index("metric")["value"]
     assert found["temperature"] == pytest.approx(expected, abs=1e-6)
-    hit = metrics.predict(test.logits) == test.labels
+    hit = predict(test.logits) == test.labels
     ece = metrics.expected_calibration_error(metrics.confidence(test.logits, expected), hit)
     assert found["ece_calibrated"] == pytest.approx(100 * ece, abs=1e-5)
     assert set(table["split"]) == {"test"}

@@ -7,7 +7,7 @@ Many, Medium, Few. The groups of a scheme are disjoint and cover all classes; a 
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from dualtail.bias.softmax import FloatArray, IntArray
 from dualtail.errors import UserError
@@ -99,6 +99,14 @@ def cross_groups(d: Mapping[str, IntArray], p: Mapping[str, IntArray]) -> Groups
         for d_name in D_GROUPS
         for p_name in P_GROUPS
     }
+
+
+def group_labels(groups: Mapping[str, IntArray], n_classes: int) -> NDArray[np.str_]:
+    """Return the name of the group of every class, (C,), from the groups of one scheme."""
+    labels = np.empty(n_classes, dtype=object)
+    for name, classes in groups.items():
+        labels[classes] = name
+    return labels.astype(str)
 
 
 def _vector(values: ArrayLike, name: str) -> FloatArray:

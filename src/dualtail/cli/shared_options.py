@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from dualtail.config.section import LARGEST
+
 Verb = Callable[..., Any]
 
 
@@ -31,7 +33,7 @@ class Input(click.Path):
 FILE = Input(dir_okay=False, path_type=Path)
 ANY = Input(path_type=Path)
 
-SEED_RANGE = click.IntRange(0, 2**53)
+SEED_RANGE = click.IntRange(0, LARGEST)
 SEED = click.option("--seed", default=0, show_default=True, type=SEED_RANGE)
 PRECISION = click.option(
     "--precision",

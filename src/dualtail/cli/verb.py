@@ -2,13 +2,13 @@
 
 import functools
 import os
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from dualtail.datasets.readable_names import no_text
 from dualtail.errors import UserError
 
 
@@ -36,10 +36,8 @@ verb = functools.partial(click.command, cls=Verb)
 
 def _refuse_no_text(option: str, value: Any) -> None:
     """Bytes of an argument that are not UTF-8, and control characters; a path may have any."""
-    if isinstance(value, str) and not value.isprintable():
-        bad = next(
-            (c for c in value if unicodedata.category(c) in ("Cc", "Cs") and c != "\n"), None
-        )
+    if isinstance(value, str):
+        bad = no_text(value.replace("\n", ""))
         if bad is not None:
             raise UserError(f"{option}: {value!a}: {bad!a} is no character of a text")
     elif isinstance(value, list | tuple):

@@ -19,11 +19,16 @@ def check_readable(source: object, names: Iterable[str]) -> None:
     for label, name in enumerate(names):
         if not name.strip():
             raise UserError(f"{source}: class {label}: blank class name")
-        if name.isprintable():
-            continue
-        bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
+        bad = no_text(name)
         if bad is not None:
             what = "a control character" if unicodedata.category(bad) == "Cc" else "not UTF-8"
             raise UserError(
                 f"{source}: class {label}: {name!a}: {bad!a} is {what}; rename the class"
             )
+
+
+def no_text(text: str) -> str | None:
+    """Return the first control character, or byte that is not UTF-8, of a text."""
+    if text.isprintable():
+        return None
+    return next((c for c in text if unicodedata.category(c) in ("Cc", "Cs")), None)

@@ -1,5 +1,6 @@
 """Settings of lists and packs; free of torch and numpy, for quick reading of configs."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -37,6 +38,12 @@ class LongTail(Section):
     """pareto: shape; the smaller, the closer to exponential"""
 
 
+def _check_names(splits: Iterable[str]) -> None:
+    for name in splits:
+        if not name.isidentifier():
+            raise ValueError(f"splits: {name!r} is not a name of letters, digits and _")
+
+
 class TableLists(Section):
     """Lists from a table of images, a line an image."""
 
@@ -63,9 +70,7 @@ class TableLists(Section):
         for name in ("train", "test"):
             if name not in self.splits:
                 raise ValueError(f"splits: {name} is missing")
-        for name in self.splits:
-            if not name.isidentifier():
-                raise ValueError(f"splits: {name!r} is not a name of letters, digits and _")
+        _check_names(self.splits)
         return self
 
     @property
@@ -128,9 +133,7 @@ class AnnotationLists(Section):
     def _has_a_list(self) -> "AnnotationLists":
         if not self.splits:
             raise ValueError("splits: none; give e.g. {train: FILE, test: FILE}")
-        for name in self.splits:
-            if not name.isidentifier():
-                raise ValueError(f"splits: {name!r} is not a name of letters, digits and _")
+        _check_names(self.splits)
         return self
 
     @property

@@ -38,8 +38,11 @@ _FIELDS = (
     "group",
     "metric",
 )
-_SEEDS_ALIKE = ("dataset", "kind", "peft", "split", "scheme", "group", "metric")
-"""What predictors share whose variances over seeds are pooled."""
+_SEEDS_ALIKE = [
+    _FIELDS.index(name)
+    for name in ("dataset", "kind", "peft", "split", "scheme", "group", "metric")
+]
+"""Where a key has what predictors share whose variances over seeds are pooled."""
 
 
 class Predictor(NamedTuple):
@@ -196,7 +199,7 @@ class ScoreLookup:
 
 
 def _alike(key: tuple) -> tuple:
-    return tuple(key[_FIELDS.index(name)] for name in _SEEDS_ALIKE)
+    return tuple(key[place] for place in _SEEDS_ALIKE)
 
 
 def _one_peft(predictor: Predictor) -> str:

@@ -14,10 +14,11 @@ from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.calibration import estimate_prior_calibrated
 from dualtail.bias.prior.estimate import PriorEstimate
 from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
+from dualtail.bias.softmax import predict
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.scores.bootstrap import Estimate, differing, mean_interval, weight_blocks
-from dualtail.scores.metrics import per_class_accuracy, predict
+from dualtail.scores.metrics import per_class_accuracy
 
 FloatArray = NDArray[np.float64]
 FEW_LABELS = 10

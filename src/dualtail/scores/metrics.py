@@ -13,9 +13,6 @@ from dualtail.bias.softmax import (
     read_block,
     row_blocks,
 )
-from dualtail.bias.softmax import (
-    predict as predict,
-)
 from dualtail.errors import UserError
 
 ECE_BINS = 15

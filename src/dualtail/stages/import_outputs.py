@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from dualtail.arrays import Scale, read_features, read_labels, read_logits
 from dualtail.datasets.class_names import read_class_names
 from dualtail.errors import UserError
-from dualtail.files import sha256_text
-from dualtail.outputs import Outputs, OutputsHeader, write_outputs
+from dualtail.outputs import Outputs, imported_outputs, write_outputs
 
 
 @dataclass(frozen=True)
@@ -64,19 +61,13 @@ def _outputs(
         raise UserError(
             f"{arrays.labels}: {len(labels):,} labels for {len(logits):,} rows of {arrays.logits}"
         )
-    header = OutputsHeader(
-        kind="imported",
+    return imported_outputs(
+        logits,
+        labels,
+        names,
         dataset=dataset,
         split=arrays.split,
-        split_hash=sha256_text("labels", " ".join(map(str, labels.tolist()))),
-        class_names=names,
-        members=[member],
-    )
-    return Outputs(
-        header=header,
-        logits=logits,
-        labels=labels,
-        image_index=np.arange(len(labels), dtype=np.int64),
+        member=member,
         features=None if arrays.features is None else read_features(arrays.features),
         source=str(arrays.logits),
     )

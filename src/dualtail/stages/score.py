@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from dualtail.bias.groups import D_GROUPS, P_GROUPS, Groups, d_groups, p_groups
+from dualtail.bias.groups import D_GROUPS, P_GROUPS, d_groups, group_labels, p_groups
 from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.outputs import Outputs, read_outputs, splits_of
@@ -77,8 +75,8 @@ def run(
         [_validation(path, dump) for path, dump in zip(dumps, outputs, strict=True)],
         run=run_name,
         train_counts=counts,
-        d_groups=None if d is None else _labels(d, len(names)),
-        p_groups=None if p is None else _labels(p, len(names)),
+        d_groups=None if d is None else group_labels(d, len(names)),
+        p_groups=None if p is None else group_labels(p, len(names)),
         q=q,
         replicates=settings.bootstrap,
         seed=seed,
@@ -124,14 +122,6 @@ def _validation(path: Path, dump: Outputs) -> Outputs | None:
     if dump.header.split == VALIDATION or VALIDATION not in splits_of(path):
         return None
     return read_outputs(path, VALIDATION)
-
-
-def _labels(groups: Groups, n_classes: int) -> np.ndarray:
-    """(C,) name of the group of every class."""
-    labels = np.empty(n_classes, dtype=object)
-    for name, classes in groups.items():
-        labels[classes] = name
-    return labels.astype(str)
 
 
 def _ends(row: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dualtail.bias.groups import d_groups
+from dualtail.bias.groups import d_groups, group_labels
 from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_folder import read_image_folder
 from dualtail.datasets.image_list import ImageList, read_image_list, write_image_list
@@ -131,12 +131,8 @@ def accuracy_lines(found: Sequence[Outputs], data: LabelledSplits) -> list[str]:
     settings, names = ScoreSettings(), data.class_names
     counts = data.splits["train"].counts(len(names))
     groups = d_groups(counts, settings.many, settings.few)
-    labels = np.empty(len(names), dtype=object)
-    for name, classes in groups.items():
-        labels[classes] = name
-    scores = score_outputs(
-        [test], run="", d_groups=labels.astype(str), replicates=settings.bootstrap
-    ).table
+    labels = group_labels(groups, len(names))
+    scores = score_outputs([test], run="", d_groups=labels, replicates=settings.bootstrap).table
     rows: dict[str, Any] = {
         str(row.group): row for row in scores[scores["metric"] == "accuracy"].itertuples()
     }

@@ -102,7 +102,8 @@ def certify(
         p, at = np.exp(log_p), (np.arange(len(log_p)), label[rows])
         loss -= log_p[at].sum()
         mean_p += p.sum(axis=0)
-        slope += float((p * scaled).sum() - scaled[at].sum()) / n_images
+        if scale is not None:
+            slope += float((p * scaled).sum() - scaled[at].sum()) / n_images
     centered = np.where(present, beta - beta[present].mean(), 0.0)
     difference = mean_p / n_images - frequency
     gradient = float(np.abs(difference + ridge / n_images * centered).max())
