@@ -65,6 +65,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path("adapters/photos/clip/vpt-la-1.json")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record | {"costs": costs, "epochs": 5}))
+    for dataset in ("photos", "places"):
+        record = {"dataset": dataset, "member": "clip", "peft": "", "loss": "", "seed": None}
+        path = Path(f"adapters/{dataset}/clip/zero-shot.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record | {"costs": {"gflops": 2.5}}))
 
 
 def run(names: tuple[str, ...] = ("photos", "places")) -> None:
@@ -94,9 +99,13 @@ def test_all_tables_of_a_run() -> None:
     assert scores.loc[scores["kind"] == "prior", ["ci_low", "ci_high"]].isna().all(axis=None)
     costs = read_frame("out/costs.csv", SCORES)
     columns = ["dataset", "kind", "members", "peft", "loss", "seed", "metric", "value", "unit"]
+    assert costs["seed"].isna().tolist() == [True, False, False, True]
+    costs["seed"] = costs["seed"].fillna(-1)
     assert costs[columns].values.tolist() == [
+        ["photos", "cost", "clip", "", "", -1, "gflops", 2.5, "GFLOPs an image"],
         ["photos", "cost", "clip", "vpt", "la", 1, "parameters", 10.0, "count"],
         ["photos", "cost", "clip", "vpt", "la", 1, "tuning_seconds", 1.5, "s"],
+        ["places", "cost", "clip", "", "", -1, "gflops", 2.5, "GFLOPs an image"],
     ]
     classes = read_frame("out/class_scores.parquet", PER_CLASS)
     assert classes["dataset"].tolist() == ["photos", "places"]

@@ -87,6 +87,7 @@ rule zero_shot:
     output:
         outputs=RUN + "/outputs/{dataset}/{member}/zero-shot.safetensors",
         text=RUN + "/foundation/{member}/{dataset}.text.safetensors",
+        record=RUN + "/adapters/{dataset}/{member}/zero-shot.json",
     log:
         RUN + "/logs/zero_shot/{dataset}/{member}.log",
     benchmark:
@@ -104,4 +105,4 @@ rule zero_shot:
     shell:
         "dualtail predict {params.model} {params.packs} --precision {C.tuning.precision}"
         " --device {DEVICE} --threads {threads} --text-features-out {output.text:q}"
-        " --out {output.outputs:q} 2> {log:q}"
+        " --record {output.record:q} --out {output.outputs:q} 2> {log:q}"

@@ -95,7 +95,7 @@ rule collect_scores:
         ),
         records=collect(
             RUN + "/adapters/{p.dataset}/{p.members}/{p.variant}.json",
-            p=lookup(query="kind == 'tuned'", within=STUDY),
+            p=lookup(query="kind in ('zero-shot', 'tuned')", within=STUDY),
         ),
     output:
         scores=report(

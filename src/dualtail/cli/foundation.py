@@ -106,6 +106,11 @@ def pretrain(
     type=OUT_FILE,
     help="File for the text features of the class names, for tune.",
 )
+@click.option(
+    "--record",
+    type=OUT_FILE,
+    help="With --pack: file for what an image costs (JSON): GFLOPs, images per second.",
+)
 @click.option("--out", required=True, type=OUT_FILE, help="Dump to write.")
 def predict(
     model: ModelArgument,
@@ -119,6 +124,7 @@ def predict(
     precision: Any,
     compute: Compute,
     text_features_out: Path | None,
+    record: Path | None,
     out: Path,
 ) -> None:
     """Write a model's outputs on labelled images as a dump: zero-shot, or tuned with an adapter.
@@ -133,13 +139,15 @@ def predict(
         raise click.UsageError("give either --images or --pack")
     if packs and any(value is not None for value in (image_list, class_names, dataset, split)):
         raise click.UsageError("--list, --class-names, --dataset and --split go with --images")
+    if record is not None and not packs:
+        raise click.UsageError("--record goes with --pack: decoding would be measured as well")
     from dualtail.outputs import write_outputs
     from dualtail.stages.predict import find_images, predict_images, predict_packs
 
     compute.set_up()
     how: Any = {"precision": precision, "adapter": adapter, "text_out": text_features_out}
     if images is None:
-        found = predict_packs(model.spec(), packs, **how)
+        found = predict_packs(model.spec(), packs, record=record, **how)
     else:
         data = find_images(images, image_list, class_names, dataset, split or "test")
         found = [predict_images(model.spec(), data, threads=compute.threads or 2, **how)]

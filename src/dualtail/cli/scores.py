@@ -190,7 +190,7 @@ def score_explanations(
     "--records",
     required=True,
     metavar="PATTERN",
-    help="Path of the record of a tuning, with {dataset}, {members} and {variant}.",
+    help="Path of the records of tunings and zero-shot predictions, with {dataset}, {members}, {variant}.",
 )
 @RUN_NAME
 @click.option(

@@ -33,9 +33,10 @@ def run(
     Args:
         scores: Score tables.
         class_scores: Tables of class accuracies.
-        study: Written by `dualtail study`: what has a prior (zero-shot rows), and a cost (tuned rows).
+        study: Written by `dualtail study`: what has a prior (zero-shot rows), and a cost (also tuned rows).
         priors: Path of a prior, with {dataset} and {member}; its record stands beside it (.json).
-        records: Path of a tuning's record, with {dataset}, {members} and {variant}.
+        records: Path of the record of a tuning or of a zero-shot prediction, with {dataset}, {members}
+            and {variant}.
         run_name: For the column `run`.
         out: Folder of the tables.
 
@@ -44,14 +45,16 @@ def run(
     """
     rows = read_study(study)
     zero_shot = [(row, file_of(row, priors, study)) for row in rows if row.kind == "zero-shot"]
-    tuned = [file_of(row, records, study) for row in rows if row.kind == "tuned"]
+    with_costs = [row for row in rows if row.kind in ("zero-shot", "tuned")]
     factors = as_frame([_factor_row(run_name, path) for _, path in zero_shot], SCORES)
     table = concatenate([read_frame(path, SCORES) for path in scores] + [factors], SCORES)
     for suffix in ("csv", "parquet"):
         write_frame(out / f"scores.{suffix}", table, SCORES)
     classes = concatenate([read_frame(path, PER_CLASS) for path in class_scores], PER_CLASS)
     write_frame(out / "class_scores.parquet", classes, PER_CLASS)
-    costs = [row for path in tuned for row in _cost_rows(run_name, path)]
+    costs = [
+        cost for row in with_costs for cost in _cost_rows(run_name, file_of(row, records, study))
+    ]
     write_frame(out / "costs.csv", as_frame(costs, SCORES), SCORES)
     metrics = json.dumps(headline(table), indent=2, sort_keys=True)
     write_text(out / "metrics.json", metrics + "\n")
@@ -79,7 +82,7 @@ def _factor_row(run: str, prior: Path) -> dict[str, Any]:
 
 
 def _cost_rows(run: str, path: Path) -> list[dict[str, Any]]:
-    """What a tuning took."""
+    """What a prediction costs, and a tuning took."""
     record = _read(path, "dataset", "member", "peft", "loss", "seed", "costs")
     identity = {key: record[key] for key in ("peft", "loss", "seed")}
     return [

@@ -1,5 +1,7 @@
 """Stage predict: what a model says about packed splits or any images, zero-shot or tuned."""
 
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.datasets.images import ImageStore
 from dualtail.datasets.whole_pack import read_training_pack
 from dualtail.errors import UserError
-from dualtail.files import sha256_file
+from dualtail.files import sha256_file, write_text
 from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.prompts import class_texts, prompt_summary
@@ -26,6 +28,7 @@ from dualtail.outputs import Outputs, OutputsHeader
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, model_record, predict_pack
 from dualtail.tuning.adapter_file import load_adapter
+from dualtail.tuning.cost import forward_gflops
 from dualtail.tuning.inference import predict
 from dualtail.tuning.tuned_model import DTYPES, Precision
 from dualtail.tuning.views import Views
@@ -125,6 +128,7 @@ def predict_packs(
     precision: Precision,
     adapter: Path | None = None,
     text_out: Path | None = None,
+    record: Path | None = None,
 ) -> list[Outputs]:
     """Run a model over packed splits of one dataset.
 
@@ -134,9 +138,10 @@ def predict_packs(
         precision: Arithmetic of the vision tower.
         adapter: What it was tuned to; None: zero-shot.
         text_out: File for the text features of the classes; None: none.
+        record: File (JSON) for what a prediction costs: GFLOPs per image, images per second; None: none.
 
     Returns:
-        One a pack, in their order.
+        One per pack, in their order.
 
     Raises:
         UserError: weights or a pack that cannot be read, packs of several datasets, or an adapter of
@@ -156,7 +161,8 @@ def predict_packs(
         if splits.count(split) > 1:
             raise UserError(f"{path}: another pack is of the split {split!r}, too; give each once")
     model = _load(spec, first.class_names, precision, adapter, text_out)
-    return [
+    started = time.perf_counter()
+    found = [
         predict_pack(
             model.module,
             pack,
@@ -165,6 +171,9 @@ def predict_packs(
         )
         for pack in opened
     ]
+    if record is not None:
+        _write_record(record, spec, model, found, time.perf_counter() - started)
+    return found
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,22 @@ class _Model:
             class_names=self.class_names,
             **self.identity,
         )
+
+
+def _write_record(
+    path: Path, spec: FoundationSpec, model: _Model, found: Sequence[Outputs], seconds: float
+) -> None:
+    """Write what a prediction costs, as the record of a tuning has it."""
+    header = found[0].header
+    images = sum(outputs.n_images for outputs in found)
+    side = spec.transform.crop
+    costs = {
+        "gflops": forward_gflops(model.module, (side, side)),
+        "images_per_second": images / seconds,
+    }
+    identity = {key: getattr(header, key) for key in ("dataset", "peft", "loss", "seed")}
+    text = json.dumps(identity | {"member": spec.member, "costs": costs}, indent=2)
+    write_text(path, text + "\n")
 
 
 def _load(
