@@ -9,6 +9,7 @@ import yaml
 
 from dualtail.config.document import validate_config
 from dualtail.config.model import Config
+from dualtail.errors import UserError
 from dualtail.study import (
     fused_sets,
     known_priors,
@@ -109,6 +110,14 @@ def test_seeds_are_those_of_the_peft(study: Study) -> None:
             *(("vpt", loss, 7) for loss in ("ce", "la")),
         ]
     ]
+
+
+def test_the_seeds_of_one_model_are_an_ensemble(study: Study) -> None:
+    assert not names(predictions(study()), fusion="ensemble")
+    rows = predictions(study(study__seeds=[0, 1, 2]))
+    assert names(rows, fusion="ensemble") == ["clip+clip+clip/adaptformer-la-ensemble"]
+    with pytest.raises(UserError, match="'ensemble' names the ensemble of one model's seeds"):
+        study(fusion__rules={"ensemble": {"method": "logits"}})
 
 
 def test_what_is_explained_is_of_the_first_peft_and_its_first_seed(study: Study) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dualtail.bias.member_sets import member_sets
-from dualtail.bias.settings import ADJUSTMENTS
+from dualtail.bias.settings import ADJUSTMENTS, ENSEMBLE
 from dualtail.config.model import Config
 from dualtail.datasets.settings import ORDERS
 from dualtail.explain.splits import DRAWN_VISIBLE
@@ -136,6 +136,12 @@ def _of_dataset(config: Config, dataset: str) -> Iterator[Prediction]:
                 explained = chosen == everybody and is_first
                 variant = f"{tuning.name}-{mode}"
                 yield Prediction("fused", dataset, chosen, variant, *tuning, "", mode, explained)
+    seeds = config.seeds_of(first_peft)
+    if len(seeds) > 1:  # what fusing costs as much and brings without a second model
+        for loss in (loss for loss in fusion.losses if loss in study.losses):
+            name = f"{first_peft}-{loss}-{ENSEMBLE}"
+            repeated = "+".join([primary] * len(seeds))
+            yield Prediction("fused", dataset, repeated, name, first_peft, loss, fusion=ENSEMBLE)
     if config.datasets[dataset].val is not None:  # the bank of the kNN
         yield Prediction("knn", dataset, primary, "zero-shot-knn")
         own = grid + [tuning for member, tuning in more if member == primary]

@@ -97,3 +97,15 @@ def test_ways_of_fusing_are_compared_in_their_order():
     columns = joined(rules[0], rules[1])
     assert (columns["fusion"], columns["members"]) == ("logits|probabilities", "a+b")
     assert joined(rules[0], header("tuned", "a", loss="la", **TUNED))["fusion"] == "logits"
+
+
+def test_the_ensemble_of_seeds_is_compared_with_each_of_them():
+    headers = [
+        header("tuned", "a", loss="la", peft="vpt", seed=0),
+        header("tuned", "a", loss="la", peft="vpt", seed=1),
+        header("tuned", "b", loss="la", peft="vpt", seed=1),
+        header("fused", "a+a", loss="la", peft="vpt", fusion="ensemble"),
+    ]
+    found = [(x, y) for x, y, what in comparisons(headers) if what == "gain"]
+    assert found == [(3, 0), (3, 1)]
+    assert [joined(headers[3], headers[k])["seed"] for k in (0, 1)] == [0, 1]

@@ -80,6 +80,28 @@ rule fuse:
         "dualtail fuse {input:q} {params.modes} {params.splits} {params.outs} 2> {log:q}"
 
 
+# The rival of fusing several models at the same cost: one model tuned with several seeds.
+rule ensemble:
+    input:
+        lambda w: [
+            f"{RUN}/outputs/{w.dataset}/{w.members.split('+')[0]}/{w.peft}-{w.loss}-{seed}.safetensors"
+            for seed in C.seeds_of(w.peft)
+        ],
+    output:
+        RUN + "/outputs/{dataset}/{members}/{peft}-{loss}-ensemble.safetensors",
+    log:
+        RUN + "/logs/ensemble/{dataset}/{members}/{peft}-{loss}.log",
+    benchmark:
+        RUN + "/benchmarks/ensemble/{dataset}/{members}/{peft}-{loss}.tsv"
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+    params:
+        code=code("fuse"),
+    shell:
+        "dualtail fuse {input:q} --mode probabilities --mode-name ensemble --out {output:q} 2> {log:q}"
+
+
 # How good features are without their head (Table 4): the neighbors of test images among validation images.
 rule knn:
     input:

@@ -14,6 +14,9 @@ ADJUSTMENTS = {
 }
 """Post-hoc adjustments (Eq. 4 and its halves), and what each is made of."""
 
+ENSEMBLE = "ensemble"
+"""In the place of a fusion rule's name: mean probabilities of one model's tuning seeds."""
+
 FUSION_OPTIONS: dict[str, type[Section]] = {"logits": Section, "probabilities": Section}
 """The rules of `bias/fusion_rules/` and what may be set for each: nothing."""
 
@@ -76,4 +79,8 @@ class FusionSettings(Section):
     @field_validator("rules")
     @classmethod
     def _names_fit_into_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if ENSEMBLE in value:
+            raise ValueError(
+                f"{ENSEMBLE!r} names the ensemble of one model's seeds; choose another"
+            )
         return fit_into_paths(value)

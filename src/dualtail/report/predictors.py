@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from dualtail.bias.settings import ENSEMBLE
 from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import (
     DECOUPLING,
@@ -54,7 +55,10 @@ def name_of(predictor: Predictor, context: PaperContext) -> str:
     labels = [context.members.get(m, m) for m in predictor.members.split("+")]
     everybody = predictor.members == "+".join(context.members) and len(labels) > 1
     who = f"All {len(labels)} models" if everybody else " + ".join(labels)
-    parts = [f"{who} fused by {predictor.fusion}" if predictor.fusion else who]
+    if predictor.fusion == ENSEMBLE:
+        parts = [f"{labels[0]}, ensemble of {len(labels)} seeds"]
+    else:
+        parts = [f"{who} fused by {predictor.fusion}" if predictor.fusion else who]
     parts += [context.pefts.get(predictor.peft, predictor.peft), loss_name(predictor.loss)]
     if predictor.kind in ("scratch", "imported"):
         parts.append(predictor.kind)

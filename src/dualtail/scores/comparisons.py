@@ -31,7 +31,7 @@ def comparisons(headers: Sequence[OutputsHeader]) -> list[Comparison]:
     - gain: LA over CE of one model (Fig. 2), also where its features are classified by kNN
       (Table 4); another loss, or a GLA adjustment, over LA (Table 3); a fused prediction over each
       of its members (Fig. 6) and over the fusions of one member less (Table 8); one way of fusing
-      over another that is listed after it.
+      over another that is listed after it; the ensemble of several seeds over each of them.
     """
     found = []
     for right, base in enumerate(headers):
@@ -107,7 +107,9 @@ def _one_more(other: OutputsHeader, base: OutputsHeader) -> bool:
 def _improves(other: OutputsHeader, base: OutputsHeader) -> bool:
     """Whether `other` is a remedy that the paper sets against `base`, a single model."""
     if other.kind == "fused" and base.kind not in ("fused", "knn"):
-        same = _alike(other, base, "kind", "members", "fusion")
+        is_ensemble = set(other.members) == {base.members[0]}  # of several seeds of one model
+        ignored = ("seed",) if is_ensemble else ()
+        same = _alike(other, base, "kind", "members", "fusion", *ignored)
         return same and base.members[0] in other.members
     if base.kind not in ("tuned", "knn"):
         return False
