@@ -219,6 +219,15 @@ def test_a_temperature_is_of_its_own_dump():
     ece = metrics.expected_calibration_error(metrics.confidence(LA.logits, expected), hit)
     assert pick(table, metric="ece_calibrated")["value"] == pytest.approx(100 * ece, abs=1e-5)
     assert "temperature" not in set(score([LA]).table["metric"])
+    accuracies = [
+        (validation.predicted[own] == validation.labels[own])
+        for own in (validation.labels == c for c in np.unique(validation.labels))
+    ]
+    error = sum(a.var(ddof=1) / a.size for a in accuracies) ** 0.5 / len(accuracies)
+    row = pick(table, metric="validation_accuracy")
+    mean = np.mean([a.mean() for a in accuracies])
+    wanted = 100 * np.clip([mean, mean - 1.96 * error, mean + 1.96 * error], 0, 1)
+    np.testing.assert_allclose(row[["value", "ci_low", "ci_high"]].astype(float), wanted, atol=1e-5)
 
 
 def test_dumps_do_not_depend_on_each_other():

@@ -104,6 +104,20 @@ def group_accuracy(accuracy: np.ndarray, members: np.ndarray) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
+def mean_accuracy_error(accuracy: np.ndarray, images: np.ndarray) -> float:
+    """Return the standard error of the mean accuracy over classes, of images drawn within classes.
+
+    Args:
+        accuracy: (C,) accuracies; NaN is left out.
+        images: (C,) images per class; NaN is returned where a scored class has a single one.
+    """
+    scored = images > 0
+    p, n = accuracy[scored], images[scored]
+    if (n < 2).any():
+        return float("nan")
+    return float(np.sqrt(np.sum(p * (1 - p) / (n - 1))) / n.size)
+
+
 def macro_f1(labels: np.ndarray, predictions: np.ndarray, n_classes: int) -> float:
     """Return the unweighted mean F1 of the classes that have images.
 

@@ -33,6 +33,7 @@ UNITS = {
     "geometric_mean": PERCENT,
     "ece": PERCENT,
     "ece_calibrated": PERCENT,
+    "validation_accuracy": PERCENT,
     "true_class_confidence": PERCENT,
     "temperature": "1",
     "spread": POINTS,

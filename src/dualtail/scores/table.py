@@ -33,6 +33,9 @@ from dualtail.scores.schema import (
 if TYPE_CHECKING:
     import pandas as pd
 
+NORMAL_HALF_WIDTH = 1.96
+"""Standard errors on either side of a validation accuracy: its interval is the normal one."""
+
 Labels = np.ndarray | Sequence[str]
 """Name of the group of every class, (C,)."""
 
@@ -68,8 +71,20 @@ class _Predictions:
     header: OutputsHeader
     predictions: np.ndarray
     confidences: np.ndarray
-    temperature: float | None
-    calibrated: np.ndarray | None
+    validation: "_Validation | None"
+
+
+@dataclass(frozen=True)
+class _Validation:
+    """What another split says of a dump."""
+
+    accuracy: float
+    """mean over classes"""
+    error: float
+    """its standard error"""
+    temperature: float
+    calibrated: np.ndarray
+    """(N,) confidences of the split that is scored, with that temperature"""
 
 
 def make_grouping(
@@ -129,8 +144,8 @@ def score_outputs(
 
     Args:
         dumps: Outputs on one split; logits may be memory-mapped, they are read once.
-        validation: For each dump the same predictor on another split, which gives its temperature and
-            `ece_calibrated`, or None.
+        validation: For each dump the same predictor on another split, which gives its temperature,
+            `ece_calibrated` and `validation_accuracy`, or None.
         run: Name of the run, first column of the table.
         train_counts: (C,) downstream training images, for the per-class table, or None.
         d_groups: (C,) labels D-Many, D-Medium, D-Few, or None: no schemes D and DxP.
@@ -181,22 +196,29 @@ def _check_distinct(dumps: Sequence[Outputs]) -> None:
 
 
 def _predictions(dump: Outputs, validation: Outputs | None) -> _Predictions:
-    temperature = calibrated = None
-    if validation is not None:
-        there, here = validation.header, dump.header
-        if _identity(there) != _identity(here) or there.split == here.split:
-            raise UserError(
-                f"{there.title} and {here.title}: a temperature must be fitted on another split of the "
-                "same predictor"
-            )
-        temperature = metrics.fit_temperature(validation.logits, np.asarray(validation.labels))
-        calibrated = metrics.confidence(dump.logits, temperature)
     return _Predictions(
         header=dump.header,
         predictions=dump.predicted,
         confidences=metrics.confidence(dump.logits),
+        validation=None if validation is None else _validated(dump, validation),
+    )
+
+
+def _validated(dump: Outputs, validation: Outputs) -> _Validation:
+    there, here = validation.header, dump.header
+    if _identity(there) != _identity(here) or there.split == here.split:
+        raise UserError(
+            f"{there.title} and {here.title}: a temperature must be fitted on another split of the "
+            "same predictor"
+        )
+    labels = np.asarray(validation.labels)
+    temperature = metrics.fit_temperature(validation.logits, labels)
+    accuracy, images = metrics.per_class_accuracy(labels, validation.predicted, dump.n_classes)
+    return _Validation(
+        accuracy=metrics.group_accuracy(accuracy, images > 0),
+        error=metrics.mean_accuracy_error(accuracy, images),
         temperature=temperature,
-        calibrated=calibrated,
+        calibrated=metrics.confidence(dump.logits, temperature),
     )
 
 
@@ -359,8 +381,12 @@ def _overall_rows(
     for metric, value in _overall_metrics(dump, labels, accuracy).items():
         ends = moved_interval(macro_f1, value, images) if metric == "macro_f1" else ()
         rows.append(_row(metric, "all", "Overall", n_present, value, *ends))
-    if dump.temperature is not None:
-        rows.append(_row("temperature", "all", "Overall", n_present, dump.temperature))
+    there = dump.validation
+    if there is not None:
+        rows.append(_row("temperature", "all", "Overall", n_present, there.temperature))
+        half = NORMAL_HALF_WIDTH * there.error
+        ends = (there.accuracy - half, there.accuracy + half)
+        rows.append(_row("validation_accuracy", "all", "Overall", n_present, there.accuracy, *ends))
     return rows
 
 
@@ -399,8 +425,9 @@ def _overall_metrics(
         "geometric_mean": metrics.geometric_mean(accuracy),
         "ece": metrics.expected_calibration_error(dump.confidences, correct),
     }
-    if dump.calibrated is not None:
-        values["ece_calibrated"] = metrics.expected_calibration_error(dump.calibrated, correct)
+    if dump.validation is not None:
+        calibrated = dump.validation.calibrated
+        values["ece_calibrated"] = metrics.expected_calibration_error(calibrated, correct)
     return values
 
 
