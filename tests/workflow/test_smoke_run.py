@@ -56,7 +56,7 @@ def test_every_result_is_there_and_readable(finished: Checkout) -> None:
 
 def test_the_page_shows_all_of_the_run_and_how_it_was_made(finished: Checkout) -> None:
     page = (finished.folder / "results/smoke/index.html").read_text()
-    assert "with AdaptFormer and LA is right on" in page
+    assert "with AdaptFormer and LA reaches" in page
     shown = re.findall(r'class="picture" id="figure-(\d+)"', page)
     assert list(map(int, shown)) == list(range(1, 13))
     assert "Figure 2. Data and parameter imbalance" in page

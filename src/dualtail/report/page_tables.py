@@ -10,7 +10,7 @@ from dualtail.errors import UserError
 from dualtail.paper.layout import Cell, Table, grid, notes_of, to_cells, to_latex
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.tables import build_table
-from dualtail.report.predictors import name_of, predictors_of
+from dualtail.paper.predictors import name_of, predictors_of
 
 
 class Heading(NamedTuple):

@@ -23,7 +23,7 @@ from dualtail.report.history import History
 from dualtail.report.page import asset, render, script_hash
 from dualtail.report.page_tables import PageTable, all_accuracies, page_table, paper_tables
 from dualtail.report.pictures import Picture
-from dualtail.report.result import headline, sentences
+from dualtail.paper.result import headline, sentences
 
 SCRIPTS = ("run_page.tables.js", "run_page.charts.js", "run_page.explorer.js")
 SIGNS = {"holds": "✓", "in part": "◐", "does not hold": "✗", "not resolved": "?", NOT_RUN: "–"}

@@ -1,13 +1,15 @@
-"""What came out of a run in three sentences, and the small table beside them."""
+"""What came out of a run: three sentences, and small tables of accuracies."""
 
 from typing import Any
 
 from dualtail.paper.evidence import listed, points, signed
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over, tuned, zero_shot
-from dualtail.report.predictors import loss_name
+from dualtail.paper.predictors import loss_name, name_of
 from dualtail.scores.bootstrap import Estimate
-from dualtail.scores.schema import SPREAD_GROUPS
+from dualtail.scores.schema import SCHEME_GROUPS, SPREAD_GROUPS
+
+MEAN = "mean over the classes of the test split"
 
 
 def sentences(lookup: ScoreLookup) -> list[str]:
@@ -44,6 +46,36 @@ def headline(lookup: ScoreLookup) -> Table:
     )
 
 
+def by_groups(lookup: ScoreLookup) -> Table:
+    """Return the accuracies of the single model and of the fusion by groups of classes."""
+    context = lookup.context
+    predictors = [zero_shot(context.first_member)]
+    predictors += [_tuned(lookup, loss) for loss in _losses(lookup)]
+    whole = _whole(lookup)
+    predictors += [] if whole is None else [whole]
+    rows = [
+        ((label, name_of(predictor, context)), (dataset, predictor))
+        for dataset, label in context.datasets.items()
+        for predictor in predictors
+        if lookup.find(dataset, predictor)
+    ]
+    groups = ("Overall", *SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"])
+    return Table(
+        number=None,
+        name="accuracy-by-groups",
+        title="Accuracy by groups of classes",
+        caption=f"In %, {MEAN}.",
+        cells=grid(
+            rows,
+            [((group,), group) for group in groups],
+            ["Dataset", "Predictor"],
+            lambda row, group: lookup.find(*row, group=group),
+        ),
+        formats=dict.fromkeys(groups, "{:.1f}"),
+        notes=tuple(context.seeds_note()),
+    )
+
+
 def _losses(lookup: ScoreLookup) -> list[str]:
     """Losses with which the single model was tuned on some dataset, in the order of the study."""
     rows = lookup.scores
@@ -74,18 +106,15 @@ def _main_loss(lookup: ScoreLookup) -> str | None:
 def _accuracy(lookup: ScoreLookup) -> str:
     context, loss = lookup.context, _main_loss(lookup)
     who, before = context.members[context.first_member], zero_shot(context.first_member)
+    untuned = _by_dataset(lookup, before)
     if loss is None:
-        said = _by_dataset(lookup, before, "**{} %** of the test images of {}")
-        if not said:
-            return f"**Accuracy.** None of {who}, which stands for a single model, is scored."
-        return f"**Accuracy.** Before any tuning, {who} is right on {listed(said)}."
+        if not untuned:
+            return f"**Accuracy.** No output of {who}, which stands for a single model, is scored."
+        return f"**Accuracy** ({MEAN}). Before tuning, {who} reaches {listed(untuned)}."
     how = f"tuned with {context.pefts[context.first_peft]} and {loss_name(loss)}"
-    text = (
-        f"**Accuracy.** {who} {how} is right on "
-        f"{listed(_by_dataset(lookup, _tuned(lookup, loss), '**{} %** of the test images of {}'))}"
-    )
-    earlier = _by_dataset(lookup, before, "{}")
-    return text + (f"; before tuning, on {listed(earlier)} %." if earlier else ".")
+    reached = listed(_by_dataset(lookup, _tuned(lookup, loss)))
+    earlier = f"; before tuning, {listed(untuned)}" if untuned else ""
+    return f"**Accuracy** ({MEAN}). {who} {how} reaches {reached}{earlier}."
 
 
 def _bias(lookup: ScoreLookup) -> str:
@@ -119,8 +148,8 @@ def _fusion(lookup: ScoreLookup) -> str:
         if (gain := _known(lookup.find(dataset, over(whole, single), "accuracy_gain")))
     ]
     text = (
-        f"**Fusion.** The {len(context.members)} foundation models fused by {whole.fusion} are right on "
-        f"{listed(_by_dataset(lookup, whole, '**{} %** of {}'))}"
+        f"**Fusion.** The {len(context.members)} foundation models fused by {whole.fusion} reach "
+        f"{listed(_by_dataset(lookup, whole))}"
     )
     who = context.members[context.first_member]
     return text + (f": {listed(gains)} over {who} alone." if gains else ".")
@@ -137,7 +166,7 @@ def _whole(lookup: ScoreLookup) -> Predictor | None:
         if loss is not None:
             candidates.insert(0, fused(members, context.first_peft, loss, mode))
         for predictor in candidates:
-            if _by_dataset(lookup, predictor, "{}"):
+            if _by_dataset(lookup, predictor):
                 return predictor
     return None
 
@@ -150,10 +179,10 @@ def _spreads(lookup: ScoreLookup, predictor: Predictor, scheme: str) -> list[str
     return [signed(spread.value).removeprefix("+") for spread in found if spread]
 
 
-def _by_dataset(lookup: ScoreLookup, predictor: Predictor, form: str) -> list[str]:
+def _by_dataset(lookup: ScoreLookup, predictor: Predictor) -> list[str]:
     """The accuracy on each dataset that has one."""
     return [
-        form.format(f"{found.value:.1f}", label)
+        f"**{found.value:.1f} %** on {label}"
         for dataset, label in lookup.context.datasets.items()
         if (found := _known(lookup.find(dataset, predictor)))
     ]
