@@ -21,7 +21,9 @@ def test_a_whole_run_is_judged(scores, per_class, context):
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     # Some of its groups have fewer than five right or wrong images, so no interval.
     for number, least in ((1, 1), (2, 0), (5, 2)):
-        (line,) = [line for line in lines if line.startswith(f"| {number}. {CLAIMS[number - 1][0]}")]
+        (line,) = [
+            line for line in lines if line.startswith(f"| {number}. {CLAIMS[number - 1][0]}")
+        ]
         assert line.count(" holds") >= least, line
         assert "does not hold" not in line
 

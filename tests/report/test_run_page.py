@@ -127,7 +127,8 @@ def test_the_answer_is_first_and_has_the_numbers_of_the_scores(page: str, run: S
     fused = rows.query("kind == 'fused' and loss == 'la' and fusion == 'logits'")["value"].mean()
     assert f"CLIP tuned with AdaptFormer and LA reaches {la:.1f} % on Photos" in text
     assert f"The 2 foundation models fused by logits reach {fused:.1f} % on Photos" in text
-    assert text.index("Accuracy (mean over the classes of the test split). CLIP") < text.index("The paper's claims")
+    first = text.index("Accuracy (mean over the classes of the test split). CLIP")
+    assert first < text.index("The paper's claims")
     assert "nan" not in text
 
 
@@ -183,6 +184,11 @@ def test_a_run_of_one_model_and_a_loss_of_ones_own(make_run) -> None:
     ]
     assert "Table 3: The scores of run 'toy' lack" in text.replace("the scores", "The scores")
     assert "nan" not in text
+    labels = replace(lookup.context, losses={"my_loss": "My loss"})
+    named = ScoreLookup(lookup.scores, labels, lookup.per_class)
+    assert "MINE tuned with AdaptFormer and My loss reaches" in text_of(run_page(named, Beside()))
+    names = [entry["name"] for entry in explorer(named)["datasets"][0]["predictors"]]
+    assert "MINE, AdaptFormer, My loss" in names
 
 
 def test_untuned_models_alone(make_run) -> None:

@@ -384,7 +384,7 @@ def judge_all(lookup: ScoreLookup) -> dict[tuple[str, str], Claim | str]:
 
 
 def verdict_table(judged: Mapping[tuple[str, str], Claim | str], context: PaperContext) -> str:
-    """Return a Markdown table with one row per claim that was judged on a dataset, and a line on the others."""
+    """Return a Markdown table with one row per claim that was judged, and a line on the others."""
     absent = sorted(number for numbers in not_run(judged, context).values() for number in numbers)
     body = []
     for number, (title, _, _) in enumerate(CLAIMS, start=1):

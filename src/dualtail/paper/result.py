@@ -5,7 +5,7 @@ from typing import Any
 from dualtail.paper.evidence import listed, points, signed
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over, tuned, zero_shot
-from dualtail.paper.predictors import loss_name, name_of
+from dualtail.paper.predictors import loss_name, name_of, tuned_losses
 from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import SCHEME_GROUPS, SPREAD_GROUPS
 
@@ -25,10 +25,12 @@ def headline(lookup: ScoreLookup) -> Table:
     columns: list[tuple[tuple[str, ...], Any]] = [
         ((member, "zero-shot"), zero_shot(context.first_member))
     ]
-    columns += [((member, loss_name(loss)), _tuned(lookup, loss)) for loss in _losses(lookup)]
+    columns += [
+        ((member, loss_name(loss, context)), _tuned(lookup, loss)) for loss in tuned_losses(lookup)
+    ]
     best = _whole(lookup)
     if best is not None:
-        label = f"{len(context.members)} models, {loss_name(best.loss)}"
+        label = f"{len(context.members)} models, {loss_name(best.loss, context)}"
         columns.append(((label, f"fused by {best.fusion}"), best))
     return Table(
         number=None,
@@ -50,7 +52,7 @@ def by_groups(lookup: ScoreLookup) -> Table:
     """Return the accuracies of the single model and of the fusion by groups of classes."""
     context = lookup.context
     predictors = [zero_shot(context.first_member)]
-    predictors += [_tuned(lookup, loss) for loss in _losses(lookup)]
+    predictors += [_tuned(lookup, loss) for loss in tuned_losses(lookup)]
     whole = _whole(lookup)
     predictors += [] if whole is None else [whole]
     rows = [
@@ -76,30 +78,12 @@ def by_groups(lookup: ScoreLookup) -> Table:
     )
 
 
-def _losses(lookup: ScoreLookup) -> list[str]:
-    """Losses with which the single model was tuned on some dataset, in the order of the study."""
-    rows = lookup.scores
-    study = lookup.context.config.get("study", {})
-    more = [loss for variant in study.get("variants", []) for loss in variant["losses"]]
-    names = [*study.get("losses", []), *more, *rows["loss"]]
-    return [
-        loss
-        for loss in dict.fromkeys(names)
-        if loss and "|" not in loss and _is_there(lookup, loss)
-    ]
-
-
-def _is_there(lookup: ScoreLookup, loss: str) -> bool:
-    model = _tuned(lookup, loss)
-    return any(lookup.find(dataset, model) for dataset in lookup.context.datasets)
-
-
 def _tuned(lookup: ScoreLookup, loss: str) -> Predictor:
     return tuned(lookup.context.first_member, lookup.context.first_peft, loss)
 
 
 def _main_loss(lookup: ScoreLookup) -> str | None:
-    losses = _losses(lookup)
+    losses = tuned_losses(lookup)
     return "la" if "la" in losses else losses[-1] if losses else None
 
 
@@ -111,14 +95,14 @@ def _accuracy(lookup: ScoreLookup) -> str:
         if not untuned:
             return f"**Accuracy.** No output of {who}, which stands for a single model, is scored."
         return f"**Accuracy** ({MEAN}). Before tuning, {who} reaches {listed(untuned)}."
-    how = f"tuned with {context.pefts[context.first_peft]} and {loss_name(loss)}"
+    how = f"tuned with {context.pefts[context.first_peft]} and {loss_name(loss, context)}"
     reached = listed(_by_dataset(lookup, _tuned(lookup, loss)))
     earlier = f"; before tuning, {listed(untuned)}" if untuned else ""
     return f"**Accuracy** ({MEAN}). {who} {how} reaches {reached}{earlier}."
 
 
 def _bias(lookup: ScoreLookup) -> str:
-    loss, losses = _main_loss(lookup), _losses(lookup)
+    loss, losses = _main_loss(lookup), tuned_losses(lookup)
     model = zero_shot(lookup.context.first_member) if loss is None else _tuned(lookup, loss)
     other = "ce" if "ce" in losses and loss != "ce" else None
     said = []
@@ -131,7 +115,7 @@ def _bias(lookup: ScoreLookup) -> str:
             was = _spreads(lookup, _tuned(lookup, other), scheme) if other else []
             before = f" (CE: {listed(was)})" if was else ""
             said.append(f"{who} by **{listed(now)}** points{before}")
-    how = "Before tuning," if loss is None else f"With {loss_name(loss)},"
+    how = "Before tuning," if loss is None else f"With {loss_name(loss, lookup.context)},"
     return f"**Bias.** {how} {' and '.join(said)}." if said else ""
 
 
