@@ -1,12 +1,14 @@
 """No verb writes over what it reads, whatever the names of both."""
 
 import os
+import re
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from dualtail.cli.program import program
 from dualtail.cli.shared_options import FILE
 from dualtail.cli.verb import OUT_FILE, verb
 from dualtail.errors import UserError
@@ -69,3 +71,21 @@ def test_texts_that_no_file_can_hold_are_refused_but_paths_are_not(
         assert str(result.exception).isprintable()
     assert CliRunner().invoke(copy, ["--out", bad]).exit_code == 0
     assert Path(bad).read_text() == "new"
+
+
+VERBS = [(name, program.get_command(None, name)) for name in program.list_commands(None)]
+
+
+@pytest.mark.parametrize(("name", "command"), VERBS, ids=[name for name, _ in VERBS])
+def test_the_line_of_a_verb_in_the_help_is_a_whole_sentence(name, command) -> None:
+    line = command.get_short_help_str()
+    assert " ".join(command.help.split()).startswith(line)
+    assert re.fullmatch(r"[A-Z].*\w[).?]*[.?]", line)
+    assert not re.search(r"(Eq|Fig|Sec|e\.g|i\.e)\.\)?$", line)
+    assert line.count("(") == line.count(")")
+    shown = CliRunner().invoke(program, ["--help"]).output
+    assert line in _unwrapped(shown)
+
+
+def _unwrapped(text: str) -> str:
+    return re.sub(r"(?<=\w-)\s+(?=\w)", "", " ".join(text.split()))

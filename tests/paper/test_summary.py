@@ -1,5 +1,6 @@
 """The summary: its numbers are those of the score table."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -14,13 +15,15 @@ def test_a_whole_run_is_judged(scores, per_class, context):
     assert text.startswith("# Summary of the run `toy`\n")
     assert "not run" not in text
     assert "nan" not in text
-    assert text.count("\n## ") == len(CLAIMS) + 3
+    assert text.count("\n## ") == len(CLAIMS) + 4
     assert "18 classes, 180 test images, 1,530 training images, 200 to 5 per class" in text
     # The toy zero-shot logits carry log q and nothing else; LA removes log pi_s by design.
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     # Some of its groups have fewer than five right or wrong images, so no interval.
-    for title, least in ((CLAIMS[0][0], 1), (CLAIMS[1][0], 0), (CLAIMS[4][0], 2)):
-        (line,) = [line for line in lines if line.startswith(f"| {title} ")]
+    for number, least in ((1, 1), (2, 0), (5, 2)):
+        (line,) = [
+            line for line in lines if line.startswith(f"| {number}. {CLAIMS[number - 1][0]}")
+        ]
         assert line.count(" holds") >= least, line
         assert "does not hold" not in line
 
@@ -58,8 +61,33 @@ def test_the_world_and_the_truth_are_shown_where_there_is_one(scores, per_class,
     assert "deliberate" not in plain
 
 
+def test_a_run_of_one_model_says_its_accuracy_and_what_it_cannot_judge_once(
+    scores, per_class, context
+):
+    own = scores["members"].isin(["clip"]) & scores["loss"].isin(["", "la"])
+    own &= scores["kind"].isin(["zero-shot", "tuned"])
+    text = build_summary(scores[own], per_class, replace(context, members={"clip": "CLIP"}))
+    places = scores[own].query("dataset == 'world_places' and kind == 'tuned' and split == 'test'")
+    la = places.query("metric == 'accuracy'").set_index("group")["value"]
+    assert text.splitlines()[2].startswith("Foundation model CLIP, tuned with AdaptFormer")
+    assert "CLIP tuned with AdaptFormer and LA reaches **" in text
+    assert f"**{la['Overall']:.1f} %** on World-Places; before tuning, **" in text
+    table = text.split("## Result")[1].split("\n## ")[0]
+    row = re.findall(r"^\| +\| CLIP, AdaptFormer, LA.*$", table, re.M)[1]
+    shown = [cell.split()[0] for cell in row.strip("| ").split("|")[1:]]
+    groups = ("Overall", "D-Many", "D-Medium", "D-Few", "P-Many", "P-Medium", "P-Few")
+    assert shown == [f"{la[group]:.1f}" for group in groups]
+    assert text.count("## 1. ") == 1
+    assert "## 5. " not in text
+    assert text.count("nothing to fuse or compare") == 1
+    assert "nan" not in text
+
+
 def test_what_was_not_run_is_said(scores, per_class, context):
     text = build_summary(scores[scores["kind"] != "fused"], per_class, context)
-    assert "not run (the scores of run 'toy' lack" in text
+    assert "- **6. Every further model adds to the fusion**: the scores of run 'toy' lack" in text
+    nothing = build_summary(scores[scores["kind"] == "cost"], per_class, context)
+    assert "None of them can be judged on it" in nothing
+    assert "nan" not in text + nothing
     with pytest.raises(UserError, match="no row of the run 'else'"):
         build_summary(scores, per_class, replace(context, run="else"))

@@ -157,3 +157,35 @@ def test_one_member(scores, context):
 def test_unknown_tables_are_refused(scores, context):
     with pytest.raises(UserError, match="table 99: not built here; known: 1, 2"):
         build_table(99, ScoreLookup(scores, context))
+
+
+def test_a_loss_of_ones_own_is_a_row_with_its_label(scores, context):
+    la = "kind == 'tuned' and members == 'clip' and loss == 'la'"
+    own = scores.query(la).assign(loss="bs", value=lambda rows: rows["value"] / 2)
+    named = replace(context, losses={"bs": "Balanced softmax"})
+    for known, label in ((named, "Balanced softmax"), (context, "BS")):
+        lookup = ScoreLookup(pd.concat([scores, own], ignore_index=True), known)
+        for number in (3, 12):
+            table = build_table(number, lookup)
+            for dataset in ("World-Objects", "World-Places"):
+                right = own.query(f"dataset == '{dataset.lower().replace('-', '_')}'")
+                right = right.query("metric == 'accuracy' and split == 'test'")
+                right = right.set_index("group")["value"]
+                for group in ("Overall", "D-Few"):
+                    assert cell(table, (dataset, label), (group,)) == right[group]
+        rows = build_table("all_predictors", lookup).cells.index
+        assert ("World-Places", f"CLIP, AdaptFormer, {label}") in rows
+        assert ("World-Places", "CLIP, AdaptFormer, LA, kNN on its features") in rows
+    without = build_table(3, ScoreLookup(scores, named)).cells.index
+    assert "Balanced softmax" not in without.get_level_values(1)
+
+
+def test_every_scored_predictor_is_a_row_of_the_table_beyond_the_papers(scores, context):
+    table = build_table("all_predictors", ScoreLookup(scores, context))
+    rows = scores.query("metric == 'accuracy' and group == 'Overall' and split == 'test'")
+    rows = rows[rows["dataset"].isin(list(context.datasets))]
+    names = ["dataset", "kind", "members", "peft", "loss", "adjustment", "fusion"]
+    assert len(table.cells) == len(rows[names].drop_duplicates())
+    shown = sorted(entry.value for entry in table.cells[("Overall",)])
+    first = rows[rows["seed"].isna() | (rows["seed"] == 0)]
+    assert shown == pytest.approx(sorted(first["value"]))

@@ -61,5 +61,7 @@ def test_the_summary_says_it_first_and_gives_no_verdict_on_it(scores, per_class,
     _, *rest = text.split("\n## ")[1].splitlines()
     assert "World-Places" in rest[1]
     assert "prior_split" in rest[1]
-    verdicts = [line for line in text.splitlines() if line.startswith("| Zero-shot models suffer")]
+    verdicts = [
+        line for line in text.splitlines() if line.startswith("| 1. Zero-shot models suffer")
+    ]
     assert verdicts[0].rstrip("| ").endswith("not resolved")

@@ -78,12 +78,14 @@ def dualtail(*words: object) -> Result:
 
 def test_tables_are_those_of_the_scores(files, scores, context, tmp_path: Path):
     numbers = [number for number in TABLES if number not in (7, 11)]
-    done = dualtail("tables", *numbers, *options(files), "--out", tmp_path)
+    done = dualtail("tables", *numbers, "all_predictors", *options(files), "--out", tmp_path)
     assert done.exit_code == 0, done.output
+    written = (tmp_path / "all_predictors.csv").read_text()
+    assert written == to_csv(build_table("all_predictors", ScoreLookup(scores, context)))
     for number in numbers:
         written = (tmp_path / f"table_{number:02d}.csv").read_text()
         assert written == to_csv(build_table(number, ScoreLookup(scores, context))), number
-    assert len(list(tmp_path.iterdir())) == 3 * len(numbers)
+    assert len(list(tmp_path.iterdir())) == 3 * len(numbers) + 2
 
 
 @pytest.mark.slow

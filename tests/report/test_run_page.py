@@ -125,11 +125,10 @@ def test_the_answer_is_first_and_has_the_numbers_of_the_scores(page: str, run: S
     rows = run.scores.query("metric == 'accuracy' and group == 'Overall' and dataset == 'photos'")
     la = rows.query("kind == 'tuned' and members == 'clip' and loss == 'la'")["value"].mean()
     fused = rows.query("kind == 'fused' and loss == 'la' and fusion == 'logits'")["value"].mean()
-    assert (
-        f"CLIP tuned with AdaptFormer and LA is right on {la:.1f} % of the test images of" in text
-    )
-    assert f"The 2 foundation models fused by logits are right on {fused:.1f} % of Photos" in text
-    assert text.index("Accuracy. CLIP") < text.index("The paper's claims")
+    assert f"CLIP tuned with AdaptFormer and LA reaches {la:.1f} % on Photos" in text
+    assert f"The 2 foundation models fused by logits reach {fused:.1f} % on Photos" in text
+    first = text.index("Accuracy (mean over the classes of the test split). CLIP")
+    assert first < text.index("The paper's claims")
     assert "nan" not in text
 
 
@@ -174,7 +173,7 @@ def test_a_run_of_one_model_and_a_loss_of_ones_own(make_run) -> None:
     (row,) = lookup.scores.query(
         "kind == 'tuned' and metric == 'accuracy' and group == 'Overall'"
     ).itertuples()
-    assert f"MINE tuned with AdaptFormer and my_loss is right on {row.value:.1f} % of" in text
+    assert f"MINE tuned with AdaptFormer and my_loss reaches {row.value:.1f} % on" in text
     assert "The run has one foundation model: nothing is fused." in text
     assert "MINE, AdaptFormer, my_loss" in text, "in the table of every predictor"
     assert re.search(r"1\d claims are about outputs that this run did not make", text)
@@ -185,11 +184,16 @@ def test_a_run_of_one_model_and_a_loss_of_ones_own(make_run) -> None:
     ]
     assert "Table 3: The scores of run 'toy' lack" in text.replace("the scores", "The scores")
     assert "nan" not in text
+    labels = replace(lookup.context, losses={"my_loss": "My loss"})
+    named = ScoreLookup(lookup.scores, labels, lookup.per_class)
+    assert "MINE tuned with AdaptFormer and My loss reaches" in text_of(run_page(named, Beside()))
+    names = [entry["name"] for entry in explorer(named)["datasets"][0]["predictors"]]
+    assert "MINE, AdaptFormer, My loss" in names
 
 
 def test_untuned_models_alone(make_run) -> None:
     text = text_of(run_page(make_run(losses=[], datasets=["photos"]), Beside()))
-    assert "Accuracy. Before any tuning, CLIP is right on " in text
+    assert "Before tuning, CLIP reaches " in text
     assert "No fusion of all foundation models is scored." in text
 
 

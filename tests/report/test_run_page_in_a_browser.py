@@ -107,7 +107,7 @@ def test_hostile_names_are_shown_as_they_are(page: Any) -> None:
 
 @only_once
 def test_tables_are_sorted_and_searched(page: Any) -> None:
-    table = "#all-accuracies-rows"
+    table = "#all_predictors-rows"
     heading = page.locator(f"{table} thead th", has_text="Overall")
 
     def values() -> list[float]:
@@ -118,7 +118,7 @@ def test_tables_are_sorted_and_searched(page: Any) -> None:
     assert values() == sorted(values(), reverse=True)
     heading.locator("button").press("Enter")
     assert values() == sorted(values())
-    page.fill('input[data-for="all-accuracies-rows"]', "photos zero")
+    page.fill('input[data-for="all_predictors-rows"]', "photos zero")
     assert set(column(page, table, 0)) == {"Photos"}
     assert len(column(page, table, 1)) == 2
 

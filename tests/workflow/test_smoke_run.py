@@ -41,6 +41,8 @@ def test_every_result_is_there_and_readable(finished: Checkout) -> None:
     for number in (1, 2, 3, 4, 5, 8, 9, 10, 12, 14, 15, 16):
         for suffix in ("csv", "md", "tex"):
             assert (results / f"tables/table_{number:02d}.{suffix}").stat().st_size > 50
+    for suffix in ("csv", "md"):
+        assert "CLIP, AdaptFormer, LA" in (results / f"tables/all_predictors.{suffix}").read_text()
     for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12):
         assert (results / f"figures/figure_{number:02d}.pdf").read_bytes()[:5] == b"%PDF-"
         assert (results / f"figures/figure_{number:02d}.png").read_bytes()[1:4] == b"PNG"
@@ -56,7 +58,7 @@ def test_every_result_is_there_and_readable(finished: Checkout) -> None:
 
 def test_the_page_shows_all_of_the_run_and_how_it_was_made(finished: Checkout) -> None:
     page = (finished.folder / "results/smoke/index.html").read_text()
-    assert "with AdaptFormer and LA is right on" in page
+    assert "with AdaptFormer and LA reaches" in page
     shown = re.findall(r'class="picture" id="figure-(\d+)"', page)
     assert list(map(int, shown)) == list(range(1, 13))
     assert "Figure 2. Data and parameter imbalance" in page

@@ -50,6 +50,7 @@ rule tables:
             number=TABLES,
             suffix=["md", "tex"],
         ),
+        all=multiext(RUN + "/tables/all_predictors", ".csv", ".md"),
     log:
         RUN + "/logs/tables.log",
     benchmark:
@@ -58,11 +59,11 @@ rule tables:
         mem_mb=memory(1000),
         runtime=10,
     params:
-        numbers=TABLES,
+        tables=[*TABLES, "all_predictors"],
         files=paper_flags,
         code=code("tables"),
     shell:
-        "dualtail tables {params.numbers} {params.files} --out {RUN:q}/tables 2> {log:q}"
+        "dualtail tables {params.tables} {params.files} --out {RUN:q}/tables 2> {log:q}"
 
 
 rule figures:

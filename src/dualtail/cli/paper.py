@@ -79,11 +79,14 @@ def paper_files(verb: Verb) -> Verb:
 
 
 @verb("tables")
-@NUMBERS
+@click.argument("tables", nargs=-1, required=True)
 @paper_files
 @folder("tables")
-def tables(numbers: tuple[int, ...], files: PaperFiles, out: Path) -> None:
-    """Make tables NUMBERS of the paper (CSV, Markdown, LaTeX) from the scores of a run.
+def tables(tables: tuple[str, ...], files: PaperFiles, out: Path) -> None:
+    """Make TABLES from the scores of a run as CSV, Markdown and LaTeX.
+
+    TABLES are numbers of the paper's, or all_predictors: every predictor that is scored, also with
+    losses and PEFTs of your own (CSV and Markdown).
 
     \b
     Example (a table of accuracies needs no more than this):
@@ -91,7 +94,7 @@ def tables(numbers: tuple[int, ...], files: PaperFiles, out: Path) -> None:
     """
     from dualtail.stages.tables import run
 
-    run(numbers, files, out)
+    run(tables, files, out)
 
 
 @verb("figures")

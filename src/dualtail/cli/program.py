@@ -19,7 +19,7 @@ SECTIONS = {
     "The embedded world": "world",
     "Image lists and packs": "data",
     "Configuration": "settings",
-    "What made a file": "provenance",
+    "How a file was made": "provenance",
 }
 """Title -> module of its verbs. A verb is looked up in this order, so that those run most start soonest."""
 
@@ -41,7 +41,7 @@ class Program(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, module in SECTIONS.items():
             with formatter.section(title):
-                rows = [(v.name or "", v.get_short_help_str(100)) for v in _verbs(module)]
+                rows = [(v.name or "", v.get_short_help_str()) for v in _verbs(module)]
                 formatter.write_dl(rows)
 
     def resolve_command(

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,16 @@ class Output(click.Path):
 OUT = Output(path_type=Path)
 OUT_FILE = Output(dir_okay=False, path_type=Path)
 OUT_FOLDER = Output(file_okay=False, path_type=Path)
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+(?=[A-Z`])")
 
 
 class Verb(click.Command):
     """A command that refuses, before it begins, texts that no file can hold, and to write over its inputs."""
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence of the help, whole: click would end it at `Eq.`, or at `limit`."""
+        first = " ".join((self.help or "").split("\n\n")[0].split())
+        return _SENTENCE_END.split(first)[0]
 
     def invoke(self, ctx: click.Context) -> Any:
         for param in self.params:

@@ -57,8 +57,8 @@ def zero_shot_bias(at: Evidence) -> Claim:
         if m != at.single
     ]
     sentences = [
-        f"{at.single_label} alone, before any tuning, is right on {percent(at.get(model))} of the "
-        f"images. By D-groups (Many, Medium, Few) that is {groups[0]} %, a spread of {points(d)}; "
+        f"{at.single_label} alone, before any tuning, has an accuracy of {percent(at.get(model))}. "
+        f"By D-groups (Many, Medium, Few) it is {groups[0]} %, a spread of {points(d)}; "
         f"by P-groups {groups[1]} %, a spread of {points(p)}."
     ]
     if others:
@@ -384,13 +384,43 @@ def judge_all(lookup: ScoreLookup) -> dict[tuple[str, str], Claim | str]:
 
 
 def verdict_table(judged: Mapping[tuple[str, str], Claim | str], context: PaperContext) -> str:
-    """Return a Markdown table: a row a claim, a column a dataset."""
+    """Return a Markdown table with one row per claim that was judged, and a line on the others."""
+    absent = sorted(number for numbers in not_run(judged, context).values() for number in numbers)
     body = []
-    for title, _, _ in CLAIMS:
-        found = [judged[title, dataset] for dataset in context.datasets]
-        body.append([title, *(c.verdict if isinstance(c, Claim) else NOT_RUN for c in found)])
+    for number, (title, _, _) in enumerate(CLAIMS, start=1):
+        if number not in absent:
+            found = [judged[title, dataset] for dataset in context.datasets]
+            verdicts = [c.verdict if isinstance(c, Claim) else NOT_RUN for c in found]
+            body.append([f"{number}. {title}", *verdicts])
     header = ["Claim", *context.datasets.values()]
-    return markdown_table(header, body, n_left=len(header))
+    parts = [markdown_table(header, body, n_left=len(header))] if body else []
+    if absent:
+        what = f"Claim {absent[0]} is" if len(absent) == 1 else f"Claims {_ranges(absent)} are"
+        parts.append(f"{what} about outputs that this run did not make.")
+    return "\n\n".join(parts)
+
+
+def not_run(
+    judged: Mapping[tuple[str, str], Claim | str], context: PaperContext
+) -> dict[str, list[int]]:
+    """Return why claims were judged on no dataset: a reason -> the numbers of the claims."""
+    reasons: dict[str, list[int]] = {}
+    for number, (title, _, _) in enumerate(CLAIMS, start=1):
+        found = [judged[title, dataset] for dataset in context.datasets]
+        if not any(isinstance(claim, Claim) for claim in found):
+            reasons.setdefault(str(found[0]), []).append(number)
+    return reasons
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`2 to 4 and 7` of 2, 3, 4, 7."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return listed([f"{r[0]} to {r[-1]}" if len(r) > 2 else listed(list(map(str, r))) for r in runs])
 
 
 def _spreads(at: Evidence, group: str) -> tuple[Estimate, Estimate, Estimate]:

@@ -40,6 +40,8 @@ class PaperContext:
     """foundation model -> label, in the order of rows and of fusion"""
     pefts: Mapping[str, str]
     """PEFT entry -> label; the first is the one of tables that show a single one"""
+    losses: Mapping[str, str] = field(default_factory=dict)
+    """loss -> label, where the config gives one"""
     roles: Mapping[str, str] = field(default_factory=dict)
     """dataset -> dataset of the paper whose place it takes (places365_lt ...)"""
     official: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +92,11 @@ class PaperContext:
             datasets={name: entry["label"] for name, entry in datasets.items()},
             members={name: config["foundation"][name]["label"] for name in study["members"]},
             pefts={name: entry["label"] for name, entry in pefts.items()},
+            losses={
+                name: entry["label"]
+                for name, entry in config.get("losses", {}).items()
+                if entry.get("label")
+            },
             roles={name: entry["role"] for name, entry in datasets.items() if entry["role"]},
             official={n: entry["official"] for n, entry in datasets.items() if entry["official"]},
             without_val=tuple(name for name, entry in datasets.items() if entry["val"] is None),

@@ -1,14 +1,15 @@
 """summary.md: what came out of a run, in sentences whose numbers come from the score table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
-from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all, verdict_table
+from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all, not_run, verdict_table
 from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import Claim, listed
-from dualtail.paper.layout import markdown_table
+from dualtail.paper.layout import EMPTY, markdown_table, to_markdown
 from dualtail.paper.lookup import SPLIT, ScoreLookup
+from dualtail.paper.result import by_groups, sentences
 from dualtail.paper.thin_data import Lack, lacks
 from dualtail.paper.truth import is_known, recovery
 
@@ -37,14 +38,19 @@ def build_summary(
         items = [f"- {warning}" for warning in warnings(lacking, context)]
         lines += ["## Before you rely on it", "", *items, ""]
     lines += [*introduction(lookup), ""]
+    lines += ["## Result", "", *_result(lookup), ""]
     lines += ["## The paper's claims on this run", "", *_verdicts(judged, context), ""]
+    absent = not_run(judged, context)
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
+        if any(number in numbers for numbers in absent.values()):
+            continue
         lines += [f"## {number}. {title}", "", f"See {where}.", ""]
         for dataset, label in context.datasets.items():
             found = judged[title, dataset]
             text = f"{NOT_RUN} ({found})." if isinstance(found, str) else _paragraph(found)
             lines += [f"- **{label}** – {text}"]
         lines.append("")
+    lines += _absent(absent)
     lines += _priors(context)
     lines += _world(context) if context.world else []
     return "\n".join(lines)
@@ -52,6 +58,23 @@ def build_summary(
 
 def _paragraph(claim: Claim) -> str:
     return f"**{claim.verdict}**. " + " ".join(claim.sentences)
+
+
+def _result(lookup: ScoreLookup) -> list[str]:
+    """The sentences that also begin the page of the run, and the accuracies by groups."""
+    text = [line for sentence in sentences(lookup) for line in (sentence, "")]
+    return [*text, to_markdown(by_groups(lookup)).rstrip()]
+
+
+def _absent(absent: Mapping[str, Sequence[int]]) -> list[str]:
+    """Which claims were judged on no dataset, with one line per reason."""
+    if not absent:
+        return []
+    lines = ["## Claims that this run cannot judge", ""]
+    for reason, numbers in absent.items():
+        titles = "; ".join(f"**{number}. {CLAIMS[number - 1][0]}**" for number in numbers)
+        lines.append(f"- {titles}: {reason}.")
+    return [*lines, ""]
 
 
 def warnings(lacking: Sequence[Lack], context: PaperContext) -> list[str]:
@@ -81,9 +104,11 @@ def introduction(lookup: ScoreLookup) -> list[str]:
         f"{', '.join(map(str, seeds))})"
         for seeds, labels in context.labels_by_seeds(context.pefts).items()
     ]
+    models = "Foundation models" if len(context.members) > 1 else "Foundation model"
+    has_tuned = (lookup.scores["kind"] == "tuned").any()
+    how = f", tuned with {listed(tunings)}," if has_tuned else ", not tuned,"
     return [
-        f"Foundation models {', '.join(context.members.values())}, tuned with {listed(tunings)}, "
-        f"on {' and '.join(sizes)}.",
+        f"{models} {', '.join(context.members.values())}{how} on {listed(sizes)}.",
         "",
         "Accuracies are means over classes in percent, differences are in percentage points. "
         "Square brackets hold 95 % intervals, paired for differences: of the sampling of test images "
@@ -103,6 +128,8 @@ def _seeds_held(context: PaperContext) -> str:
 
 
 def _verdicts(judged: dict[tuple[str, str], Claim | str], context: PaperContext) -> list[str]:
+    if not any(isinstance(claim, Claim) for claim in judged.values()):
+        return ["None of them can be judged on it; the reasons are below."]
     rules = (
         "A claim *holds* or *does not hold* where the intervals say so; the exact rule of each is "
         "in the docstrings of `dualtail.paper.claims`. It is *not resolved* where they do not decide, or "
@@ -134,7 +161,7 @@ def _priors(context: PaperContext) -> list[str]:
                     [
                         label,
                         name,
-                        f"{found.spearman:.2f}",
+                        f"{found.spearman:.2f}" if found.spearman == found.spearman else EMPTY,
                         f"{found.log_rmse:.2f}",
                         f"{found.imbalance_factor:.1f}",
                         f"{found.true_imbalance_factor:.1f}",

@@ -68,7 +68,7 @@ def features_do_not_change(at: Evidence) -> Claim:
     head = at.get(over(at.tuned("la"), at.tuned("ce")), "spread_gain", D_SPREAD)
     features = at.get(over(la, ce), "spread_gain", D_SPREAD)
     sentences = [
-        f"kNN on the features is right on {percent(at.get(ce))} with CE and {percent(at.get(la))} "
+        f"kNN on the features has an accuracy of {percent(at.get(ce))} with CE and {percent(at.get(la))} "
         f"with LA, a change of {points(at.get(over(la, ce), 'accuracy_gain'))}; by D-groups "
         f"{_by_group(at, ce)} with CE and {_by_group(at, la)} with LA.",
         f"LA changes the D-spread by {points(head)} with the head and by {points(features)} with "
@@ -90,7 +90,7 @@ def _same_as_la(at: Evidence, loss: str, name: str) -> Claim:
     gain = at.get(over(other, la), "accuracy_gain")
     spreads = [at.get(over(other, la), "spread_gain", group) for group in (D_SPREAD, P_SPREAD)]
     sentences = [
-        f"{name} is right on {percent(at.get(other))}, LA on {percent(at.get(la))}: "
+        f"{name} has an accuracy of {percent(at.get(other))}, LA {percent(at.get(la))}: "
         f"{points(gain)}. Against LA its D-spread changes by {points(spreads[0])}, its P-spread by "
         f"{points(spreads[1])}."
     ]
@@ -106,7 +106,7 @@ def _if_untouched(at: Evidence) -> list[str]:
     if before is None or after is None or not before.low <= after.value <= before.high:
         return []
     return [
-        f"kNN on the features is right on {percent(before)} before tuning and on {percent(after)} "
+        f"kNN on the features has an accuracy of {percent(before)} before tuning and {percent(after)} "
         "with CE: tuning hardly changes the features here, so that little but the head can differ."
     ]
 

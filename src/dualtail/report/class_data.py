@@ -12,7 +12,7 @@ import numpy as np
 
 from dualtail.bias.groups import CROSS_GROUPS, D_GROUPS, P_GROUPS, d_groups, p_groups
 from dualtail.paper.lookup import SPLIT, Predictor, ScoreLookup, over
-from dualtail.report.predictors import main_pair, name_of, predictors_of
+from dualtail.paper.predictors import main_pair, name_of, predictors_of
 from dualtail.scores.bootstrap import Estimate
 
 if TYPE_CHECKING:

@@ -3,14 +3,12 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from dualtail.bias.groups import D_GROUPS, P_GROUPS
 from dualtail.errors import UserError
-from dualtail.paper.layout import Cell, Table, grid, notes_of, to_cells, to_latex
+from dualtail.paper.layout import Cell, Table, notes_of, to_cells, to_latex
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.tables import build_table
-from dualtail.report.predictors import name_of, predictors_of
+from dualtail.paper.tables import all_predictors, build_table
 
 
 class Heading(NamedTuple):
@@ -76,34 +74,6 @@ def paper_tables(lookup: ScoreLookup, numbers: Sequence[int]) -> tuple[list[Page
     return tables, absent
 
 
-def all_accuracies(lookup: ScoreLookup) -> PageTable:
-    """Return the accuracies of every predictor that is scored, also of losses and methods of one's own."""
-    context = lookup.context
-    rows: list[tuple[tuple[str, ...], Any]] = [
-        ((label, name_of(predictor, context)), (dataset, predictor))
-        for dataset, label in context.datasets.items()
-        for predictor in predictors_of(lookup, dataset)
-    ]
-    groups = ("Overall", *D_GROUPS, *P_GROUPS)
-    columns: list[tuple[tuple[str, ...], Any]] = [((g,), (g, "accuracy")) for g in groups]
-    columns.append((("Macro F1",), ("Overall", "macro_f1")))
-    table = Table(
-        number=None,
-        name="all-accuracies",
-        title="Every predictor of this run",
-        caption=(
-            "Accuracy (%, mean over classes) on the test split, over all classes and by groups, and macro "
-            "F1 (%)."
-        ),
-        cells=grid(
-            rows,
-            columns,
-            ["Dataset", "Predictor"],
-            lambda row, column: lookup.find(row[0], row[1], column[1], column[0]),
-        ),
-        best=True,
-        best_within="Dataset",
-        formats={label: "{:.1f}" for (label,), _ in columns},
-        notes=tuple(context.seeds_note(*context.pefts)),
-    )
-    return replace(page_table(table), filtered=True)
+def every_predictor(lookup: ScoreLookup) -> PageTable:
+    """Return the accuracies of every predictor that is scored, with rows that can be searched."""
+    return replace(page_table(all_predictors.build(lookup)), filtered=True)

@@ -16,14 +16,14 @@ from dualtail.paper.evidence import Claim
 from dualtail.paper.layout import Cell
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.published import DATASETS
+from dualtail.paper.result import headline, sentences
 from dualtail.paper.summary import introduction, warnings
 from dualtail.paper.thin_data import Lack, lacks
 from dualtail.report.class_data import explorer
 from dualtail.report.history import History
 from dualtail.report.page import asset, render, script_hash
-from dualtail.report.page_tables import PageTable, all_accuracies, page_table, paper_tables
+from dualtail.report.page_tables import PageTable, every_predictor, page_table, paper_tables
 from dualtail.report.pictures import Picture
-from dualtail.report.result import headline, sentences
 
 SCRIPTS = ("run_page.tables.js", "run_page.charts.js", "run_page.explorer.js")
 SIGNS = {"holds": "✓", "in part": "◐", "does not hold": "✗", "not resolved": "?", NOT_RUN: "–"}
@@ -98,7 +98,7 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         "counted": _counted(claims),
         "classes": classes,
         "why_no_classes": why_no_classes,
-        "accuracies": all_accuracies(lookup),
+        "accuracies": every_predictor(lookup),
         "tables": tables,
         "pictures": beside.pictures,
         "published": _published(lookup),

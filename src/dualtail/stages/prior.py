@@ -104,12 +104,10 @@ def _said(
     intervals: PriorIntervals | None,
     q_true: np.ndarray | None,
 ) -> list[str]:
-    """Lines for the user: how far the estimate can be trusted."""
+    """Lines for the user: how far the estimate can be trusted, then the imbalance factor."""
     header = outputs.header
     lines = [
         f"{header.title}: {outputs.n_images:,} images, {outputs.n_classes:,} classes",
-        f"imbalance factor max q / min q, {ESTIMATORS_IN_WORDS[estimate.estimator]}: "
-        f"{estimate.imbalance_factor:.1f}",
         *_precision(estimate, intervals),
         f"ridge {estimate.ridge:.4g}, {estimate.iterations} iterations, "
         f"largest |mean p - frequency| {estimate.residual:.1e}, gradient {estimate.gradient:.1e}",
@@ -123,7 +121,12 @@ def _said(
     if q_true is not None:
         rmse = float(np.std(np.log(estimate.q) - np.log(q_true)))
         lines.append(f"true prior known: RMSE of log q {rmse:.2f} (up to a constant)")
-    return lines + [f"note: {note}" for note in estimate.notes]
+    lines += [f"note: {note}" for note in estimate.notes]
+    # The number stands last: the console of a run shows the last line of every job.
+    return [
+        *lines,
+        f"max q / min q: {estimate.imbalance_factor:.1f} ({ESTIMATORS_IN_WORDS[estimate.estimator]})",
+    ]
 
 
 def _extremes(q: np.ndarray, names: list[str], absent: Sequence[int]) -> list[str]:

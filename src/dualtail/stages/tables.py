@@ -1,4 +1,4 @@
-"""Stage tables: tables of the paper."""
+"""Stage tables: tables of the paper, and that of every predictor."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ from dualtail.paper.tables import build_table
 from dualtail.stages.paper_inputs import paper_context, scores_and_costs
 
 
-def run(numbers: Sequence[int], files: PaperFiles, out: Path) -> None:
+def run(tables: Sequence[int | str], files: PaperFiles, out: Path) -> None:
     """Write tables as CSV, Markdown and LaTeX into a folder.
 
     Raises:
         UserError: no such table, or the scores lack rows that it shows.
     """
     lookup = ScoreLookup(scores_and_costs(files), paper_context(files))
-    for number in numbers:
-        write_table(build_table(number, lookup), out)
+    for table in tables:
+        write_table(build_table(table, lookup), out)

@@ -94,6 +94,9 @@ class PeftEntry(Section):
 class LossEntry(Section):
     """A loss to tune with."""
 
+    label: str | None = None
+    """name in tables and figures; default: the name of the entry"""
+
     method: str
     """ce, la, gla, bs, focal, ldam, cb, grw, lade, or `path/to/file.py:Class` of your own"""
 

@@ -2,6 +2,7 @@
 
 from dualtail.paper.layout import Table
 from dualtail.paper.lookup import GLA_FIRST, GLA_TRAIN, ScoreLookup, gla_methods, tuned
+from dualtail.paper.predictors import further_losses
 from dualtail.paper.tables.accuracies import of_methods, with_those_scored
 from dualtail.scores.schema import SCHEME_GROUPS
 
@@ -11,6 +12,8 @@ TRAINED = {"GLA-Train": GLA_TRAIN, "GLA-Train, first stage": GLA_FIRST}
 
 def build(lookup: ScoreLookup) -> Table:
     """Lay out the table: a row a dataset and method; D-groups, P-groups, Overall as columns.
+
+    Further losses of the study have rows of their own.
 
     GLA-Train is a row where the scores have it for every dataset, and so is its first stage alone:
     Eq. 6 before the head is trained anew.
@@ -28,7 +31,7 @@ def build(lookup: ScoreLookup) -> Table:
         ),
         cells=of_methods(
             lookup,
-            with_those_scored(lookup, gla_methods(member, peft), trained),
+            with_those_scored(lookup, gla_methods(member, peft), trained | further_losses(lookup)),
             (*SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"], "Overall"),
         ),
         best=True,

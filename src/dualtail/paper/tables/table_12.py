@@ -2,11 +2,15 @@
 
 from dualtail.paper.layout import Table
 from dualtail.paper.lookup import DECOUPLING, ScoreLookup, tuned
-from dualtail.paper.tables.accuracies import of_methods
+from dualtail.paper.predictors import further_losses
+from dualtail.paper.tables.accuracies import of_methods, with_those_scored
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row a dataset and method; D-groups and Overall as columns."""
+    """Lay out the table: a row per dataset and method; D-groups and Overall as columns.
+
+    Further losses of the study have rows of their own.
+    """
     context = lookup.context
     member, peft = context.first_member, context.first_peft
     methods = {"LA": tuned(member, peft, "la"), "Decoupling": tuned(member, peft, DECOUPLING)}
@@ -18,7 +22,7 @@ def build(lookup: ScoreLookup) -> Table:
             f"{context.pefts[peft]}: with logit adjustment from the start, and with cross entropy "
             "followed by a new head that alone is trained with logit adjustment."
         ),
-        cells=of_methods(lookup, methods),
+        cells=of_methods(lookup, with_those_scored(lookup, methods, further_losses(lookup))),
         best=True,
         best_within="Dataset",
         notes=tuple(context.seeds_note()),

@@ -21,6 +21,8 @@ NOT_PREDICTORS = ("prior", "cost")
 ACRONYMS = ("ce", "la", "bs", "cb", "grw", "ldam", "lade", "gla", "gla-zs", "gla-ft")
 NAMES = {GLA_TRAIN: "GLA-Train", GLA_FIRST: "GLA-Train, first stage", DECOUPLING: "Decoupling"}
 
+LOSSES_OF_THE_PAPER = ("ce", "la", *NAMES)
+
 
 def predictors_of(lookup: ScoreLookup, dataset: str) -> list[Predictor]:
     """Return whose test predictions of a dataset are scored, also those that no table of the paper shows."""
@@ -59,21 +61,48 @@ def name_of(predictor: Predictor, context: PaperContext) -> str:
         parts = [f"{labels[0]}, ensemble of {len(labels)} seeds"]
     else:
         parts = [f"{who} fused by {predictor.fusion}" if predictor.fusion else who]
-    parts += [context.pefts.get(predictor.peft, predictor.peft), loss_name(predictor.loss)]
+    parts += [context.pefts.get(predictor.peft, predictor.peft), loss_name(predictor.loss, context)]
     if predictor.kind in ("scratch", "imported"):
         parts.append(predictor.kind)
     elif not predictor.peft:
         parts.append("zero-shot")
     if predictor.adjustment:
-        parts.append(f"adjusted by {loss_name(predictor.adjustment)}")
+        parts.append(f"adjusted by {_plain_name(predictor.adjustment)}")
     if predictor.kind == "knn":
         parts.append("kNN on its features")
     return ", ".join(part for part in parts if part)
 
 
-def loss_name(loss: str) -> str:
-    """Return a loss or an adjustment as tables write it: `LA`, `GLA-Train`; one's own by its name."""
-    return loss.upper() if loss in ACRONYMS else NAMES.get(loss, loss)
+def loss_name(loss: str, context: PaperContext) -> str:
+    """Return a loss as tables write it: its label, else `LA`, `GLA-Train` ...; one's own by its name."""
+    return context.losses.get(loss) or _plain_name(loss)
+
+
+def tuned_losses(lookup: ScoreLookup) -> list[str]:
+    """Return the losses with which the single model was tuned on some dataset, in the order of the study."""
+    context, study = lookup.context, lookup.context.config.get("study", {})
+    more = [loss for variant in study.get("variants", []) for loss in variant["losses"]]
+    names = dict.fromkeys([*study.get("losses", []), *more, *lookup.scores["loss"]])
+    return [
+        loss
+        for loss in names
+        if loss
+        and "|" not in loss
+        and any(
+            lookup.find(dataset, tuned(context.first_member, context.first_peft, loss))
+            for dataset in context.datasets
+        )
+    ]
+
+
+def further_losses(lookup: ScoreLookup) -> dict[str, Predictor]:
+    """Return the single model tuned with losses that no table of the paper is about: label -> predictor."""
+    context = lookup.context
+    return {
+        loss_name(loss, context): tuned(context.first_member, context.first_peft, loss)
+        for loss in tuned_losses(lookup)
+        if loss not in LOSSES_OF_THE_PAPER
+    }
 
 
 def main_pair(lookup: ScoreLookup, dataset: str, known: Sequence[Predictor]) -> tuple[int, int]:
@@ -95,3 +124,7 @@ def main_pair(lookup: ScoreLookup, dataset: str, known: Sequence[Predictor]) -> 
 
 def _rank(order: list[str], name: str) -> int:
     return order.index(name) if name in order else len(order)
+
+
+def _plain_name(name: str) -> str:
+    return name.upper() if name in ACRONYMS else NAMES.get(name, name)

@@ -1,13 +1,15 @@
-"""What came out of a run in three sentences, and the small table beside them."""
+"""What came out of a run: three sentences, and small tables of accuracies."""
 
 from typing import Any
 
 from dualtail.paper.evidence import listed, points, signed
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over, tuned, zero_shot
-from dualtail.report.predictors import loss_name
+from dualtail.paper.predictors import loss_name, name_of, tuned_losses
 from dualtail.scores.bootstrap import Estimate
-from dualtail.scores.schema import SPREAD_GROUPS
+from dualtail.scores.schema import SCHEME_GROUPS, SPREAD_GROUPS
+
+MEAN = "mean over the classes of the test split"
 
 
 def sentences(lookup: ScoreLookup) -> list[str]:
@@ -23,10 +25,12 @@ def headline(lookup: ScoreLookup) -> Table:
     columns: list[tuple[tuple[str, ...], Any]] = [
         ((member, "zero-shot"), zero_shot(context.first_member))
     ]
-    columns += [((member, loss_name(loss)), _tuned(lookup, loss)) for loss in _losses(lookup)]
+    columns += [
+        ((member, loss_name(loss, context)), _tuned(lookup, loss)) for loss in tuned_losses(lookup)
+    ]
     best = _whole(lookup)
     if best is not None:
-        label = f"{len(context.members)} models, {loss_name(best.loss)}"
+        label = f"{len(context.members)} models, {loss_name(best.loss, context)}"
         columns.append(((label, f"fused by {best.fusion}"), best))
     return Table(
         number=None,
@@ -44,22 +48,34 @@ def headline(lookup: ScoreLookup) -> Table:
     )
 
 
-def _losses(lookup: ScoreLookup) -> list[str]:
-    """Losses with which the single model was tuned on some dataset, in the order of the study."""
-    rows = lookup.scores
-    study = lookup.context.config.get("study", {})
-    more = [loss for variant in study.get("variants", []) for loss in variant["losses"]]
-    names = [*study.get("losses", []), *more, *rows["loss"]]
-    return [
-        loss
-        for loss in dict.fromkeys(names)
-        if loss and "|" not in loss and _is_there(lookup, loss)
+def by_groups(lookup: ScoreLookup) -> Table:
+    """Return the accuracies of the single model and of the fusion by groups of classes."""
+    context = lookup.context
+    predictors = [zero_shot(context.first_member)]
+    predictors += [_tuned(lookup, loss) for loss in tuned_losses(lookup)]
+    whole = _whole(lookup)
+    predictors += [] if whole is None else [whole]
+    rows = [
+        ((label, name_of(predictor, context)), (dataset, predictor))
+        for dataset, label in context.datasets.items()
+        for predictor in predictors
+        if lookup.find(dataset, predictor)
     ]
-
-
-def _is_there(lookup: ScoreLookup, loss: str) -> bool:
-    model = _tuned(lookup, loss)
-    return any(lookup.find(dataset, model) for dataset in lookup.context.datasets)
+    groups = ("Overall", *SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"])
+    return Table(
+        number=None,
+        name="accuracy-by-groups",
+        title="Accuracy by groups of classes",
+        caption=f"In %, {MEAN}.",
+        cells=grid(
+            rows,
+            [((group,), group) for group in groups],
+            ["Dataset", "Predictor"],
+            lambda row, group: lookup.find(*row, group=group),
+        ),
+        formats=dict.fromkeys(groups, "{:.1f}"),
+        notes=tuple(context.seeds_note()),
+    )
 
 
 def _tuned(lookup: ScoreLookup, loss: str) -> Predictor:
@@ -67,29 +83,26 @@ def _tuned(lookup: ScoreLookup, loss: str) -> Predictor:
 
 
 def _main_loss(lookup: ScoreLookup) -> str | None:
-    losses = _losses(lookup)
+    losses = tuned_losses(lookup)
     return "la" if "la" in losses else losses[-1] if losses else None
 
 
 def _accuracy(lookup: ScoreLookup) -> str:
     context, loss = lookup.context, _main_loss(lookup)
     who, before = context.members[context.first_member], zero_shot(context.first_member)
+    untuned = _by_dataset(lookup, before)
     if loss is None:
-        said = _by_dataset(lookup, before, "**{} %** of the test images of {}")
-        if not said:
-            return f"**Accuracy.** None of {who}, which stands for a single model, is scored."
-        return f"**Accuracy.** Before any tuning, {who} is right on {listed(said)}."
-    how = f"tuned with {context.pefts[context.first_peft]} and {loss_name(loss)}"
-    text = (
-        f"**Accuracy.** {who} {how} is right on "
-        f"{listed(_by_dataset(lookup, _tuned(lookup, loss), '**{} %** of the test images of {}'))}"
-    )
-    earlier = _by_dataset(lookup, before, "{}")
-    return text + (f"; before tuning, on {listed(earlier)} %." if earlier else ".")
+        if not untuned:
+            return f"**Accuracy.** No output of {who}, which stands for a single model, is scored."
+        return f"**Accuracy** ({MEAN}). Before tuning, {who} reaches {listed(untuned)}."
+    how = f"tuned with {context.pefts[context.first_peft]} and {loss_name(loss, context)}"
+    reached = listed(_by_dataset(lookup, _tuned(lookup, loss)))
+    earlier = f"; before tuning, {listed(untuned)}" if untuned else ""
+    return f"**Accuracy** ({MEAN}). {who} {how} reaches {reached}{earlier}."
 
 
 def _bias(lookup: ScoreLookup) -> str:
-    loss, losses = _main_loss(lookup), _losses(lookup)
+    loss, losses = _main_loss(lookup), tuned_losses(lookup)
     model = zero_shot(lookup.context.first_member) if loss is None else _tuned(lookup, loss)
     other = "ce" if "ce" in losses and loss != "ce" else None
     said = []
@@ -102,7 +115,7 @@ def _bias(lookup: ScoreLookup) -> str:
             was = _spreads(lookup, _tuned(lookup, other), scheme) if other else []
             before = f" (CE: {listed(was)})" if was else ""
             said.append(f"{who} by **{listed(now)}** points{before}")
-    how = "Before tuning," if loss is None else f"With {loss_name(loss)},"
+    how = "Before tuning," if loss is None else f"With {loss_name(loss, lookup.context)},"
     return f"**Bias.** {how} {' and '.join(said)}." if said else ""
 
 
@@ -119,8 +132,8 @@ def _fusion(lookup: ScoreLookup) -> str:
         if (gain := _known(lookup.find(dataset, over(whole, single), "accuracy_gain")))
     ]
     text = (
-        f"**Fusion.** The {len(context.members)} foundation models fused by {whole.fusion} are right on "
-        f"{listed(_by_dataset(lookup, whole, '**{} %** of {}'))}"
+        f"**Fusion.** The {len(context.members)} foundation models fused by {whole.fusion} reach "
+        f"{listed(_by_dataset(lookup, whole))}"
     )
     who = context.members[context.first_member]
     return text + (f": {listed(gains)} over {who} alone." if gains else ".")
@@ -137,7 +150,7 @@ def _whole(lookup: ScoreLookup) -> Predictor | None:
         if loss is not None:
             candidates.insert(0, fused(members, context.first_peft, loss, mode))
         for predictor in candidates:
-            if _by_dataset(lookup, predictor, "{}"):
+            if _by_dataset(lookup, predictor):
                 return predictor
     return None
 
@@ -150,10 +163,10 @@ def _spreads(lookup: ScoreLookup, predictor: Predictor, scheme: str) -> list[str
     return [signed(spread.value).removeprefix("+") for spread in found if spread]
 
 
-def _by_dataset(lookup: ScoreLookup, predictor: Predictor, form: str) -> list[str]:
+def _by_dataset(lookup: ScoreLookup, predictor: Predictor) -> list[str]:
     """The accuracy on each dataset that has one."""
     return [
-        form.format(f"{found.value:.1f}", label)
+        f"**{found.value:.1f} %** on {label}"
         for dataset, label in lookup.context.datasets.items()
         if (found := _known(lookup.find(dataset, predictor)))
     ]
