@@ -65,8 +65,7 @@ def _of_study(config: Config) -> Iterator[Reference]:
     for number, variants in enumerate(study.variants):
         where = f"study.variants.{number}"
         yield Reference(f"{where}.losses", variants.losses, config.losses, "loss")
-        datasets = variants.datasets or []
-        yield Reference(f"{where}.datasets", datasets, study.datasets, "study dataset")
+        yield Reference(f"{where}.datasets", variants.datasets or [], config.datasets, "dataset")
         yield Reference(f"{where}.members", variants.members or [], study.members, "member")
         yield Reference(f"{where}.pefts", variants.pefts or [], config.pefts, "PEFT entry")
     for label, models in config.studies.controls.items():

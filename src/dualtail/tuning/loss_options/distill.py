@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from dualtail.config.section import Section
 
@@ -15,3 +15,6 @@ class Options(Section):
 
     weight: NonNegativeFloat = 1.0
     """of the divergence from the teachers, beside the adjusted cross entropy"""
+
+    temperature: PositiveFloat = 4.0
+    """what both logits are divided by in the divergence"""

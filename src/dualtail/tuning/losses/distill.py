@@ -11,10 +11,10 @@ from dualtail.tuning.losses.method import Loss, float_tensor, log_prior
 
 
 class Distilled(Loss):
-    """CE(f + log pi_S, y) + weight * KL(softmax(t) || softmax(f)), the mean over the batch.
+    """CE(f + log pi_S, y) + weight T^2 KL(softmax(t / T) || softmax(f / T)), the mean over the batch.
 
-    t is the mean of the teachers' logits, whose softmax is what fusing by logits predicts (Hinton et al.,
-    2015, at temperature 1, beside logit adjustment, Eq. 2).
+    t is the mean of the teachers' logits, which is what fusing by logits predicts; the divergence is that of
+    Hinton et al. (2015), beside logit adjustment (Eq. 2).
     """
 
     Options = OwnOptions
@@ -25,15 +25,15 @@ class Distilled(Loss):
     def __init__(self, train_counts: np.ndarray, options: OwnOptions) -> None:
         super().__init__(train_counts, options)
         self.register_buffer("log_prior", float_tensor(log_prior(train_counts)))
-        self.weight = options.weight
+        self.weight, self.temperature = options.weight, options.temperature
 
     def forward(  # type: ignore[override]
         self, logits: torch.Tensor, labels: torch.Tensor, teacher: torch.Tensor
     ) -> torch.Tensor:
         adjusted = F.cross_entropy(logits + self.log_prior, labels)
-        own, theirs = logits.log_softmax(dim=1), teacher.log_softmax(dim=1)
+        own, theirs = ((f / self.temperature).log_softmax(dim=1) for f in (logits, teacher))
         divergence = F.kl_div(own, theirs, reduction="batchmean", log_target=True)
-        return adjusted + self.weight * divergence
+        return adjusted + self.weight * self.temperature**2 * divergence
 
 
 METHOD = Distilled
