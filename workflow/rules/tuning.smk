@@ -9,12 +9,20 @@ def prior_if_read(wildcards):
     return f"{RUN}/priors/{parent(wildcards.dataset)}/{wildcards.member}.csv"
 
 
-def base_if_retrained(wildcards):
-    """The adapter that is kept while a new head is trained (the second stage of GLA-Train, decoupling)."""
-    base = C.losses[wildcards.loss].retrain
-    if base is None:
+def adapter_of(wildcards, loss):
+    """The same model tuned with another loss, if there is one: the first stage of two."""
+    if loss is None:
         return []
-    return f"{RUN}/adapters/{wildcards.dataset}/{wildcards.member}/{wildcards.peft}-{base}-{wildcards.seed}.safetensors"
+    return f"{RUN}/adapters/{wildcards.dataset}/{wildcards.member}/{wildcards.peft}-{loss}-{wildcards.seed}.safetensors"
+
+
+def teachers(wildcards):
+    """What the models that a student learns from say of the training images."""
+    loss = C.losses[wildcards.loss]
+    return [
+        f"{RUN}/teachers/{wildcards.dataset}/{member}/{wildcards.peft}-{loss.start}-{wildcards.seed}.safetensors"
+        for member in loss.teacher
+    ]
 
 
 @functools.cache
@@ -39,7 +47,9 @@ rule tune:
         ],
         text=lambda w: f"{RUN}/foundation/{w.member}/{parent(w.dataset)}.text.safetensors",
         prior=prior_if_read,
-        base=base_if_retrained,
+        base=lambda w: adapter_of(w, C.losses[w.loss].retrain),
+        start=lambda w: adapter_of(w, C.losses[w.loss].start),
+        teachers=teachers,
     output:
         adapter=RUN + "/adapters/{dataset}/{member}/{peft}-{loss}-{seed}.safetensors",
         record=RUN + "/adapters/{dataset}/{member}/{peft}-{loss}-{seed}.json",
@@ -57,7 +67,11 @@ rule tune:
     params:
         model=model_flags,
         files=lambda w, input: named(
-            predict_pack=input.predicted, prior=input.prior, retrain_head_of=input.base
+            predict_pack=input.predicted,
+            prior=input.prior,
+            retrain_head_of=input.base,
+            start_from=input.start,
+            teacher=input.teachers,
         ),
         settings=lambda w: tuning_flags(w.peft, w.loss, parent(w.dataset)),
         code=lambda w: code(
@@ -67,3 +81,32 @@ rule tune:
         "dualtail tune {params.model} --dataset {wildcards.dataset} --train-pack {input.train:q}"
         " --text-features {input.text:q} {params.files} {params.settings} --seed {wildcards.seed}"
         " --device {DEVICE} --threads {threads} --outputs {output.outputs:q} --out {output.adapter:q} 2> {log:q}"
+
+
+# A tuned model's outputs on the images that it was tuned on, as it sees test images, for students.
+rule teach:
+    input:
+        weights=weights,
+        files=model_files,
+        adapter=RUN + "/adapters/{dataset}/{member}/{peft}-{loss}-{seed}.safetensors",
+        train=lambda w: pack(w.dataset, "train", w.member),
+    output:
+        RUN + "/teachers/{dataset}/{member}/{peft}-{loss}-{seed}.safetensors",
+    log:
+        RUN + "/logs/teach/{dataset}/{member}/{peft}-{loss}-{seed}.log",
+    benchmark:
+        RUN + "/benchmarks/teach/{dataset}/{member}/{peft}-{loss}-{seed}.tsv"
+    threads: C.jobs.threads
+    resources:
+        gpu=gpu,
+        mem_mb=memory(C.jobs.mem_mb),
+        runtime=C.jobs.runtime,
+    params:
+        model=model_flags,
+        peft=lambda w: named(peft=C.pefts[w.peft].method),
+        precision=lambda w: C.tuning_of(parent(w.dataset)).precision,
+        known_architecture=known_architecture,
+        code=lambda w: code("predict", peft=C.pefts[w.peft].method),
+    shell:
+        "dualtail predict {params.model} --adapter {input.adapter:q} {params.peft} --pack {input.train:q}"
+        " --precision {params.precision} --device {DEVICE} --threads {threads} --out {output:q} 2> {log:q}"

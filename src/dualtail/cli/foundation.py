@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from dualtail.cli.flags import options
+from dualtail.cli.flags import MethodParam, options
 from dualtail.cli.model_options import (
     Compute,
     ModelArgument,
@@ -90,6 +90,11 @@ def pretrain(
 @model_options
 @click.option("--adapter", type=FILE, help="Adapter file; without it the outputs are zero-shot.")
 @click.option(
+    "--peft",
+    type=MethodParam(),
+    help="Its method, needed only if it is one of your own: path/to/file.py:Class.",
+)
+@click.option(
     "--pack",
     "packs",
     multiple=True,
@@ -115,6 +120,7 @@ def pretrain(
 def predict(
     model: ModelArgument,
     adapter: Path | None,
+    peft: tuple[str, dict[str, Any]] | None,
     packs: tuple[Path, ...],
     images: Path | None,
     image_list: Path | None,
@@ -142,10 +148,11 @@ def predict(
     if record is not None and not packs:
         raise click.UsageError("--record goes with --pack: decoding would be measured as well")
     from dualtail.outputs import write_outputs
-    from dualtail.stages.predict import find_images, predict_images, predict_packs
+    from dualtail.stages.predict import Tuned, find_images, predict_images, predict_packs
 
     compute.set_up()
-    how: Any = {"precision": precision, "adapter": adapter, "text_out": text_features_out}
+    tuned = None if adapter is None else Tuned(adapter, peft and peft[0])
+    how: Any = {"precision": precision, "tuned": tuned, "text_out": text_features_out}
     if images is None:
         found = predict_packs(model.spec(), packs, record=record, **how)
     else:

@@ -56,6 +56,21 @@ def _method_name(method: str) -> str:
     metavar="ADAPTER",
     help="Keep the PEFT of this adapter as it is, and train a new head only.",
 )
+@click.option(
+    "--start-from",
+    type=FILE,
+    metavar="ADAPTER",
+    help="Train on from the PEFT and head of this adapter, in place of new ones.",
+)
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    type=FILE,
+    metavar="DUMP",
+    help="For --loss distill: outputs of another tuned model on the training split (`dualtail predict "
+    "--pack`); repeated, the student learns from their mean.",
+)
 @click.option("--dataset", help="Name of the dataset in dumps.  [default: of the images]")
 @SEED
 @options(TuningSettings)
@@ -77,6 +92,8 @@ def tune(
     loss_name: str | None,
     prior: Path | None,
     retrain_head_of: Path | None,
+    start_from: Path | None,
+    teachers: tuple[Path, ...],
     dataset: str | None,
     seed: int,
     tuning_settings: TuningSettings,
@@ -99,6 +116,10 @@ def tune(
     """
     from dualtail.stages.tune import Part, Tuning, run
 
+    if retrain_head_of is not None and start_from is not None:
+        raise click.UsageError(
+            "give either --retrain-head-of (a new head) or --start-from (all goes on)"
+        )
     files, spec = _files(out, outputs), model.spec()
     packs = data.packed(spec, tuning_settings, dataset, files.adapter.parent, seed, compute.threads)
     tuning = Tuning(
@@ -113,6 +134,8 @@ def tune(
         seed=seed,
         prior=prior,
         base=retrain_head_of,
+        start=start_from,
+        teachers=teachers,
     )
     compute.set_up()
     found = run(tuning, files)

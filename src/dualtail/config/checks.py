@@ -12,7 +12,7 @@ from dualtail.config.errors import nested
 from dualtail.config.names import NameProblem, known_name
 from dualtail.errors import UserError
 from dualtail.registry import check_name, is_own
-from dualtail.tuning.loss_options import LOSS_OPTIONS, reads_prior
+from dualtail.tuning.loss_options import LOSS_OPTIONS, reads_prior, reads_teacher
 from dualtail.tuning.peft_options import PEFT_OPTIONS
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def _of_study(config: Config) -> Iterator[Reference]:
     for number, variants in enumerate(study.variants):
         where = f"study.variants.{number}"
         yield Reference(f"{where}.losses", variants.losses, config.losses, "loss")
-        datasets = variants.datasets or []
-        yield Reference(f"{where}.datasets", datasets, study.datasets, "study dataset")
+        yield Reference(f"{where}.datasets", variants.datasets or [], config.datasets, "dataset")
         yield Reference(f"{where}.members", variants.members or [], study.members, "member")
         yield Reference(f"{where}.pefts", variants.pefts or [], config.pefts, "PEFT entry")
     for label, models in config.studies.controls.items():
@@ -109,8 +108,11 @@ def _of_methods(config: Config) -> Iterator[Reference]:
     yield Reference("fusion.modes", fusion.modes, fusion.rules, "entry of fusion.rules")
     yield Reference("fusion.losses", fusion.losses, config.study.losses, "loss of study.losses")
     for name, loss in config.losses.items():
-        base = [loss.retrain] if loss.retrain is not None else []
-        yield Reference(f"losses.{name}.retrain", base, config.losses, "loss")
+        for key, base in (("retrain", loss.retrain), ("start", loss.start)):
+            named = [] if base is None else [base]
+            yield Reference(f"losses.{name}.{key}", named, config.losses, "loss")
+        where = f"losses.{name}.teacher"
+        yield Reference(where, loss.teacher, config.foundation, "foundation model")
     if config.scratch is not None:
         dataset = [config.scratch.dataset]
         yield Reference("scratch.dataset", dataset, config.datasets, "dataset")
@@ -153,16 +155,35 @@ def _fusion_weights(config: Config) -> None:
 
 
 def _losses(config: Config) -> None:
-    """Heads are re-trained on tunings of one stage; a network from scratch has no prior and no stage."""
+    """Second stages go on from tunings of one stage; a network from scratch has no prior and no stage."""
     for name, loss in config.losses.items():
-        if loss.retrain is not None and config.losses[loss.retrain].retrain is not None:
+        if loss.retrain is not None and loss.start is not None:
             raise NameProblem(
-                f"losses.{name}.retrain",
-                f"{loss.retrain!r} re-trains a head itself; name the loss that tunes the PEFT",
+                f"losses.{name}.start", "give either retrain (a new head) or start (all goes on)"
+            )
+        for key, base in (("retrain", loss.retrain), ("start", loss.start)):
+            if base is not None and config.losses[base].base is not None:
+                raise NameProblem(
+                    f"losses.{name}.{key}",
+                    f"{base!r} is a second stage itself; name the loss of its first one",
+                )
+        if reads_teacher(loss.method) and not loss.teacher:
+            raise NameProblem(
+                f"losses.{name}.teacher",
+                f"{loss.method} learns from other models: name entries of foundation",
+            )
+        if loss.teacher and loss.start is None:
+            raise NameProblem(
+                f"losses.{name}.start",
+                "give the loss that the teachers are tuned with, and the student goes on from",
+            )
+        if loss.teacher and not (reads_teacher(loss.method) or is_own(loss.method)):
+            raise NameProblem(
+                f"losses.{name}.teacher", f"{loss.method} does not learn from other models"
             )
     if config.scratch is not None:
         loss = config.losses[config.scratch.loss]
-        if reads_prior(loss.method) or loss.prior or loss.retrain is not None:
+        if reads_prior(loss.method) or loss.prior or loss.base is not None:
             raise NameProblem(
                 "scratch.loss",
                 f"{config.scratch.loss!r} needs a prior q or a first stage, and a network without "

@@ -13,7 +13,7 @@ from dualtail.config.names import NameProblem
 from dualtail.config.paths import expand_variables
 from dualtail.datasets.settings import SPLITS
 from dualtail.datasets.world.settings import World
-from dualtail.tuning.loss_options import LOSS_OPTIONS, reads_prior
+from dualtail.tuning.loss_options import LOSS_OPTIONS, reads_prior, reads_teacher
 
 Values = dict[str, Any]
 
@@ -54,7 +54,7 @@ def fill_in(values: Mapping[str, Any]) -> Values:
         filled["datasets"] = datasets
     if _is_mapping(values.get("corpora", {})):
         filled["corpora"] = corpora
-    own_losses = [name for name in LOSS_OPTIONS if not reads_prior(name)]
+    own_losses = [n for n in LOSS_OPTIONS if not (reads_prior(n) or reads_teacher(n))]
     filled["losses"] = _with_own(values.get("losses", {}), own_losses)
     fusion = values.get("fusion", {})
     if _is_mapping(fusion):

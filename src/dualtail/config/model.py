@@ -48,7 +48,7 @@ class Variants(Section):
     """entries of `losses`"""
 
     datasets: list[Name] | None = None
-    """some of study.datasets; default: all"""
+    """those of these entries of `datasets` that are in study.datasets; default: all of study.datasets"""
 
     members: list[Name] | None = None
     """some of study.members; default: the one that tables of a single model show, scores.p_groups_from"""

@@ -54,6 +54,8 @@ class PaperContext:
     """tuning seeds; tables show their mean"""
     peft_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """PEFT entry -> its tuning seeds, where they are not `seeds`"""
+    loss_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """loss -> its tuning seeds, where it is one of `study.variants` and has seeds of its own"""
     config: Mapping[str, Any] = field(default_factory=dict)
     """the resolved config"""
     priors: "Mapping[tuple[str, str], pd.DataFrame]" = field(default_factory=dict)
@@ -106,6 +108,12 @@ class PaperContext:
                 name: tuple(entry["seeds"])
                 for name, entry in pefts.items()
                 if entry["seeds"] is not None
+            },
+            loss_seeds={
+                loss: tuple(variant["seeds"])
+                for variant in study.get("variants", [])
+                for loss in variant["losses"]
+                if variant["seeds"] and loss not in study["losses"]
             },
             config=config,
             reordered=_reordered(config),
@@ -163,15 +171,17 @@ class PaperContext:
         own = self.config.get("datasets", {}).get(dataset, {})
         return own.get("prior_split") or self.config.get("prior", {}).get("split", "val")
 
-    def seeds_of(self, dataset: str, split: str = "", peft: str = "") -> tuple[int, ...]:
-        """Tuning seeds of a PEFT entry on a dataset; without an entry those of the run.
+    def seeds_of(
+        self, dataset: str, split: str = "", peft: str = "", loss: str = ""
+    ) -> tuple[int, ...]:
+        """Tuning seeds of a PEFT entry and a loss on a dataset; without an entry those of the run.
 
         The first alone for the samples of Table 13, which are its replicates, and for images that are
         explained.
         """
         sets = self.reordered.datasets.values() if self.reordered else ()
         single = is_explained(split) or any(dataset in names for names in sets)
-        seeds = self._seeds_of_peft(peft)
+        seeds = self.loss_seeds.get(loss) or self._seeds_of_peft(peft)
         return seeds[:1] if single else seeds
 
     def _seeds_of_peft(self, peft: str) -> tuple[int, ...]:

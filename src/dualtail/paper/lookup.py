@@ -166,7 +166,7 @@ class ScoreLookup:
         by_seed = self._found.get(key, {})
         if None in by_seed:
             return by_seed[None]
-        seeds = self.context.seeds_of(dataset, split, _one_peft(predictor))
+        seeds = self.context.seeds_of(dataset, split, *_one_tuning(predictor))
         if not all(seed in by_seed for seed in seeds):
             return None
         mean = mean_estimate([by_seed[seed] for seed in seeds])
@@ -189,7 +189,7 @@ class ScoreLookup:
         """
         found = self.find(dataset, predictor, metric, group, split)
         if found is None:
-            seeds = self.context.seeds_of(dataset, split, _one_peft(predictor))
+            seeds = self.context.seeds_of(dataset, split, *_one_tuning(predictor))
             raise UserError(
                 f"the scores of run {self.context.run!r} lack the {metric} ({group}) of "
                 f"{predictor.describe()!r} on {dataset}{'/' + split if split else ''} "
@@ -202,9 +202,9 @@ def _alike(key: tuple) -> tuple:
     return tuple(key[place] for place in _SEEDS_ALIKE)
 
 
-def _one_peft(predictor: Predictor) -> str:
-    """The PEFT entry of a predictor; of a comparison with one that was not tuned, `vpt|`, the other's."""
-    return predictor.peft.split("|")[0]
+def _one_tuning(predictor: Predictor) -> tuple[str, str]:
+    """PEFT entry and loss of a predictor; of a comparison (`vpt|`, `distill|la`) those of the left one."""
+    return predictor.peft.split("|")[0], predictor.loss.split("|")[0]
 
 
 def mean_estimate(found: Sequence[Estimate]) -> Estimate:

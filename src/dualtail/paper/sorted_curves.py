@@ -75,7 +75,7 @@ def sorted_classes(
     rows = lookup.per_class
     for name, value in (predictor._asdict() | {"dataset": dataset, "split": SPLIT}).items():
         rows = rows[rows[name] == value]
-    seeds = context.seeds_of(dataset, SPLIT, predictor.peft)
+    seeds = context.seeds_of(dataset, SPLIT, predictor.peft, predictor.loss)
     rows = rows[rows["seed"].isna() | rows["seed"].isin(seeds)]
     if rows.empty:
         raise UserError(

@@ -129,7 +129,7 @@ def _size(right: np.ndarray) -> int:
 def _right(own: "pd.DataFrame", lookup: ScoreLookup, n_classes: int) -> tuple[int, np.ndarray]:
     """The number of seeds, and the right images of each class, (C,), summed over them."""
     row = own.iloc[0]
-    seeds = lookup.context.seeds_of(row["dataset"], SPLIT, row["peft"])
+    seeds = lookup.context.seeds_of(row["dataset"], SPLIT, row["peft"], row["loss"])
     shown = own[own["seed"].isna() | own["seed"].isin(seeds)]
     shown = shown if len(shown) else own
     share = shown["accuracy"].fillna(0.0).to_numpy(float) / 100

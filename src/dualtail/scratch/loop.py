@@ -73,7 +73,7 @@ def train(
         model.train()
         total = torch.zeros((), device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
-        for images, labels in batches(epoch.batches):
+        for images, (labels,) in batches(epoch.batches):
             optimizer.param_groups[0]["lr"] = rates[epoch.number * steps + epoch.done]
             with progress.whole_batch(len(labels), "training"):  # batch norm
                 logits, _ = model(images)

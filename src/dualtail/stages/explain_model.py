@@ -10,7 +10,6 @@ import torch
 from dualtail.datasets.decoded_images import DecodedImages
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.images import ImageStore
-from dualtail.errors import UserError
 from dualtail.explain.conditions import spread_over_classes
 from dualtail.explain.grad_cam import grad_cam
 from dualtail.explain.maps import MemberMaps, write_maps
@@ -23,10 +22,10 @@ from dualtail.foundation.text_features import read_text_features
 from dualtail.foundation.tower_file import load_image_model, load_without_text
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, OutputsHeader, read_outputs, write_outputs
+from dualtail.stages.adapters import load_tuned
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop
 from dualtail.stages.explained_images import ExplainedImages, explained_lists
-from dualtail.tuning.adapter_file import load_adapter
 from dualtail.tuning.inference import predict
 from dualtail.tuning.pixels import Normalize, center_crop, load_batch
 from dualtail.tuning.tuned_model import DTYPES, Precision, TunedModel
@@ -95,13 +94,15 @@ def _model(predictor: Predictor, names: Sequence[str]) -> torch.nn.Module:
     foundation, weights_hash = load_image_model(spec)
     check_crop(spec, foundation.visual)
     visual = foundation.to(best_device()).visual
-    model, header = load_adapter(adapter, visual, predictor.precision, peft=predictor.peft)
-    tuned_on = header.record.get("weights_hash", weights_hash)
-    if tuned_on != weights_hash or header.n_classes != len(names):
-        raise UserError(
-            f"{adapter}: tuned on weights {tuned_on[:12]} and {header.n_classes} classes; here are "
-            f"{spec.member} {weights_hash[:12]} and {len(names)}: tune again"
-        )
+    model, _ = load_tuned(
+        adapter,
+        spec,
+        visual,
+        weights_hash,
+        predictor.precision,
+        n_classes=len(names),
+        peft=predictor.peft,
+    )
     return model.to(best_device())
 
 

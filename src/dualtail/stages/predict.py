@@ -19,19 +19,32 @@ from dualtail.datasets.whole_pack import read_training_pack
 from dualtail.errors import UserError
 from dualtail.files import sha256_file, write_text
 from dualtail.foundation.loading import load_foundation, tokenizer_of
-from dualtail.foundation.open_clip_tower import from_open_clip
 from dualtail.foundation.prompts import class_texts, prompt_summary
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.text_features import write_text_features
+from dualtail.foundation.tower_file import load_image_model
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, OutputsHeader
+from dualtail.stages.adapters import load_tuned
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, model_record, predict_pack
-from dualtail.tuning.adapter_file import load_adapter
 from dualtail.tuning.cost import forward_gflops
 from dualtail.tuning.inference import predict
 from dualtail.tuning.tuned_model import DTYPES, Precision
 from dualtail.tuning.views import Views
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a foundation model was tuned to.
+
+    Attributes:
+        adapter: PEFT and head.
+        peft: The PEFT's method, needed if it is one of the user's own.
+    """
+
+    adapter: Path
+    peft: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,7 @@ def predict_images(
     *,
     precision: Precision,
     threads: int,
-    adapter: Path | None = None,
+    tuned: Tuned | None = None,
     text_out: Path | None = None,
 ) -> Outputs:
     """Run a model over images: zero-shot, or with the PEFT and head of an adapter file.
@@ -91,13 +104,13 @@ def predict_images(
         data: The images.
         precision: Arithmetic of the vision tower.
         threads: Decoders.
-        adapter: What it was tuned to; None: zero-shot.
+        tuned: What it was tuned to; None: zero-shot.
         text_out: File for the text features of the classes; None: none.
 
     Raises:
         UserError: weights or images that cannot be read, or an adapter of other weights or classes.
     """
-    model = _load(spec, data.class_names, precision, adapter, text_out)
+    model = _load(spec, data.class_names, precision, tuned, text_out)
     header = model.header(data.dataset, data.split, data.images.hash)
     transform, side = spec.transform, spec.transform.crop
     with ImageStore(data.root) as store:
@@ -126,7 +139,7 @@ def predict_packs(
     packs: Sequence[Path],
     *,
     precision: Precision,
-    adapter: Path | None = None,
+    tuned: Tuned | None = None,
     text_out: Path | None = None,
     record: Path | None = None,
 ) -> list[Outputs]:
@@ -136,7 +149,7 @@ def predict_packs(
         spec: The foundation model.
         packs: Files of `dualtail pack`.
         precision: Arithmetic of the vision tower.
-        adapter: What it was tuned to; None: zero-shot.
+        tuned: What it was tuned to; None: zero-shot.
         text_out: File for the text features of the classes; None: none.
         record: File (JSON) for what a prediction costs: GFLOPs per image, images per second; None: none.
 
@@ -160,7 +173,7 @@ def predict_packs(
     for path, split in zip(packs, splits, strict=True):
         if splits.count(split) > 1:
             raise UserError(f"{path}: another pack is of the split {split!r}, too; give each once")
-    model = _load(spec, first.class_names, precision, adapter, text_out)
+    model = _load(spec, first.class_names, precision, tuned, text_out)
     started = time.perf_counter()
     found = [
         predict_pack(
@@ -214,55 +227,53 @@ def _load(
     spec: FoundationSpec,
     class_names: list[str],
     precision: Precision,
-    adapter: Path | None,
+    tuned: Tuned | None,
     text_out: Path | None,
 ) -> _Model:
-    foundation, weights_hash = load_foundation(spec)
-    check_crop(spec, foundation.get_submodule("visual"))
-    foundation = foundation.to(best_device())
-    if text_out is not None or adapter is None:
+    if tuned is None or text_out is not None:
+        foundation, weights_hash = load_foundation(spec)
+        foundation = foundation.to(best_device())
         text = text_features(
             foundation, tokenizer_of(spec), class_texts(spec.templates, class_names)
         )
-    if text_out is not None:
-        summary = prompt_summary(spec.templates)
-        write_text_features(text_out, text, class_names, weights_hash, summary)
-    if adapter is None:
+        if text_out is not None:
+            summary = prompt_summary(spec.templates)
+            write_text_features(text_out, text, class_names, weights_hash, summary)
+    if tuned is None:
+        check_crop(spec, foundation.get_submodule("visual"))
         module: torch.nn.Module = ZeroShotModel(foundation, text, DTYPES[precision])
         identity: dict[str, Any] = {"kind": "zero-shot"}
     else:
-        module, identity = _tuned(spec, foundation, weights_hash, class_names, precision, adapter)
-    adapter_hash = "" if adapter is None else sha256_file(adapter)
+        module, weights_hash, identity = _tuned(spec, class_names, precision, tuned)
+    adapter_hash = "" if tuned is None else sha256_file(tuned.adapter)
     record = model_record(spec, weights_hash, precision, adapter_hash)
     identity |= {"members": [spec.member], "models": [record]}
     return _Model(module.to(best_device()), class_names, identity)
 
 
 def _tuned(
-    spec: FoundationSpec,
-    foundation: torch.nn.Module,
-    weights_hash: str,
-    class_names: list[str],
-    precision: Precision,
-    adapter: Path,
-) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """The tuned model, and what its dump's header says of the tuning."""
-    visual = from_open_clip(foundation.get_submodule("visual"))
-    model, header = load_adapter(adapter, visual, precision)
-    if header.n_classes != len(class_names):
-        raise UserError(
-            f"{adapter}: tuned on {header.n_classes} classes; there are {len(class_names)} here"
-        )
-    expected = header.record.get("weights_hash", weights_hash)
-    if expected != weights_hash:
-        raise UserError(
-            f"{adapter}: tuned on weights {expected[:12]}, but {spec.member} has "
-            f"{weights_hash[:12]}; name the foundation model it was tuned on"
-        )
+    spec: FoundationSpec, class_names: list[str], precision: Precision, tuned: Tuned
+) -> tuple[torch.nn.Module, str, dict[str, Any]]:
+    """The tuned model, the hash of its weights, and what its dump's header says of the tuning."""
+    found, weights_hash = load_image_model(spec)
+    check_crop(spec, found.visual)
+    model, header = load_tuned(
+        tuned.adapter,
+        spec,
+        found.visual.to(best_device()),
+        weights_hash,
+        precision,
+        n_classes=len(class_names),
+        peft=tuned.peft,
+    )
     record = header.record
-    return model, {
-        "kind": "tuned",
-        "peft": str(record.get("peft", header.peft)),
-        "loss": str(record.get("loss", "")),
-        "seed": record.get("seed"),
-    }
+    return (
+        model,
+        weights_hash,
+        {
+            "kind": "tuned",
+            "peft": str(record.get("peft", header.peft)),
+            "loss": str(record.get("loss", "")),
+            "seed": record.get("seed"),
+        },
+    )

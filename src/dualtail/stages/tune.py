@@ -27,6 +27,7 @@ from dualtail.foundation.vision import VisionTower
 from dualtail.foundation.zero_shot import text_features
 from dualtail.outputs import Outputs, OutputsHeader, write_outputs
 from dualtail.sidecars import refuse_foreign, sidecar
+from dualtail.stages.adapters import load_tuned
 from dualtail.stages.checkpointing import (
     described_model,
     pack_identity,
@@ -36,10 +37,11 @@ from dualtail.stages.checkpointing import (
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, model_record, predict_pack
 from dualtail.stages.progress import log_line
+from dualtail.stages.teachers import read_teachers
 from dualtail.training.history import HISTORY_MARK, EpochMetrics, write_history
 from dualtail.training.notice import notice
 from dualtail.training.state import StateFile
-from dualtail.tuning.adapter_file import load_adapter, save_adapter
+from dualtail.tuning.adapter_file import save_adapter
 from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.cost import forward_gflops, training_gflops
 from dualtail.tuning.head_start import (
@@ -54,6 +56,7 @@ from dualtail.tuning.loop import tune
 from dualtail.tuning.losses import make_loss
 from dualtail.tuning.peft import parse_peft_options
 from dualtail.tuning.settings import TuningSettings
+from dualtail.tuning.teacher_logits import TeacherLogits
 from dualtail.tuning.training_batches import TrainingSet
 from dualtail.tuning.tuned_model import TunedModel, build_tuned_model, trained_parameters
 
@@ -92,6 +95,8 @@ class Tuning:
         seed: Of initial values, order and augmentation.
         prior: CSV of the model's pre-training prior q, for losses that read it.
         base: Adapter whose PEFT is kept as it is, while a new head is trained; None: both are trained.
+        start: Adapter whose PEFT and head are trained on; None: they are new.
+        teachers: Dumps of the training split, for losses that learn from other models.
     """
 
     spec: FoundationSpec
@@ -105,6 +110,8 @@ class Tuning:
     seed: int = 0
     prior: Path | None = None
     base: Path | None = None
+    start: Path | None = None
+    teachers: Sequence[Path] = ()
 
     @property
     def title(self) -> str:
@@ -153,16 +160,18 @@ def run(tuning: Tuning, files: TunedFiles) -> list[Outputs]:
 
     Raises:
         UserError: weights or packs that cannot be read, a class without training images, a loss that
-            diverges.
+            diverges, an adapter to start from of other weights or classes, or teachers' dumps of other
+            images.
     """
     visual, text, weights_hash = _foundation(tuning)
     check_crop(tuning.spec, visual)
     train = read_training_pack(tuning.train_pack)
-    model = _model(tuning, visual, text, train)
+    teachers = read_teachers(tuning.teachers, train.header, train.labels)
+    model = _model(tuning, visual, text, train, weights_hash)
     del visual
     state = _state(tuning, train, weights_hash, files.adapter)
-    history = _train(tuning, model, train, state)
-    record = _record(tuning, train, weights_hash)
+    history = _train(tuning, model, train, teachers, state)
+    record = _record(tuning, train, weights_hash, teachers)
     options = parse_peft_options(tuning.peft.method, tuning.peft.options)
     method = tuning.peft.method
     save_adapter(files.adapter, model, peft=method, peft_options=options, record=record)
@@ -181,10 +190,11 @@ def _foundation(tuning: Tuning) -> tuple[VisionTower, torch.Tensor | None, str]:
     """Vision tower, text features if the head starts from them, and hash of the weights."""
     spec, device = tuning.spec, best_device()
     names = read_training_pack(tuning.train_pack).header.class_names
-    if tuning.settings.head.init != "text" or tuning.text is not None:
+    from_text = tuning.settings.head.init == "text" and tuning.start is None
+    if not from_text or tuning.text is not None:
         found, weights_hash = load_image_model(spec)
         text = None
-        if tuning.settings.head.init == "text" and tuning.text is not None:
+        if from_text and tuning.text is not None:
             text = read_text_features(tuning.text, names, weights_hash).to(device)
         return found.visual.to(device), text, weights_hash
     model, weights_hash = load_foundation(spec)
@@ -194,10 +204,16 @@ def _foundation(tuning: Tuning) -> tuple[VisionTower, torch.Tensor | None, str]:
 
 
 def _model(
-    tuning: Tuning, visual: VisionTower, text: torch.Tensor | None, train: Train
+    tuning: Tuning,
+    visual: VisionTower,
+    text: torch.Tensor | None,
+    train: Train,
+    weights_hash: str,
 ) -> TunedModel:
     """The model before training."""
     settings, method = tuning.settings, tuning.peft.method
+    if tuning.start is not None:
+        return _started(tuning, tuning.start, visual, weights_hash, train.n_classes)
     head = _start_head(tuning, visual, text, train)
     if tuning.base is None:
         return build_tuned_model(
@@ -208,9 +224,38 @@ def _model(
             precision=settings.precision,
             seed=tuning.seed,
         )
-    model, _ = load_adapter(tuning.base, visual, settings.precision, peft=method)
+    model, _ = load_tuned(
+        tuning.base, tuning.spec, visual, weights_hash, settings.precision, peft=method
+    )
     model.peft.requires_grad_(False)
     model.head = head.to(model.device)
+    return model
+
+
+def _started(
+    tuning: Tuning, start: Path, visual: VisionTower, weights_hash: str, n_classes: int
+) -> TunedModel:
+    """The model of an adapter, of the PEFT and the head that are asked for."""
+    settings, (method, options) = tuning.settings, (tuning.peft.method, tuning.peft.options)
+    model, header = load_tuned(
+        start,
+        tuning.spec,
+        visual,
+        weights_hash,
+        settings.precision,
+        n_classes=n_classes,
+        peft=method,
+    )
+    wanted = parse_peft_options(method, options).model_dump(mode="json")
+    for what, here, there in (
+        ("PEFT options", wanted, header.peft_options),
+        ("a head of type", settings.head.type, header.head),
+        ("a head of scale", settings.head.scale, header.cosine_scale or settings.head.scale),
+    ):
+        if here != there:
+            raise UserError(
+                f"{start}: tuned with {what} {there}, not {here}: what goes on must be the same"
+            )
     return model
 
 
@@ -245,15 +290,26 @@ def _start_head(
     return build_head(settings.type, weight, settings.scale)
 
 
-def _train(tuning: Tuning, model: TunedModel, train: Train, state: StateFile) -> list[EpochMetrics]:
+def _train(
+    tuning: Tuning,
+    model: TunedModel,
+    train: Train,
+    teachers: Sequence[Outputs],
+    state: StateFile,
+) -> list[EpochMetrics]:
     names, loss = train.header.class_names, tuning.loss
     q = None if tuning.prior is None else read_prior_csv(tuning.prior, names).q
     transform, crops = tuning.spec.transform, tuning.settings.augmentation.crop_scale is not None
     images = training_images(train, transform.resize, crops)
+    teacher = TeacherLogits([found.logits for found in teachers]) if teachers else None
+    made = make_loss(loss.method, train.counts(), names, loss.options, q)
+    if made.needs_teacher != bool(teachers):
+        needed = "needs teachers (--teacher)" if made.needs_teacher else "has no use for teachers"
+        raise UserError(f"loss {loss.method!r} {needed}")
     return tune(
         model,
-        TrainingSet(images, train.labels, transform.mean, transform.std),
-        make_loss(loss.method, train.counts(), names, loss.options, q),
+        TrainingSet(images, train.labels, transform.mean, transform.std, teacher),
+        made,
         tuning.settings,
         seed=tuning.seed,
         label=tuning.title,
@@ -272,6 +328,8 @@ def _log_epoch(tuning: Tuning, row: EpochMetrics) -> None:
 
 def _state(tuning: Tuning, train: Train, weights_hash: str, adapter: Path) -> StateFile:
     read = {"prior": tuning.prior, "base": tuning.base, "text features": tuning.text}
+    read |= {"start": tuning.start}
+    read |= {f"teacher {k}": file for k, file in enumerate(tuning.teachers)}
     return state_file(
         adapter,
         settings=_described(tuning),
@@ -304,8 +362,18 @@ def _described(tuning: Tuning) -> dict[str, Any]:
     }
 
 
-def _record(tuning: Tuning, train: Train, weights_hash: str) -> dict[str, Any]:
-    hashes = {"weights_hash": weights_hash, "train_split_hash": train.header.split_hash}
+def _record(
+    tuning: Tuning, train: Train, weights_hash: str, teachers: Sequence[Outputs]
+) -> dict[str, Any]:
+    hashes: dict[str, Any] = {
+        "weights_hash": weights_hash,
+        "train_split_hash": train.header.split_hash,
+    }
+    if tuning.start is not None:
+        hashes["start_hash"] = sha256_file(tuning.start)
+    if teachers:
+        models = [model for found in teachers for model in found.header.models]
+        hashes["teachers"] = [model.model_dump(mode="json") for model in models]
     return _described(tuning) | hashes
 
 

@@ -16,7 +16,7 @@ from dualtail.training.progress import Epoch, Progress
 from dualtail.training.sgd import Sgd
 from dualtail.training.state import StateFile, Trained
 from dualtail.tuning.settings import TuningSettings
-from dualtail.tuning.training_batches import TrainingBatches, TrainingSet
+from dualtail.tuning.training_batches import Targets, TrainingBatches, TrainingSet
 from dualtail.tuning.tuned_model import TunedModel
 
 
@@ -47,7 +47,7 @@ def tune(
 
     Args:
         model: On the device to train on. Its `precision` is what counts, not the settings'.
-        loss: Maps (logits (B, C), labels (B,)) to a scalar; see `losses.make_loss`.
+        loss: Maps (logits (B, C), *targets) to a scalar; see `losses.make_loss`.
         state: Where the state is between two epochs; None: nowhere.
         on_epoch: Called as an epoch is done.
 
@@ -76,9 +76,9 @@ def tune(
         lr = cosine_lr(settings.lr, epoch.number, settings.epochs)
         optimizer.param_groups[0]["lr"] = lr
         correct = torch.zeros((), dtype=torch.int64, device=device)
-        for images, labels in batches(epoch.batches):
-            logits, value = step(images, labels)
-            correct += (logits.argmax(dim=1) == labels).sum()
+        for images, targets in batches(epoch.batches):
+            logits, value = step(images, targets)
+            correct += (logits.argmax(dim=1) == targets[0]).sum()
             progress.step_done(value)
         row = _metrics(epoch, lr, correct.item(), len(data))
         progress.show(loss=f"{row.loss:.3f}", acc=f"{row.train_accuracy:.3f}", lr=f"{lr:.2g}")
@@ -127,13 +127,13 @@ class _Step:
         self._optimizer, self._scaler = optimizer, scaler
         self._micro_batch, self._progress = micro_batch, progress
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
         """Train on images (B, 3, H, W); logits (B, C) and loss, both without gradients."""
         while True:
             self._optimizer.zero_grad()
             try:
                 found = _backward(
-                    self._model, self._loss, images, labels, self._micro_batch, self._scaler
+                    self._model, self._loss, images, targets, self._micro_batch, self._scaler
                 )
                 break
             except (RuntimeError, MemoryError) as error:
@@ -151,7 +151,7 @@ def _backward(
     model: TunedModel,
     loss: nn.Module,
     images: Tensor,
-    labels: Tensor,
+    targets: Targets,
     micro_batch: int | None,
     scaler: torch.amp.GradScaler,
 ) -> tuple[Tensor, Tensor]:
@@ -163,32 +163,33 @@ def _backward(
 
     Args:
         images: (B, 3, H, W).
-        labels: (B,).
+        targets: Labels (B,) first; each has B rows.
 
     Returns:
         Logits (B, C) and the loss, both without gradients.
     """
-    n = len(labels)
+    n = len(images)
     if micro_batch is None or micro_batch >= n:
         logits, _ = model(images)
-        value = loss(logits, labels)
+        value = loss(logits, *targets)
         scaler.scale(value).backward()
         return logits.detach(), value.detach()
-    pieces = list(zip(images.split(micro_batch), labels.split(micro_batch), strict=True))
+    pieces = images.split(micro_batch)
     if getattr(loss, "mean_over_images", False):
         found, total = [], torch.zeros((), device=images.device)
-        for x, y in pieces:
+        split = zip(*(target.split(micro_batch) for target in targets), strict=True)
+        for x, of_piece in zip(pieces, split, strict=True):
             logits, _ = model(x)
-            value = loss(logits, y) * (len(x) / n)
+            value = loss(logits, *of_piece) * (len(x) / n)
             scaler.scale(value).backward()
             found.append(logits.detach())
             total += value.detach()
         return torch.cat(found), total
     with torch.no_grad():
-        logits = torch.cat([model(x)[0] for x, _ in pieces])
-    value = loss(logits.requires_grad_(), labels)
+        logits = torch.cat([model(x)[0] for x in pieces])
+    value = loss(logits.requires_grad_(), *targets)
     (gradient,) = torch.autograd.grad(scaler.scale(value), logits)
-    for (x, _), direction in zip(pieces, gradient.split(micro_batch), strict=True):
+    for x, direction in zip(pieces, gradient.split(micro_batch), strict=True):
         model(x)[0].backward(direction)
     return logits.detach(), value.detach()
 

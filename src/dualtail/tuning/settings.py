@@ -98,14 +98,27 @@ class LossEntry(Section):
     """name in tables and figures; default: the name of the entry"""
 
     method: str
-    """ce, la, gla, bs, focal, ldam, cb, grw, lade, or `path/to/file.py:Class` of your own"""
+    """ce, la, gla, bs, focal, ldam, cb, grw, lade, distill, or `path/to/file.py:Class` of your own"""
 
     retrain: Name | None = None
     """train only a new head with this loss, on top of the PEFT that was tuned with that entry of
     `losses` (the second stage of GLA-Train, decoupling); default: PEFT and head are trained together"""
+
+    start: Name | None = None
+    """train the PEFT and the head that were tuned with that entry of `losses` for tuning.epochs more;
+    default: they start anew"""
+
+    teacher: list[Name] = []
+    """entries of `foundation`: the student learns from those models tuned with the loss `start`, which
+    predict the training split once; for distill, and losses of your own that need it"""
 
     prior: bool = False
     """give the model's estimated prior q to a loss of your own (gla always has it)"""
 
     options: dict[str, Any] = {}
     """options of the loss"""
+
+    @property
+    def base(self) -> str | None:
+        """The entry of the first stage, if there are two."""
+        return self.retrain or self.start

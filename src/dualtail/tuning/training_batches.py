@@ -10,6 +10,7 @@ from dualtail.tuning.augmentation import Augment
 from dualtail.tuning.augmentation_settings import Augmentation
 from dualtail.tuning.crop_batches import CropBatches, WholeImages
 from dualtail.tuning.pixels import ImageSource, Normalize, load_batch
+from dualtail.tuning.teacher_logits import TeacherLogits
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,26 @@ class TrainingSet:
         images: N images: of one size, or whole if random crops are cut from them.
         labels: (N,) classes.
         mean, std: Normalization of each channel.
+        teacher: What teachers say of the images, for losses that learn from it.
     """
 
     images: ImageSource | WholeImages
     labels: np.ndarray
     mean: Sequence[float]
     std: Sequence[float]
+    teacher: TeacherLogits | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
 
+Targets = tuple[torch.Tensor, ...]
+"""What the logits of B images are compared with: labels (B,), and the teachers' mean logits (B, C), float32,
+if there are teachers."""
+
+
 class TrainingBatches:
-    """Augmented and normalized batches of a training set, with their labels.
+    """Augmented and normalized batches of a training set, with their targets.
 
     Args:
         data: N images.
@@ -64,15 +72,16 @@ class TrainingBatches:
         )
         self._normalize = Normalize(data.mean, data.std, device)
         self._labels = torch.as_tensor(data.labels).long().to(device)
+        self._teacher = data.teacher
         self._device = device
 
-    def __call__(
-        self, batches: Sequence[torch.Tensor]
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield images (B, 3, *size) and labels (B,) of every batch of indices (B,)."""
+    def __call__(self, batches: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, Targets]]:
+        """Yield images (B, 3, *size) and targets of every batch of indices (B,)."""
         for index, pixels in zip(batches, self._pixels(batches), strict=True):
-            labels = self._labels[index.to(self._device, non_blocking=True)]
-            yield self._normalize(pixels), labels
+            targets: Targets = (self._labels[index.to(self._device, non_blocking=True)],)
+            if self._teacher is not None:
+                targets += (self._teacher(index).to(self._device, non_blocking=True),)
+            yield self._normalize(pixels), targets
 
 
 def training_batches(

@@ -14,3 +14,9 @@ LOSS_OPTIONS = ListedOptions(__name__)
 def reads_prior(loss: str) -> bool:
     """Whether one of our losses reads the model's pre-training prior q."""
     return loss in LOSS_OPTIONS and bool(getattr(LOSS_OPTIONS[loss], "needs_prior", False))
+
+
+@functools.cache
+def reads_teacher(loss: str) -> bool:
+    """Whether one of our losses reads the logits of teachers."""
+    return loss in LOSS_OPTIONS and bool(getattr(LOSS_OPTIONS[loss], "needs_teacher", False))

@@ -26,6 +26,10 @@ class Loss(nn.Module):
     """whether it is also given q (C,), the model's estimated pre-training prior, as a third argument;
     an entry of one's own says so in the config too: `prior: true`"""
 
+    needs_teacher: ClassVar[bool] = False
+    """whether `forward` is also given the mean logits (B, C) of teachers, as a third argument; an entry of
+    one's own names them in the config: `teacher: [...]`"""
+
     mean_over_images: ClassVar[bool] = False
     """whether it is the plain mean of one loss an image; then micro-batches need one pass, not two"""
 
