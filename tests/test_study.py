@@ -250,8 +250,8 @@ def test_a_prior_on_images_that_are_trained_on_is_cross_fitted(study: Study) -> 
 
 
 def test_studies_that_a_run_can_make(study: Study) -> None:
-    assert studies_of(study()) == ["prior", "interventional"]
+    assert studies_of(study()) == ["frontier", "prior", "interventional"]
     both = study(fusion__modes=["logits", "probabilities"])
-    assert studies_of(both) == ["prior", "interventional", "logits_probabilities"]
+    assert studies_of(both) == ["frontier", "prior", "interventional", "logits_probabilities"]
     alone = study(study__members=["clip"], fusion__modes=["logits", "probabilities"])
     assert "logits_probabilities" not in studies_of(alone)

@@ -101,6 +101,7 @@ def studies_of(config: Config) -> list[str]:
     fusion = config.fusion
     fuses = len(config.study.members) > 1 and bool(fusion.zero_shot or fusion.losses)
     made = {
+        "frontier": True,
         "prior": bool(known_priors(config)),
         "interventional": bool(intervened(config)),
         "logits_probabilities": fuses and {"logits", "probabilities"} <= set(fusion.modes),

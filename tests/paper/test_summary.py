@@ -15,7 +15,7 @@ def test_a_whole_run_is_judged(scores, per_class, context):
     assert text.startswith("# Summary of the run `toy`\n")
     assert "not run" not in text
     assert "nan" not in text
-    assert text.count("\n## ") == len(CLAIMS) + 4
+    assert text.count("\n## ") == len(CLAIMS) + 5
     assert "18 classes, 180 test images, 1,530 training images, 200 to 5 per class" in text
     # The toy zero-shot logits carry log q and nothing else; LA removes log pi_s by design.
     lines = [line for line in text.splitlines() if line.startswith("| ")]

@@ -17,7 +17,7 @@ def values(root: Path) -> dict[str, Any]:
 
 def test_the_world_makes_all_of_them(values: dict[str, Any]) -> None:
     config = validate_config(values)
-    assert studies_of(config) == ["prior", "interventional", "logits_probabilities"]
+    assert studies_of(config) == ["frontier", "prior", "interventional", "logits_probabilities"]
     assert intervened(config) == config.study.datasets
     # The corpora do not tell species apart: their prior is not known.
     assert {dataset for dataset, _ in known_priors(config)} == {"world_objects", "world_places"}
@@ -29,7 +29,7 @@ def test_models_of_ones_own_and_data_of_ones_own_make_none(values: dict[str, Any
     values["datasets"]["mine"] = {"label": "Mine", "root": "data/mine"}
     values["study"]["datasets"] = ["mine"]
     config = validate_config(values)
-    assert (studies_of(config), intervened(config)) == ([], [])
+    assert (studies_of(config), intervened(config)) == (["frontier"], [])
 
 
 def test_nothing_that_is_fused_is_not_compared(values: dict[str, Any]) -> None:

@@ -143,6 +143,27 @@ rule study_fusion:
         "dualtail study-fusion {params.files} --out {RUN:q}/studies 2> {log:q}"
 
 
+# Accuracy against cost: what should one deploy?
+rule study_frontier:
+    input:
+        **PAPER_INPUTS,
+    output:
+        **study_files("frontier"),
+        **study_figure("frontier"),
+    log:
+        RUN + "/logs/study_frontier.log",
+    benchmark:
+        RUN + "/benchmarks/study_frontier.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        files=paper_flags,
+        code=code("study-frontier"),
+    shell:
+        "dualtail study-frontier {params.files} --out {RUN:q}/studies 2> {log:q}"
+
+
 # Several corpora against seeds of one, with and without visibility bias: is it ensembling?
 rule study_controls:
     input:

@@ -274,6 +274,22 @@ def study_fusion(files: PaperFiles, out: Path) -> None:
     run(files, out)
 
 
+@verb("study-frontier")
+@paper_files
+@folder("studies")
+def study_frontier(files: PaperFiles, out: Path) -> None:
+    """Set accuracy against cost: what should one deploy?
+
+    \b
+    Example:
+      dualtail study-frontier --config results/world/config.yaml \\
+        --scores results/world/scores.parquet --costs results/world/costs.csv
+    """
+    from dualtail.stages.study_frontier import run
+
+    run(files, out)
+
+
 @verb("study-controls")
 @CONFIG
 @click.option(
@@ -307,5 +323,6 @@ VERBS: list[click.Command] = [
     study_prior,
     study_interventions,
     study_fusion,
+    study_frontier,
     study_controls,
 ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
+from dualtail.paper import frontier
 from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all, not_run, verdict_table
 from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import Claim, listed
@@ -39,6 +40,13 @@ def build_summary(
         lines += ["## Before you rely on it", "", *items, ""]
     lines += [*introduction(lookup), ""]
     lines += ["## Result", "", *_result(lookup), ""]
+    advice = recommendations(lookup)
+    if advice:
+        items = [f"- **{label}** – {' '.join(found)}" for label, found in advice.items()]
+        more = (
+            "All candidates, their cost and accuracy: [studies/frontier.md](studies/frontier.md)."
+        )
+        lines += ["## What to deploy", "", *items, "", more, ""]
     lines += ["## The paper's claims on this run", "", *_verdicts(judged, context), ""]
     absent = not_run(judged, context)
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
@@ -54,6 +62,15 @@ def build_summary(
     lines += _priors(context)
     lines += _world(context) if context.world else []
     return "\n".join(lines)
+
+
+def recommendations(lookup: ScoreLookup) -> dict[str, list[str]]:
+    """Return label of a dataset -> two sentences on what to deploy, where costs are known."""
+    return {
+        label: frontier.sentences(lookup, dataset)
+        for dataset, label in lookup.context.datasets.items()
+        if frontier.candidates(lookup, dataset)
+    }
 
 
 def _paragraph(claim: Claim) -> str:

@@ -17,14 +17,16 @@ from dualtail.paper.layout import Cell
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.published import DATASETS
 from dualtail.paper.result import headline, sentences
-from dualtail.paper.summary import introduction, warnings
+from dualtail.paper.summary import introduction, recommendations, warnings
 from dualtail.paper.thin_data import Lack, lacks
 from dualtail.report.class_data import explorer
 from dualtail.report.history import History
 from dualtail.report.page import asset, render, script_hash
 from dualtail.report.page_tables import PageTable, every_predictor, page_table, paper_tables
 from dualtail.report.pictures import Picture
+from dualtail.studies.frontier import frontier_table
 
+FRONTIER = "picture-frontier"
 SCRIPTS = ("run_page.tables.js", "run_page.charts.js", "run_page.explorer.js")
 SIGNS = {"holds": "✓", "in part": "◐", "does not hold": "✗", "not resolved": "?", NOT_RUN: "–"}
 COMPARABLE = ("within", "outside")
@@ -93,6 +95,9 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         "sentences": sentences(lookup),
         "headline": page_table(headline(lookup)),
         "warnings": warnings(lacking, context),
+        "advice": recommendations(lookup),
+        "frontier": page_table(frontier_table(lookup)),
+        "frontier_picture": next((p for p in beside.pictures if p.name == FRONTIER), None),
         "claims": [claim for claim in claims if claim.was_run],
         "not_run": [claim for claim in claims if not claim.was_run],
         "counted": _counted(claims),
@@ -100,7 +105,7 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         "why_no_classes": why_no_classes,
         "accuracies": every_predictor(lookup),
         "tables": tables,
-        "pictures": beside.pictures,
+        "pictures": [picture for picture in beside.pictures if picture.name != FRONTIER],
         "published": _published(lookup),
         "settings": None if beside.settings is None else _flat(beside.settings),
         "history": beside.history,

@@ -1,0 +1,232 @@
+"""What one should deploy: accuracy against cost, and a choice by validation images.
+
+The paper's own limit is cost (Section 6.3, Table 9): M models for one answer. Candidates are what the run
+scored: single models, fusions of M, the ensemble of one model's seeds, students. A fusion costs the sum of
+its members, which run one after the other.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from dualtail.bias.settings import ENSEMBLE
+from dualtail.errors import UserError
+from dualtail.paper.context import PaperContext
+from dualtail.paper.evidence import percent, points
+from dualtail.paper.lookup import Predictor, ScoreLookup, cost, fused, over, tuned, zero_shot
+from dualtail.paper.predictors import loss_name
+from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.schema import SCHEME_GROUPS
+
+NORMAL_HALF_WIDTH = 1.96
+"""Standard errors in half an interval of a validation accuracy."""
+
+
+class Candidate(NamedTuple):
+    """One way to answer, and what it costs."""
+
+    predictor: Predictor
+    kind: str
+    """row label: `Zero-shot`, `Tuned, LA`, `Fused by logits` ..."""
+    models: tuple[str, ...]
+    """members that run for one answer, one after the other"""
+    accuracy: Estimate
+    """%, on the test split"""
+    gflops: float
+    """of one image"""
+    images_per_second: float
+    """as measured in the run"""
+    validation: Estimate | None
+    """accuracy on the validation split, % (its interval: 1.96 standard errors on either side)"""
+
+    @property
+    def choice(self) -> float:
+        """What it is chosen by: accuracy on validation images, or on test images where there are none."""
+        return self.accuracy.value if self.validation is None else self.validation.value
+
+
+class Recommendation(NamedTuple):
+    """What to deploy on one dataset."""
+
+    chosen: Candidate
+    best: Candidate
+    """the most accurate on the images it is chosen by"""
+    single: Candidate | None
+    """the best single model that is tuned alike, if a single one is not chosen"""
+    gain: Estimate | None
+    """paired, of the chosen one over the single one, points"""
+
+
+def candidates(lookup: ScoreLookup, dataset: str) -> list[Candidate]:
+    """Return the candidates on a dataset, the cheapest first: of each kind and number of models the best.
+
+    Best is by validation accuracy; by test accuracy where there are no validation images.
+    """
+    best: dict[tuple[str, int], Candidate] = {}
+    for kind, predictor in _predictors(lookup.context):
+        found = _candidate(lookup, dataset, kind, predictor)
+        if found is not None:
+            key = (kind, len(found.models))
+            if key not in best or found.choice > best[key].choice:
+                best[key] = found
+    return sorted(best.values(), key=lambda c: (c.gflops, c.accuracy.value))
+
+
+def front(found: Sequence[Candidate]) -> list[bool]:
+    """Return which candidates are on the Pareto front: nothing is as cheap and more accurate."""
+    return [
+        not any(
+            other.gflops <= one.gflops
+            and other.accuracy.value >= one.accuracy.value
+            and (other.gflops, other.accuracy.value) != (one.gflops, one.accuracy.value)
+            for other in found
+        )
+        for one in found
+    ]
+
+
+def recommend(lookup: ScoreLookup, dataset: str) -> Recommendation:
+    """Choose by the one-standard-error rule: the cheapest within one standard error of the best.
+
+    Errors are of the validation accuracy; where there are no validation images, of test accuracy.
+
+    Raises:
+        UserError: no candidate has both an accuracy and a cost.
+    """
+    found = candidates(lookup, dataset)
+    if not found:
+        raise UserError("no predictor has an accuracy and a cost")
+    best = max(found, key=lambda c: c.choice)
+    judged = best.accuracy if best.validation is None else best.validation
+    error = (judged.high - judged.low) / 2 / NORMAL_HALF_WIDTH
+    # Without an interval (too few images) only an equal accuracy counts as equally good.
+    least = best.choice - (error if error == error else 0.0)
+    chosen = min((c for c in found if c.choice >= least), key=lambda c: (c.gflops, -c.choice))
+    singles = [c for c in found if len(c.models) == 1]
+    alike = [c for c in singles if c.predictor.loss == chosen.predictor.loss]
+    single = max(alike or singles, key=lambda c: c.choice, default=None)
+    if single is None or single.predictor == chosen.predictor:
+        return Recommendation(chosen, best, None, None)
+    gain = lookup.find(dataset, over(chosen.predictor, single.predictor), "accuracy_gain")
+    return Recommendation(chosen, best, single, gain)
+
+
+def sentences(lookup: ScoreLookup, dataset: str) -> list[str]:
+    """Return what is recommended on a dataset, and how sure it is."""
+    context, advice = lookup.context, recommend(lookup, dataset)
+    chosen, best = advice.chosen, advice.best
+    where = "validation" if chosen.validation is not None else "test"
+    first = f"Deploy **{describe(chosen, context)}**: {percent(chosen.accuracy)} on test images, "
+    first += _price(chosen)
+    if chosen.predictor == best.predictor:
+        first += f"; nothing cheaper comes within one standard error of it on {where} images."
+    else:
+        first += (
+            f"; it is the cheapest within one standard error of the best on {where} images "
+            f"({describe(best, context)}, {percent(best.accuracy)} on test images)."
+        )
+    return [first, _how_sure(advice, context, where)]
+
+
+def describe(candidate: Candidate, context: PaperContext) -> str:
+    """Return a candidate in words: `CLIP + OpenCLIP, fused by logits, LA`."""
+    names = [context.members[model] for model in candidate.models]
+    who = names[0] if candidate.predictor.fusion == ENSEMBLE else " + ".join(names)
+    return f"{who}, {candidate.kind[0].lower()}{candidate.kind[1:]}"
+
+
+def nine_group_worst(lookup: ScoreLookup, dataset: str, predictor: Predictor) -> Estimate | None:
+    """Return the accuracy of the worst of the nine groups, without an interval: it is an extreme."""
+    found = [lookup.find(dataset, predictor, group=group) for group in SCHEME_GROUPS["DxP"]]
+    values = [number.value for number in found if number and number.value == number.value]
+    return Estimate(min(values)) if values else None
+
+
+def _how_sure(advice: Recommendation, context: PaperContext, where: str) -> str:
+    chosen, single, gain = advice.chosen, advice.single, advice.gain
+    told = (
+        ""
+        if where == "validation"
+        else " There are no validation images: it was chosen by the test images, which flatters it."
+    )
+    if single is None:
+        more = advice.best.accuracy.value - chosen.accuracy.value
+        if advice.best.predictor == chosen.predictor:
+            return f"It is one model: no fusion is better on {where} images.{told}"
+        return (
+            f"It is one model; what is {advice.best.gflops / chosen.gflops:.2g} times as costly brings "
+            f"{more:+.1f} points on test images.{told}"
+        )
+    dearer = chosen.gflops / single.gflops
+    price = f"at {dearer:.2g} times the cost" if dearer > 1.05 else "at the same cost"
+    if gain is None:
+        less = chosen.accuracy.value - single.accuracy.value
+        return f"That is {less:+.1f} points against {describe(single, context)}, {price}.{told}"
+    sure = "sure" if gain.low > 0 else "not sure: its interval holds zero"
+    return (
+        f"Against {describe(single, context)} ({percent(single.accuracy)}) that is {points(gain)} "
+        f"{price}; the gain is {sure}.{told}"
+    )
+
+
+def _price(candidate: Candidate) -> str:
+    return (
+        f"{candidate.gflops:.3g} GFLOPs per image, {candidate.images_per_second:,.0f} images/s here"
+    )
+
+
+def _predictors(context: PaperContext) -> Iterator[tuple[str, Predictor]]:
+    """(kind, predictor) of everything that may be a candidate, whether it was scored or not."""
+    peft, config = context.first_peft, context.config
+    study = config.get("study", {})
+    losses = [*study.get("losses", [])]
+    losses += [loss for more in study.get("variants", []) for loss in more["losses"]]
+    for member in context.members:
+        yield "Zero-shot", zero_shot(member)
+        for loss in dict.fromkeys(losses):
+            yield f"Tuned, {loss_name(loss, context)}", tuned(member, peft, loss)
+    fusion = config.get("fusion", {})
+    fused_losses = fusion.get("losses", ["la"])
+    for mode in fusion.get("modes", ["logits", "probabilities"]):
+        for members in context.subsets():
+            if len(members) > 1:
+                joined = Predictor("fused", "+".join(members), fusion=mode)
+                yield f"Zero-shot, fused by {mode}", joined
+                for loss in fused_losses:
+                    kind = f"Tuned, {loss_name(loss, context)}, fused by {mode}"
+                    yield kind, fused(members, peft, loss, mode)
+    seeds = context.seeds_of("", peft=peft)
+    for loss in fused_losses:
+        repeated = "+".join([context.first_member] * len(seeds))
+        kind = f"Tuned, {loss_name(loss, context)}, ensemble of {len(seeds)} seeds"
+        yield kind, Predictor("fused", repeated, peft, loss, fusion=ENSEMBLE)
+
+
+def _candidate(
+    lookup: ScoreLookup, dataset: str, kind: str, predictor: Predictor
+) -> Candidate | None:
+    """The candidate, or None where its accuracy or its cost is not known."""
+    accuracy = lookup.find(dataset, predictor)
+    models = tuple(predictor.members.split("+"))
+    gflops = _costs(lookup, dataset, predictor, models, "gflops")
+    speeds = _costs(lookup, dataset, predictor, models, "images_per_second")
+    if accuracy is None or accuracy.value != accuracy.value or not gflops or not speeds:
+        return None
+    return Candidate(
+        predictor=predictor,
+        kind=kind,
+        models=models,
+        accuracy=accuracy,
+        gflops=sum(gflops),
+        images_per_second=1 / sum(1 / speed for speed in speeds),
+        validation=lookup.find(dataset, predictor, "validation_accuracy"),
+    )
+
+
+def _costs(
+    lookup: ScoreLookup, dataset: str, predictor: Predictor, models: Sequence[str], metric: str
+) -> list[float]:
+    found = [
+        lookup.find(dataset, cost(model, predictor.peft, predictor.loss), metric, split="")
+        for model in models
+    ]
+    return [number.value for number in found if number] if all(found) else []

@@ -1,0 +1,133 @@
+"""Accuracy against cost of everything that a run could deploy: a table, and a figure."""
+
+from dualtail.paper.frontier import candidates, describe, front, nine_group_worst, recommend
+from dualtail.paper.layout import Table, grid
+from dualtail.paper.lookup import ScoreLookup
+from dualtail.paper.style import BLUE, DOUBLE, GRAY, VERMILION, PaperFigure, styled
+
+MARKS = {"Zero-shot": (GRAY, "o"), "Tuned": (BLUE, "s")}
+FORMATS = {"GFLOPs": "{:.3g}", "Images/s": "{:,.0f}"}
+GROUPS = ("D-Few", "P-Few")
+WORST = "Worst of nine groups"
+
+
+def frontier_table(lookup: ScoreLookup) -> Table:
+    """Lay out the table: a row for each candidate, the cheapest of each dataset first."""
+    context = lookup.context
+    rows = []
+    for dataset, label in context.datasets.items():
+        found = candidates(lookup, dataset)
+        chosen = recommend(lookup, dataset).chosen if found else None
+        for candidate, is_on in zip(found, front(found), strict=True):
+            marks = ["front"] if is_on else []
+            marks += ["recommended"] if candidate == chosen else []
+            name = describe(candidate, context)
+            rows.append(((label, name, ", ".join(marks)), (dataset, candidate)))
+
+    def cell(row, column: str) -> object:
+        dataset, candidate = row
+        numbers = {
+            "GFLOPs": candidate.gflops,
+            "Images/s": candidate.images_per_second,
+            "Validation": candidate.validation,
+            "Accuracy": candidate.accuracy,
+        }
+        if column in numbers:
+            return numbers[column]
+        if column == WORST:
+            return nine_group_worst(lookup, dataset, candidate.predictor)
+        return lookup.find(dataset, candidate.predictor, group=column)
+
+    columns = (*FORMATS, "Validation", "Accuracy", *GROUPS, WORST)
+    return Table(
+        number=None,
+        name="frontier",
+        title="Candidates to deploy, and what they cost",
+        caption=(
+            "Cost of one image, and accuracy (%, mean over classes): on validation images, which the "
+            "choice is made by, and on test images, overall and by group. Of each kind and number of "
+            "models the best on validation images is shown (on test images where there are none)."
+        ),
+        cells=grid(
+            rows=rows,
+            columns=[((name,), name) for name in columns],
+            row_names=["Dataset", "Predictor", "Mark"],
+            cell=cell,
+        ),
+        formats=FORMATS,
+        notes=(
+            "Models run one after the other: costs add up. GFLOPs are counted, two for each "
+            "multiply-add; images per second were measured in the run, beside its other jobs.",
+            "front: nothing is as cheap and more accurate on test images. recommended: the cheapest "
+            "within one standard error of the best on validation images.",
+            *context.seeds_note(),
+        ),
+    )
+
+
+def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
+    """Draw a panel for each dataset: accuracy over GFLOPs, the Pareto front as a line."""
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    context = lookup.context
+    rows = []
+    with styled():
+        figure = Figure(figsize=(DOUBLE, 2.6))
+        axes = figure.subplots(1, len(context.datasets), squeeze=False)[0]
+        for ax, (dataset, label) in zip(axes, context.datasets.items(), strict=True):
+            found = candidates(lookup, dataset)
+            ax.set_title(label)
+            if not found:
+                continue
+            on_front, chosen = front(found), recommend(lookup, dataset).chosen
+            line = [one for one, is_on in zip(found, on_front, strict=True) if is_on]
+            ax.step(
+                [one.gflops for one in line],
+                [one.accuracy.value for one in line],
+                where="post",
+                color=GRAY,
+                lw=0.8,
+            )
+            for one, is_on in zip(found, on_front, strict=True):
+                color, mark = MARKS["Zero-shot" if not one.predictor.peft else "Tuned"]
+                low, high = (abs(one.accuracy.value - end) for end in one.accuracy[1:])
+                ax.errorbar(
+                    one.gflops,
+                    one.accuracy.value,
+                    yerr=[[low], [high]] if low == low else None,
+                    fmt=mark,
+                    ms=4,
+                    lw=0.7,
+                    color=VERMILION if one == chosen else color,
+                    alpha=1.0 if is_on else 0.4,
+                )
+                if is_on or one == chosen:
+                    n = len(one.models)
+                    ax.annotate(
+                        f"{n} model{'s' if n > 1 else ''}" if one.predictor.peft else "untuned",
+                        (one.gflops, one.accuracy.value),
+                        xytext=(-4, 4),
+                        textcoords="offset points",
+                        ha="right",
+                        fontsize=6,
+                    )
+                row = {"dataset": label, "predictor": describe(one, context)}
+                row |= {"gflops": one.gflops, "images_per_second": one.images_per_second}
+                row |= dict(zip(("accuracy", "ci_low", "ci_high"), one.accuracy, strict=True))
+                rows.append(row | {"front": is_on, "recommended": one == chosen})
+            ax.set_xlim(left=0)
+            ax.set_xlabel("GFLOPs per image")
+        axes[0].set_ylabel("accuracy on test images, %")
+    return PaperFigure(
+        number=None,
+        name="frontier",
+        title="Accuracy against cost",
+        caption=(
+            "Accuracy (%, mean over classes, 95 % intervals) against cost. Gray circles: before tuning; blue "
+            "squares: tuned; red: recommended, the cheapest within one standard error of the best on "
+            "validation images. The line is the Pareto front on test images; pale marks are not on it."
+        ),
+        figure=figure,
+        data=pd.DataFrame(rows),
+    )
