@@ -15,6 +15,7 @@ from dualtail.study import (
     known_priors,
     predictions,
     prior_estimator,
+    students,
     studies_of,
     tunings,
 )
@@ -194,6 +195,29 @@ def test_variants_say_what_they_are_of(study: Study) -> None:
     found = [row for row in predictions(config) if row.loss == "bs"]
     assert names(found) == [f"world_places/openclip/vpt-bs-{seed}" for seed in (3, 4)]
     assert {row.kind for row in found} == {"tuned"}
+
+
+def test_a_variant_of_a_dataset_that_is_not_studied_is_left_out(study: Study) -> None:
+    config = study(
+        study__datasets=["world_places"],
+        study__variants=[{"losses": ["bs"], "datasets": ["world_objects"]}],
+    )
+    assert not [row for row in predictions(config) if row.loss == "bs"]
+
+
+def test_students_with_what_they_are_compared_with(study: Study) -> None:
+    losses = {"losses": ["la_more", "distill"], "seeds": [0]}
+    trio = ["clip", "openclip", "metaclip"]
+    (found,) = students(study(study__members=trio, study__variants=[losses]))
+    assert {role: (row.members, row.variant) for role, row in found.in_order().items()} == {
+        "start": ("clip", "adaptformer-la-0"),
+        "control": ("clip", "adaptformer-la_more-0"),
+        "student": ("clip", "adaptformer-distill-0"),
+        "teachers fused": ("clip+openclip+metaclip", "adaptformer-la-0-logits"),
+    }
+    # One of the teachers is no member here, and nobody trains the control.
+    (found,) = students(study(study__variants=[losses | {"losses": ["distill"]}]))
+    assert list(found.in_order()) == ["start", "student"]
 
 
 def test_a_variant_that_is_in_the_grid_is_there_once(study: Study) -> None:

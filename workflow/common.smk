@@ -24,6 +24,7 @@ from dualtail.study import (
     predictions,
     prior_estimator,
     reordered,
+    students,
     studies_of,
     tunings,
 )

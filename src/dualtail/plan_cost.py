@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dualtail.bias.settings import ADJUSTMENTS
 from dualtail.config.model import Config
@@ -54,6 +55,11 @@ def stages(config: Config) -> list[Stage]:
         return found.setdefault((name, dataset), Stage(name, dataset))
 
     transforms = {m: config.transforms[config.foundation[m].transform] for m in config.foundation}
+
+    def views_of(member: str) -> int:
+        transform = transforms.get(member)
+        return VIEWS.get(transform.views, transform.random_views) if transform else 1
+
     sides = len({transforms[member].resize for member in study.members})
     sizes = {d: sizes_of(config, d) for d in [*study.datasets, *sorted(places.reordered)]}
     for dataset, size in sizes.items():
@@ -62,9 +68,9 @@ def stages(config: Config) -> list[Stage]:
     if here := sum(config.foundation[m].weights.corpus is not None for m in study.members):
         stage("pretrain").add(trained=math.nan, jobs=here)
     first_adjustment = next(iter(ADJUSTMENTS))
+    taught: set[tuple[Any, ...]] = set()
     for row in predictions(config):
-        size, transform = sizes[row.dataset], transforms.get(row.members)
-        views = VIEWS.get(transform.views, transform.random_views) if transform else 1
+        size, views = sizes[row.dataset], views_of(row.members)
         evaluated = views * sum(size[split] for split in places.evaluated(row.dataset))
         if row.kind == "zero-shot":
             prior = config.datasets[row.dataset].prior_split or config.prior.split
@@ -76,6 +82,11 @@ def stages(config: Config) -> list[Stage]:
             frozen = config.losses[row.loss].retrain is not None  # a head, without gradients below
             work = (0, evaluated + passes) if frozen else (passes, evaluated)
             stage("tune", row.dataset).add(*work)
+            loss = config.losses[row.loss]
+            teachers = {(row.dataset, m, row.peft, loss.start, row.seed) for m in loss.teacher}
+            for _, member, *_ in sorted(teachers - taught, key=str):
+                stage("teach", row.dataset).add(predicted=views_of(member) * size["train"])
+            taught |= teachers
         elif row.kind == "scratch" and config.scratch is not None:
             passes = config.scratch.training.epochs * size["train"]
             stage("train_scratch", row.dataset).add(passes, evaluated)

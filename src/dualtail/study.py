@@ -9,6 +9,7 @@ from dualtail.bias.settings import ADJUSTMENTS, ENSEMBLE
 from dualtail.config.model import Config
 from dualtail.datasets.settings import ORDERS
 from dualtail.explain.splits import DRAWN_VISIBLE
+from dualtail.studies.student_sets import StudentSet, student_sets
 from dualtail.study_table import Prediction
 
 KNN_LOSSES = ("ce", "la", "gla_train")
@@ -96,6 +97,12 @@ def intervened(config: Config) -> list[str]:
     ]
 
 
+def students(config: Config) -> list[StudentSet]:
+    """Return the models that learn from others, with what they are compared with."""
+    losses = {name: entry.model_dump() for name, entry in config.losses.items()}
+    return student_sets(predictions(config), losses)
+
+
 def studies_of(config: Config) -> list[str]:
     """Return the studies that a run can make from what it has anyway."""
     fusion = config.fusion
@@ -105,6 +112,7 @@ def studies_of(config: Config) -> list[str]:
         "prior": bool(known_priors(config)),
         "interventional": bool(intervened(config)),
         "logits_probabilities": fuses and {"logits", "probabilities"} <= set(fusion.modes),
+        "student": bool(students(config)),
     }
     return [name for name, is_made in made.items() if is_made]
 

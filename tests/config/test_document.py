@@ -112,9 +112,10 @@ def test_the_schema_refuses_unknown_keys_everywhere() -> None:
 
 def test_check_config_counts_tunings(root: Path) -> None:
     result = CliRunner().invoke(check_config, [str(root / "config.yaml")])
-    # 3 datasets x 3 models x 2 losses x (2 + 1 seeds), 3 x 3 x 2 variants of clip, 9 re-ordered sets
+    # 3 datasets x 3 models x 2 losses x (2 + 1 seeds), 3 x 3 x 2 variants of clip, 9 re-ordered sets,
+    # a student and its control
     assert result.output == (
-        "run world: 3 datasets, 3 foundation models, 81 tunings, outputs in results/world/\n"
+        "run world: 3 datasets, 3 foundation models, 83 tunings, outputs in results/world/\n"
     )
 
 

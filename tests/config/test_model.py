@@ -114,6 +114,19 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "fusion: {modes: [x], rules: {x: {method: logits, weights: {clop: 1}}}}",
             "fusion.rules.x.weights.clop: unknown foundation model 'clop', did you mean",
         ),
+        (
+            "losses: {again: {method: la, retrain: gla_train}}",
+            "losses.again.retrain: 'gla_train' is a second stage itself; name the loss of its first",
+        ),
+        ("losses: {x: {method: la, start: la_more}}", "losses.x.start: 'la_more' is a second"),
+        ("losses: {x: {method: la, start: la, retrain: ce}}", "losses.x.start: give either"),
+        ("losses: {x: {method: distill, start: la}}", "losses.x.teacher: distill learns from"),
+        (
+            "losses: {x: {method: distill, start: la, teacher: [clap]}}",
+            "losses.x.teacher: unknown foundation model 'clap', did you mean 'clip'",
+        ),
+        ("losses: {x: {method: distill, teacher: [clip]}}", "losses.x.start: give the loss that"),
+        ("losses: {x: {method: la, start: la, teacher: [clip]}}", "losses.x.teacher: la does not"),
         ("fusion: {losses: [ldam]}", "fusion.losses: unknown loss of study.losses 'ldam'"),
         (
             "foundation: {clip: {prompts: foto}}",

@@ -22,7 +22,7 @@ from dualtail.foundation.tower_file import load_image_model
 from dualtail.outputs import read_outputs, splits_of, write_outputs
 from dualtail.stages.explain_model import Predictor, run
 from dualtail.stages.explained_images import ExplainedImages
-from dualtail.stages.predict import find_images, predict_images
+from dualtail.stages.predict import Tuned, find_images, predict_images
 from dualtail.tuning.adapter_file import save_adapter
 from dualtail.tuning.heads import build_head
 from dualtail.tuning.peft import parse_peft_options
@@ -69,7 +69,7 @@ class Study:
                 data,
                 precision="float32",
                 threads=1,
-                adapter=adapter,
+                tuned=adapter and Tuned(adapter),
                 text_out=self.text,
             )
             write_outputs(folder / f"{name}-test.safetensors", outputs)
@@ -122,7 +122,9 @@ def test_dumps_are_those_of_predict(world_run: tuple[Study, ExplainedImages], na
         listed.write_text("".join(f"{p} {y}\n" for p, y in rows))
         data = find_images(images.root, listed, study.folder / "classnames.txt", "places")
         adapter = study.predictor(name).adapter
-        expected = predict_images(study.spec, data, precision="float32", threads=1, adapter=adapter)
+        expected = predict_images(
+            study.spec, data, precision="float32", threads=1, tuned=adapter and Tuned(adapter)
+        )
         split = f"occlusion-{condition}"
         found = read_outputs(study.folder / f"{name}.safetensors", split)
         np.testing.assert_array_equal(found.logits, expected.logits)
@@ -174,7 +176,7 @@ def test_what_does_not_belong_together(
     (tmp_path / "test.txt").write_text((study.folder / "test.txt").read_text())
     (tmp_path / "classnames.txt").write_text((study.folder / "classnames.txt").read_text())
     other = Study(tmp_path, study.spec.transform, study.folder / "test.zip", seed=1)
-    with pytest.raises(UserError, match=r"tuned on weights .* tune again"):
+    with pytest.raises(UserError, match=r"tuned on weights .*; name the foundation model"):
         run(replace(study.predictor("la"), adapter=other.adapter), images, out, maps)
     with pytest.raises(UserError, match="tuned with peft 'adaptformer', not 'vpt-deep'"):
         run(replace(study.predictor("la"), peft="vpt-deep"), images, out, maps)

@@ -25,8 +25,9 @@ from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.foundation.text_features import write_text_features
 from dualtail.foundation.zero_shot import text_features
-from dualtail.outputs import read_outputs, splits_of
+from dualtail.outputs import read_outputs, splits_of, write_outputs
 from dualtail.stages import pack
+from dualtail.stages.predict import Tuned, predict_packs
 from dualtail.stages.tune import Part, TunedFiles, Tuning, run
 from dualtail.tuning.adapter_file import read_adapter_header
 from dualtail.tuning.settings import Augmentation, HeadSettings, TuningSettings
@@ -160,6 +161,122 @@ def test_a_head_can_be_trained_anew(folder: Path, tmp_path: Path) -> None:
     old, new = load_file(first.adapter), load_file(second.adapter)
     assert all(torch.equal(old[name], new[name]) for name in old if name.startswith("peft."))
     assert not torch.equal(old["head.weight"], new["head.weight"])
+
+
+def test_tuning_goes_on_from_an_adapter(folder: Path, tmp_path: Path) -> None:
+    first = tuned(tuning_of(folder), tmp_path / "first")
+    still = SETTINGS.model_copy(update={"lr": 1e-12, "epochs": 1})
+    same = tuned(tuning_of(folder, start=first.adapter, settings=still), tmp_path / "same")
+    old, new = load_file(first.adapter), load_file(same.adapter)
+    assert old.keys() == new.keys()
+    assert all(torch.equal(old[name], new[name]) for name in old), "PEFT and head as they were"
+    more = tuned(tuning_of(folder, start=first.adapter), tmp_path / "more")
+    new = load_file(more.adapter)
+    changed = [name for name in old if not torch.equal(old[name], new[name])]
+    assert any(name.startswith("peft.") for name in changed)
+    assert "head.weight" in changed
+    record = json.loads(more.record.read_text())
+    assert record["start_hash"] == sha256_file(first.adapter)
+    linear = SETTINGS.model_copy(update={"head": HeadSettings(type="linear")})
+    for changes, message in (
+        ({"peft": Part("lora", {}, "lora")}, "tuned with peft 'adaptformer', not 'lora'"),
+        ({"peft": Part("adaptformer", {"bottleneck": 3}, "x")}, "tuned with PEFT options"),
+        ({"settings": linear}, "tuned with a head of type cosine, not linear"),
+    ):
+        with pytest.raises(UserError, match=message):
+            tuned(tuning_of(folder, start=first.adapter, **changes), tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def teachers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """An adapter to start from, and dumps of the training split by it and by one more."""
+    out = tmp_path_factory.mktemp("teachers")
+    dumps = []
+    for seed in (0, 1):
+        adapter = tuned(tuning_of(folder, seed=seed), out / str(seed)).adapter
+        (found,) = predict_packs(
+            spec_of(folder),
+            [folder / "train.safetensors"],
+            precision="float32",
+            tuned=Tuned(adapter),
+        )
+        dumps.append(out / f"{seed}.safetensors")
+        write_outputs(dumps[-1], found)
+    return out / "0/adapter.safetensors", dumps
+
+
+def test_a_student_of_weight_0_is_its_control(
+    folder: Path, tmp_path: Path, teachers: tuple[Path, list[Path]]
+) -> None:
+    start, dumps = teachers
+    found = {}
+    for name, loss, read in (
+        ("control", Part("la", {}, "mine"), []),
+        ("zero", Part("distill", {"weight": 0.0}, "mine"), dumps),
+        ("student", Part("distill", {}, "mine"), dumps),
+    ):
+        tuning = tuning_of(folder, start=start, loss=loss, teachers=read)
+        files = tuned(tuning, tmp_path / name)
+        found[name] = load_file(files.adapter)
+    for name, values in found["control"].items():
+        assert torch.equal(values, found["zero"][name]), name
+        assert not torch.equal(values, found["student"][name]), name
+    record = json.loads((tmp_path / "student/record.json").read_text())
+    assert record["teachers"][0]["adapter_hash"] == sha256_file(start)
+
+
+def test_a_killed_student_goes_on_to_the_same_files(
+    folder: Path,
+    tmp_path: Path,
+    teachers: tuple[Path, list[Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    mortal_loss: str,
+) -> None:
+    start, _ = teachers
+    tuning = tuning_of(folder, start=start, loss=Part(mortal_loss, {}, "mine"))
+    alone = tuned(tuning, tmp_path / "alone")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setenv("LIVES", "4")
+        tuned(tuning, tmp_path / "killed")
+    killed = tuned(tuning, tmp_path / "killed")
+    assert killed.adapter.read_bytes() == alone.adapter.read_bytes()
+
+
+def test_teachers_of_other_images_are_refused(
+    folder: Path, tmp_path: Path, teachers: tuple[Path, list[Path]]
+) -> None:
+    start, dumps = teachers
+    good = read_outputs(dumps[1])
+    order = np.arange(good.n_images)
+    order[[0, 3]] = [3, 0]
+    names = good.header.model_copy(update={"class_names": ["red", "blue", "green"]})
+    few = {k: getattr(good, k)[:6] for k in ("logits", "labels", "image_index", "predictions")}
+    other = good.header.model_copy(update={"split_hash": "0"})
+    swapped = replace(
+        good, logits=good.logits[order], image_index=order, predictions=good.predicted[order]
+    )
+    for bad, message in (
+        (swapped, "bad.safetensors: a teacher's outputs .* in another order: row 0 is another"),
+        (replace(good, header=names), "other classes: class 1 is 'blue', here it is 'green'"),
+        (replace(good, **few, features=None), "on 6 images, there are 18 training images"),
+        (replace(good, header=other), "the image lists differ"),
+    ):
+        write_outputs(tmp_path / "bad.safetensors", bad)
+        tuning = tuning_of(
+            folder,
+            start=start,
+            loss=Part("distill", {}, "distill"),
+            teachers=[dumps[0], tmp_path / "bad.safetensors"],
+        )
+        with pytest.raises(UserError, match=message):
+            tuned(tuning, tmp_path / "out")
+    for loss, read, message in (
+        ("distill", [], "needs teachers"),
+        ("la", dumps, "has no use for teachers"),
+    ):
+        tuning = tuning_of(folder, loss=Part(loss, {}, loss), teachers=read)
+        with pytest.raises(UserError, match=f"loss '{loss}' {message}"):
+            tuned(tuning, tmp_path / "out")
 
 
 def test_a_loss_may_read_the_prior(folder: Path, tmp_path: Path) -> None:

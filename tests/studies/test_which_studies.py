@@ -17,7 +17,8 @@ def values(root: Path) -> dict[str, Any]:
 
 def test_the_world_makes_all_of_them(values: dict[str, Any]) -> None:
     config = validate_config(values)
-    assert studies_of(config) == ["frontier", "prior", "interventional", "logits_probabilities"]
+    made = ["frontier", "prior", "interventional", "logits_probabilities", "student"]
+    assert studies_of(config) == made
     assert intervened(config) == config.study.datasets
     # The corpora do not tell species apart: their prior is not known.
     assert {dataset for dataset, _ in known_priors(config)} == {"world_objects", "world_places"}
@@ -53,7 +54,7 @@ def test_images_of_another_kind_have_no_known_truth(
 
 
 def test_what_has_one_seed_has_the_first_of_its_peft(values: dict[str, Any]) -> None:
-    values["study"]["seeds"] = [3, 4]
+    values["study"] |= {"seeds": [3, 4], "variants": []}
     values["pefts"]["adaptformer"]["seeds"] = [6, 5]
     config = validate_config(values)
     rows = predictions(config)

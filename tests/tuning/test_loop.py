@@ -19,6 +19,7 @@ from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.loop import cosine_lr, tune
 from dualtail.tuning.losses import make_loss
 from dualtail.tuning.settings import Augmentation, TuningSettings
+from dualtail.tuning.teacher_logits import TeacherLogits
 from dualtail.tuning.training_batches import TrainingSet
 from dualtail.tuning.tuned_model import TunedModel, build_tuned_model
 
@@ -178,6 +179,27 @@ def test_two_epochs_of_sgd_written_out(make_visual: Make, loss: str) -> None:
                 p.sub_(rate * v)
     for (name, p), q in zip(model.named_parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(p.double(), q, rtol=2e-3, atol=2e-5, msg=name)
+
+
+def test_each_image_meets_its_own_teacher_row(make_visual: Make) -> None:
+    """In any order of images and in pieces: the same as one batch whose rows stand in order."""
+    pixels, labels = toy(n=20)
+    generator = np.random.default_rng(3)
+    dumps = [generator.normal(size=(20, 3)).astype(np.float16) for _ in range(2)]
+    counts = np.bincount(labels)
+    expected = make_loss("distill", counts)
+    model = build(make_visual())
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
+    logits, _ = model((pixels.float() / 255 - mean) / std)
+    teacher = torch.from_numpy((dumps[0].astype(np.float64) + dumps[1]) / 2).float()
+    whole = expected(logits, torch.from_numpy(labels), teacher).item()
+    data = TrainingSet(Squares(pixels), labels, MEAN, STD, TeacherLogits(dumps))
+    for micro_batch in (None, 7):
+        settings = TuningSettings(
+            epochs=1, batch_size=32, lr=1e-9, augmentation=PLAIN, micro_batch=micro_batch
+        )
+        history = tune(build(make_visual()), data, expected, settings, seed=0)
+        assert history[0].loss == pytest.approx(whole, rel=1e-5)
 
 
 def test_cosine_schedule_against_torch() -> None:

@@ -164,6 +164,33 @@ rule study_frontier:
         "dualtail study-frontier {params.files} --out {RUN:q}/studies 2> {log:q}"
 
 
+# One model that learned from several, against its control and against the fusion of its teachers.
+rule study_student:
+    input:
+        study=RUN + "/study.csv",
+        config=RUN + "/config.yaml",
+        outputs=[
+            OUTPUTS.format(**row._asdict())
+            for found in students(C)
+            for row in found.in_order().values()
+        ],
+    output:
+        **study_files("student"),
+    log:
+        RUN + "/logs/study_student.log",
+    benchmark:
+        RUN + "/benchmarks/study_student.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        outputs=lambda w: OUTPUTS,
+        code=code("study-student"),
+    shell:
+        "dualtail study-student --study {input.study:q} --config {input.config:q} --outputs {params.outputs:q}"
+        " --out {RUN:q}/studies 2> {log:q}"
+
+
 # Several corpora against seeds of one, with and without visibility bias: is it ensembling?
 rule study_controls:
     input:

@@ -314,6 +314,31 @@ def study_controls(config: Path, outputs: str, out: Path) -> None:
     run(config, outputs, out)
 
 
+@verb("study-student")
+@click.option(
+    "--study", required=True, type=FILE, help="study.csv of the run, from `dualtail study`."
+)
+@CONFIG
+@click.option(
+    "--outputs",
+    required=True,
+    metavar="PATTERN",
+    help="Outputs of models and fusions; {dataset}, {members} and {variant} are filled in.",
+)
+@folder("studies")
+def study_student(study: Path, config: Path, outputs: str, out: Path) -> None:
+    """Set models that learned from several against their start, their control and their teachers fused.
+
+    \b
+    Example:
+      dualtail study-student --study results/world/study.csv --config results/world/config.yaml \\
+        --outputs 'results/world/outputs/{dataset}/{members}/{variant}.safetensors'
+    """
+    from dualtail.stages.study_student import run
+
+    run(study, config, outputs, out)
+
+
 VERBS: list[click.Command] = [
     tables,
     figures,
@@ -325,4 +350,5 @@ VERBS: list[click.Command] = [
     study_fusion,
     study_frontier,
     study_controls,
+    study_student,
 ]

@@ -16,6 +16,13 @@ def prior_of(name, n_classes):
     return np.arange(1, n_classes + 1) / (n_classes * (n_classes + 1) / 2)
 
 
+def teacher_of(name, n_classes, dtype=torch.float32):
+    """Logits of a teacher, the same for every image, for the losses that learn from one."""
+    if not LOSSES.find(name).needs_teacher:
+        return ()
+    return (torch.linspace(-2, 3, n_classes, dtype=dtype).expand(6, -1),)
+
+
 def log_softmax(f):
     return f - np.log(np.exp(f - f.max()).sum()) - f.max()
 
@@ -35,6 +42,13 @@ def written_out(name, logits, labels, n, **o):
             for f, y in zip(logits, labels, strict=True)
         ]
         return -np.mean(np.log(ratio))
+    if name == "distill":
+        t = o.get("temperature", 4.0)
+        (theirs,) = teacher_of(name, len(n), torch.float64)
+        p = np.exp(log_softmax(theirs[0].numpy() / t))
+        kl = [(p * (np.log(p) - log_softmax(f / t))).sum() for f in logits]
+        kl = o.get("weight", 1.0) * t**2 * np.mean(kl)
+        return written_out("la", logits, labels, n) + kl
     if name == "focal":
         p = np.exp(log_p)
         return np.mean((1 - p) ** o.get("gamma", 2.0) * -np.log(p))
@@ -76,6 +90,8 @@ CASES = [
     ("cb", {"beta": 0.9}),
     ("grw", {"exponent": 0.3}),
     ("lade", {"ridge": 0.4, "weight": 2.0}),
+    ("distill", {"weight": 0.5, "temperature": 1.0}),
+    ("distill", {"weight": 0.0}),
 ]
 
 
@@ -88,7 +104,8 @@ def test_definitions_value_and_gradient(name, options, counts, seed):
     logits, labels = rng.normal(scale=3, size=(6, len(n))), rng.integers(0, len(n), 6)
     f = torch.tensor(logits, dtype=torch.float32, requires_grad=True)
     q = prior_of(name, len(n))
-    found = make_loss(name, np.array(counts), options=options, q=q)(f, torch.from_numpy(labels))
+    made = make_loss(name, np.array(counts), options=options, q=q)
+    found = made(f, torch.from_numpy(labels), *teacher_of(name, len(n)))
     expected = written_out(name, logits, labels, n, **options)
     assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
     found.backward()
@@ -107,8 +124,10 @@ def test_mean_over_images_is_told_right(name):
     loss = make_loss(name, np.array([50, 7, 3]), q=prior_of(name, 3))
     generator = torch.Generator().manual_seed(0)
     logits, labels = torch.randn(6, 3, generator=generator), torch.tensor([0, 1, 2, 0, 0, 1])
-    parts = (loss(logits[:2], labels[:2]) * 2 + loss(logits[2:], labels[2:]) * 4) / 6
-    assert torch.isclose(parts, loss(logits, labels), rtol=1e-5) == loss.mean_over_images
+    targets = (labels, *teacher_of(name, 3))
+    first, second = ((t[:2] for t in targets), (t[2:] for t in targets))
+    parts = (loss(logits[:2], *first) * 2 + loss(logits[2:], *second) * 4) / 6
+    assert torch.isclose(parts, loss(logits, *targets), rtol=1e-5) == loss.mean_over_images
 
 
 def test_focal_is_finite_where_the_model_is_certain():
@@ -163,7 +182,7 @@ def test_classes_without_images_are_named_at_once():
     ("name", "counts", "complaint"),
     [
         ("lla", [1, 2], "did you mean 'la'"),
-        ("xyz", [1, 2], "known: bs, cb, ce, focal, gla, grw, la, lade, ldam"),
+        ("xyz", [1, 2], "known: bs, cb, ce, distill, focal, gla, grw, la, lade, ldam"),
         ("la", [1, -2], ">= 0"),
         ("ce", [0, 0], "at least one image"),
         ("la", [1.0, float("nan")], ">= 0"),
