@@ -220,7 +220,7 @@ def test_files_are_complete_and_equal_in_two_runs(scores, per_class, context, nu
             figure = build_figure(number, ScoreLookup(scores, context, per_class))
             written.append(write_figure(figure, tmp_path / folder))
     assert [p.name for p in written[0]] == [
-        f"figure_{number:02d}{s}" for s in (".pdf", ".png", ".csv", ".md")
+        f"figure_{number:02d}{s}" for s in (".pdf", ".png", ".csv", ".md", ".rst")
     ]
     pdf, png, csv, md = (p.read_bytes() for p in written[0])
     assert pdf.startswith(b"%PDF")

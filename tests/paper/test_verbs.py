@@ -85,7 +85,7 @@ def test_tables_are_those_of_the_scores(files, scores, context, tmp_path: Path):
     for number in numbers:
         written = (tmp_path / f"table_{number:02d}.csv").read_text()
         assert written == to_csv(build_table(number, ScoreLookup(scores, context))), number
-    assert len(list(tmp_path.iterdir())) == 3 * len(numbers) + 2
+    assert len(list(tmp_path.iterdir())) == 4 * len(numbers) + 3
 
 
 @pytest.mark.slow

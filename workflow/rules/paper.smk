@@ -32,25 +32,49 @@ def paper_flags(wildcards, input):
     return shlex.join(f"--{name.replace('_', '-')}={file}" for name, file in files)
 
 
+def titled(column, file, suffix=""):
+    """The label of a table or figure in the report: its number and title, from its Markdown file."""
+
+    def labels(wildcards):
+        found = re.search(r"\*\*(?:\w+ (\d+)\. )?(.+?)\.\*\*", Path(file).read_text())
+        number, title = found[1] or "", found[2].replace("\\|", "|")
+        # The report sorts text: a space as wide as a digit puts 2 before 10.
+        before = f"{number:\u2007>2} " if number else ""
+        return {column: f"{before}{title}{suffix}"}
+
+    return labels
+
+
+def caption_of(stem):
+    """The caption that was written beside a figure, for the report."""
+    return Path(f"{stem}.rst").absolute().as_posix()
+
+
 rule tables:
     input:
         **PAPER_INPUTS,
     output:
-        csv=[
+        html=[
             report(
-                f"{RUN}/tables/table_{number:02d}.csv",
+                f"{RUN}/tables/table_{number:02d}.html",
                 caption="../report/table.rst",
                 category="Tables",
-                labels={"table": f"Table {number:02d}"},
+                labels=titled("table", f"{RUN}/tables/table_{number:02d}.md"),
             )
             for number in TABLES
         ],
         more=collect(
             RUN + "/tables/table_{number:02d}.{suffix}",
             number=TABLES,
-            suffix=["md", "tex"],
+            suffix=["csv", "md", "tex"],
         ),
-        all=multiext(RUN + "/tables/all_predictors", ".csv", ".md"),
+        all=report(
+            RUN + "/tables/all_predictors.html",
+            caption="../report/table.rst",
+            category="Tables",
+            labels=titled("table", RUN + "/tables/all_predictors.md"),
+        ),
+        more_of_all=multiext(RUN + "/tables/all_predictors", ".csv", ".md"),
     log:
         RUN + "/logs/tables.log",
     benchmark:
@@ -73,16 +97,16 @@ rule figures:
         png=[
             report(
                 f"{RUN}/figures/figure_{number:02d}.png",
-                caption="../report/figure.rst",
+                caption=caption_of(f"{RUN}/figures/figure_{number:02d}"),
                 category="Figures",
-                labels={"figure": f"Figure {number:02d}"},
+                labels=titled("figure", f"{RUN}/figures/figure_{number:02d}.md"),
             )
             for number in FIGURES
         ],
         more=collect(
             RUN + "/figures/figure_{number:02d}.{suffix}",
             number=FIGURES,
-            suffix=["pdf", "csv", "md"],
+            suffix=["pdf", "csv", "md", "rst"],
         ),
     log:
         RUN + "/logs/figures.log",
@@ -103,12 +127,7 @@ rule summary:
     input:
         **PAPER_INPUTS,
     output:
-        report(
-            RUN + "/summary.md",
-            caption="../report/summary.rst",
-            category="Summary",
-            labels={"what": "What came out"},
-        ),
+        RUN + "/summary.md",
     log:
         RUN + "/logs/summary.log",
     benchmark:
@@ -131,13 +150,13 @@ rule compare:
             RUN + "/comparison.md",
             caption="../report/comparison.rst",
             category="Comparison with the paper",
-            labels={"what": "Claims and numbers"},
+            labels={"what": "Claims and numbers (Markdown)"},
         ),
         csv=report(
             RUN + "/comparison.csv",
             caption="../report/comparison.rst",
             category="Comparison with the paper",
-            labels={"what": "Every published number beside ours"},
+            labels={"what": "Every published number beside ours (CSV)"},
         ),
     log:
         RUN + "/logs/compare.log",

@@ -18,7 +18,7 @@ rule report:
             RUN + "/index.html",
             caption="../report/page.rst",
             category="Summary",
-            labels={"what": "The page of the run"},
+            labels={"what": "What came out: the page of the run"},
         ),
     log:
         RUN + "/logs/report.log",

@@ -102,7 +102,7 @@ rule collect_scores:
             RUN + "/scores.csv",
             caption="../report/scores.rst",
             category="Scores",
-            labels={"what": "All scores"},
+            labels={"what": "All scores (CSV)"},
         ),
         score_table=RUN + "/scores.parquet",
         class_scores=RUN + "/class_scores.parquet",

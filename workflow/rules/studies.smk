@@ -3,13 +3,13 @@
 
 def study_files(name):
     return dict(
-        md=report(
-            f"{RUN}/studies/{name}.md",
-            caption="../report/study.rst",
+        html=report(
+            f"{RUN}/studies/{name}.html",
+            caption="../report/table.rst",
             category="Studies",
-            labels={"study": name, "what": "table"},
+            labels=titled("study", f"{RUN}/studies/{name}.md", " (table)"),
         ),
-        csv=f"{RUN}/studies/{name}.csv",
+        more_of_table=multiext(f"{RUN}/studies/{name}", ".csv", ".md"),
     )
 
 
@@ -17,11 +17,11 @@ def study_figure(name):
     return dict(
         png=report(
             f"{RUN}/studies/figures/{name}.png",
-            caption="../report/study.rst",
+            caption=caption_of(f"{RUN}/studies/figures/{name}"),
             category="Studies",
-            labels={"study": name, "what": "figure"},
+            labels=titled("study", f"{RUN}/studies/figures/{name}.md", " (figure)"),
         ),
-        more=multiext(f"{RUN}/studies/figures/{name}", ".pdf", ".csv", ".md"),
+        more=multiext(f"{RUN}/studies/figures/{name}", ".pdf", ".csv", ".md", ".rst"),
     )
 
 

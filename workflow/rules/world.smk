@@ -82,7 +82,7 @@ rule draw_world:
             RUN + "/figures/world.png",
             caption="../report/world.rst",
             category="Figures",
-            labels={"figure": "the world"},
+            labels={"figure": "The world"},
         ),
     log:
         RUN + "/logs/draw_world.log",

@@ -1,5 +1,6 @@
 """A table, and how it becomes CSV, Markdown and LaTeX: pandas writes them, labels are escaped here."""
 
+import html
 import itertools
 import math
 import re
@@ -87,9 +88,9 @@ def grid(
 
 
 def write_table(table: Table, folder: str | Path) -> list[Path]:
-    """Write `table_NN.csv`, `.md` and `.tex` (`NAME.csv` and `.md` if it is not in the paper), atomically."""
+    """Write `table_NN.csv`, `.md`, `.html` and, if it is in the paper, `.tex`, each atomically."""
     stem = Path(folder) / table.stem
-    files = {".csv": to_csv(table), ".md": to_markdown(table)}
+    files = {".csv": to_csv(table), ".md": to_markdown(table), ".html": to_html(table)}
     if table.number is not None:
         files[".tex"] = to_latex(table)
     for suffix, text in files.items():
@@ -169,6 +170,51 @@ def to_latex(table: Table) -> str:
     notes = " ".join(escape_latex(note) for note in notes_of(table))
     below = rf"\par\smallskip\footnotesize {notes}" + "\n" if notes else ""
     return text.removesuffix("\\end{table*}\n") + below + "\\end{table*}\n"
+
+
+def to_html(table: Table) -> str:
+    """Return the table as a page that needs no other file."""
+    import pandas as pd
+
+    header, body = _as_text(
+        table, html.escape, bold="<b>{}</b>", spread="{} <small>±{}</small>"
+    )
+    names = pd.MultiIndex.from_tuples(header) if len(header[0]) > 1 else [h for (h,) in header]
+    cells = pd.DataFrame(body, columns=names).to_html(index=False, escape=False, border=0)
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in notes_of(table))
+    return _PAGE.format(
+        heading=html.escape(table.heading),
+        caption=html.escape(table.caption),
+        cells=cells,
+        notes=f"<ul>{notes}</ul>" if notes else "",
+        n_labels=table.cells.index.nlevels,
+    )
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{heading}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem; color: #1b1b1b; background: #fff; }}
+h1 {{ font-size: 1.3rem; }}
+p, li {{ max-width: 46rem; }}
+table {{ border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #d5d9de; white-space: nowrap; }}
+th:nth-child(-n+{n_labels}), td:nth-child(-n+{n_labels}) {{ text-align: left; }}
+th[colspan] {{ text-align: center; }}
+small, ul {{ color: #595959; font-size: .85rem; }}
+</style>
+</head>
+<body>
+<h1>{heading}</h1>
+<p>{caption}</p>
+{cells}
+{notes}
+</body>
+</html>
+"""
 
 
 def best_cells(table: Table) -> np.ndarray:

@@ -6,6 +6,7 @@ dash too; heatmaps use perceptually uniform maps, diverging around 0 for gains.
 """
 
 import html
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,13 +131,14 @@ def legend_above(ax: "Axes") -> None:
 
 
 def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
-    """Write `figure_NN.pdf`, `.png` (200 dpi), `.csv` and `.md` (with the caption), each atomically.
+    """Write `figure_NN.pdf`, `.png` (200 dpi), `.csv`, `.md` and `.rst` (with the caption), each atomically.
 
     They hold no date, so that equal figures give equal bytes. The PNG file holds its title and caption, as
-    texts `Title` and `Description`.
+    texts `Title` and `Description`. `snakemake --report` reads the `.rst` file.
     """
     stem = Path(folder) / figure.stem
-    pdf, png, csv, md = (stem.with_suffix(suffix) for suffix in (".pdf", ".png", ".csv", ".md"))
+    suffixes = (".pdf", ".png", ".csv", ".md", ".rst")
+    pdf, png, csv, md, rst = (stem.with_suffix(suffix) for suffix in suffixes)
     with styled():
         with atomic_path(pdf) as temporary:
             figure.figure.savefig(temporary, metadata={"CreationDate": None, "ModDate": None})
@@ -148,4 +150,11 @@ def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
     write_text(csv, data.to_csv(index=False, lineterminator="\n"))
     text = f"**{figure.heading}.** {figure.caption}"
     write_text(md, f"![{figure.stem}]({png.name})\n\n{html.escape(text, quote=False)}\n")
-    return [pdf, png, csv, md]
+    write_text(rst, f"**{_escape_rst(figure.heading)}.** {_escape_rst(figure.caption)}\n")
+    return [pdf, png, csv, md, rst]
+
+
+def _escape_rst(text: str) -> str:
+    """Keep text from being taken for reStructuredText, or for Jinja, which Snakemake reads it as first."""
+    marked = re.sub(r"([\\*`|_<>])", r"\\\1", " ".join(text.split()))
+    return marked.replace("{", "{{ '{' }}")
