@@ -41,7 +41,7 @@ def test_audit_of_a_folder_with_two_models(run: Run, photos: Path, models: list[
         *["--bootstrap", "20", "--keep-outputs", "dumps", "--out", "page.html"],
     ).output
     assert "page: page.html" in shown
-    assert "Fusing the 2 models" in shown
+    assert "The gain is" in shown
     page = Path("page.html").read_text()
     assert page.count("data:image/png;base64,") == 4
     assert "barn owl" in page
@@ -53,7 +53,22 @@ def test_audit_of_a_folder_with_two_models(run: Run, photos: Path, models: list[
     ]
     assert dumps[0].header.class_names == ["barn owl", "cat", "dog", "elk"]
     assert dumps[0].labels.tolist() == [c for c in range(4) for _ in range(6)]
-    run("fuse", *map(str, sorted(Path("dumps").iterdir())), "--out", "fused.safetensors")
+    files = [str(path) for path in sorted(Path("dumps").iterdir())]
+    run("fuse", *files, "--out", "fused.safetensors")
+    given = [word for file in files for word in ("--outputs", file)]
+    run(
+        *["audit", *given, "--train-counts", "counts.csv"],
+        *["--bootstrap", "20", "--out", "dumps.html"],
+    )
+    assert Path("dumps.html").read_text() == page
+    for mistake, message in (
+        ([*given, *given], "the same dump twice"),
+        ([*given, "--images", "photos"], "--outputs excludes --model, --images"),
+        (["--images", "photos"], "give --outputs"),
+        ([*given, "--split", "val"], "no split 'val'; it has test"),
+        ([*given, "--outputs", "counts.csv"], "not a safetensors file"),
+    ):
+        assert message in run("audit", *mistake, fails=True).output
 
 
 def test_a_list_gives_the_same_outputs_as_the_folder(

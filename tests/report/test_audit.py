@@ -103,11 +103,12 @@ def test_fusing_is_compared_with_the_best_single_model(make_outputs: Make) -> No
     ]
     audit = audit_outputs(dumps, settings=QUICK)
     fused = (dumps[0].logits.astype(float) + dumps[1].logits).argmax(1) == dumps[0].labels
-    assert audit.fusion is not None
-    assert audit.fusion.mean_accuracy.value == pytest.approx(fused.mean())  # balanced
-    best = max(model.mean_accuracy.value for model in audit.models)
-    assert audit.fusion.gain.value == pytest.approx(fused.mean() - best)
-    assert audit.fusion.gain.low > 0
+    found = audit.combinations
+    assert found is not None
+    tried = next(t for t in found.tried if t.combination == ((0, 1), False, "logits"))
+    assert tried.mean_accuracy.value == pytest.approx(fused.mean())  # balanced
+    assert tried.gain.value == pytest.approx(fused.mean() - found.single.value)
+    assert tried.gain.low > 0
     with pytest.raises(UserError, match="labels differ"):
         audit_outputs([dumps[0], biased(make_outputs, np.zeros(4), 7, member="c")], settings=QUICK)
 
@@ -121,7 +122,7 @@ def test_labels_that_are_few_unbalanced_or_absent_are_said(make_outputs: Make) -
     assert "not balanced (1 to 50 images per class)" in text
     model = audit.models[0]
     assert 3 not in set(model.ascending) | set(model.under_served) | set(model.favored)
-    assert model.adjusted is None  # a class of one image cannot be in both halves
+    assert model.adjusted is not None
     assert np.isfinite(model.prior.q).all()
     balanced = audit_outputs([biased(make_outputs, np.zeros(4))], settings=QUICK)
     assert balanced.cautions == []

@@ -67,7 +67,7 @@ def test_html_is_one_file_and_well_formed(audit: Audit) -> None:
     assert not re.search(r"https?://|<script|@import|url\(", page)
     for name in NASTY:
         assert name in tags.text
-    assert page.count("<table>") == 1 + 2 * 4
+    assert page.count("<table>") == 2 + 2 * 4
     again = [[(prior_figure(m, audit.class_names), "prior")] for m in audit.models]
     assert [pictures[0] for pictures in figures] == [pictures[0] for pictures in again]
 
@@ -77,9 +77,8 @@ def test_the_answer_comes_first_and_names_the_classes(audit: Audit) -> None:
     model = audit.models[0]
     assert f"**clip under-serves {model.under_served.size} of 6 classes**" in head
     assert "plain" in head
-    assert "**Fusing the 2 models**" in head
-    assert audit.fusion is not None
-    assert f"{100 * audit.fusion.gain.value:+.1f} points" in head
+    assert audit.combinations is not None
+    assert f"{100 * audit.combinations.gain.value:+.1f} points" in head
 
 
 def test_nothing_found_is_said(make_outputs: Callable[..., Outputs]) -> None:

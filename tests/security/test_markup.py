@@ -64,10 +64,7 @@ def audit(make_outputs: Callable[..., Outputs]) -> Audit:
 def renamed(audit: Audit, name: str) -> Audit:
     """The audit with every name of the user's replaced."""
     models = [replace(model, name=name) for model in audit.models]
-    fusion = replace(audit.fusion, best=name)
-    return replace(
-        audit, dataset=name, class_names=[name] * 4, models=models, fusion=fusion, cautions=[name]
-    )
+    return replace(audit, dataset=name, class_names=[name] * 4, models=models, cautions=[name])
 
 
 def without_bold(page: Page) -> list[str]:

@@ -16,8 +16,15 @@ from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 
 
 @verb("audit")
+@click.option(
+    "--outputs",
+    multiple=True,
+    type=FILE,
+    help="Instead of --model and --images: a dump of outputs with labels; one per model.",
+)
+@click.option("--split", help="With --outputs: its split.  [default: the only split, or test]")
 @models_options
-@labelled_images(required=True)
+@labelled_images(required=False)
 @PRECISION
 @compute_options
 @click.option("--train-counts", type=FILE, help="CSV with a column count per class: nine groups.")
@@ -36,8 +43,10 @@ from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 @click.option("--keep-outputs", type=OUT_FOLDER, help="Folder for the dumps.")
 @click.option("--out", default="audit.html", show_default=True, type=OUT_FILE, help=".html or .md")
 def audit(
+    outputs: tuple[Path, ...],
+    split: str | None,
     model: ModelArgument,
-    images: Path,
+    images: Path | None,
     image_list: Path | None,
     class_names: Path | None,
     precision: Any,
@@ -52,25 +61,36 @@ def audit(
 ) -> None:
     """Which of my classes does this model under-serve? One page, no training.
 
-    Runs the models zero-shot over labelled images and estimates each one's pre-training prior.
+    Estimates the pre-training prior of each model from its outputs on labelled images: those of dumps, or
+    zero-shot ones made here. Then tries every combination of the models, adjusted by their priors and fused.
 
     \b
     Examples:
+      dualtail audit --outputs clip.safetensors --outputs openclip.safetensors --out audit.html
       dualtail audit --images photos --model clip
       dualtail audit --images photos --model clip --model openclip --train-counts counts.csv
       dualtail audit --images photos --model ViT-L-14,weights.safetensors --out audit.md
     """
     from dualtail.report.audit import AuditSettings
-    from dualtail.stages.audit import run
-    from dualtail.stages.predict import find_images
+    from dualtail.stages.audit import check_suffix, predict_dumps, read_dumps, run
 
-    compute.set_up()
-    data = find_images(images, image_list, class_names)
-    settings = AuditSettings(bootstrap, seed, many, few)
-    threads = compute.threads or 2
-    click.echo(
-        run(model.specs(), data, train_counts, settings, precision, threads, keep_outputs, out)
-    )
+    of_images = [images, image_list, class_names, keep_outputs]
+    if outputs and (model.texts or any(value is not None for value in of_images)):
+        raise click.UsageError(
+            "--outputs excludes --model, --images, --list, --class-names and --keep-outputs"
+        )
+    if not outputs and (not model.texts or images is None or split is not None):
+        raise click.UsageError("give --outputs (and perhaps --split), or --model and --images")
+    check_suffix(out)
+    if images is None:
+        dumps = read_dumps(outputs, split)
+    else:
+        from dualtail.stages.predict import find_images
+
+        compute.set_up()
+        data = find_images(images, image_list, class_names)
+        dumps = predict_dumps(model.specs(), data, precision, compute.threads or 2, keep_outputs)
+    click.echo(run(dumps, train_counts, AuditSettings(bootstrap, seed, many, few), out))
 
 
 @verb("import-lift")

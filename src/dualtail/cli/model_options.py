@@ -99,7 +99,7 @@ def model_options(verb: Verb) -> Verb:
 
 
 def models_options(verb: Verb) -> Verb:
-    """Give a verb the argument `model`, a `ModelArgument` of one or more models."""
+    """Give a verb the argument `model`, a `ModelArgument` of any number of models."""
     return _model_options(verb, several=True)
 
 
@@ -124,7 +124,9 @@ def _model_options(verb: Verb, several: bool) -> Verb:
         )
         return verb(model=found, **kwargs)
 
-    given = click.option("--model", required=True, multiple=several, metavar=MODEL, help=MODEL_HELP)
+    given = click.option(
+        "--model", required=not several, multiple=several, metavar=MODEL, help=MODEL_HELP
+    )
     name = (
         [] if several else [click.option("--member", help="Name of the model in dumps and tables.")]
     )

@@ -1,22 +1,21 @@
-"""What zero-shot outputs say about a model's classes: prior, accuracy, groups, gain of fusing. Pure."""
+"""What outputs say about a model's classes: prior, accuracy, groups, gain of adjusting and fusing. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualtail.bias.adjustment import adjust
-from dualtail.bias.fusion import fuse
-from dualtail.bias.fusion_rules import make_fusion_rule
 from dualtail.bias.groups import CROSS_GROUPS, cross_groups, d_groups, p_groups
 from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.calibration import estimate_prior_calibrated
 from dualtail.bias.prior.estimate import PriorEstimate
 from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
-from dualtail.bias.softmax import predict
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
+from dualtail.report.audit_combinations import Combination, CrossFitted, cross_fit
 from dualtail.scores.bootstrap import Estimate, differing, mean_interval, weight_blocks
 from dualtail.scores.metrics import per_class_accuracy
 
@@ -54,7 +53,7 @@ class ModelAudit:
     mean_accuracy: Estimate
     """mean of per-class accuracies"""
     adjusted: Estimate | None
-    """gain in that from f - log q, q from the other half of the images; None if a half lacks a class"""
+    """gain in that from f - log q, q from the other half of the images; None: too few images"""
     nine_groups: dict[str, tuple[Estimate, int]] | None
     """accuracy and classes by name, None without training counts"""
 
@@ -96,15 +95,34 @@ class ModelAudit:
         return bool((~known).sum() > MOST_ABSENT * known.size or ratio > WIDEST)
 
 
-@dataclass(frozen=True)
-class Fusion:
-    """All models fused by mean logits, against the best single one (by mean class accuracy)."""
+class Tried(NamedTuple):
+    """A combination of models, judged: q is from the other half of the images."""
 
+    combination: Combination
     mean_accuracy: Estimate
-    best: str
     gain: Estimate
+    """against the best single model"""
+
+
+@dataclass(frozen=True)
+class Combinations:
+    """All combinations of models, and the best of them.
+
+    Best are a combination and a single model that are chosen on one half of the images and judged on
+    the other, both ways, so that no number is of images that it was chosen for.
+    """
+
+    tried: list[Tried]
+    chosen: tuple[Combination, Combination]
+    """by each half"""
+    mean_accuracy: Estimate
+    """of the chosen ones"""
+    gain: Estimate
+    """of these against the best single model"""
+    single: Estimate
+    """mean accuracy of the best single model"""
     under_served_gain: Estimate | None
-    """gain on the third of classes with the smallest geometric mean of the models' q"""
+    """the gain on the third of classes with the smallest geometric mean of the models' q"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +133,8 @@ class Audit:
     class_names: list[str]
     n_images: int
     models: list[ModelAudit]
-    fusion: Fusion | None
+    combinations: Combinations | None
+    """None: too few images to cut them into halves"""
     train_counts: NDArray[np.int64] | None
     cautions: list[str]
 
@@ -125,10 +144,10 @@ def audit_outputs(
     train_counts: NDArray[np.int64] | None = None,
     settings: AuditSettings = AuditSettings(),
 ) -> Audit:
-    """Audit zero-shot outputs of one or more models over the same labelled images.
+    """Audit outputs of one or more models over the same labelled images.
 
     Args:
-        dumps: One a model.
+        dumps: One per model.
         train_counts: (C,) training images per class, for nine groups.
         settings: Intervals and groups.
 
@@ -144,16 +163,34 @@ def audit_outputs(
     if (images > 0).sum() < 2:
         raise UserError(f"{dumps[0].source}: images of one class only; an audit compares classes")
     judge = _Judge(labels, n_classes, settings)
-    models = [_audit_model(dump, train_counts, judge, settings) for dump in dumps]
+    fitted = cross_fit(dumps, settings.seed)
+    models = [
+        _audit_model(
+            dump, name, _gain_of_adjusting(fitted, place, judge), train_counts, judge, settings
+        )
+        for place, (dump, name) in enumerate(zip(dumps, names_of(dumps), strict=True))
+    ]
     return Audit(
         dataset=dumps[0].header.dataset,
         class_names=dumps[0].header.class_names,
         n_images=labels.size,
         models=models,
-        fusion=_fusion(dumps, models, judge) if len(dumps) > 1 else None,
+        combinations=None if fitted is None else _combinations(fitted, models, judge),
         train_counts=train_counts,
-        cautions=_cautions(images, dumps[0].header.class_names),
+        cautions=_cautions(images, dumps[0].header.class_names) + _not_zero_shot(dumps),
     )
+
+
+def names_of(dumps: Sequence[Outputs]) -> list[str]:
+    """Return a name for each dump: its members, or more of what it is where they are alike."""
+    headers = [dump.header for dump in dumps]
+    ways = (
+        [header.members_key for header in headers],
+        [header.predictor for header in headers],
+        [Path(dump.source).stem for dump in dumps],
+    )
+    apart = [names for names in ways if len(set(names)) == len(names)]
+    return apart[0] if apart else [dump.source for dump in dumps]
 
 
 class _Judge:
@@ -196,6 +233,8 @@ def wilson(
 
 def _audit_model(
     dump: Outputs,
+    name: str,
+    adjusted: Estimate | None,
     train_counts: NDArray[np.int64] | None,
     judge: _Judge,
     settings: AuditSettings,
@@ -207,7 +246,7 @@ def _audit_model(
     accuracy, images = per_class_accuracy(labels, predictions, judge.n_classes)
     low, high = wilson(np.bincount(labels[right], minlength=judge.n_classes), images)
     return ModelAudit(
-        name=dump.header.members_key,
+        name=name,
         prior=estimate,
         intervals=bootstrap_prior(
             dump.logits, labels, estimate, replicates=settings.bootstrap, seed=settings.seed
@@ -219,30 +258,19 @@ def _audit_model(
         predicted=np.bincount(predictions, minlength=judge.n_classes),
         top1=float(right.mean()),
         mean_accuracy=judge.mean(right),
-        adjusted=_adjusted(dump.logits, estimate.ridge, right, judge, settings.seed),
+        adjusted=adjusted,
         nine_groups=None
         if train_counts is None
         else _nine_groups(train_counts, estimate.q, right, judge, settings),
     )
 
 
-def _adjusted(
-    logits: np.ndarray, ridge: float, right: np.ndarray, judge: _Judge, seed: int
-) -> Estimate | None:
-    """The gain of dividing by q, each half of the images judged with the other half's q."""
-    labels = judge.labels
-    order = np.random.default_rng(seed).permutation(labels.size)
-    order = order[np.argsort(labels[order], kind="stable")]
-    half = np.empty(labels.size, bool)
-    half[order] = np.arange(labels.size) % 2 == 0
-    if (judge.images[judge.images > 0] < 2).any():
+def _gain_of_adjusting(fitted: CrossFitted | None, place: int, judge: _Judge) -> Estimate | None:
+    """The gain of dividing one model's predictions by q."""
+    if fitted is None:
         return None
-    adjusted = np.empty(labels.size, bool)
-    for part in (half, ~half):
-        q = estimate_prior_calibrated(np.asarray(logits[~part]), labels[~part], ridge).q
-        corrected = adjust("gla-zs", zero_shot=np.asarray(logits[part]), q=q)
-        adjusted[part] = corrected.argmax(axis=1) == labels[part]
-    return judge.mean(adjusted.astype(float) - right)
+    adjusted, plain = fitted.of(place, adjusted=True), fitted.of(place)
+    return judge.mean(adjusted.astype(float) - plain)
 
 
 def _nine_groups(
@@ -257,23 +285,34 @@ def _nine_groups(
     return {name: (judge.mean(right, mask), int(mask.sum())) for name, mask in masks.items()}
 
 
-def _fusion(dumps: Sequence[Outputs], models: list[ModelAudit], judge: _Judge) -> Fusion:
-    logits = fuse(
-        [d.logits for d in dumps], make_fusion_rule("logits"), names=[d.source for d in dumps]
-    )
-    fused = (predict(logits) == judge.labels).astype(float)
-    best = int(np.argmax([model.mean_accuracy.value for model in models]))
-    difference = fused - (dumps[best].predicted == judge.labels)
+def _combinations(fitted: CrossFitted, models: list[ModelAudit], judge: _Judge) -> Combinations:
+    single = fitted.single_right.astype(float)
+    gain = fitted.chosen_right - single
     shared = np.exp(np.mean([model.prior.log_q for model in models], axis=0))
     weak = np.zeros(judge.n_classes, bool)
     weak[p_groups(shared)["P-Few"]] = True
     weak &= judge.images > 0
-    return Fusion(
-        mean_accuracy=judge.mean(fused),
-        best=models[best].name,
-        gain=judge.mean(difference),
-        under_served_gain=judge.mean(difference, weak) if weak.any() else None,
+    return Combinations(
+        tried=[
+            Tried(one, judge.mean(right), judge.mean(right - single))
+            for one, right in zip(fitted.combinations, fitted.right, strict=True)
+        ],
+        chosen=fitted.chosen,
+        mean_accuracy=judge.mean(fitted.chosen_right),
+        gain=judge.mean(gain),
+        single=judge.mean(single),
+        under_served_gain=judge.mean(gain, weak) if weak.any() else None,
     )
+
+
+def _not_zero_shot(dumps: Sequence[Outputs]) -> list[str]:
+    """A line for each dump whose q is not of a pre-training alone."""
+    return [
+        f"{name}: these outputs are {dump.header.kind}. Their q is their bias, whatever it comes from; only "
+        "that of zero-shot outputs describes a pre-training."
+        for name, dump in zip(names_of(dumps), dumps, strict=True)
+        if dump.header.kind not in ("zero-shot", "imported")
+    ]
 
 
 def _cautions(images: np.ndarray, names: list[str]) -> list[str]:

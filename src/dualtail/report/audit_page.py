@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dualtail.bias.groups import D_GROUPS, P_GROUPS
-from dualtail.report.audit import Audit, ModelAudit
+from dualtail.report.audit import Audit, Combinations, ModelAudit
+from dualtail.report.audit_combinations import Combination
 from dualtail.report.page import render
 from dualtail.scores.bootstrap import Estimate
 
@@ -39,7 +40,8 @@ def audit_page(audit: Audit, kind: str, figures: Sequence[Figures] = ()) -> str:
         "answer": answer(audit),
         "cautions": audit.cautions,
         "overview": _overview(audit),
-        "fused": audit.fusion is not None,
+        "combinations": None if audit.combinations is None else _tried(audit, audit.combinations),
+        "fused": len(audit.models) > 1,
         "models": [
             _model(audit, model, figures[k] if k < len(figures) else ())
             for k, model in enumerate(audit.models)
@@ -115,16 +117,55 @@ def _unknown(audit: Audit, model: ModelAudit) -> str:
 
 
 def _gain(audit: Audit) -> list[str]:
-    fusion = audit.fusion
-    if fusion is None:
+    """What the models give together; of one model its own paragraph says what adjusting gives."""
+    found = audit.combinations
+    if found is None:
+        return [
+            f"No combination was tried: {audit.n_images:,} images are too few to estimate q on one half "
+            "of them and to judge on the other."
+        ]
+    if len(audit.models) == 1:
         return []
-    weak = fusion.under_served_gain
+    names = [model.name for model in audit.models]
+    one, other = (in_words(chosen, names) for chosen in found.chosen)
+    best = (
+        f"**Best of {len(found.tried)} combinations: {one}.**"
+        if one == other
+        else f"**No combination is clearly the best.** One half of the images chooses {one}; the other "
+        f"half chooses {other}."
+    )
+    weak = found.under_served_gain
     return [
-        f"**Fusing the {len(audit.models)} models** gives a mean class accuracy of "
-        f"{_percent(fusion.mean_accuracy)}: {_points(fusion.gain)} against the best single one, "
-        f"{fusion.best}"
+        f"{best} Its mean class accuracy is {_percent(found.mean_accuracy)}; the best single model has "
+        f"{_percent(found.single)}. The gain is {_points(found.gain)}"
         + (f", and {_points(weak)} on the third of classes they favor least." if weak else ".")
+        + " The combination, the single model and every q were chosen on one half of the images and "
+        "judged on the other, both ways: these numbers are not raised by the choice."
     ]
+
+
+def in_words(combination: Combination, names: Sequence[str]) -> str:
+    """Say what a combination is of models with these names."""
+    models = [names[m] for m in combination.models]
+    if len(models) == 1:
+        return f"{models[0]} adjusted by its q" if combination.adjusted else f"{models[0]} alone"
+    joined = f"{', '.join(models[:-1])} and {models[-1]}"
+    adjusted = ", each adjusted by its q, then" if combination.adjusted else ""
+    return f"{joined}{adjusted} fused by mean {combination.rule}"
+
+
+def _tried(audit: Audit, found: Combinations) -> TextTable:
+    rows = [
+        [
+            " + ".join(audit.models[m].name for m in tried.combination.models),
+            "yes" if tried.combination.adjusted else "no",
+            f"mean {tried.combination.rule}" if tried.combination.rule else "",
+            _percent(tried.mean_accuracy),
+            _points(tried.gain),
+        ]
+        for tried in sorted(found.tried, key=lambda tried: -tried.mean_accuracy.value)
+    ]
+    return TextTable(["models", "adjusted by q", "fused by", "mean class accuracy", "gain"], rows)
 
 
 def _mean_accuracy(model: ModelAudit, least: bool) -> float:
@@ -156,8 +197,6 @@ def _overview(audit: Audit) -> TextTable:
         ]
         for model in audit.models
     ]
-    if audit.fusion is not None:
-        rows.append(["fused", "", _percent(audit.fusion.mean_accuracy), "", "", "", "", ""])
     header = ["model", "top-1 %", "mean class accuracy", "max q / min q", "under-served", "favored"]
     return TextTable([*header, "never predicted", "gain of / q"], rows)
 

@@ -1,50 +1,86 @@
-"""Stage audit: zero-shot outputs of one or more models, and one page about their classes."""
+"""Stage audit: one page about the classes of one or more models, from their outputs."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.errors import UserError
 from dualtail.files import write_text
-from dualtail.foundation.spec import FoundationSpec
-from dualtail.outputs import Outputs, write_outputs
+from dualtail.outputs import Outputs, read_outputs, write_outputs
 from dualtail.report.audit import Audit, AuditSettings, audit_outputs
 from dualtail.report.audit_figures import nine_groups_figure, prior_figure
 from dualtail.report.audit_page import answer, audit_page
-from dualtail.stages.predict import LabelledImages, Precision, predict_images
+
+if TYPE_CHECKING:
+    from dualtail.foundation.spec import FoundationSpec
+    from dualtail.stages.predict import LabelledImages, Precision
 
 SUFFIXES = (".html", ".md")
 
 
 def run(
-    specs: Sequence[FoundationSpec],
-    data: LabelledImages,
-    train_counts: Path | None,
-    settings: AuditSettings,
-    precision: Precision,
-    threads: int,
-    keep_outputs: Path | None,
-    out: Path,
+    dumps: Sequence[Outputs], train_counts: Path | None, settings: AuditSettings, out: Path
 ) -> str:
-    """Run every model, write the page, and return the answer as lines for the user.
+    """Write the page, and return the answer as lines for the user.
 
     Args:
-        specs: The models.
-        data: Labelled images.
+        dumps: One per model, over the same images.
         train_counts: CSV of training images per class, for nine groups.
         settings: Intervals and groups.
-        precision: Arithmetic of the vision towers.
-        threads: Decoders.
-        keep_outputs: Folder for the dumps, for `dualtail fuse`, `score` and so on.
         out: The page, .html or .md.
 
     Raises:
-        UserError: weights, images or counts that cannot be read, or another suffix.
+        UserError: counts that cannot be read, dumps of different images, or another suffix.
     """
+    check_suffix(out)
+    names = dumps[0].header.class_names
+    counts = None if train_counts is None else read_counts_csv(train_counts, names)
+    audit = audit_outputs(dumps, counts, settings)
+    write_page(audit, out)
+    lines = [line.replace("**", "") for line in answer(audit)]
+    return "\n".join([*lines, f"page: {out}"])
+
+
+def check_suffix(out: Path) -> None:
+    """Refuse a page of another kind, before anything is computed for it."""
     if out.suffix not in SUFFIXES:
         raise UserError(f"{out}: the page is written as {' or '.join(SUFFIXES)}")
-    names = data.class_names
-    counts = None if train_counts is None else read_counts_csv(train_counts, names)
+
+
+def read_dumps(paths: Sequence[Path], split: str | None) -> list[Outputs]:
+    """Memory-map one split of each dump.
+
+    Raises:
+        UserError: a file twice, or one that cannot be read.
+    """
+    twice = [path for path in paths if paths.count(path) > 1]
+    if twice:
+        raise UserError(f"{twice[0]}: the same dump twice; give each once")
+    return [read_outputs(path, split) for path in paths]
+
+
+def predict_dumps(
+    specs: Sequence["FoundationSpec"],
+    data: "LabelledImages",
+    precision: "Precision",
+    threads: int,
+    keep_outputs: Path | None,
+) -> list[Outputs]:
+    """Run every model over labelled images.
+
+    Args:
+        specs: The models.
+        data: The images.
+        precision: Arithmetic of the vision towers.
+        threads: Decoders.
+        keep_outputs: Folder for the dumps, for `dualtail audit --outputs`, `fuse`, `score` and so on.
+
+    Raises:
+        UserError: weights or images that cannot be read.
+    """
+    from dualtail.stages.predict import predict_images
+
     dumps: list[Outputs] = []
     for spec in specs:
         dump = predict_images(spec, data, precision=precision, threads=threads)
@@ -52,10 +88,7 @@ def run(
             name = spec.member.replace(",", "_").replace("/", "_")
             write_outputs(keep_outputs / f"{name}.safetensors", dump)
         dumps.append(dump)
-    audit = audit_outputs(dumps, counts, settings)
-    write_page(audit, out)
-    lines = [line.replace("**", "") for line in answer(audit)]
-    return "\n".join([*lines, f"page: {out}"])
+    return dumps
 
 
 def write_page(audit: Audit, out: Path) -> None:
