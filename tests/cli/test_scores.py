@@ -105,6 +105,8 @@ def test_collecting(run: Run, make_outputs: Make) -> None:
     record = {"dataset": "toy", "member": "a", "peft": "vpt", "loss": "la", "seed": 0}
     Path("adapters").mkdir()
     Path("adapters/vpt-la-0.json").write_text(json.dumps(record | {"costs": {"parameters": 7}}))
+    record = {"dataset": "toy", "member": "a", "peft": "", "loss": "", "seed": None}
+    Path("adapters/zero-shot.json").write_text(json.dumps(record | {"costs": {"gflops": 3}}))
     words = ["collect", "s.parquet", "--class-scores", "classes.parquet", "--study", "study.csv"]
     words += ["--priors", "priors/{dataset}/{member}.csv", "--records", "adapters/{variant}.json"]
     run(*words, "--run", "r", "--out", "out")
@@ -118,7 +120,7 @@ def test_collecting(run: Run, make_outputs: Make) -> None:
     ]
     scores = pd.read_csv("out/scores.csv", keep_default_na=False)
     assert set(scores["kind"]) == {"zero-shot", "tuned", "prior"}
-    assert pd.read_csv("out/costs.csv")["value"].tolist() == [7]
+    assert pd.read_csv("out/costs.csv")["value"].tolist() == [3, 7]
     assert len(pd.read_csv("out/priors.csv")) == 5
 
 

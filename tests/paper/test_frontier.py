@@ -121,18 +121,18 @@ def test_the_cheapest_within_one_standard_error_is_recommended(fused: float, cho
         .startswith(chosen)
     )
     if advice.chosen.predictor.fusion == "logits":
-        assert advice.single is not None and advice.single.predictor.members == "a"
-        assert advice.gain is not None and advice.gain.value == pytest.approx(6.0)
+        assert advice.single is not None
+        assert advice.single.predictor.members == "a"
+        assert advice.gain is not None
+        assert advice.gain.value == pytest.approx(6.0)
 
 
 def test_the_sentences_say_price_gain_and_doubt() -> None:
     first, second = frontier.sentences(lookup(scored()), "photos")
     assert "Deploy **A + B, tuned, LA, fused by logits**: 76.0 %" in first
     assert "3 GFLOPs per image, 33 images/s here; nothing cheaper" in first
-    assert (
-        "A, tuned, LA (70.0 %" in second
-        and "+6.0 points [+5.0, +7.0] at 3 times the cost" in second
-    )
+    assert "A, tuned, LA (70.0 %" in second
+    assert "+6.0 points [+5.0, +7.0] at 3 times the cost" in second
     assert second.endswith("the gain is sure.")
     doubtful = frontier.sentences(lookup(scored(single=75.5, val=False)), "photos")[1]
     assert "There are no validation images" in doubtful
