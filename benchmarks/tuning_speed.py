@@ -94,7 +94,7 @@ def lift(options: argparse.Namespace) -> dict[str, Step]:
     thirds = np.array_split(np.arange(n), 3)
 
     def train() -> None:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(options.device, torch.bfloat16):
             logits = encoder(images, tuner, head)
             loss = torch.nn.functional.cross_entropy(logits + log_prior, labels)
             loss.backward()
@@ -111,7 +111,7 @@ def lift(options: argparse.Namespace) -> dict[str, Step]:
             np.mean(np.array(accuracies)[part])
 
     def infer() -> object:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), torch.autocast(options.device, torch.bfloat16):
             return encoder(images, tuner, head)
 
     return {"train step": train, "inference": infer}
@@ -238,6 +238,7 @@ def main() -> None:
     parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)
     parser.add_argument("--n-classes", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.device = "cpu"
     if options.system:
         serve(options)
         return

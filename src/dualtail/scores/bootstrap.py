@@ -104,8 +104,8 @@ def mean_interval(
 
     It is stretched as Student's is longer than the normal one, with n - 1 degrees of freedom for each
     class: by 3 % with 20 classes of 3 images. It does not cover with fewer than `FEWEST_DIFFERENT` images
-    that differ from the others, and where classes with a single image hold more than `MOST_UNSEEN` of
-    the variance.
+    that differ from the others, where classes with a single image hold more than `MOST_UNSEEN` of the
+    variance, and where every class is all alike: its width would be zero.
 
     Args:
         replicates: (B,) of the mean.
@@ -113,6 +113,8 @@ def mean_interval(
         images: (C,) images of each class of the mean.
     """
     if n_differing < FEWEST_DIFFERENT or unseen_variance(images) > MOST_UNSEEN:
+        return np.nan, np.nan
+    if np.ptp(replicates) == 0:
         return np.nan, np.nan
     from scipy.special import ndtri, stdtrit
 
