@@ -114,6 +114,15 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "fusion: {modes: [x], rules: {x: {method: logits, weights: {clop: 1}}}}",
             "fusion.rules.x.weights.clop: unknown foundation model 'clop', did you mean",
         ),
+        (
+            "fusion: {rules: {x: {method: src/dualtail/bias/fusion_rules/logits.py:MeanLogits, "
+            "weights: fitted}}}",
+            "fusion.rules.x.weights: only those of logits and probabilities can be fitted",
+        ),
+        (
+            "fusion: {rules: {logits: {calibrate: true}}}",
+            "fusion.rules.logits: logits is the paper",
+        ),
         ("fusion: {losses: [ldam]}", "fusion.losses: unknown loss of study.losses 'ldam'"),
         (
             "foundation: {clip: {prompts: foto}}",
