@@ -66,14 +66,14 @@ def test_a_small_study_by_hand(study: Study) -> None:
     assert names(rows, kind="adjusted") == [
         f"{m}/adaptformer-ce-0-{a}"
         for m in ("clip", "openclip")
-        for a in ("gla", "gla-zs", "gla-ft")
+        for a in ("gla", "gla-zs", "gla-ft", "gla-scaled")
     ]
     assert names(rows, kind="fused") == [
         "clip+openclip/zero-shot-logits",
         "clip+openclip/adaptformer-la-0-logits",
     ]
     assert names(rows, kind="knn") == [f"clip/{v}-knn" for v in ("zero-shot", *tuned)]
-    assert len(rows) == 2 + 4 + 6 + 2 + 3
+    assert len(rows) == 2 + 4 + 8 + 2 + 3
     assert (
         Prediction(
             kind="adjusted",
@@ -140,6 +140,20 @@ def test_only_the_fusion_of_all_members_is_explained(study: Study) -> None:
         f"clip+openclip+metaclip/{v}-logits" for v in ("zero-shot", "adaptformer-la-0")
     ]
     assert len(names(predictions(config), kind="fused")) == 4 * 2
+
+
+def test_fitted_modes_are_not_explained(study: Study) -> None:
+    """There is nothing to fit on among images with a part hidden."""
+    config = study(
+        fusion__modes=["logits", "best", "warm"],
+        fusion__rules={
+            "best": {"method": "logits", "weights": "fitted"},
+            "warm": {"method": "probabilities", "calibrate": True},
+        },
+    )
+    fused = predictions(config)
+    assert {row.fusion for row in fused if row.kind == "fused"} == {"logits", "best", "warm"}
+    assert {row.fusion for row in fused if row.kind == "fused" and row.explained} == {"logits"}
 
 
 @pytest.mark.parametrize(("n", "sets"), [(1, 0), (2, 1), (3, 4), (5, 26), (6, 15 + 6 + 1)])

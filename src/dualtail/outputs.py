@@ -54,6 +54,34 @@ class ModelRecord(BaseModel):
     adapter_hash: str = Field(default="", description="SHA-256 of the adapter file, tuned only")
 
 
+class Combined(BaseModel):
+    """How members, or the halves of an adjustment, were combined; a number for each."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scales: list[float] = Field(description="what logits were multiplied by, 1 / temperature")
+    weights: list[float] = Field(default=[], description="P(c), sum 1; fused only")
+
+
+class FitRecord(BaseModel):
+    """What of a combination was fitted on labeled images, and how exactly it is known.
+
+    The images of the fit are combined by what the other folds say, all others by the whole.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    split: str = Field(description="what it was fitted on")
+    n_images: int
+    whole: Combined = Field(description="fitted on all of them")
+    folds: list[Combined] = Field(description="fitted on the images outside of each fold")
+    scale_intervals: list[tuple[float, float]] = Field(description="95 % intervals of whole")
+    weight_intervals: list[tuple[float, float]] = []
+    gap: float = Field(
+        description="nats that the mean log-likelihood may be below its maximum, at most"
+    )
+
+
 class OutputsHeader(BaseModel):
     """What a dump says about itself; the identifying columns of the score table."""
 
@@ -74,7 +102,9 @@ class OutputsHeader(BaseModel):
     peft: str = ""
     loss: str = ""
     seed: int | None = Field(default=None, ge=0, le=LARGEST, description="tuning seed")
-    adjustment: str = Field(default="", description="la, gla, gla-zs, gla-ft or nothing")
+    adjustment: str = Field(
+        default="", description="la, gla, gla-zs, gla-ft, gla-scaled or nothing"
+    )
     fusion: str = Field(
         default="", description="logits, probabilities, a rule of your own, or nothing"
     )
@@ -82,6 +112,9 @@ class OutputsHeader(BaseModel):
         default=[], description="P(c) of each member, fused only"
     )
     models: list[ModelRecord] = []
+    fit: FitRecord | None = Field(
+        default=None, description="scales and weights that were fitted; absent if none were"
+    )
 
     @property
     def members_key(self) -> str:
@@ -293,7 +326,8 @@ def _checksum(tensor: np.ndarray) -> str:
 
 def _shared(header: OutputsHeader) -> dict[str, Any]:
     """What the splits of a dump have in common."""
-    return header.model_dump(mode="json", exclude={"split", "split_hash"})
+    own = {"split", "split_hash"} | ({"fit"} if header.fit is None else set())
+    return header.model_dump(mode="json", exclude=own)
 
 
 def splits_of(path: str | Path) -> list[str]:

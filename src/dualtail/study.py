@@ -135,14 +135,15 @@ def _of_dataset(config: Config, dataset: str) -> Iterator[Prediction]:
             variant = f"{tuning.name}-{adjustment}"
             yield Prediction("adjusted", dataset, member, variant, *tuning, adjustment)
     for chosen, mode in itertools.product(fused_sets(members), fusion.modes):
+        is_shown = chosen == everybody and mode in fusion.given_modes
         if fusion.zero_shot:
-            explained = chosen == everybody
+            explained = is_shown
             variant = f"zero-shot-{mode}"
             yield Prediction("fused", dataset, chosen, variant, fusion=mode, explained=explained)
         for tuning in grid:
             if tuning.loss in fusion.losses:
                 is_first = (tuning.peft, tuning.seed) == (first_peft, first_seed)
-                explained = chosen == everybody and is_first
+                explained = is_shown and is_first
                 variant = f"{tuning.name}-{mode}"
                 yield Prediction("fused", dataset, chosen, variant, *tuning, "", mode, explained)
     seeds = config.seeds_of(first_peft)

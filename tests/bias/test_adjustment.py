@@ -14,7 +14,14 @@ RNG = np.random.default_rng(0)
 ZERO_SHOT, TUNED = RNG.normal(scale=5, size=(2, 9, 4))
 Q = np.array([0.1, 0.2, 0.3, 0.4])
 COUNTS = np.array([100, 10, 5, 1])
-INPUTS = {"zero_shot": ZERO_SHOT, "tuned": TUNED, "q": Q, "train_counts": COUNTS}
+SCALES = (0.3, 1.7)
+INPUTS = {
+    "zero_shot": ZERO_SHOT,
+    "tuned": TUNED,
+    "q": Q,
+    "train_counts": COUNTS,
+    "scales": SCALES,
+}
 
 
 def formula(name: str, i: int, c: int) -> float:
@@ -25,6 +32,7 @@ def formula(name: str, i: int, c: int) -> float:
         "gla-ft": tuned_half,
         "gla-zs": zero_shot_half,
         "gla": zero_shot_half + tuned_half,
+        "gla-scaled": SCALES[0] * zero_shot_half + SCALES[1] * tuned_half,
     }[name]
 
 
@@ -50,7 +58,7 @@ def test_only_what_is_needed_is_asked_for(name: str) -> None:
 
 @given(st.sampled_from(sorted(ADJUSTMENTS)), st.permutations(range(4)))
 def test_permuting_the_classes_permutes_the_result(name: str, order: list[int]) -> None:
-    permuted = {key: values[..., order] for key, values in INPUTS.items()}
+    permuted = {k: v if k == "scales" else v[..., order] for k, v in INPUTS.items()}
     np.testing.assert_allclose(
         adjust(name, **permuted), adjust(name, **INPUTS)[:, order], rtol=1e-6
     )

@@ -313,11 +313,13 @@ def test_several_adjustments_and_modes_at_once_equal_one_at_a_time(run: Run, arr
     import_arrays(run, "other.safetensors")
     fuse = ["fuse", "dump.safetensors", "other.safetensors"]
     ways = [
-        ["--mode", "logits", "--weights", "1,3", "--out", "a"],
-        ["--mode", "probabilities", "--weights", "equal", "--out", "b"],
+        ["--mode", "logits", "--weights", "1,3", "--no-calibrate", "--out", "a"],
+        ["--mode", "probabilities", "--weights", "equal", "--no-calibrate", "--out", "b"],
+        ["--mode", "probabilities", "--weights", "fitted", "--calibrate", "--out", "best"],
     ]
-    run(*fuse, *ways[0], *ways[1])
-    for name, way in zip("ab", ways, strict=True):
+    said = run(*fuse, *ways[0], *ways[1], *ways[2]).output
+    assert "fitted on test (60 images, no val)" in said
+    for name, way in zip(["a", "b", "best"], ways, strict=True):
         together = Path(name).read_bytes()
         run(*fuse, *way)
         assert Path(name).read_bytes() == together
@@ -332,6 +334,8 @@ def test_several_adjustments_and_modes_at_once_equal_one_at_a_time(run: Run, arr
     for command, message in (
         ([*fuse, "--out", "a", "--out", "b"], "--mode and --out go together"),
         ([*fuse, *ways[0], *ways[1][:2], "--out", "b"], "--weights and --out go together"),
+        ([*fuse, *ways[0], *ways[1], *ways[2][:4], "--out", "e"], "--calibrate and --out go"),
+        ([*fuse, "--weights", "fit", "--out", "e"], "'fit': equal, fitted, or numbers with commas"),
         ([*fuse, *ways[0], *ways[1][:-1], "a"], "--out: the same file twice"),
         ([*adjust, "--out", "d"], "--adjustment and --out go together"),
     ):

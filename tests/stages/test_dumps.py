@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, logsumexp
 
-from dualtail.bias.combined_outputs import adjust_outputs, fuse_outputs
+from dualtail.bias.combined_outputs import adjust_outputs, fit_fusion, fuse_outputs
 from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.bias.prior.table import read_prior_csv, write_prior_csv
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, read_outputs, read_splits, splits_of, write_outputs
 from dualtail.stages import adjust, fuse, knn, prior
+from dualtail.stages.fitting import fitting_split
 
 Make = Callable[..., Outputs]
 Q = np.array([5, 4, 3, 2, 1]) / 15
@@ -280,6 +281,68 @@ def test_dumps_that_are_not_fused(tmp_path: Path, write: Callable[..., Path]) ->
         with pytest.raises(UserError, match=message):
             fused(tmp_path, dumps, **options)
     assert not (tmp_path / "fused.safetensors").exists()
+
+
+@pytest.mark.parametrize(("splits", "fitted_on"), [(("val", "test"), "val"), (("test",), "test")])
+@pytest.mark.parametrize("method", ["logits", "probabilities"])
+def test_what_is_fitted_is_said_kept_and_used(
+    tmp_path: Path, write: Callable[..., Path], method: str, splits: tuple[str, ...], fitted_on: str
+) -> None:
+    """Its own images are fused by what the other folds say, those of other splits by the whole."""
+    dumps, out = [write(name, *splits, members=[name]) for name in "abc"], tmp_path / "f"
+    way = fuse.Fused(method, {}, "mine", "fitted", out, calibrate=True)
+    said = fuse.run(dumps, [way], [])
+    found = read_splits(out)
+    fit = found[0].header.fit
+    assert fit is not None
+    assert (fit.split, fit.gap <= 1e-9, len(fit.folds)) == (fitted_on, True, 5)
+    labeled = [read_outputs(dump, fitted_on) for dump in dumps]
+    expected = fit_fusion(labeled, method, "fitted", calibrate=True).fit
+    for one in found:
+        assert (one.header.fusion, one.header.weights) == ("mine", fit.whole.weights)
+        here = [read_outputs(dump, one.header.split).logits.astype(float) for dump in dumps]
+        for row in range(one.n_images):
+            used = expected.whole
+            if one.header.split == fitted_on:
+                used = expected.folds[expected.fold_of[row]]
+            z = np.stack([s * logits[row] for s, logits in zip(used.scales, here, strict=True)])
+            if method == "probabilities":
+                z = logsumexp(log_softmax(z, axis=1), axis=0, b=used.weights[:, None])
+            else:
+                z = used.weights @ z
+            np.testing.assert_allclose(one.logits[row], z, rtol=1e-3, atol=2e-2)
+    crossed = {"val": "20 images", "test": "40 images, no val"}[fitted_on]
+    assert said[0].startswith(f"fitted on {fitted_on} ({crossed}); its own images are combined by")
+    assert said[1].startswith(f"scale (1 / temperature): a {fit.whole.scales[0]:.3g} [")
+    assert said[2].startswith(f"P(c): a {fit.whole.weights[0]:.3f}")
+
+
+def test_what_nothing_can_be_fitted_on(tmp_path: Path, write: Callable[..., Path]) -> None:
+    a, b = write("a", "train", "val"), write("b", "train", "test")
+    way = fuse.Fused("logits", {}, "", "fitted", tmp_path / "f.safetensors")
+    fuse.run([a, b], [way], ["train"])
+    fit = read_outputs(tmp_path / "f.safetensors").header.fit
+    assert fit is not None
+    assert fit.split == "train"
+    c, d = write("c", "val"), write("d", "test")
+    with pytest.raises(UserError, match=r"c\.safetensors: nothing to fit on: .* share: nothing"):
+        fitting_split([c, d])
+
+
+def test_gla_with_two_scales(
+    tmp_path: Path, write: Callable[..., Path], priors: tuple[Path, Path]
+) -> None:
+    ce, zs, out = write("ce", loss="ce"), write("zs", **ZERO_SHOT), tmp_path / "g"
+    said = adjust.run(ce, [("gla-scaled", out)], *priors, zs)
+    found = read_outputs(out, "test")
+    fit = found.header.fit
+    assert fit is not None
+    assert said[1].startswith(f"scale (1 / temperature): zero-shot {fit.whole.scales[0]:.3g}")
+    a, b = fit.whole.scales
+    expected = a * (read_outputs(zs, "test").logits.astype(float) - np.log(Q))
+    expected += b * (read_outputs(ce, "test").logits - np.log(COUNTS / COUNTS.sum()))
+    np.testing.assert_allclose(found.logits, expected, atol=1e-2)
+    assert (found.header.adjustment, found.header.kind) == ("gla-scaled", "adjusted")
 
 
 def test_sums_too_large_for_half_precision_stay_what_they_are(make_outputs: Make) -> None:

@@ -66,14 +66,16 @@ def adjust(
     q: ArrayLike | None = None,
     train_counts: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
+    scales: ArrayLike | None = None,
 ) -> NDArray[np.float32]:
-    """Return (f_zs - log q) + (f_CE - log pi_s), or one of the two, by `ADJUSTMENTS[name]`.
+    """Return a (f_zs - log q) + b (f_CE - log pi_s), or one of the two, by `ADJUSTMENTS[name]`.
 
     Args:
         zero_shot, tuned: (N, C) logits of the zero-shot model and of the model tuned with CE.
         q: (C,) pre-training prior.
         train_counts: (C,) downstream training counts.
         class_names: (C,) for messages only.
+        scales: (a, b).
 
     Raises:
         UserError: an unknown name, an input it needs but did not get, shapes that do not fit, zero
@@ -82,7 +84,8 @@ def adjust(
     if name not in ADJUSTMENTS:
         raise UserError(f"adjustment: {name!r}; known are {', '.join(ADJUSTMENTS)}")
     given = {"zero_shot": zero_shot, "tuned": tuned, "q": q, "train_counts": train_counts}
-    logits, log_priors = {}, {}
+    given["scales"] = scales
+    logits, log_priors, a, b = {}, {}, 1.0, 1.0
     for need in ADJUSTMENTS[name]:
         source = given[need]
         if source is None:
@@ -91,15 +94,20 @@ def adjust(
             log_priors[need] = log_prior(source)
         elif need == "train_counts":
             log_priors[need] = log_training_prior(source, class_names)
+        elif need == "scales":
+            a, b = np.asarray(source, dtype=float)
         else:
             logits[need] = check_logits(source, need)
-    return _sum(logits, log_priors)
+    factors = {"zero_shot": a, "q": a, "tuned": b, "train_counts": b}
+    return _sum(logits, log_priors, factors)
 
 
 def _sum(
-    logits: dict[str, NDArray[np.floating]], log_priors: dict[str, FloatArray]
+    logits: dict[str, NDArray[np.floating]],
+    log_priors: dict[str, FloatArray],
+    factors: dict[str, float],
 ) -> NDArray[np.float32]:
-    """The sum of the logits less the sum of the log priors, block by block."""
+    """The sum of the logits less the sum of the log priors, each times its factor, block by block."""
     first, shape = next((name, array.shape) for name, array in logits.items())
     for name, array in logits.items():
         if array.shape != shape:
@@ -107,8 +115,10 @@ def _sum(
     for name, values in log_priors.items():
         if values.shape != (shape[1],):
             raise UserError(f"{name}: {values.size} classes; {first} has {shape[1]}")
-    bias = -np.sum(list(log_priors.values()), axis=0)
+    bias = -np.sum([factors[name] * values for name, values in log_priors.items()], axis=0)
     total = np.empty(shape, dtype=np.float32)
     for rows in row_blocks(shape[0], shape[1]):
-        total[rows] = bias + sum(read_block(array, rows, name) for name, array in logits.items())
+        total[rows] = bias + sum(
+            factors[name] * read_block(array, rows, name) for name, array in logits.items()
+        )
     return total

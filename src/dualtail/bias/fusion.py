@@ -17,8 +17,9 @@ from dualtail.errors import UserError
 def fuse(
     members: Sequence[ArrayLike],
     rule: FusionRule,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | FloatArray | None = None,
     names: Sequence[str] | None = None,
+    scales: Sequence[float] | FloatArray | None = None,
 ) -> NDArray[np.float32]:
     """Fuse the logits of M members over the same images.
 
@@ -30,6 +31,7 @@ def fuse(
         weights: (M,) P(m) up to a factor: numbers from 0 that are normalized to sum 1; a member of
             weight 0 is left out (but still checked). None: 1 / M each.
         names: (M,) of the members, for messages.
+        scales: (M,) what each member's logits are multiplied by first, 1 / temperature; None: nothing.
 
     Returns:
         (N, C) float32: mean logits, or the logarithms of mean probabilities, which are logits too.
@@ -58,12 +60,15 @@ def fuse(
         blocks = [
             read_block(array, rows, label) for array, label in zip(arrays, labels, strict=True)
         ]
+        if scales is not None:
+            for block, scale in zip(blocks, scales, strict=True):
+                block *= scale
         result = np.asarray(rule.fuse([blocks[m] for m in used], shares[used]))
         fused[rows] = _checked(result, blocks[0].shape, rows.start, type(rule).__name__)
     return fused
 
 
-def member_weights(weights: Sequence[float] | None, n_members: int) -> FloatArray:
+def member_weights(weights: Sequence[float] | FloatArray | None, n_members: int) -> FloatArray:
     """Return P(m) (M,), sum 1.
 
     Raises:

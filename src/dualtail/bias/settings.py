@@ -11,8 +11,9 @@ ADJUSTMENTS = {
     "gla": ("zero_shot", "tuned", "q", "train_counts"),
     "gla-zs": ("zero_shot", "q"),
     "gla-ft": ("tuned", "train_counts"),
+    "gla-scaled": ("zero_shot", "tuned", "q", "train_counts", "scales"),
 }
-"""Post-hoc adjustments (Eq. 4 and its halves), and what each is made of."""
+"""Post-hoc adjustments, and what each is made of: Eq. 4, its halves, and it with a scale for each half."""
 
 ENSEMBLE = "ensemble"
 """In the place of a fusion rule's name: mean probabilities of one model's tuning seeds."""
@@ -49,9 +50,19 @@ class FusionRuleEntry(Section):
     options: dict[str, Any] = {}
     """options of the rule"""
 
-    weights: dict[Name, PositiveFloat] | None = None
-    """P(c) of every member, e.g. {clip: 2, openclip: 1}; made to sum to 1 over the members fused;
-    default: equal"""
+    weights: Literal["equal", "fitted"] | dict[Name, PositiveFloat] = "equal"
+    """P(c): equal; fitted: by the likelihood of the validation split, cross-fitted on the test split where
+    a dataset has none (of logits and probabilities); or a number for every member, e.g.
+    {clip: 2, openclip: 1}, made to sum to 1 over the members fused"""
+
+    calibrate: bool = False
+    """divide the logits of each member by a temperature fitted on the validation split (or cross-fitted, as
+    weights are), so that members of different families are on one scale"""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether anything is fitted on labeled images."""
+        return self.calibrate or self.weights == "fitted"
 
 
 class FusionSettings(Section):
@@ -70,6 +81,11 @@ class FusionSettings(Section):
 
     zero_shot: bool = True
     """also fuse the zero-shot outputs"""
+
+    @property
+    def given_modes(self) -> list[str]:
+        """Modes of which nothing is fitted, which fuse images of any kind."""
+        return [mode for mode in self.modes if not self.rules[mode].is_fitted]
 
     @field_validator("modes")
     @classmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -172,6 +172,8 @@ def adjust(
     --train-counts                 DUMP - log pi_S                       (GLA-FT, CE-tuned DUMP)
     --prior --train-counts --zero-shot ZS
                                    ZS - log q + DUMP - log pi_S          (GLA, Eq. 4)
+    --adjustment gla-scaled with the same
+                                   a (ZS - log q) + b (DUMP - log pi_S)  (a, b fitted on the split val)
 
     Example: dualtail adjust zero-shot.safetensors --prior q.csv --out balanced.safetensors
     """
@@ -185,17 +187,17 @@ def adjust(
 
 
 class Weights(click.ParamType):
-    """Numbers with commas between, or `equal`."""
+    """Numbers with commas between, `equal` or `fitted`."""
 
     name = "NUMBER,..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "equal" or isinstance(value, list):
+        if value in ("equal", "fitted") or isinstance(value, list):
             return value
         try:
             return [float(p) for p in value.split(",")]
         except ValueError:
-            self.fail(f"{value!r}: equal, or numbers with commas between them", param, ctx)
+            self.fail(f"{value!r}: equal, fitted, or numbers with commas between them", param, ctx)
 
 
 @verb("fuse")
@@ -220,7 +222,16 @@ class Weights(click.ParamType):
     "--weights",
     multiple=True,
     type=Weights(),
-    help="P(c) of each dump, e.g. 0.5,0.3,0.2, or equal; once for each --mode.  [default: equal]",
+    help="P(c) of each dump, e.g. 0.5,0.3,0.2, or equal, or fitted: by the likelihood of the split val "
+    "(without one, cross-fitted on test); once for each --mode.  [default: equal]",
+)
+@click.option(
+    "--calibrate/--no-calibrate",
+    "calibrated",
+    multiple=True,
+    default=[False],
+    help="Divide each dump's logits by a temperature fitted on val (or cross-fitted), which puts models "
+    "of different families on one scale; once for all modes or for each.",
 )
 @click.option(
     "--split",
@@ -233,7 +244,8 @@ def fuse(
     dumps: tuple[Path, ...],
     modes: tuple[tuple[str, dict[str, Any]], ...],
     names: tuple[str, ...],
-    weights: tuple[list[float] | str, ...],
+    weights: tuple[list[float] | Literal["equal", "fitted"], ...],
+    calibrated: tuple[bool, ...],
     splits: tuple[str, ...],
     outs: tuple[Path, ...],
 ) -> None:
@@ -248,9 +260,12 @@ def fuse(
     _check_one_per_out("--mode-name", names, outs)
     weights = weights or ("equal",) * len(outs)
     _check_one_per_out("--weights", weights, outs)
+    calibrated = calibrated * len(outs) if len(calibrated) == 1 else calibrated
+    _check_one_per_out("--calibrate", calibrated, outs)
+    columns = zip(modes, names, weights, outs, calibrated, strict=True)
     ways = [
-        Fused(method, options, name, None if isinstance(given, str) else given, out)
-        for (method, options), name, given, out in zip(modes, names, weights, outs, strict=True)
+        Fused(method, options, name, given, out, calibrate)
+        for (method, options), name, given, out, calibrate in columns
     ]
     for line in run(dumps, ways, splits):
         click.echo(line, err=True)

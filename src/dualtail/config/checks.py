@@ -140,12 +140,18 @@ def _fusion_weights(config: Config) -> None:
     """The paper's rules are as in the paper; other rules that are run weigh every member."""
     for name, entry in config.fusion.rules.items():
         where = f"fusion.rules.{name}"
-        if name in FUSION_OPTIONS and (entry.method != name or entry.weights is not None):
+        plain = entry.method == name and entry.weights == "equal" and not entry.calibrate
+        if name in FUSION_OPTIONS and not plain:
             raise NameProblem(
                 where,
                 f"{name} is the paper's, with equal weights; give another rule another name",
             )
-        if entry.weights is None or name not in config.fusion.modes:
+        if entry.weights == "fitted" and entry.method not in FUSION_OPTIONS:
+            raise NameProblem(
+                f"{where}.weights",
+                f"only those of {' and '.join(FUSION_OPTIONS)} can be fitted; give numbers",
+            )
+        if isinstance(entry.weights, str) or name not in config.fusion.modes:
             continue
         for member in entry.weights:
             known_name(member, config.foundation, "foundation model", f"{where}.weights.{member}")

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from dualtail.bias.combined_outputs import adjust_outputs
+from dualtail.bias.combined_outputs import Fitted, adjust_outputs, fit_adjustment
 from dualtail.bias.prior.table import read_prior_csv
 from dualtail.datasets.train_counts import read_counts_csv
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, read_outputs, read_splits, write_outputs
+from dualtail.stages.fitting import fitting_split, said
 
 NEEDS = {
     "gla": ("--prior", "--train-counts", "--zero-shot"),
     "gla-zs": ("--prior",),
     "gla-ft": ("--train-counts",),
+    "gla-scaled": ("--prior", "--train-counts", "--zero-shot"),
 }
 """What each of `ADJUSTMENTS` needs beside the dump."""
 
@@ -26,7 +28,9 @@ def run(
     train_counts: Path | None,
     zero_shot: Path | None,
 ) -> list[str]:
-    """Read, adjust, write; return what `write_outputs` says of each. What is not used is not read.
+    """Read, adjust, write; return what `write_outputs` says of each, after what was fitted.
+
+    What is not used is not read.
 
     Args:
         dump: Outputs of a CE-tuned model; for gla-zs without `zero_shot`, zero-shot outputs.
@@ -52,10 +56,17 @@ def run(
     counts = None
     if train_counts and "--train-counts" in used:
         counts = read_counts_csv(train_counts, names)
-    return [
-        write_outputs(out, *(_adjusted(name, outputs, zero_shot, q, counts) for outputs in found))
-        for name, out in named
-    ]
+    lines = []
+    for name, out in named:
+        fitted = None
+        if name == "gla-scaled" and zero_shot and q is not None and counts is not None:
+            split = fitting_split([dump, zero_shot])
+            labeled = (read_outputs(dump, split), read_outputs(zero_shot, split))
+            fitted = fit_adjustment(*labeled, q, counts)
+            lines += said(fitted, ("zero-shot", "tuned"))
+        adjusted = (_adjusted(name, one, zero_shot, q, counts, fitted) for one in found)
+        lines.append(write_outputs(out, *adjusted))
+    return lines
 
 
 def _adjusted(
@@ -64,6 +75,7 @@ def _adjusted(
     zero_shot: Path | None,
     q: np.ndarray | None,
     counts: np.ndarray | None,
+    fitted: Fitted | None,
 ) -> Outputs:
     """One split adjusted; without `zero_shot`, GLA-ZS is of the dump itself."""
     if name == "gla-ft":
@@ -71,7 +83,7 @@ def _adjusted(
     if zero_shot is None:
         return adjust_outputs(name, None, outputs, q, counts)
     untuned = read_outputs(zero_shot, outputs.header.split)
-    return adjust_outputs(name, outputs, untuned, q, counts)
+    return adjust_outputs(name, outputs, untuned, q, counts, fitted)
 
 
 def _deduced(dump: Path, given: set[str]) -> str:

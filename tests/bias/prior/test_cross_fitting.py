@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dualtail.bias.folds import held_out_folds
 from dualtail.bias.prior.bootstrap import bootstrap_prior
 from dualtail.bias.prior.cross_fitting import cross_fit_prior
 from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
-from dualtail.bias.prior.ridge import held_out_folds
 from dualtail.errors import UserError
 
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
+from dualtail.bias.folds import FOLDS, stratified_folds
 from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.bias.prior.regression import BiasRegression
-from dualtail.bias.prior.ridge import FOLDS, RIDGES, choose_ridge, stratified_folds
+from dualtail.bias.prior.ridge import RIDGES, choose_ridge
 from dualtail.errors import UserError
 
 

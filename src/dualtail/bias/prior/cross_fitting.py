@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dualtail.bias.folds import held_out_folds
 from dualtail.bias.prior.estimate import (
     PriorEstimate,
     assemble,
@@ -19,7 +20,7 @@ from dualtail.bias.prior.estimate import (
     normalized_log_prior,
 )
 from dualtail.bias.prior.regression import BiasRegression
-from dualtail.bias.prior.ridge import held_out_folds, strength_of
+from dualtail.bias.prior.ridge import strength_of
 from dualtail.bias.softmax import FloatArray
 
 

@@ -3,16 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dualtail.bias.folds import held_out_folds
 from dualtail.bias.prior.regression import BiasRegression
-from dualtail.bias.softmax import FloatArray, IntArray
+from dualtail.bias.softmax import FloatArray
 from dualtail.errors import UserError
 
 RIDGES = tuple(10.0 ** (exponent / 2) for exponent in range(6, -7, -1))
 """1000 down to 0.001 in half decades. CLIP's q on ImageNet has var(log q) = 0.6, i.e. ridge 1.7."""
 
-FOLDS = 5
 PATIENCE = 2
 """Weaker ridges are not tried after this many without a new best (the curve has one minimum)."""
 
@@ -22,28 +21,6 @@ class RidgePoint(NamedTuple):
 
     ridge: float
     loss: float
-
-
-def stratified_folds(labels: IntArray, n_folds: int, rng: np.random.Generator) -> IntArray:
-    """Return the fold (N,) of every image; each class is spread over folds as evenly as can be."""
-    shuffled = rng.permutation(labels.size)
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    folds = np.empty(labels.size, dtype=np.int64)
-    folds[by_class] = np.arange(labels.size) % n_folds
-    return folds
-
-
-def held_out_folds(labels: IntArray, *, seed: int) -> NDArray[np.bool_]:
-    """Return (N, K) which images each fold holds out: `FOLDS` folds, fewer for fewer images.
-
-    Raises:
-        UserError: fewer than two images.
-    """
-    if labels.size < 2:
-        raise UserError("folds of the prior's split need at least two images")
-    n_folds = min(FOLDS, labels.size)
-    folds = stratified_folds(labels, n_folds, np.random.default_rng(seed))
-    return folds[:, None] == np.arange(n_folds)
 
 
 def strength_of(

@@ -1,5 +1,6 @@
 """Table 15: P(Y|X) against P(Y|do(X)) with one semantic factor hidden."""
 
+from dualtail.bias.settings import FusionSettings
 from dualtail.errors import UserError
 from dualtail.explain.splits import explained_split
 from dualtail.paper.context import PaperContext
@@ -56,9 +57,10 @@ def build(lookup: ScoreLookup) -> Table:
 def _models(context: PaperContext) -> dict[tuple[str, str], Predictor]:
     """Single models, then the fusions of all."""
     peft, members = context.first_peft, list(context.members)
-    modes = context.config.get("fusion", {}).get("modes", ["logits"])
+    fusion = FusionSettings.model_validate(context.config.get("fusion", {"modes": ["logits"]}))
     return {("P(Y|X)", label): tuned(m, peft, "la") for m, label in context.members.items()} | {
-        ("P(Y|do(X))", f"fused, {mode}"): fused(members, peft, "la", mode) for mode in modes
+        ("P(Y|do(X))", f"fused, {mode}"): fused(members, peft, "la", mode)
+        for mode in fusion.given_modes
     }
 
 

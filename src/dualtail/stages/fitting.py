@@ -1,0 +1,48 @@
+"""What a fit on labeled images takes and says, for the stages fuse and adjust."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dualtail.bias.combined_outputs import Fitted
+from dualtail.errors import UserError
+from dualtail.outputs import splits_of
+
+FITTED_ON = ("val", "test")
+"""The first of these that all dumps have."""
+
+
+def fitting_split(dumps: Sequence[Path]) -> str:
+    """Return the split to fit on: val, else test, else the only one that all dumps have.
+
+    Raises:
+        UserError: there is none.
+    """
+    first, *others = [splits_of(dump) for dump in dumps]
+    shared = [split for split in first if all(split in other for other in others)]
+    for split in (*FITTED_ON, *(shared if len(shared) == 1 else [])):
+        if split in shared:
+            return split
+    raise UserError(
+        f"{dumps[0]}: nothing to fit on: neither val nor test is in all dumps; "
+        f"they share: {', '.join(shared) or 'nothing'}"
+    )
+
+
+def said(fitted: Fitted, names: Sequence[str]) -> list[str]:
+    """Return lines for the user: what was fitted, on what, how exactly."""
+    record = fitted.record
+    crossed = "" if record.split == "val" else ", no val"
+    lines = [
+        f"fitted on {record.split} ({record.n_images:,} images{crossed}); its own images are combined by "
+        f"what {len(record.folds)} folds say, each of the others; likelihood within {record.gap:.0e} nats "
+        "of its optimum"
+    ]
+    scales = ("scale (1 / temperature)", ".3g", record.whole.scales, record.scale_intervals)
+    weights = ("P(c)", ".3f", record.whole.weights, record.weight_intervals)
+    for what, form, values, intervals in (scales, weights):
+        shown = [
+            f"{name} {value:{form}}" + (f" [{low:{form}}, {high:{form}}]" if low < high else "")
+            for name, value, (low, high) in zip(names, values, intervals, strict=False)
+        ]
+        lines += [f"{what}: {', '.join(shown)}"] if shown else []
+    return lines
