@@ -40,18 +40,21 @@ def test_passes_and_hours_of_the_paper(paper: Config) -> None:
     """3 models x 2 PEFTs x 2 losses; 10, 10 and 20 epochs; iNaturalist has no val split.
 
     Besides, of CLIP alone: GLA-Train's first stage, and two re-trained heads, whose training sends no
-    gradient through the backbone.
+    gradient through the backbone; but on iNaturalist a student and its control, and what its teachers say.
     """
     found = by_place(paper)
     tune = found["tune", "imagenet_lt"]
-    assert tune.jobs == 12 + 3
-    assert tune.trained == 13 * 10 * 115_846
-    assert tune.predicted == 15 * (20_000 + 50_000) + 2 * 10 * 115_846
+    assert tune.jobs == 12 + 3 + 2
+    assert tune.trained == 15 * 10 * 115_846
+    assert tune.predicted == 17 * (20_000 + 50_000) + 2 * 10 * 115_846
     expected = (tune.trained / 100 + tune.predicted / 400) / 3600
     assert tune.hours(SPEEDS) == pytest.approx(expected)
-    assert found["tune", "places365_lt"].trained == 13 * 10 * 62_500
+    assert found["tune", "places365_lt"].trained == 15 * 10 * 62_500
     assert found["tune", "inat2018"].trained == 13 * 20 * 437_513
     assert found["tune", "inat2018"].predicted == 15 * 24_426 + 2 * 20 * 437_513
+    teach = found["teach", "imagenet_lt"]
+    assert (teach.jobs, teach.trained, teach.predicted) == (3, 0, 3 * 115_846)
+    assert ("teach", "inat2018") not in found
     assert found["zero_shot", "imagenet_lt"].predicted == 3 * 70_000
     assert found["zero_shot", "inat2018"].predicted == 3 * 24_426
     assert found["pack", "inat2018"].jobs == 2
@@ -100,7 +103,7 @@ def test_lists_on_the_disk_and_none(paper: Config, tmp_path: Path) -> None:
     assert math.isnan(sizes["val"])
     text = as_text(stages(Config.model_validate(values)), SPEEDS)
     row = next(line for line in text.splitlines() if line.startswith("tune") and "imagenet" in line)
-    assert row.split()[2:] == ["15", "390", "?", "?"], "13 tunings of 10 epochs"
+    assert row.split()[2:] == ["17", "450", "?", "?"], "15 tunings of 10 epochs"
 
 
 def test_speeds_of_a_finished_run_are_medians_over_its_tunings(tmp_path: Path) -> None:

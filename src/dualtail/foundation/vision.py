@@ -217,7 +217,7 @@ class VisionTower(nn.Module):
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Map normalized images (B, 3, H, W) to the tokens of the first block: (B, 1 + h * w, D)."""
         x = self.conv1(images).flatten(2).transpose(1, 2)
-        start = self.class_embedding.expand(len(x), 1, -1).to(x.dtype)
+        start = self.class_embedding.expand(x.shape[0], 1, -1).to(x.dtype)
         x = torch.cat([start, x], dim=1) + self.positional_embedding.to(x.dtype)
         return self.ln_pre(x)
 

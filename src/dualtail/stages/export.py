@@ -1,0 +1,188 @@
+"""Stage export: a tuned model as files that plain torch, open_clip and ONNX runtimes read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dualtail.datasets.packed_images import evaluation_images
+from dualtail.datasets.whole_pack import read_training_pack
+from dualtail.errors import UserError
+from dualtail.files import sha256_file
+from dualtail.foundation.activation import QuickGelu
+from dualtail.foundation.spec import FoundationSpec
+from dualtail.foundation.tower_file import load_image_model
+from dualtail.foundation.vision import LayerScale, TowerSizes, VisionTower
+from dualtail.outputs import read_outputs
+from dualtail.stages.adapters import load_tuned
+from dualtail.stages.checkpointing import described_model
+from dualtail.stages.dumping import check_crop
+from dualtail.tuning.backbone import BackboneShape
+from dualtail.tuning.export.exported_file import (
+    Exported,
+    TowerArguments,
+    read_exported,
+    write_exported,
+)
+from dualtail.tuning.export.merging import merged
+from dualtail.tuning.pixels import Normalize, center_crop, load_batch
+
+CHECKED = 64
+"""Images on which the export is compared with the model it comes from, at most."""
+TOLERANCE = 1e-3
+"""Largest difference of two logits that is taken for rounding, as a share of the largest logit."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What an export is compared on.
+
+    Attributes:
+        pack: Packed images; None: noise.
+        dump: The tuned model's outputs on them; None: the model itself is asked alone.
+    """
+
+    pack: Path | None = None
+    dump: Path | None = None
+
+
+def run(
+    spec: FoundationSpec,
+    adapter: Path,
+    class_names: Sequence[str],
+    out: Path,
+    *,
+    check: Check | None = None,
+    onnx: bool = False,
+) -> list[str]:
+    """Write model.safetensors, model.json and perhaps model.onnx, and compare them with the tuned model.
+
+    Args:
+        spec: The foundation model.
+        adapter: What it was tuned to.
+        class_names: In the order of the logits; may be left empty.
+        out: Folder to write to.
+        check: Images to compare on.
+        onnx: Whether to write model.onnx, too.
+
+    Returns:
+        Lines for the user: what was written, and the largest differences of logits.
+
+    Raises:
+        UserError: a model that cannot be exported, files that do not belong together, or logits that
+            differ by more than rounding.
+    """
+    check = check or Check()
+    found, weights_hash = load_image_model(spec)
+    check_crop(spec, found.visual)
+    model, header = load_tuned(
+        adapter,
+        spec,
+        found.visual,
+        weights_hash,
+        "float32",
+        n_classes=len(class_names) or None,
+    )
+    tensors, further, features = merged(found.visual, model.peft, header.peft, model.head)
+    about = Exported(
+        tower=TowerArguments.of(_sizes(found.visual)),
+        quick_gelu=_is_quick(found.visual),
+        further=further,
+        features=features,
+        transform=spec.transform,
+        class_names=list(class_names),
+        n_classes=header.n_classes,
+        tuned={
+            "foundation": described_model(spec),
+            "weights_hash": weights_hash,
+            "adapter_hash": sha256_file(adapter),
+            **{key: header.record.get(key) for key in ("dataset", "loss", "seed")},
+            "peft": header.record.get("peft", header.peft),
+            "peft_method": header.peft,
+        },
+    )
+    write_exported(out, tensors, about)
+    plain, _ = read_exported(out)
+    images = _images(spec, check.pack, model.shape)
+    with torch.inference_mode():
+        expected, logits = model(images)[0], plain(images)[0]
+    what = f"{len(images)} images" if check.pack else f"{len(images)} images of noise"
+    lines = [
+        f"{out}: {sum(t.numel() for t in tensors.values()):,} numbers, "
+        + ("the adapter is merged" if further == "none" else f"beside the tower: {further}"),
+        _compared("plain torch", expected, logits, f"the tuned model on {what}"),
+    ]
+    if check.dump is not None:
+        stored = _stored(check, about, len(images))
+        lines.append(_compared("plain torch", stored, logits, f"{check.dump} on {what}"))
+    if onnx:
+        from dualtail.tuning.export.onnx_file import onnx_logits, write_onnx
+
+        write_onnx(out / "model.onnx", plain, about.tower.image_size)
+        found_there = onnx_logits(out / "model.onnx", images)
+        lines.append(_compared("ONNX", expected, found_there, f"the tuned model on {what}"))
+    return lines
+
+
+def _compared(name: str, expected: torch.Tensor, found: torch.Tensor, what: str) -> str:
+    """The largest difference, in words.
+
+    Raises:
+        UserError: it is more than rounding; half precision of a dump is coarser.
+    """
+    largest, size = (found - expected).abs().max().item(), expected.abs().max().item()
+    line = (
+        f"{name} against {what}: largest logit difference {largest:.2g}, of logits up to {size:.3g}"
+    )
+    if not largest <= TOLERANCE * max(size, 1.0):
+        raise UserError(f"{line}: more than rounding; the files are wrong, do not use them")
+    return line
+
+
+def _images(spec: FoundationSpec, pack: Path | None, shape: BackboneShape) -> torch.Tensor:
+    """Normalized images (B, 3, H, W), the first of a pack or noise."""
+    if pack is None:
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(8, 3, *shape.image_size, generator=generator)
+    opened, transform, cpu = read_training_pack(pack), spec.transform, torch.device("cpu")
+    index = torch.arange(min(CHECKED, len(opened)))
+    pixels = load_batch(evaluation_images(opened, transform.resize), index, cpu)
+    cropped = center_crop(pixels, (transform.crop, transform.crop))
+    return Normalize(transform.mean, transform.std, cpu)(cropped)
+
+
+def _stored(check: Check, about: Exported, n: int) -> torch.Tensor:
+    """(n, C) the first logits of a dump of the pack."""
+    assert check.pack is not None
+    assert check.dump is not None
+    header = read_training_pack(check.pack).header
+    dump = read_outputs(check.dump, header.split)
+    ordered = np.array_equal(dump.image_index[:n], np.arange(n))
+    if dump.header.split_hash != header.split_hash or not ordered:
+        raise UserError(f"{check.dump}: outputs on other images than those of {check.pack}")
+    if dump.n_classes != about.n_classes:
+        raise UserError(f"{check.dump}: {dump.n_classes} classes, the model has {about.n_classes}")
+    return torch.from_numpy(dump.logits[:n].astype(np.float32))
+
+
+def _is_quick(visual: VisionTower) -> bool:
+    return isinstance(visual.blocks[0].mlp.get_submodule("gelu"), QuickGelu)
+
+
+def _sizes(visual: VisionTower) -> TowerSizes:
+    shape = BackboneShape.of(visual)
+    block = visual.blocks[0]
+    return TowerSizes(
+        image_size=shape.image_size,
+        patch_size=shape.patch_size,
+        width=shape.width,
+        layers=shape.layers,
+        heads=shape.heads,
+        ffn_width=shape.ffn_width,
+        embedding=1,
+        quick_gelu=_is_quick(visual),
+        layer_scale=hasattr(block.ls_2, "gamma") or isinstance(block.ls_2, LayerScale),
+        pre_norm=not isinstance(visual.ln_pre, torch.nn.Identity),
+    )
