@@ -96,7 +96,10 @@ def test_missing_weights_come_with_the_command_that_fetches_them(
     (tmp_path / "downloads.yaml").write_text("downloads: true\n")
     result = CliRunner().invoke(program, [*arguments, str(tmp_path / "downloads.yaml")])
     assert result.exit_code == 0, result.output
-    assert "clip: resize 256, crop 224; the run will download the weights of ViT-B-16-quickgelu,openai" in result.output
+    assert (
+        "clip: resize 256, crop 224; the run will download the weights of ViT-B-16-quickgelu,openai"
+        in result.output
+    )
     assert "openclip: resize 256, crop 224; weights are there" in result.output
 
 

@@ -176,9 +176,7 @@ def to_html(table: Table) -> str:
     """Return the table as a page that needs no other file."""
     import pandas as pd
 
-    header, body = _as_text(
-        table, html.escape, bold="<b>{}</b>", spread="{} <small>±{}</small>"
-    )
+    header, body = _as_text(table, html.escape, bold="<b>{}</b>", spread="{} <small>±{}</small>")
     names = pd.MultiIndex.from_tuples(header) if len(header[0]) > 1 else [h for (h,) in header]
     cells = pd.DataFrame(body, columns=names).to_html(index=False, escape=False, border=0)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in notes_of(table))
