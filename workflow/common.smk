@@ -120,7 +120,7 @@ def named(**values):
 
 
 def transform(member):
-    return C.transforms[C.foundation[member].transform]
+    return C.transform_of(member)
 
 
 def weights(wildcards):
@@ -187,7 +187,7 @@ def model_flags(wildcards, input):
         [
             model,
             activation,
-            transform_flag(wildcards.member),
+            "" if entry.transform is None else transform_flag(wildcards.member),
             prompt_flags(wildcards.member),
         ]
     )

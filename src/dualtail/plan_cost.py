@@ -54,7 +54,7 @@ def stages(config: Config) -> list[Stage]:
             dataset = f"{places.parent(dataset)}, re-ordered"
         return found.setdefault((name, dataset), Stage(name, dataset))
 
-    transforms = {m: config.transforms[config.foundation[m].transform] for m in config.foundation}
+    transforms = {m: config.transform_of(m) for m in config.models}
 
     def views_of(member: str) -> int:
         transform = transforms.get(member)

@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from dualtail.config.document import read_config
 from dualtail.outputs import read_outputs
 
 Run = Callable[..., Result]
@@ -92,6 +93,43 @@ def test_a_list_gives_the_same_outputs_as_the_folder(
     assert a.header.split_hash == b.header.split_hash
     message = run("audit", *listed, *model, fails=True).output
     assert "give --class-names as well" in message
+
+
+def test_audit_predict_and_run_see_the_same_of_an_image(
+    run: Run, photos: Path, models: list[str], root: Path
+) -> None:
+    """A run packs at the size that the config says and names no transform if it has none."""
+    file = models[0].partition(",")[2]
+    Path("mine.yaml").write_text(
+        f"foundation: {{clip: {{architecture: world-vit-8, transform: null, weights: {file}}}}}"
+    )
+    config = read_config([root / "config.yaml", "mine.yaml"])
+    lines = [
+        f"{p.relative_to(photos)} {k}"
+        for k, c in enumerate(sorted(photos.iterdir()))
+        for p in sorted(c.iterdir())
+    ]
+    Path("list.txt").write_text("\n".join(lines).replace("barn owl", "owl"))
+    (photos / "barn owl").rename(photos / "owl")
+    Path("names.txt").write_text("owl\ncat\ndog\nelk\n")
+    listed = ["--images", "photos", "--list", "list.txt", "--class-names", "names.txt"]
+    side = str(config.transform_of("clip").resize)
+    run("pack", *listed, "--side", side, "--out", "pack.safetensors")
+    model = ["--model", models[0]]
+    said = run("predict", "--pack", "pack.safetensors", *model, "--out", "run.safetensors").output
+    assert "sees them: resize 36, crop 32" in said
+    run("predict", *listed, *model, "--out", "hand.safetensors")
+    page = ["--bootstrap", "5", "--keep-outputs", "kept", "--out", "page.md"]
+    run("audit", *listed, *model, *page)
+    assert "What it saw of an image: resize 36, crop 32." in Path("page.md").read_text()
+    (kept,) = Path("kept").iterdir()
+    expected = read_outputs("run.safetensors")
+    for path in ("hand.safetensors", kept):
+        np.testing.assert_array_equal(read_outputs(path).logits, expected.logits)
+        assert read_outputs(path).accuracy == expected.accuracy
+    whole = ["--transform", "resize=32,crop=32", "--out", "whole.safetensors"]
+    run("predict", *listed, *model, *whole)
+    assert not np.array_equal(read_outputs("whole.safetensors").logits, expected.logits)
 
 
 def test_markdown_page_and_absent_class(run: Run, photos: Path, models: list[str]) -> None:

@@ -90,7 +90,7 @@ def test_texts_that_are_cut_are_said_and_equal_ones_refused(
     long = "very " * 100
     text_features(model, tokens, [["a cat"], [f"a {long} dog"]])
     (message,) = caplog.messages
-    assert message.startswith("1 of 2 texts are longer than the ")
+    assert message.startswith("1 of 2 prompts are longer than the ")
     assert "'a very very" in message
     with pytest.raises(UserError, match=r"reads 'a very .* alike .*: shorten the class names"):
         text_features(model, tokens, [[f"a {long} cat"], [f"a {long} dog"]])

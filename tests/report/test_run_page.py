@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -232,6 +233,23 @@ def test_published_numbers_stand_beside_ours_where_both_are_of_the_same_images(m
     )["value"].item()
     assert re.search(rf"Table 1\s*Places365-LT\s*CLIP\s*D-Many\s*[\d.]+\s*{ours:.2f}", text)
     assert "outside" in text
+
+
+def test_what_models_see_of_an_image_is_said(run: ScoreLookup) -> None:
+    def page(transforms: Sequence[str | None]) -> str:
+        models = {
+            member: {"architecture": "photo-vit-16", "transform": transform}
+            for member, transform in zip(("clip", "openclip"), transforms, strict=True)
+        }
+        named = {"whole": {"resize": 64, "crop": 64}}
+        config = {**run.context.config, "foundation": models, "transforms": named}
+        lookup = ScoreLookup(run.scores, replace(run.context, config=config), run.per_class)
+        return run_page(lookup, Beside())
+
+    seen = "What models see of an image: "
+    assert f"{seen}resize 73, crop 64.<" in page([None, None])
+    both = f"{seen}CLIP: resize 64, crop 64; OPENCLIP: resize 73, crop 64.<"
+    assert both in page(["whole", None])
 
 
 def test_settings_are_dotted_keys_and_plain_values(run: ScoreLookup) -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 from safetensors.numpy import load_file
 
+from dualtail.cli.program import program
 from dualtail.outputs import read_outputs, splits_of
 
 pytestmark = pytest.mark.slow
@@ -147,6 +149,7 @@ def finished(
         name: {"weights": {"corpus": None, "path": str(path)}}
         for name, path in random_weights.items()
     }
+    members["openclip"]["transform"] = None
     (folder / "own.yaml").write_text(yaml.safe_dump(CONFIG | {"foundation": members}))
     checkout.run()
     return checkout
@@ -178,6 +181,34 @@ def test_all_three_were_used(finished: Checkout) -> None:
     overall = chosen[chosen["loss"] == "brier"]["value"]
     right = fused.logits.argmax(axis=1) == fused.labels
     assert float(overall.item()) == pytest.approx(100 * right.mean())
+
+
+def test_a_model_without_a_transform_sees_what_it_sees_by_hand(
+    finished: Checkout, random_weights: dict[str, Path]
+) -> None:
+    objects = finished.folder / "data/own/world_objects"
+    listed = ["--images", objects / "images.zip", "--list", objects / "test.txt"]
+    run_verb(
+        *["predict", "--model", f"world-vit-8,{random_weights['openclip']}", *listed],
+        *[
+            "--class-names",
+            objects / "classnames.txt",
+            "--out",
+            finished.folder / "hand.safetensors",
+        ],
+    )
+    by_hand = read_outputs(finished.folder / "hand.safetensors")
+    run = finished.results / "outputs/world_objects/openclip/zero-shot.safetensors"
+    of_run = read_outputs(run, "test")
+    assert by_hand.header.models[0].transform == "resize 36, crop 32"
+    assert of_run.header.models[0].transform == "resize 36, crop 32"
+    np.testing.assert_array_equal(by_hand.logits, of_run.logits)
+    assert "OpenCLIP: resize 36, crop 32" in (finished.results / "index.html").read_text()
+
+
+def run_verb(*arguments: str | Path) -> None:
+    result = CliRunner().invoke(program, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
 
 
 def test_a_dataset_without_val_stands_beside_one_with_it(finished: Checkout) -> None:

@@ -119,6 +119,8 @@ def draw_corpus(
     type=OUT_FILE,
     help="CSV to write: class names, and training images per class.",
 )
+@click.option("--many", default=100, show_default=True, help="D-Many: more training images.")
+@click.option("--few", default=20, show_default=True, help="D-Few: fewer training images.")
 @click.pass_context
 def check_dataset(
     context: click.Context,
@@ -130,6 +132,8 @@ def check_dataset(
     official: str,
     group_counts: Path | None,
     train_counts: Path | None,
+    many: int,
+    few: int,
 ) -> None:
     """Check DATASET before anything is made of it: lists, hashes, classes, groups, images.
 
@@ -145,7 +149,9 @@ def check_dataset(
     given = {name: (image_list, images) for name, image_list, images in splits}
     if "train" not in given or len(given) < len(splits):
         raise click.UsageError("--split: give train, and every split once")
-    found = run(class_names, names_format, names, given, official, group_counts, train_counts)
+    found = run(
+        class_names, names_format, names, given, official, group_counts, train_counts, many, few
+    )
     _say(context, [dataset, *(f"  {line}" for line in found.lines)], len(found.problems))
 
 

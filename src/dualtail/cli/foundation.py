@@ -147,17 +147,20 @@ def predict(
         raise click.UsageError("--list, --class-names, --dataset and --split go with --images")
     if record is not None and not packs:
         raise click.UsageError("--record goes with --pack: decoding would be measured as well")
+    from dualtail.foundation.architecture import in_words
     from dualtail.outputs import write_outputs
     from dualtail.stages.predict import Tuned, find_images, predict_images, predict_packs
 
     compute.set_up()
     tuned = None if adapter is None else Tuned(adapter, peft and peft[0])
     how: Any = {"precision": precision, "tuned": tuned, "text_out": text_features_out}
+    spec = model.spec()
     if images is None:
-        found = predict_packs(model.spec(), packs, record=record, **how)
+        found = predict_packs(spec, packs, record=record, **how)
     else:
         data = find_images(images, image_list, class_names, dataset, split or "test")
-        found = [predict_images(model.spec(), data, threads=compute.threads or 2, **how)]
+        found = [predict_images(spec, data, threads=compute.threads or 2, **how)]
+    click.echo(f"images as {spec.member} sees them: {in_words(spec.transform)}", err=True)
     click.echo(write_outputs(out, *found), err=True)
 
 

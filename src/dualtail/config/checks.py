@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +10,7 @@ from dualtail.bias.settings import FUSION_OPTIONS
 from dualtail.config.errors import nested
 from dualtail.config.names import NameProblem, known_name
 from dualtail.errors import UserError
+from dualtail.foundation.architecture import image_side, vision_config
 from dualtail.registry import check_name, is_own
 from dualtail.tuning.loss_options import LOSS_OPTIONS, reads_prior, reads_teacher
 from dualtail.tuning.peft_options import PEFT_OPTIONS
@@ -46,10 +46,8 @@ def check(config: Config) -> None:
         _lists(config, name)
     for name in config.study.datasets:
         _prior_split(config, name)
-    for name in config.study.members:
-        file = config.foundation[name].architecture
-        if file.endswith(".json") and not Path(file).is_file():
-            raise NameProblem(f"foundation.{name}.architecture", f"{file}: no such file")
+    for name in config.models:
+        _image_size(config, name)
     if config.scores.few > config.scores.many:
         raise NameProblem("scores.few", "must not exceed scores.many")
 
@@ -76,14 +74,37 @@ def _of_study(config: Config) -> Iterator[Reference]:
 def _of_foundation(config: Config) -> Iterator[Reference]:
     for name, entry in config.foundation.items():
         where = f"foundation.{name}"
-        yield Reference(f"{where}.transform", [entry.transform], config.transforms, "transform")
+        transform = [] if entry.transform is None else [entry.transform]
+        yield Reference(f"{where}.transform", transform, config.transforms, "transform")
         yield Reference(f"{where}.prompts", [entry.prompts], config.prompts, "prompt set")
 
-    used = [*config.study.members, *itertools.chain(*config.studies.controls.values())]
-    for name in dict.fromkeys(used):
+    for name in config.models:
         corpus = config.foundation[name].weights.corpus
         where = f"foundation.{name}.weights.corpus"
         yield Reference(where, [] if corpus is None else [corpus], config.corpora, "corpus")
+
+
+def _image_size(config: Config, name: str) -> None:
+    """A model's architecture is known, and its transform cuts out what a ViT sees."""
+    entry, where = config.foundation[name], f"foundation.{name}"
+    if entry.architecture.endswith(".json") and not Path(entry.architecture).is_file():
+        raise NameProblem(f"{where}.architecture", f"{entry.architecture}: no such file")
+    try:
+        vision = vision_config(entry.architecture)
+    except UserError as error:
+        raise NameProblem(f"{where}.architecture", str(error)) from error
+    if vision is None:
+        raise NameProblem(
+            f"{where}.architecture", f"open_clip has no architecture {entry.architecture!r}"
+        )
+    side, crop = image_side(vision), config.transform_of(name).crop
+    is_vit = bool(vision.get("patch_size")) and "timm_model_name" not in vision
+    if is_vit and crop != side:  # others may see several sizes
+        raise NameProblem(
+            f"{where}.transform",
+            f"crop is {crop}, but {entry.architecture} sees images of {side} x {side} pixels; set "
+            f"{where}.transform: null for its default, or an entry of transforms with crop: {side}",
+        )
 
 
 def _of_data(config: Config) -> Iterator[Reference]:

@@ -71,6 +71,14 @@ def read_config(files: Sequence[str | Path]) -> Config:
     merged: dict[str, Any] = {}
     for file in files:
         _merge(merged, read_yaml(Path(file)))
+    required = {key for key, field in Config.model_fields.items() if field.is_required()}
+    if set(merged) <= set(Config.model_fields) and not required <= set(merged):
+        named = " ".join(str(file) for file in files)
+        lacking = ", ".join(key for key in Config.model_fields if key in required - set(merged))
+        raise UserError(
+            f"{named}: no {lacking}; a config changes config.yaml, which is named before it: "
+            f"`dualtail check-config config.yaml {named}`"
+        )
     return validate_config(merged, files)
 
 

@@ -33,6 +33,7 @@ from dualtail.datasets.entries import CorpusEntry, DatasetEntry, Reordered
 from dualtail.datasets.settings import PackSettings
 from dualtail.datasets.world.settings import World
 from dualtail.explain.settings import ExplainSettings
+from dualtail.foundation.architecture import default_transform, vision_config
 from dualtail.foundation.entries import FoundationEntry
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 from dualtail.foundation.settings import PromptSet, Transform
@@ -159,7 +160,7 @@ class Config(Section):
     """prompt sets: templates with one {} for the class name, several are averaged; openai-80 for the
     80 that CLIP's authors use on ImageNet; {descriptors: FILE} for texts of your own on each class"""
 
-    transforms: dict[Name, Transform]
+    transforms: dict[Name, Transform] = {}
     """evaluation transforms"""
 
     pefts: dict[Name, PeftEntry]
@@ -253,6 +254,21 @@ class Config(Section):
         """The dataset of the study with the training sets of Table 13: the first that has them."""
         having = (d for d in self.study.datasets if self.datasets[d].reordered is not None)
         return next(having, None)
+
+    @property
+    def models(self) -> list[Name]:
+        """The foundation models that the run uses: members, and those of controls."""
+        sets = [self.study.members, *self.studies.controls.values()]
+        return list(dict.fromkeys(name for models in sets for name in models))
+
+    def transform_of(self, model: Name) -> Transform:
+        """What a foundation model sees of an image."""
+        entry = self.foundation[model]
+        if entry.transform is not None:
+            return self.transforms[entry.transform]
+        vision = vision_config(entry.architecture)
+        assert vision is not None
+        return default_transform(vision)
 
     def reordered_of(self, dataset: str) -> Reordered:
         """The training sets of Table 13 of a dataset that has them."""

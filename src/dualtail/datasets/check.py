@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dualtail.bias.groups import d_groups
+from dualtail.bias.groups import D_GROUPS, d_groups
 from dualtail.datasets.class_names import dataset_class_names
 from dualtail.datasets.how_to_get import get_class_names, get_images, get_list
 from dualtail.datasets.image_list import ImageList, read_image_list
@@ -60,6 +60,9 @@ def check_dataset(
     names: NamesVersion,
     splits: dict[str, tuple[Path, Path]],
     official: str = "",
+    group_counts: Path | None = None,
+    many: int = 100,
+    few: int = 20,
 ) -> DatasetCheck:
     """Check one dataset without decoding an image.
 
@@ -69,6 +72,8 @@ def check_dataset(
         names: Corrected, or as published.
         splits: Split -> (image list, folder or zip archive of images); `train` must be among them.
         official: Dataset whose official lists these must be, or "".
+        group_counts: CSV of counts that make the D-groups; None: the training images.
+        many, few: Bounds of the D-groups, as in `d_groups`.
     """
     found = DatasetCheck()
     found.lists = _read_lists(splits, official, found)
@@ -83,6 +88,12 @@ def check_dataset(
         if split in found.lists and official:
             _check_official(official, split, path, found.lists[split], found)
     _check_classes(class_names, found)
+    if group_counts is not None:
+        check_group_counts(group_counts, found, many, few)
+    elif "train" in found.lists:
+        train = found.lists["train"]
+        counts = train.counts(max(len(found.names), int(train.labels.max()) + 1))
+        _note_groups(str(train.source), counts, many, few, found)
     with ExitStack() as stack:
         stores: dict[str, ImageStore] = {}
         for split, listed in found.lists.items():
@@ -101,12 +112,24 @@ def check_dataset(
     return found
 
 
-def check_group_counts(path: Path, found: DatasetCheck) -> None:
+def check_group_counts(path: Path, found: DatasetCheck, many: int = 100, few: int = 20) -> None:
     """Check the counts that make D-groups, against the class names if those could be read."""
-
     with found.collecting():
-        sizes = group_sizes(read_counts_csv(path, found.names or None))
-        found.facts.append(f"D-groups by {path}: {' / '.join(map(str, sizes))} classes")
+        _note_groups(str(path), read_counts_csv(path, found.names or None), many, few, found)
+
+
+def _note_groups(source: str, counts: np.ndarray, many: int, few: int, found: DatasetCheck) -> None:
+    """Say how many classes the D-groups have, and once which have none and what to set."""
+    sizes = group_sizes(counts, many, few)
+    found.facts.append(f"D-Many / Medium / Few by {source}: {_slashed(sizes)} classes")
+    empty = [name for name, size in zip(D_GROUPS, sizes, strict=True) if not size]
+    if empty:
+        found.facts.append(
+            f"note: {' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty: D-Many are classes of "
+            f"more than {many:,} images, D-Few of fewer than {few:,}, and classes have "
+            f"{counts.min():,} to {counts.max():,} (median {np.median(counts):,.0f}); scores.many and "
+            "scores.few set these bounds"
+        )
 
 
 def _read_lists(
@@ -170,8 +193,6 @@ def _check_classes(class_names: Path, found: DatasetCheck) -> None:
             f"{split}: {len(images):,} images, {counts.max():,} to {counts.min():,} per class "
             f"({images.source})"
         )
-        if split == "train":
-            line += f"; D-Many / Medium / Few {_slashed(group_sizes(counts))} classes"
         found.facts.append(line)
         empty = np.flatnonzero(counts == 0)
         if empty.size and split == "train":
@@ -216,10 +237,10 @@ def _note_same_pictures(stores: dict[str, ImageStore], found: DatasetCheck) -> N
         )
 
 
-def group_sizes(counts: np.ndarray) -> tuple[int, int, int]:
+def group_sizes(counts: np.ndarray, many: int = 100, few: int = 20) -> tuple[int, int, int]:
     """Classes in D-Many, D-Medium and D-Few."""
-    many, medium, few = (len(classes) for classes in d_groups(counts).values())
-    return many, medium, few
+    first, second, third = (len(classes) for classes in d_groups(counts, many, few).values())
+    return first, second, third
 
 
 def _slashed(sizes: tuple[int, int, int]) -> str:

@@ -1,12 +1,19 @@
-"""Whether everything that a study needs is there: images, lists, class names, and weights."""
+"""Whether everything that a study needs is there: images, lists, class names, prompts, and weights."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from dualtail.config.model import Config
 from dualtail.datasets.check import DatasetCheck
 from dualtail.datasets.how_to_get import OWN, get_cifar100
 from dualtail.datasets.places import Places
 from dualtail.errors import UserError
+from dualtail.foundation.architecture import architecture_config, architecture_name, in_words
+from dualtail.foundation.check_prompts import check_prompts, with_folder
+from dualtail.foundation.loading import tokenizer_of
+from dualtail.foundation.spec import FoundationSpec
 from dualtail.stages.check_dataset import run as check_dataset
 
 
@@ -19,15 +26,83 @@ def check_study(config: Config) -> tuple[list[str], int]:
     places, lines, problems = Places(config), [], 0
     for dataset in config.study.datasets:
         found = _check_dataset(places, dataset)
+        _note_prior_split(config, dataset, found)
+        _check_names(config, dataset, found)
         lines.append(f"{dataset} ({config.datasets[dataset].label})")
         lines += [f"  {line}" for line in found.lines]
         problems += len(found.problems)
-    for member in config.study.members:
-        fact, problem = _check_weights(config, member)
-        lines += [f"{member}: {fact}"] if fact else []
-        lines += [f"{member}: WRONG  {problem}"] if problem else []
-        problems += bool(problem)
+    for model in config.models:
+        fact, problem = _check_weights(config, model)
+        wrong = [problem] if problem else _check_corpus(places, model)
+        lines.append(
+            f"{model}: {in_words(config.transform_of(model))}{f'; {fact}' if fact else ''}"
+        )
+        lines += [f"{model}: WRONG  {problem}" for problem in wrong]
+        problems += len(wrong)
     return lines, problems
+
+
+def _note_prior_split(config: Config, dataset: str, found: DatasetCheck) -> None:
+    """Name the classes whose q would be a guess."""
+    split = config.datasets[dataset].prior_split or config.prior.split
+    listed = found.lists.get(split)
+    if listed is None or not found.names or listed.labels.max() >= len(found.names):
+        return
+    absent = np.flatnonzero(listed.counts(len(found.names)) == 0)
+    if absent.size:
+        found.facts.append(
+            f"note: q is estimated on {split}, where {absent.size} of {len(found.names)} classes have no "
+            f"image ({_shown([found.names[c] for c in absent])}): their q is a guess; set "
+            f"datasets.{dataset}.prior_split to a split that has them, or add images"
+        )
+
+
+def _check_names(config: Config, dataset: str, found: DatasetCheck) -> None:
+    """Show the prompts as the text towers get them; find names that are lines of `folder name`."""
+    if not found.names:
+        return
+    doubled = with_folder(found.names)
+    said = (
+        f"{len(doubled)} of {len(found.names)} class names seem to hold the name of their folder, too "
+        f"({_shown(doubled)}); if so, set datasets.{dataset}.names_format: folders, or correct the file"
+    )
+    if 2 * len(doubled) > len(found.names):
+        found.problems.append(said)
+    elif doubled:
+        found.facts.append(f"note: {said}")
+    lines: dict[str, list[str]] = {}
+    for model in config.models:
+        entry = config.foundation[model]
+        with found.collecting():
+            spec = FoundationSpec(
+                member=model,
+                architecture=architecture_name(entry.architecture),
+                architecture_config=architecture_config(entry.architecture),
+                transform=config.transform_of(model),
+                templates=config.prompts[entry.prompts],
+            )
+            for line in check_prompts(spec.templates, found.names, tokenizer_of(spec)):
+                lines.setdefault(line, []).append(model)
+    for line, models in lines.items():
+        of = "" if models == config.models else f" ({', '.join(models)})"
+        found.facts.append(f"{line}{of}")
+
+
+def _shown(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
+def _check_corpus(places: Places, model: str) -> list[str]:
+    """What is missing of the corpus that a model is pre-trained on here."""
+    corpus = places.config.foundation[model].weights.corpus
+    if corpus is None:
+        return []
+    return [
+        f"{file}: no such file or folder, of corpora.{corpus}; {OWN}"
+        for file in places.corpus(corpus)
+        if not places.is_made(file) and not Path(file).exists()
+    ]
 
 
 def _check_dataset(places: Places, dataset: str) -> DatasetCheck:
@@ -57,6 +132,8 @@ def _check_dataset(places: Places, dataset: str) -> DatasetCheck:
         splits,
         entry.official,
         None if groups is None else Path(groups),
+        many=config.scores.many,
+        few=config.scores.few,
     )
 
 

@@ -122,6 +122,12 @@ class Places:
         images = [self.images(dataset, split) for split in self.splits(dataset)]
         return list(dict.fromkeys([*tables, *images]))
 
+    def is_made(self, file: str) -> bool:
+        """Whether the run or the world writes a file."""
+        world = self.config.world
+        folders = [self.run, *([] if world is None else [world.folder.as_posix()])]
+        return file.startswith(tuple(f"{folder}/" for folder in folders))
+
     def inputs(
         self, files: Iterable[str], is_file: Callable[[str], bool] = os.path.isfile
     ) -> list[str]:
@@ -131,13 +137,11 @@ class Places:
         planning: the job that checks the dataset says how to get it. Lists that are made come as a folder.
         """
         made = f"{self.run}/lists/"
-        world = self.config.world
-        written = (f"{self.run}/", *([] if world is None else [f"{world.folder.as_posix()}/"]))
         found = []
         for file in files:
             if file.startswith(made):
                 found.append(made + file.removeprefix(made).partition("/")[0])
-            elif file.startswith(written) or is_file(file):
+            elif self.is_made(file) or is_file(file):
                 found.append(file)
         return list(dict.fromkeys(found))
 

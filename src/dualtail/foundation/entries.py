@@ -77,8 +77,9 @@ class FoundationEntry(Section):
     activation: Literal["native", "quickgelu"] = "native"
     """native: what it was trained with; quickgelu: as the authors ran all three"""
 
-    transform: Name = "clip"
-    """entry of `transforms`"""
+    transform: Name | None = None
+    """entry of `transforms`; default: the shorter side to 8/7 of the architecture's size, then the
+    central square, as the verbs do that have no config"""
 
     prompts: Name = "photo"
     """entry of `prompts`"""

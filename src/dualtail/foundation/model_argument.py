@@ -16,6 +16,7 @@ from dualtail.errors import UserError
 from dualtail.foundation.architecture import (
     architecture_config,
     architecture_name,
+    default_transform,
     open_clip_config,
     pretrained_config,
 )
@@ -60,7 +61,7 @@ def parse_model(
         templates: The prompt set.
         activation: native, or QuickGELU whatever the model was trained with.
         member: Its name in dumps; None: made of the argument.
-        transform: What the model sees of an image; None: the paper's (resize to 8/7 of the crop).
+        transform: What the model sees of an image; None: `default_transform`.
 
     Raises:
         UserError: not of this grammar, no such file, architecture or tag, a bad template, or a model of
@@ -106,11 +107,10 @@ def _resolved(
     pretrained: dict[str, Any] = {}
     if config is None:
         config_of, pretrained = _from_open_clip(text, architecture, tag)
-        size = config_of["vision_cfg"].get("image_size", 224)
     else:
         if tag is not None:
             raise UserError(f"--model {text}: {name} has no tags; give a weights file after it")
-        size = config["vision_cfg"]["image_size"]
+        config_of = config
     return FoundationSpec(
         member=text if text in PAPER_MODELS else f"{name},{tag or path.stem}",
         architecture=name,
@@ -118,16 +118,9 @@ def _resolved(
         weights=path if is_file else None,
         tag=tag,
         activation=activation,
-        transform=_transform(size, pretrained),
+        transform=default_transform(config_of["vision_cfg"], pretrained),
         templates=templates,
     )
-
-
-def _transform(size: Any, statistics: dict[str, Any]) -> Transform:
-    """The paper's transform at an image size, with the mean and std of a pretrained config."""
-    crop = min(size) if isinstance(size, (list, tuple)) else int(size)
-    own = {key: statistics[key] for key in ("mean", "std") if statistics.get(key)}
-    return Transform(resize=crop * 8 // 7, crop=crop, **own)
 
 
 def _from_hub(
@@ -146,13 +139,14 @@ def _from_hub(
     if here is not None:
         try:
             own = json.loads(here[1].read_text(encoding="utf-8"))
-            size = own["model_cfg"]["vision_cfg"]["image_size"]
+            vision = own["model_cfg"]["vision_cfg"]
+            vision["image_size"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"--model {text}: {here[1]} is not a config of open_clip") from error
     if architecture:
         name, config = architecture_name(architecture), architecture_config(architecture)
         of_name = config or _from_open_clip(text, architecture, None)[0]
-        size = of_name["vision_cfg"].get("image_size", 224)
+        vision = of_name["vision_cfg"]
     else:
         name, config = first.repository.rpartition("/")[2], own["model_cfg"]
     return FoundationSpec(
@@ -161,9 +155,22 @@ def _from_hub(
         architecture_config=config,
         hub=hub,
         activation=activation,
-        transform=_transform(size, own.get("preprocess_cfg", {})),
+        transform=default_transform(
+            vision, own.get("preprocess_cfg") or _statistics(architecture, first.repository)
+        ),
         templates=templates,
     )
+
+
+def _statistics(architecture: str, repository: str) -> dict[str, Any]:
+    """What open_clip says of the tag whose weights are in a repository, if it has one."""
+    import open_clip
+
+    for tag in open_clip.list_pretrained_tags_by_model(architecture):
+        config = open_clip.get_pretrained_cfg(architecture, tag)
+        if f"{config.get('hf_hub', '')}/".startswith(f"{repository}/"):
+            return config
+    return {}
 
 
 def _hub_id_of_record(text: str, path: Path) -> str:

@@ -39,7 +39,10 @@ def text_features(
     """
     device = next(model.parameters()).device
     class_of = torch.tensor([c for c, own in enumerate(texts) for _ in own], device=device)
-    tokens = _tokens(tokenizer, texts)
+    tokens, cut = tokens_of(tokenizer, [text for own in texts for text in own])
+    if cut:
+        _log.warning(cut_in_words(cut, len(tokens), tokens.shape[1]))
+    _refuse_alike(tokens, texts)
     parts = [
         functional.normalize(
             model.encode_text(tokens[start : start + batch_size].to(device).long()).float(), dim=-1
@@ -51,17 +54,26 @@ def text_features(
     return functional.normalize(total.index_add_(0, class_of, features), dim=-1)
 
 
-def _tokens(tokenizer: Any, texts: Sequence[Sequence[str]]) -> torch.Tensor:
-    """The tokens of all texts; what is cut is said, and classes that become equal are refused."""
-    flat = [text for own in texts for text in own]
-    tokens = torch.cat([tokenizer(flat[i : i + 4096]).int() for i in range(0, len(flat), 4096)])
+def tokens_of(tokenizer: Any, texts: Sequence[str]) -> tuple[torch.Tensor, list[str]]:
+    """Return the tokens (n, context) of texts, and the texts that fill the context and are cut."""
+    blocks = [list(texts[start : start + 4096]) for start in range(0, len(texts), 4096)]
+    tokens = torch.cat([tokenizer(block).int() for block in blocks])
     padding = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", None) or 0
-    cut = torch.nonzero(tokens[:, -1] != padding).flatten().tolist()
-    if cut:
-        _log.warning(
-            "%d of %d texts are longer than the %d tokens that the text tower reads, and are cut: %r",
-            *(len(cut), len(flat), tokens.shape[1], flat[cut[0]][:120]),
-        )
+    full = torch.nonzero(tokens[:, -1] != padding).flatten().tolist()
+    return tokens, [texts[int(row)] for row in full]
+
+
+def cut_in_words(cut: Sequence[str], n_texts: int, context: int) -> str:
+    """Say which prompts are cut."""
+    longest = max(cut, key=len)
+    return (
+        f"{len(cut)} of {n_texts} prompts are longer than the {context} tokens that the text tower reads, "
+        f"and are cut; the longest: {longest[:120]!r}"
+    )
+
+
+def _refuse_alike(tokens: torch.Tensor, texts: Sequence[Sequence[str]]) -> None:
+    """Refuse classes that become equal because their texts are cut."""
     first: dict[bytes, Sequence[str]] = {}
     start = 0
     for own in texts:
@@ -73,7 +85,6 @@ def _tokens(tokenizer: Any, texts: Sequence[Sequence[str]]) -> torch.Tensor:
                 f"the text tower reads {before[0]!r} and {own[0]!r} alike (its context has "
                 f"{tokens.shape[1]} tokens): shorten the class names or the prompts"
             )
-    return tokens
 
 
 class ZeroShotModel(torch.nn.Module):

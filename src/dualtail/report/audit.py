@@ -39,6 +39,8 @@ class ModelAudit:
     """One model on the images. Of every class, (C,): images, predictions, accuracy (NaN without a label)."""
 
     name: str
+    seen: str
+    """what the model saw of an image, "" if the dump does not say"""
     prior: PriorEstimate
     intervals: PriorIntervals
     images: NDArray[np.int64]
@@ -247,6 +249,7 @@ def _audit_model(
     low, high = wilson(np.bincount(labels[right], minlength=judge.n_classes), images)
     return ModelAudit(
         name=name,
+        seen="; ".join(dict.fromkeys(record.transform for record in dump.header.models)),
         prior=estimate,
         intervals=bootstrap_prior(
             dump.logits, labels, estimate, replicates=settings.bootstrap, seed=settings.seed

@@ -59,6 +59,7 @@ def answer(audit: Audit) -> list[str]:
 def _model(audit: Audit, model: ModelAudit, figures: Figures) -> dict[str, Any]:
     return {
         "name": model.name,
+        "seen": model.seen,
         "figures": figures,
         "least": _classes(audit, model, model.ascending[:SHOWN]),
         "most": _classes(audit, model, model.ascending[::-1][:SHOWN]),

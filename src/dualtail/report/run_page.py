@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from dualtail.errors import UserError
+from dualtail.foundation.architecture import default_transform, in_words, vision_config
+from dualtail.foundation.settings import Transform
 from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all
 from dualtail.paper.comparison import compare
 from dualtail.paper.comparison_page import item_name
+from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import Claim
 from dualtail.paper.layout import Cell
 from dualtail.paper.lookup import ScoreLookup
@@ -108,12 +111,31 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         "pictures": [picture for picture in beside.pictures if picture.name != FRONTIER],
         "published": _published(lookup),
         "settings": None if beside.settings is None else _flat(beside.settings),
+        "seen": _seen(context),
         "history": beside.history,
         "absent": [*map(_sentence, beside.left_out), *absent, *_left_out(classes)],
         "script": script,
         "script_hash": script_hash(script),
     }
     return render("run_page.html", "html", content)
+
+
+def _seen(context: PaperContext) -> str:
+    """The transform of every member; once, where all have the same."""
+    models = context.config.get("foundation", {})
+    named = context.config.get("transforms", {})
+    seen = {
+        label: in_words(
+            default_transform(vision_config(models[member]["architecture"]) or {})
+            if models[member].get("transform") is None
+            else Transform.model_validate(named[models[member]["transform"]])
+        )
+        for member, label in context.members.items()
+        if "architecture" in models.get(member, {})
+    }
+    if len(set(seen.values())) == 1:
+        return next(iter(seen.values()))
+    return "; ".join(f"{label}: {transform}" for label, transform in seen.items())
 
 
 def _introduction(lookup: ScoreLookup, places: set[str]) -> list[str]:

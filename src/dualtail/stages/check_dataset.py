@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from dualtail.datasets.check import DatasetCheck, check_dataset, check_group_counts
+from dualtail.datasets.check import DatasetCheck, check_dataset
 from dualtail.datasets.settings import NamesFormat, NamesVersion
 from dualtail.datasets.train_counts import write_counts_csv
 
@@ -16,19 +16,23 @@ def run(
     official: str = "",
     group_counts: Path | None = None,
     train_counts: Path | None = None,
+    many: int = 100,
+    few: int = 20,
 ) -> DatasetCheck:
     """Check lists, names, hashes, classes and groups, and that every image is there; none is decoded.
 
     Args:
         splits: Split -> (image list, folder or zip archive of images); train must be among them.
+        group_counts: CSV of counts that make the D-groups, in place of the training images.
         train_counts: CSV of class names and training images per class, written if nothing is wrong.
+        many, few: Bounds of the D-groups.
 
     Returns:
         What was found; nothing is raised.
     """
-    found = check_dataset(class_names, names_format, names, dict(splits), official)
-    if group_counts is not None:
-        check_group_counts(group_counts, found)
+    found = check_dataset(
+        class_names, names_format, names, dict(splits), official, group_counts, many, few
+    )
     if train_counts is not None and not found.problems:
         write_counts_csv(train_counts, found.names, found.lists["train"].counts(len(found.names)))
     return found

@@ -7,6 +7,7 @@ from dualtail.datasets.pack import Pack
 from dualtail.datasets.packed_images import evaluation_images
 from dualtail.datasets.whole_pack import WholePack
 from dualtail.errors import UserError
+from dualtail.foundation.architecture import in_words
 from dualtail.foundation.open_clip_tower import from_open_clip, not_plain
 from dualtail.foundation.prompts import prompt_summary
 from dualtail.foundation.settings import Transform
@@ -64,16 +65,12 @@ def model_record(
     spec: FoundationSpec, weights_hash: str, precision: str, adapter_hash: str = ""
 ) -> ModelRecord:
     """What a dump says about the model it comes from."""
-    transform = spec.transform
-    views = "" if transform.views == "center" else f", {transform.views}"
-    if transform.views == "random":
-        views += f" {transform.random_views}"
     return ModelRecord(
         member=spec.member,
         architecture=spec.architecture,
         weights_hash=weights_hash,
         activation=spec.activation,
-        transform=f"resize {transform.resize}, crop {transform.crop}{views}",
+        transform=in_words(spec.transform),
         prompts=prompt_summary(spec.templates),
         precision=precision,
         adapter_hash=adapter_hash,
