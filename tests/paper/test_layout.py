@@ -153,7 +153,7 @@ def test_files(tmp_path):
     names = [p.name for p in write_table(table(), tmp_path)]
     assert names == [f"table_08.{s}" for s in ("csv", "md", "html", "tex")]
     of_study = table(number=None, name="mine")
-    assert [p.name for p in write_table(of_study, tmp_path)] == ["mine.csv", "mine.md"]
+    assert [p.name for p in write_table(of_study, tmp_path)] == ["mine.csv", "mine.md", "mine.html"]
     assert (tmp_path / "mine.md").read_text().startswith("**Title.** Caption")
 
 
