@@ -222,7 +222,7 @@ def test_files_are_complete_and_equal_in_two_runs(scores, per_class, context, nu
     assert [p.name for p in written[0]] == [
         f"figure_{number:02d}{s}" for s in (".pdf", ".png", ".csv", ".md", ".rst")
     ]
-    pdf, png, csv, md = (p.read_bytes() for p in written[0])
+    pdf, png, csv, md, _ = (p.read_bytes() for p in written[0])
     assert pdf.startswith(b"%PDF")
     assert b"CreationDate" not in pdf
     assert png.startswith(b"\x89PNG")
@@ -231,6 +231,17 @@ def test_files_are_complete_and_equal_in_two_runs(scores, per_class, context, nu
     assert f"**Figure {number}. {figure.title}.** {figure.caption}".encode() in md
     for one, two in zip(*written, strict=True):
         assert one.read_bytes() == two.read_bytes()
+
+
+def test_the_report_of_snakemake_reads_the_caption_as_it_is(scores, per_class, context, tmp_path):
+    from docutils.core import publish_doctree
+    from jinja2 import Environment
+
+    hostile = r"{{ 7 * 7 }} {% if %} *a* **b** `c`_ |d| e_ <f> \g .. h:: (%, P(Y|X)) {# i #}"
+    figure = replace(build_figure(2, ScoreLookup(scores, context, per_class)), caption=hostile)
+    (rst,) = [p for p in write_figure(figure, tmp_path) if p.suffix == ".rst"]
+    text = Environment(trim_blocks=True, lstrip_blocks=True).from_string(rst.read_text()).render()
+    assert publish_doctree(text).astext() == f"{figure.heading}. {hostile}"
 
 
 SMALLER = {

@@ -12,6 +12,7 @@ from dualtail.paper.layout import (
     escape_latex,
     grid,
     to_csv,
+    to_html,
     to_latex,
     to_markdown,
     write_table,
@@ -150,7 +151,18 @@ def test_latex_escapes():
 
 def test_files(tmp_path):
     names = [p.name for p in write_table(table(), tmp_path)]
-    assert names == ["table_08.csv", "table_08.md", "table_08.tex"]
+    assert names == [f"table_08.{s}" for s in ("csv", "md", "html", "tex")]
     of_study = table(number=None, name="mine")
-    assert [p.name for p in write_table(of_study, tmp_path)] == ["mine.csv", "mine.md"]
+    assert [p.name for p in write_table(of_study, tmp_path)] == ["mine.csv", "mine.md", "mine.html"]
     assert (tmp_path / "mine.md").read_text().startswith("**Title.** Caption")
+
+
+def test_html_is_a_page_of_its_own_whose_text_is_text():
+    text = to_html(table(caption="<b>Caption</b>", best=True))
+    assert "&lt;b&gt;Caption&lt;/b&gt;" in text
+    assert "<title>Table 8. Title</title>" in text
+    assert "<b>61.23</b> <small>\u00b11.5</small>" in text
+    assert "<td>x &amp; y</td>" in text
+    assert "<li>A note.</li>" in text
+    assert "http" not in text
+    assert "<script" not in text

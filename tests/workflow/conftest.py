@@ -17,9 +17,11 @@ GPU = ["--resources", "gpu=1"]
 MEASURED = {
     "manifest.json",
     "index.html",
+    "summary.html",
     "costs.csv",
     "table_09.csv",
     "table_09.md",
+    "table_09.html",
     "table_09.tex",
 }
 """Files that hold measured times, beside those under adapters/."""

@@ -213,6 +213,15 @@ def test_the_report_has_captions(finished: Checkout) -> None:
             for name in archive.namelist()
             if name.endswith((".html", ".js"))
         )
-    assert "the CSV file holds every number that is drawn" in text
-    assert "what came out" in text.lower()
-    assert "where the paper contradicts itself" in text
+    titles = [f'"\\u2007{n} {title}"' for n, title in ((2, "Data and parameter imbalance"),)]
+    titles += ['"10 More of what every semantic factor looks at"', '"The world"']
+    titles += ['"\\u20073 Generalized logit adjustment by data and parameter groups"']
+    assert [title for title in titles if title not in text] == []
+    assert "Small print: half the 95 % interval" in text, "the caption of Figure 2 itself"
+    assert "foundation models: clip, openclip" in text
+    assert "Where the paper contradicts itself" in text
+    brief = (finished.folder / "results/smoke/summary.html").read_text()
+    assert "with AdaptFormer and LA reaches" in brief
+    assert 'id="table-3"' in brief
+    assert "data:image" not in brief
+    assert len(brief) < 1_000_000, "browsers show embedded pages up to 2 MB of base64"

@@ -14,11 +14,12 @@ rule report:
             ],
         ],
     output:
-        report(
-            RUN + "/index.html",
+        page=RUN + "/index.html",
+        brief=report(
+            RUN + "/summary.html",
             caption="../report/page.rst",
             category="Summary",
-            labels={"what": "What came out: the page of the run"},
+            labels={"what": "What came out"},
         ),
     log:
         RUN + "/logs/report.log",
@@ -36,4 +37,4 @@ rule report:
         code=code("report"),
     shell:
         "dualtail report {params.files} {params.figures} --tables {params.tables:q} {params.left_out}"
-        " --settings {params.settings:q} --out {output:q} 2> {log:q}"
+        " --settings {params.settings:q} --out {output.page:q} --brief {output.brief:q} 2> {log:q}"

@@ -165,6 +165,11 @@ def compare(files: PaperFiles, csv: Path, out: Path) -> None:
     help="What the run does not have, and why; the page says it. Repeat for each.",
 )
 @click.option("--settings", metavar="JSON", help="Settings that differ from the defaults.")
+@click.option(
+    "--brief",
+    type=OUT_FILE,
+    help="File for the same page without figures and class explorer.  [default: none is written]",
+)
 @file("--out", "index.html")
 def report(
     files: PaperFiles,
@@ -172,6 +177,7 @@ def report(
     tables: str,
     left_out: tuple[str, ...],
     settings: str | None,
+    brief: Path | None,
     out: Path,
 ) -> None:
     """Make the page of a run that one shows to colleagues: one HTML file, which needs no network.
@@ -189,7 +195,7 @@ def report(
         raise click.BadParameter(
             "numbers with commas between them", param_hint="--tables"
         ) from None
-    run(files, figures, numbers, left_out, settings, out)
+    run(files, figures, numbers, left_out, settings, out, brief)
     click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB", err=True)
 
 

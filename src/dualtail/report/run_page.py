@@ -32,6 +32,7 @@ from dualtail.studies.frontier import frontier_table
 FRONTIER = "picture-frontier"
 SCRIPTS = ("run_page.tables.js", "run_page.charts.js", "run_page.explorer.js")
 SIGNS = {"holds": "✓", "in part": "◐", "does not hold": "✗", "not resolved": "?", NOT_RUN: "–"}
+ELSEWHERE = "The page index.html has it; this one is kept small."
 COMPARABLE = ("within", "outside")
 COMPARED = ("Item", "Dataset", "PEFT", "Row", "Column")
 
@@ -48,6 +49,8 @@ class Beside:
     settings: Mapping[str, Any] | None = None
     """settings that differ from the defaults"""
     history: History | None = None
+    brief: bool = False
+    """whether figures and the class explorer are left out: Snakemake's report shows pages up to 1.5 MB"""
 
 
 class Judged(NamedTuple):
@@ -87,10 +90,11 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
     if lookup.scores.empty:
         raise UserError(f"the scores have no row of the run {context.run!r}")
     tables, absent = paper_tables(lookup, beside.tables)
-    places = {table.name for table in tables} | {picture.name for picture in beside.pictures}
+    pictures = () if beside.brief else beside.pictures
+    places = {table.name for table in tables} | {picture.name for picture in pictures}
     lacking = _lacking(lookup)
     claims = _claims(lookup, places)
-    classes, why_no_classes = _classes(lookup)
+    classes, why_no_classes = (None, ELSEWHERE) if beside.brief else _classes(lookup)
     script = Markup("").join(asset(name) for name in SCRIPTS)
     content: dict[str, Any] = {
         "title": f"What came out of the run “{context.run}”",
@@ -108,7 +112,8 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         "why_no_classes": why_no_classes,
         "accuracies": every_predictor(lookup),
         "tables": tables,
-        "pictures": [picture for picture in beside.pictures if picture.name != FRONTIER],
+        "pictures": [picture for picture in pictures if picture.name != FRONTIER],
+        "why_no_figures": ELSEWHERE if beside.brief else "No figure was given to this page.",
         "published": _published(lookup),
         "settings": None if beside.settings is None else _flat(beside.settings),
         "seen": _seen(context),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ def run(
     left_out: Sequence[str],
     settings: str | None,
     out: Path,
+    brief: Path | None = None,
 ) -> None:
-    """Write the page.
+    """Write the page, and the same without figures and class explorer.
 
     Args:
         files: What tables and figures are made from.
@@ -33,6 +35,7 @@ def run(
         left_out: What the study cannot fill, and why.
         settings: Those that differ from the defaults, JSON; None: not known.
         out: The page, HTML.
+        brief: The page without figures and class explorer; None: none is written.
 
     Raises:
         UserError: an input is missing or not what it should be.
@@ -46,6 +49,8 @@ def run(
         history=_history([files.config, files.scores, *figures]),
     )
     write_text(out, run_page(lookup, beside))
+    if brief is not None:
+        write_text(brief, run_page(lookup, replace(beside, brief=True)))
 
 
 def _settings(text: str) -> dict[str, Any]:
