@@ -103,6 +103,8 @@ rule ensemble:
         code=code("fuse"),
     shell:
         "dualtail fuse {input:q} --mode probabilities --mode-name ensemble --out {output:q} 2> {log:q}"
+
+
 # The same models on images with a part hidden, on which nothing is fitted.
 if C.fusion.given_modes:
 
