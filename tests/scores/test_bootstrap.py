@@ -87,6 +87,8 @@ def test_an_interval_of_a_mean_needs_images_that_differ_and_classes_of_two():
     assert np.isfinite(mean_interval(drawn, 9, single)).all()
     assert np.isnan(mean_interval(drawn, 9, single[:-2])).all()
     assert np.isnan(mean_interval(drawn, 9, np.zeros(2, int))).all()
+    # Every class is right or wrong as a whole: no resample differs from another.
+    assert np.isnan(mean_interval(np.full(50, 1 / 12), 9, images)).all()
 
 
 def test_differing_images_are_counted():

@@ -114,7 +114,7 @@ def mean_interval(
     """
     if n_differing < FEWEST_DIFFERENT or unseen_variance(images) > MOST_UNSEEN:
         return np.nan, np.nan
-    if np.ptp(replicates) == 0:
+    if np.ptp(replicates) < 1e-9:
         return np.nan, np.nan
     from scipy.special import ndtri, stdtrit
 
