@@ -1,5 +1,6 @@
 """The `dualtail` program: help in sections, mistakes as one line, exit codes."""
 
+import gc
 import importlib
 from typing import Any
 
@@ -87,4 +88,7 @@ def program() -> None:
 
 def main() -> None:
     """Entry point of the `dualtail` script."""
+    # torch makes a million objects that stay: to look through them for garbage at every 700 new ones, as by
+    # default, takes a fifth of its import.
+    gc.set_threshold(100_000, 50, 50)
     program()
