@@ -42,19 +42,24 @@ class Minimum(NamedTuple):
 
 
 def minimize(
-    function: Callable[[FloatArray], Local], start: FloatArray, low: FloatArray, high: FloatArray
+    function: Callable[[FloatArray], Local],
+    start: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    target: float = TARGET,
 ) -> Minimum:
     """Minimize by Newton's method; each step goes towards the minimum of the quadratic model in the box.
 
     Args:
         function: Value, gradient and Hessian at a point; the value may be infinite, but not at the start.
         start, low, high: (M,) First guess and bounds.
+        target: Gap at which the search ends.
     """
     x = np.clip(start, low, high)
     here = function(x)
     best, stalled = Minimum(x, tangent_gap(here.gradient, x, low, high)), 0
     for _ in range(MOST_STEPS):
-        if best.gap <= TARGET or stalled >= STALLED_STEPS:
+        if best.gap <= target or stalled >= STALLED_STEPS:
             break
         step = quadratic_step(here, low - x, high - x)
         slope = float(here.gradient @ step)

@@ -25,6 +25,9 @@ from dualtail.errors import UserError
 FITTED = ("logits", "probabilities")
 """Rules whose weights can be fitted."""
 
+RESAMPLED_TARGET = 1e-6
+"""Nats; a replicate need not be known to more digits than the interval that is made of them."""
+
 LOWEST_SCALE = 1e-3
 """Of a member, in units of 1 / spread: one that says nothing keeps its ranking, if little of a say."""
 
@@ -126,7 +129,8 @@ class Mixed(Calibrated):
             known, change = member.at(self._own[[m]]), scales[m] - self._own[m]
             slope, curvature = known.gradient[:, 0], known.hessian[:, 0, 0]
             losses.append(known.loss + change * slope + change**2 / 2 * curvature)
-        found = fit_mixture(-np.stack(losses, axis=1), image_weights, whole.weights)
+        log_p = -np.stack(losses, axis=1)
+        found = fit_mixture(log_p, image_weights, whole.weights, RESAMPLED_TARGET)
         return Combination(scales, found.at)
 
 

@@ -6,12 +6,15 @@ w >= 0, whose optimum has sum(w) = 1 by itself.
 
 import numpy as np
 
-from dualtail.bias.box_newton import Local, Minimum, minimize
+from dualtail.bias.box_newton import TARGET, Local, Minimum, minimize
 from dualtail.bias.softmax import FloatArray
 
 
 def fit_mixture(
-    log_p: FloatArray, image_weights: FloatArray, start: FloatArray | None = None
+    log_p: FloatArray,
+    image_weights: FloatArray,
+    start: FloatArray | None = None,
+    target: float = TARGET,
 ) -> Minimum:
     """Return the weights (M,) on the simplex of the largest likelihood.
 
@@ -19,6 +22,7 @@ def fit_mixture(
         log_p: (N, M) log probability that each member gives to the true class.
         image_weights: (N,) what each image counts, sum 1.
         start: (M,) First guess; equal by default.
+        target: How much is enough.
 
     Returns:
         The weights, and how much the mean log-likelihood may be below its maximum, in nats.
@@ -37,5 +41,5 @@ def fit_mixture(
     equal = np.full(n_members, 1.0 / n_members)
     # Not from a corner: there the others' likelihoods may count as nothing.
     first = equal if start is None else 0.9 * start + 0.1 * equal
-    found = minimize(local, first, np.zeros(n_members), np.ones(n_members))
+    found = minimize(local, first, np.zeros(n_members), np.ones(n_members), target)
     return Minimum(found.at / found.at.sum(), found.gap)

@@ -61,6 +61,7 @@ class ScaledSum:
                 )
         self._labels, self._shifts = labels, shifts
         self._known: dict[bytes, PerImage] = {}
+        self._last: tuple[bytes, PerImage] | None = None
 
     @functools.cached_property
     def units(self) -> FloatArray:
@@ -76,9 +77,11 @@ class ScaledSum:
             UserError: a logit that is not finite.
         """
         key = v.tobytes()
-        if key not in self._known:
-            return self._evaluate(v)
-        return self._known[key]
+        if key in self._known:
+            return self._known[key]
+        if self._last is None or key != self._last[0]:
+            self._last = key, self._evaluate(v)
+        return self._last[1]
 
     def fit(
         self, image_weights: FloatArray, start: FloatArray | None = None, lowest: float = 0.0
@@ -125,7 +128,9 @@ class ScaledSum:
         found = PerImage(np.empty(n), np.empty((n, m)), np.empty((n, m, m)))
         for rows in row_blocks(*self._members[0].shape):
             blocks = [self._read(k, rows) for k in range(m)]
-            p = np.sum([scale * block for scale, block in zip(v, blocks, strict=True)], axis=0)
+            p = v[0] * blocks[0]
+            for scale, block in zip(v[1:], blocks[1:], strict=True):
+                p += scale * block
             top = p.max(axis=1, keepdims=True)
             np.exp(p - top, out=p)
             total = p.sum(axis=1)
