@@ -208,7 +208,7 @@ def test_a_student_and_its_export_by_hand(photos: Path, model: str, tmp_path: Pa
     adapter, dump = student / "adapter.safetensors", student / "outputs.safetensors"
     said = run(
         *("export", "--model", model, "--adapter", adapter, "--pack", test, "--dump", dump),
-        *(*single, "--out", exported),
+        *("--out", exported),
     ).output
     assert said.count("largest logit difference") == 2
     # Images, not packs: nothing but the folder is needed.

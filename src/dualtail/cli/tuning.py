@@ -227,7 +227,6 @@ def explain_model(
 )
 @click.option("--dump", type=FILE, help="Compare with these outputs on --pack, too.")
 @click.option("--onnx", is_flag=True, help="Write model.onnx, too (pip install dualtail[onnx]).")
-@compute_options
 @click.option("--out", required=True, type=OUT_FOLDER, help="Folder to write to.")
 def export(
     model: ModelArgument,
@@ -236,7 +235,6 @@ def export(
     pack: Path | None,
     dump: Path | None,
     onnx: bool,
-    compute: Compute,
     out: Path,
 ) -> None:
     """Write a tuned model for use elsewhere: model.safetensors and model.json, compared with the original.
@@ -248,11 +246,11 @@ def export(
     Example: dualtail export --model clip --adapter tuned/adapter.safetensors \\
                --class-names tuned/lists/classnames.txt --onnx --out exported/
     """
+    Compute("cpu", None).claim()
     from dualtail.datasets.class_names import read_class_names
     from dualtail.datasets.pack_file import open_pack
     from dualtail.stages.export import Check, run
 
-    compute.set_up()
     names = [] if pack is None else open_pack(pack).header.class_names
     if class_names is not None:
         names = read_class_names(class_names)
