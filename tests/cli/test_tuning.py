@@ -163,7 +163,7 @@ def test_packs_and_an_adapter_file(photos: Path, model: str, tmp_path: Path) -> 
         (["--images", "none"], "none: no such folder of images"),
         (["--images", "none", "--test-list", "t"], "need --train-list and --class-names"),
         (["--images", "p", "--epochs", "0"], "--epochs: Input should be greater than 0"),
-        (["--images", "p", "--epoch", "3"], "Did you mean '--epochs'"),
+        (["--images", "p", "--epoch", "3"], "Did you mean one of: '--epochs'"),
         (["--images", "p", "--head", "typ=linear"], "--head: typ"),
         (["--images", "p", "--device", "tpu"], "'tpu' is not one of"),
     ],
@@ -183,3 +183,45 @@ def test_a_gpu_that_is_not_there_is_asked_for(photos: Path, model: str, tmp_path
         pytest.skip("there is a GPU")
     words = ["--model", model, "--images", photos, *QUICK, "--device", "cuda", "--out", tmp_path]
     assert "--device cuda: torch sees no GPU" in tune(*words).output
+
+
+def run(*words: str | Path) -> Result:
+    result = CliRunner().invoke(program, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_a_student_and_its_export_by_hand(photos: Path, model: str, tmp_path: Path) -> None:
+    first, student, exported = (tmp_path / name for name in ("first", "student", "exported"))
+    assert tune("--model", model, "--images", photos, *QUICK, "--out", first).exit_code == 0
+    adapter, train = first / "adapter.safetensors", first / "packs/train_36px.safetensors"
+    test = first / "packs/test_36px.safetensors"
+    teacher, single = tmp_path / "teacher.safetensors", ["--threads", "1", "--device", "cpu"]
+    tuned = ["--model", model, "--adapter", adapter]
+    run("predict", *tuned, "--pack", train, *single, "--out", teacher)
+    words = ["--model", model, "--train-pack", train, "--predict-pack", test, *QUICK]
+    words += ["--precision", "float32", "--loss", "distill", "--start-from", adapter]
+    assert "needs teachers (--teacher)" in tune(*words, "--out", student).output
+    both = tune(*words, "--retrain-head-of", adapter, "--out", student)
+    assert "give either --retrain-head-of" in both.output
+    assert tune(*words, "--teacher", teacher, "--out", student).exit_code == 0
+    adapter, dump = student / "adapter.safetensors", student / "outputs.safetensors"
+    said = run(
+        *("export", "--model", model, "--adapter", adapter, "--pack", test, "--dump", dump),
+        *("--out", exported),
+    ).output
+    assert said.count("largest logit difference") == 2
+    # Images, not packs: nothing but the folder is needed.
+    again = tmp_path / "again.safetensors"
+    lists = ["--list", first / "lists/test.txt", "--class-names", first / "lists/classnames.txt"]
+    run("predict", "--model", exported, "--images", photos, *lists, *single, "--out", again)
+    expected, found = read_outputs(dump), read_outputs(again)
+    assert found.header.predictor == "world-vit-8,clip tuned adaptformer distill seed 0"
+    assert found.header.class_names == COLORS
+    assert found.header.models[0].adapter_hash == expected.header.models[0].adapter_hash
+    np.testing.assert_allclose(found.logits, expected.logits, atol=0.03)
+    names = tmp_path / "names.txt"
+    names.write_text("tomato\ngrass\nblue_sky\n")
+    words = ["predict", "--model", exported, "--images", photos, *lists[:2], "--class-names", names]
+    refused = CliRunner().invoke(program, [str(word) for word in (*words, "--out", again)])
+    assert "class 0 is 'blue_sky', here it is 'tomato'" in refused.output

@@ -45,7 +45,7 @@ def test_a_dry_run_plans_everything_and_the_estimate_counts_the_same_jobs(
     for stage in stages(read_config([root / "config.yaml", root / "config/paper.yaml"])):
         estimated[stage.name] = estimated.get(stage.name, 0) + stage.jobs
     assert estimated == {rule: int(planned[rule]) for rule in estimated}
-    assert estimated["tune"] == 45
+    assert estimated["tune"] == 49
     assert set(planned) - set(estimated) == {
         "all",
         "check_dataset",
@@ -57,7 +57,9 @@ def test_a_dry_run_plans_everything_and_the_estimate_counts_the_same_jobs(
         "resolve_config",
         "score_explanations",
         "study",
+        "study_frontier",
         "study_fusion",
+        "study_student",
         "summary",
         "tables",
         "total",

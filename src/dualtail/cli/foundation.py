@@ -133,11 +133,12 @@ def predict(
     record: Path | None,
     out: Path,
 ) -> None:
-    """Write a model's outputs on labelled images as a dump: zero-shot, or tuned with an adapter.
+    """Write a model's outputs on labelled images as a dump: zero-shot, tuned with an adapter, or exported.
 
     \b
     Examples:
       dualtail predict --model clip --images photos --out clip.safetensors
+      dualtail predict --model exported/ --images photos --out tuned.safetensors
       dualtail predict --model ViT-B-16,w.safetensors --pack val.safetensors --pack test.safetensors \\
         --out outputs.safetensors
     """
@@ -149,12 +150,28 @@ def predict(
         raise click.UsageError("--record goes with --pack: decoding would be measured as well")
     from dualtail.foundation.architecture import in_words
     from dualtail.outputs import write_outputs
-    from dualtail.stages.predict import Tuned, find_images, predict_images, predict_packs
+    from dualtail.stages.predict import (
+        Exported,
+        Tuned,
+        exported_spec,
+        find_images,
+        predict_images,
+        predict_packs,
+    )
 
     compute.set_up()
-    tuned = None if adapter is None else Tuned(adapter, peft and peft[0])
+    tuned: Any = None if adapter is None else Tuned(adapter, peft and peft[0])
+    if model.exported is None:
+        spec = model.spec()
+    else:
+        if any(value is not None for value in (tuned, text_features_out, record)):
+            raise click.UsageError(
+                "an exported model is tuned already and has no texts: leave out --adapter, "
+                "--text-features-out and --record"
+            )
+        spec = exported_spec(model.exported, model.member, model.transform)
+        tuned = Exported(model.exported)
     how: Any = {"precision": precision, "tuned": tuned, "text_out": text_features_out}
-    spec = model.spec()
     if images is None:
         found = predict_packs(spec, packs, record=record, **how)
     else:

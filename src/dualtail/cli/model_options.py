@@ -32,6 +32,11 @@ class ModelArgument:
     prompts: PromptSet
     transform: Transform | None
 
+    @property
+    def exported(self) -> Path | None:
+        """The folder of an exported model, if the one model is a folder."""
+        return Path(self.texts[0]) if Path(self.texts[0]).is_dir() else None
+
     def spec(self) -> "FoundationSpec":
         """Resolve the one model; imports open_clip if its architecture is not a JSON file.
 

@@ -10,7 +10,7 @@ from dualtail.cli.flags import MethodParam, options
 from dualtail.cli.model_options import Compute, ModelArgument, compute_options, model_options
 from dualtail.cli.shared_options import FILE, SEED
 from dualtail.cli.tuning_data import TuningData, tuning_data
-from dualtail.cli.verb import OUT, OUT_FILE, verb
+from dualtail.cli.verb import OUT, OUT_FILE, OUT_FOLDER, verb
 from dualtail.tuning.settings import TuningSettings
 
 if TYPE_CHECKING:
@@ -214,4 +214,48 @@ def explain_model(
     run(predictor, explained, out, maps)
 
 
-VERBS: list[click.Command] = [tune, explain_model]
+@verb("export")
+@model_options
+@click.option("--adapter", required=True, type=FILE, help="What the model was tuned to.")
+@click.option(
+    "--class-names",
+    type=FILE,
+    help="One name per line, in label order.  [default: those of --pack, else none are written]",
+)
+@click.option(
+    "--pack", type=FILE, help="Packed split to compare on, its first 64 images.  [default: noise]"
+)
+@click.option("--dump", type=FILE, help="Compare with these outputs on --pack, too.")
+@click.option("--onnx", is_flag=True, help="Write model.onnx, too (pip install dualtail[onnx]).")
+@click.option("--out", required=True, type=OUT_FOLDER, help="Folder to write to.")
+def export(
+    model: ModelArgument,
+    adapter: Path,
+    class_names: Path | None,
+    pack: Path | None,
+    dump: Path | None,
+    onnx: bool,
+    out: Path,
+) -> None:
+    """Write a tuned model for use elsewhere: model.safetensors and model.json, compared with the original.
+
+    LoRA, SSF and tuned parameters of the backbone are merged into it; bottlenecks and prompts are further
+    tensors. `dualtail predict --model OUT` reads the folder, and so do ten lines of torch (docs/tuning.md).
+
+    \b
+    Example: dualtail export --model clip --adapter tuned/adapter.safetensors \\
+               --class-names tuned/lists/classnames.txt --onnx --out exported/
+    """
+    Compute("cpu", None).claim()
+    from dualtail.datasets.class_names import read_class_names
+    from dualtail.datasets.pack_file import open_pack
+    from dualtail.stages.export import Check, run
+
+    names = [] if pack is None else open_pack(pack).header.class_names
+    if class_names is not None:
+        names = read_class_names(class_names)
+    for line in run(model.spec(), adapter, names, out, check=Check(pack, dump), onnx=onnx):
+        click.echo(line)
+
+
+VERBS: list[click.Command] = [tune, explain_model, export]

@@ -20,6 +20,7 @@ from dualtail.errors import UserError
 from dualtail.files import sha256_file, write_text
 from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.prompts import class_texts, prompt_summary
+from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.text_features import write_text_features
 from dualtail.foundation.tower_file import load_image_model
@@ -29,6 +30,7 @@ from dualtail.stages.adapters import load_tuned
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, model_record, predict_pack
 from dualtail.tuning.cost import forward_gflops
+from dualtail.tuning.export.exported_file import read_about, read_exported
 from dualtail.tuning.inference import predict
 from dualtail.tuning.tuned_model import DTYPES, Precision
 from dualtail.tuning.views import Views
@@ -45,6 +47,29 @@ class Tuned:
 
     adapter: Path
     peft: str | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A tuned model in a folder that `dualtail export` wrote; it needs no foundation model."""
+
+    folder: Path
+
+
+def exported_spec(folder: Path, member: str | None, transform: Transform | None) -> FoundationSpec:
+    """What an exported model was tuned on; without weights.
+
+    Args:
+        folder: Of the exported model.
+        member, transform: In place of its own.
+
+    Raises:
+        UserError: no exported model there.
+    """
+    about = read_about(folder)
+    values = about.tuned["foundation"] | {"member": member or about.tuned["foundation"]["member"]}
+    chosen = transform or about.transform
+    return FoundationSpec.model_validate(values | {"transform": chosen.model_dump()})
 
 
 @dataclass(frozen=True)
@@ -94,7 +119,7 @@ def predict_images(
     *,
     precision: Precision,
     threads: int,
-    tuned: Tuned | None = None,
+    tuned: Tuned | Exported | None = None,
     text_out: Path | None = None,
 ) -> Outputs:
     """Run a model over images: zero-shot, or with the PEFT and head of an adapter file.
@@ -139,7 +164,7 @@ def predict_packs(
     packs: Sequence[Path],
     *,
     precision: Precision,
-    tuned: Tuned | None = None,
+    tuned: Tuned | Exported | None = None,
     text_out: Path | None = None,
     record: Path | None = None,
 ) -> list[Outputs]:
@@ -227,9 +252,11 @@ def _load(
     spec: FoundationSpec,
     class_names: list[str],
     precision: Precision,
-    tuned: Tuned | None,
+    tuned: Tuned | Exported | None,
     text_out: Path | None,
 ) -> _Model:
+    if isinstance(tuned, Exported):
+        return _exported(spec, class_names, precision, tuned.folder)
     if tuned is None or text_out is not None:
         foundation, weights_hash = load_foundation(spec)
         foundation = foundation.to(best_device())
@@ -249,6 +276,27 @@ def _load(
     record = model_record(spec, weights_hash, precision, adapter_hash)
     identity |= {"members": [spec.member], "models": [record]}
     return _Model(module.to(best_device()), class_names, identity)
+
+
+def _exported(
+    spec: FoundationSpec, class_names: list[str], precision: Precision, folder: Path
+) -> _Model:
+    model, about = read_exported(folder)
+    if about.n_classes != len(class_names):
+        raise UserError(
+            f"{folder}: a model of {about.n_classes} classes; there are {len(class_names)} here"
+        )
+    if about.class_names and about.class_names != class_names:
+        c = next(c for c, name in enumerate(about.class_names) if name != class_names[c])
+        raise UserError(
+            f"{folder}: class {c} is {about.class_names[c]!r}, here it is {class_names[c]!r}"
+        )
+    model.tower.to(DTYPES[precision])
+    tuned = about.tuned
+    record = model_record(spec, tuned["weights_hash"], precision, tuned["adapter_hash"])
+    identity: dict[str, Any] = {"kind": "tuned", "members": [spec.member], "models": [record]}
+    identity |= {key: tuned[key] or "" for key in ("peft", "loss")} | {"seed": tuned["seed"]}
+    return _Model(model.to(best_device()), class_names, identity)
 
 
 def _tuned(
