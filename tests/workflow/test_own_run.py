@@ -187,7 +187,7 @@ def test_a_model_without_a_transform_sees_what_it_sees_by_hand(
     finished: Checkout, random_weights: dict[str, Path]
 ) -> None:
     objects = finished.folder / "data/own/world_objects"
-    listed = ["--images", objects / "images.zip", "--list", objects / "test.txt"]
+    listed = ["--images", objects / "test.zip", "--list", objects / "test.txt"]
     run_verb(
         *["predict", "--model", f"world-vit-8,{random_weights['openclip']}", *listed],
         *[
