@@ -81,10 +81,8 @@ def test_the_lock_agrees_and_has_hashes(root: Path, direct: list[str]) -> None:
 def test_the_conda_file_agrees(root: Path, project: dict) -> None:
     conda = yaml.safe_load((root / "envs/environment.yaml").read_text())
     pip = next(entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
-    extras = {
-        Requirement(name).name
-        for name in project["project"]["optional-dependencies"]["stable-diffusion"]
-    }
+    listed = project["project"]["optional-dependencies"].values()
+    extras = {Requirement(name).name for names in listed for name in names}
     ours = project["tool"]["uv"]["constraint-dependencies"]
     assert pip == [pin for pin in ours if Requirement(pin).name not in extras]
     assert f"python{project['project']['requires-python']}" in conda["dependencies"]
