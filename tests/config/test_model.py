@@ -127,6 +127,7 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ),
         ("losses: {x: {method: distill, teacher: [clip]}}", "losses.x.start: give the loss that"),
         ("losses: {x: {method: la, start: la, teacher: [clip]}}", "losses.x.teacher: la does not"),
+        (
             "fusion: {rules: {x: {method: src/dualtail/bias/fusion_rules/logits.py:MeanLogits, "
             "weights: fitted}}}",
             "fusion.rules.x.weights: only those of logits and probabilities can be fitted",
