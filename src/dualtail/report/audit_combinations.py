@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dualtail.bias.folds import stratified_folds
 from dualtail.bias.fusion import member_weights
 from dualtail.bias.fusion_rules import make_fusion_rule
 from dualtail.bias.member_sets import member_sets
 from dualtail.bias.prior.calibration import estimate_prior_calibrated
-from dualtail.bias.prior.ridge import stratified_folds
 from dualtail.bias.settings import FUSION_OPTIONS
 from dualtail.bias.softmax import FloatArray, IntArray, read_block, row_blocks
 from dualtail.outputs import Outputs
