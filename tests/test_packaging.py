@@ -1,13 +1,18 @@
-"""The lock and the conda file say what pyproject.toml says, and name no host."""
+"""Ranges for others, pins for us: wheel, uv's constraints, lock and conda file agree, and name no host."""
 
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 import tomllib
+from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 
 def pins(lines: list[str]) -> dict[str, str]:
@@ -26,14 +31,39 @@ def project(root: Path) -> dict:
 
 @pytest.fixture
 def direct(project: dict) -> list[str]:
-    """Every dependency that pyproject.toml names; the developers' group names extras as dualtail[...]."""
-    extras = project["project"]["optional-dependencies"].values()
-    listed = [*project["project"]["dependencies"], *(name for extra in extras for name in extra)]
-    return listed + [n for n in project["dependency-groups"]["dev"] if "dualtail[" not in n]
+    """What a checkout has of the dependencies that pyproject.toml names, and what developers need."""
+    return [*project["tool"]["uv"]["constraint-dependencies"], *project["dependency-groups"]["dev"]]
+
+
+@pytest.fixture(scope="module")
+def required(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Requirement]:
+    """What the wheel asks for in somebody's own environment."""
+    folder = tmp_path_factory.mktemp("metadata")
+    build = (
+        "import hatchling.build, sys; hatchling.build.prepare_metadata_for_build_wheel(sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", build, str(folder)], cwd=root, check=True)
+    (file,) = folder.glob("*.dist-info/METADATA")
+    lines = HeaderParser().parsestr(file.read_text()).get_all("Requires-Dist")
+    return [Requirement(line) for line in lines or []]
 
 
 def test_every_direct_dependency_is_pinned_exactly(direct: list[str]) -> None:
     assert len(pins(direct)) == len(direct)
+
+
+def test_the_wheel_asks_for_ranges_that_hold_our_pins(
+    required: list[Requirement], project: dict
+) -> None:
+    exact = pins(project["tool"]["uv"]["constraint-dependencies"])
+    assert {requirement.name for requirement in required} == set(exact)
+    for requirement in required:
+        ends = {specifier.operator: specifier.version for specifier in requirement.specifier}
+        assert set(ends) == {">=", "<"}, requirement
+        assert exact[requirement.name] in requirement.specifier
+        lowest, pin, above = (Version(v) for v in (ends[">="], exact[requirement.name], ends["<"]))
+        assert lowest <= pin
+        assert above == Version(str(pin.major + 1)), "the next major version"
 
 
 def test_the_lock_agrees_and_has_hashes(root: Path, direct: list[str]) -> None:
@@ -51,7 +81,10 @@ def test_the_lock_agrees_and_has_hashes(root: Path, direct: list[str]) -> None:
 def test_the_conda_file_agrees(root: Path, project: dict) -> None:
     conda = yaml.safe_load((root / "envs/environment.yaml").read_text())
     pip = next(entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
-    assert pip == project["project"]["dependencies"]
+    listed = project["project"]["optional-dependencies"].values()
+    extras = {Requirement(name).name for names in listed for name in names}
+    ours = project["tool"]["uv"]["constraint-dependencies"]
+    assert pip == [pin for pin in ours if Requirement(pin).name not in extras]
     assert f"python{project['project']['requires-python']}" in conda["dependencies"]
 
 

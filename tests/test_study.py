@@ -116,7 +116,7 @@ def test_seeds_are_those_of_the_peft(study: Study) -> None:
 def test_the_seeds_of_one_model_are_an_ensemble(study: Study) -> None:
     assert not names(predictions(study()), fusion="ensemble")
     rows = predictions(study(study__seeds=[0, 1, 2]))
-    assert names(rows, fusion="ensemble") == ["clip+clip+clip/adaptformer-la-ensemble"]
+    assert names(rows, fusion="ensemble") == ["clip/adaptformer-la-ensemble"]
     with pytest.raises(UserError, match="'ensemble' names the ensemble of one model's seeds"):
         study(fusion__rules={"ensemble": {"method": "logits"}})
 

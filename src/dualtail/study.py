@@ -150,8 +150,7 @@ def _of_dataset(config: Config, dataset: str) -> Iterator[Prediction]:
     if len(seeds) > 1:  # what fusing costs as much and brings without a second model
         for loss in (loss for loss in fusion.losses if loss in study.losses):
             name = f"{first_peft}-{loss}-{ENSEMBLE}"
-            repeated = "+".join([primary] * len(seeds))
-            yield Prediction("fused", dataset, repeated, name, first_peft, loss, fusion=ENSEMBLE)
+            yield Prediction("fused", dataset, primary, name, first_peft, loss, fusion=ENSEMBLE)
     if config.datasets[dataset].val is not None:  # the bank of the kNN
         yield Prediction("knn", dataset, primary, "zero-shot-knn")
         own = grid + [tuning for member, tuning in more if member == primary]

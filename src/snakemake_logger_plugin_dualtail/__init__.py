@@ -153,7 +153,8 @@ class LogHandler(LogHandlerBase):
         job = self._jobs.pop(jobid, None)
         if job is not None and job.logs:
             seconds = f"{time.monotonic() - job.began:.1f} s"
-            last = (_lines(job.logs) or [""])[-1].strip()
+            lines = _lines(job.logs) or [""]
+            last = next((line for line in reversed(lines) if "accuracy" in line), lines[-1]).strip()
             last = f"{last[: LAST_LINE - 1]}…" if len(last) > LAST_LINE else last
             count = f"{self._done}/{self._total}"
             self._say(f"{count:>{self._width}} done  {job.name}  {seconds}  {last}".rstrip())

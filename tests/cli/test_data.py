@@ -70,7 +70,7 @@ def test_everything_wrong_is_said_and_nothing_written(
 
 def test_official_lists_and_group_counts_are_checked_if_asked(run: Run, toy: None) -> None:
     Path("groups.csv").write_text("count\n500\n50\n5\n")
-    assert "D-groups by groups.csv: 1 / 1 / 1 classes" in (
+    assert "D-Many / Medium / Few by groups.csv: 1 / 1 / 1 classes" in (
         run(*CHECK, "--group-counts", "groups.csv").output
     )
     Path("groups.csv").write_text("count\n500\n")

@@ -82,6 +82,33 @@ def test_a_folder_of_images_in_one_command(photos: Path, model: str, tmp_path: P
     assert {p: p.stat().st_mtime_ns for p in packs} != packs, "another split is packed anew"
 
 
+def test_it_ends_with_accuracies_and_files_from_packs_too(
+    photos: Path, model: str, tmp_path: Path
+) -> None:
+    of_images = tune("--model", model, "--images", photos, *QUICK, "--out", tmp_path / "tuned")
+    packs = [tmp_path / f"tuned/packs/{split}_36px.safetensors" for split in ("train", "test")]
+    words = ["--model", model, "--train-pack", packs[0], "--predict-pack", packs[1], *QUICK]
+    outputs = ["--outputs", tmp_path / "dump.safetensors"]
+    of_packs = tune(*words, *outputs, "--out", tmp_path / "adapter.safetensors")
+    assert of_packs.exit_code == 0, of_packs.output
+    assert (
+        of_packs.stdout.replace("dump", "tuned/outputs").replace(
+            str(tmp_path / "adapter"), str(tmp_path / "tuned/adapter")
+        )
+        == of_images.stdout
+    )
+    *accuracies, adapter, dump = of_packs.stdout.splitlines()
+    assert (adapter, dump) == (
+        f"adapter: {tmp_path / 'adapter.safetensors'}",
+        f"outputs: {tmp_path / 'dump.safetensors'}",
+    )
+    assert [line.partition(" (")[0] for line in accuracies[1:]] == ["  few"]
+    test = read_outputs(tmp_path / "dump.safetensors")
+    assert f"classes: {test.accuracy:.1f} %" in accuracies[0]
+    alone = tune(*words[:4], *QUICK, "--out", tmp_path / "alone.safetensors")
+    assert alone.stdout == f"adapter: {tmp_path / 'alone.safetensors'}\n"
+
+
 def test_the_adapter_predicts_other_images(photos: Path, model: str, tmp_path: Path) -> None:
     assert tune("--model", model, "--images", photos, *QUICK, "--out", tmp_path).exit_code == 0
     words = ["predict", "--model", model, "--adapter", tmp_path / "adapter.safetensors"]
@@ -146,7 +173,7 @@ def test_packs_and_an_adapter_file(photos: Path, model: str, tmp_path: Path) -> 
         *words, "--outputs", tmp_path / "b/o.safetensors", "--out", tmp_path / "b/x.safetensors"
     )
     assert result.exit_code == 0, result.output
-    assert result.stdout == ""
+    assert "test accuracy, the mean over classes: " in result.stdout
     names = {p.name for p in (tmp_path / "b").iterdir()}
     assert names == {"x.safetensors", "x.json", "x.history.csv", "o.safetensors"}
     first, second = tmp_path / "a/adapter.safetensors", tmp_path / "b/x.safetensors"
@@ -163,7 +190,7 @@ def test_packs_and_an_adapter_file(photos: Path, model: str, tmp_path: Path) -> 
         (["--images", "none"], "none: no such folder of images"),
         (["--images", "none", "--test-list", "t"], "need --train-list and --class-names"),
         (["--images", "p", "--epochs", "0"], "--epochs: Input should be greater than 0"),
-        (["--images", "p", "--epoch", "3"], "Did you mean one of: '--epochs'"),
+        (["--images", "p", "--epoch", "3"], "'--epochs'"),
         (["--images", "p", "--head", "typ=linear"], "--head: typ"),
         (["--images", "p", "--device", "tpu"], "'tpu' is not one of"),
     ],

@@ -187,7 +187,7 @@ def test_a_model_without_a_transform_sees_what_it_sees_by_hand(
     finished: Checkout, random_weights: dict[str, Path]
 ) -> None:
     objects = finished.folder / "data/own/world_objects"
-    listed = ["--images", objects / "images.zip", "--list", objects / "test.txt"]
+    listed = ["--images", objects / "test.zip", "--list", objects / "test.txt"]
     run_verb(
         *["predict", "--model", f"world-vit-8,{random_weights['openclip']}", *listed],
         *[
@@ -202,7 +202,9 @@ def test_a_model_without_a_transform_sees_what_it_sees_by_hand(
     of_run = read_outputs(run, "test")
     assert by_hand.header.models[0].transform == "resize 36, crop 32"
     assert of_run.header.models[0].transform == "resize 36, crop 32"
-    np.testing.assert_array_equal(by_hand.logits, of_run.logits)
+    # Batches of another size: the last bit of half precision may differ.
+    np.testing.assert_allclose(by_hand.logits, of_run.logits, rtol=2e-3, atol=2e-3)
+    np.testing.assert_array_equal(by_hand.predicted, of_run.predicted)
     assert "OpenCLIP: resize 36, crop 32" in (finished.results / "index.html").read_text()
 
 

@@ -87,15 +87,15 @@ rule fuse:
 rule ensemble:
     input:
         lambda w: [
-            f"{RUN}/outputs/{w.dataset}/{w.members.split('+')[0]}/{w.peft}-{w.loss}-{seed}.safetensors"
+            f"{RUN}/outputs/{w.dataset}/{w.member}/{w.peft}-{w.loss}-{seed}.safetensors"
             for seed in C.seeds_of(w.peft)
         ],
     output:
-        RUN + "/outputs/{dataset}/{members}/{peft}-{loss}-ensemble.safetensors",
+        RUN + "/outputs/{dataset}/{member}/{peft}-{loss}-ensemble.safetensors",
     log:
-        RUN + "/logs/ensemble/{dataset}/{members}/{peft}-{loss}.log",
+        RUN + "/logs/ensemble/{dataset}/{member}/{peft}-{loss}.log",
     benchmark:
-        RUN + "/benchmarks/ensemble/{dataset}/{members}/{peft}-{loss}.tsv"
+        RUN + "/benchmarks/ensemble/{dataset}/{member}/{peft}-{loss}.tsv"
     resources:
         mem_mb=memory(2000),
         runtime=60,

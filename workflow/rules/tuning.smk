@@ -80,7 +80,7 @@ rule tune:
     shell:
         "dualtail tune {params.model} --dataset {wildcards.dataset} --train-pack {input.train:q}"
         " --text-features {input.text:q} {params.files} {params.settings} --seed {wildcards.seed}"
-        " --device {DEVICE} --threads {threads} --outputs {output.outputs:q} --out {output.adapter:q} 2> {log:q}"
+        " --device {DEVICE} --threads {threads} --outputs {output.outputs:q} --out {output.adapter:q} > {log:q} 2>&1"
 
 
 # A tuned model's outputs on the images that it was tuned on, as it sees test images, for students.

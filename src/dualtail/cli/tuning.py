@@ -115,6 +115,7 @@ def tune(
     tuned/adapter.safetensors` classifies other images.
     """
     from dualtail.stages.tune import Part, Tuning, run
+    from dualtail.stages.tune_summary import summary
 
     if retrain_head_of is not None and start_from is not None:
         raise click.UsageError(
@@ -139,11 +140,7 @@ def tune(
     )
     compute.set_up()
     found = run(tuning, files)
-    if packs.splits is not None:
-        from dualtail.stages.tune_images import accuracy_lines
-
-        lines = accuracy_lines(found, packs.splits)
-        click.echo("\n".join([*lines, f"adapter: {files.adapter}", f"outputs: {files.outputs}"]))
+    click.echo("\n".join(summary(found, packs.train, files.adapter, files.outputs)))
 
 
 def _files(out: Path, outputs: Path | None) -> "TunedFiles":

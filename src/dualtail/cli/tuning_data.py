@@ -12,18 +12,16 @@ from dualtail.cli.shared_options import ANY, FILE, with_options
 
 if TYPE_CHECKING:
     from dualtail.foundation.spec import FoundationSpec
-    from dualtail.stages.tune_images import LabelledSplits
     from dualtail.tuning.settings import TuningSettings
 
 
 @dataclass(frozen=True)
 class PackedSplits:
-    """What a tuning reads, packed; `splits`: the images, where they were packed here."""
+    """What a tuning reads, packed."""
 
     dataset: str
     train: Path
     predicted: Sequence[Path]
-    splits: "LabelledSplits | None" = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class TuningData:
         splits = find_splits(self.images, self.lists, self.class_names, self.test_share, seed)
         whole = settings.augmentation.crop_scale is not None
         packs = make_packs(splits, dataset, spec.transform.resize, whole, folder, threads or 2)
-        return PackedSplits(dataset, packs.pop("train"), tuple(packs.values()), splits)
+        return PackedSplits(dataset, packs.pop("train"), tuple(packs.values()))
 
 
 def tuning_data(verb: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,7 +16,8 @@ from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.report.audit_combinations import Combination, CrossFitted, cross_fit
-from dualtail.scores.bootstrap import Estimate, differing, mean_interval, weight_blocks
+from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.class_means import ClassMeans
 from dualtail.scores.metrics import per_class_accuracy
 
 FloatArray = NDArray[np.float64]
@@ -164,7 +165,7 @@ def audit_outputs(
     images = np.bincount(labels, minlength=n_classes)
     if (images > 0).sum() < 2:
         raise UserError(f"{dumps[0].source}: images of one class only; an audit compares classes")
-    judge = _Judge(labels, n_classes, settings)
+    judge = ClassMeans(labels, n_classes, settings.bootstrap, settings.seed)
     fitted = cross_fit(dumps, settings.seed)
     models = [
         _audit_model(
@@ -195,31 +196,6 @@ def names_of(dumps: Sequence[Outputs]) -> list[str]:
     return apart[0] if apart else [dump.source for dump in dumps]
 
 
-class _Judge:
-    """Mean class accuracies with class-stratified bootstrap intervals, paired over predictions."""
-
-    def __init__(self, labels: np.ndarray, n_classes: int, settings: AuditSettings) -> None:
-        self.labels, self.n_classes = labels, n_classes
-        self.images = np.bincount(labels, minlength=n_classes)
-        self._weights = np.concatenate(
-            list(weight_blocks(labels, settings.bootstrap, settings.seed)), axis=1
-        )
-
-    def mean(self, values: np.ndarray, classes: np.ndarray | None = None) -> Estimate:
-        """Mean over classes of the class mean of `values` (N,), over some classes or all."""
-        chosen = np.ones(self.n_classes, bool) if classes is None else classes
-        chosen = chosen & (self.images > 0)
-        if not chosen.any():
-            return Estimate(float("nan"))
-        scale = np.where(chosen, 1.0 / np.maximum(self.images, 1), 0.0) / chosen.sum()
-        scaled = scale[self.labels] * values
-        of_images = np.asarray(values)[chosen[self.labels]].astype(float)
-        drawn = scaled @ self._weights
-        ends = mean_interval(drawn, differing(of_images), self.images[chosen])
-        limits = np.clip(ends, of_images.min(), of_images.max())
-        return Estimate(float(scaled.sum()), *limits.tolist())
-
-
 def wilson(
     correct: np.ndarray, images: np.ndarray, z: float = 1.959964
 ) -> tuple[FloatArray, FloatArray]:
@@ -238,7 +214,7 @@ def _audit_model(
     name: str,
     adjusted: Estimate | None,
     train_counts: NDArray[np.int64] | None,
-    judge: _Judge,
+    judge: ClassMeans,
     settings: AuditSettings,
 ) -> ModelAudit:
     labels, names = judge.labels, dump.header.class_names
@@ -268,7 +244,9 @@ def _audit_model(
     )
 
 
-def _gain_of_adjusting(fitted: CrossFitted | None, place: int, judge: _Judge) -> Estimate | None:
+def _gain_of_adjusting(
+    fitted: CrossFitted | None, place: int, judge: ClassMeans
+) -> Estimate | None:
     """The gain of dividing one model's predictions by q."""
     if fitted is None:
         return None
@@ -280,7 +258,7 @@ def _nine_groups(
     train_counts: NDArray[np.int64],
     q: FloatArray,
     right: np.ndarray,
-    judge: _Judge,
+    judge: ClassMeans,
     settings: AuditSettings,
 ) -> dict[str, tuple[Estimate, int]]:
     crossed = cross_groups(d_groups(train_counts, settings.many, settings.few), p_groups(q))
@@ -288,7 +266,7 @@ def _nine_groups(
     return {name: (judge.mean(right, mask), int(mask.sum())) for name, mask in masks.items()}
 
 
-def _combinations(fitted: CrossFitted, models: list[ModelAudit], judge: _Judge) -> Combinations:
+def _combinations(fitted: CrossFitted, models: list[ModelAudit], judge: ClassMeans) -> Combinations:
     single = fitted.single_right.astype(float)
     gain = fitted.chosen_right - single
     shared = np.exp(np.mean([model.prior.log_q for model in models], axis=0))

@@ -1,13 +1,11 @@
-"""What `tune` does around the tuning if it is given images: splits and packs before, scores after."""
+"""What `tune` does before the tuning if it is given images: splits and packs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from dualtail.bias.groups import d_groups, group_labels
 from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_folder import read_image_folder
 from dualtail.datasets.image_list import ImageList, read_image_list, write_image_list
@@ -16,9 +14,6 @@ from dualtail.datasets.settings import PackSettings
 from dualtail.datasets.split import stratified_split
 from dualtail.errors import UserError
 from dualtail.files import write_text
-from dualtail.outputs import Outputs
-from dualtail.scores.settings import ScoreSettings
-from dualtail.scores.table import score_outputs
 from dualtail.stages.pack import run as pack
 from dualtail.training.notice import notice
 
@@ -118,46 +113,6 @@ def make_packs(
         if not _is_packed(out, images, data.class_names, how is not None):
             pack(dataset, split, file, data.root, names, side, how, threads, out)
     return found
-
-
-def accuracy_lines(found: Sequence[Outputs], data: LabelledSplits) -> list[str]:
-    """How good a tuned model is on the test split, in words: overall, and by training images per class.
-
-    Args:
-        found: Its outputs, those of the test split among them.
-        data: The images it was tuned on.
-    """
-    test = next(outputs for outputs in found if outputs.header.split == "test")
-    settings, names = ScoreSettings(), data.class_names
-    counts = data.splits["train"].counts(len(names))
-    groups = d_groups(counts, settings.many, settings.few)
-    labels = group_labels(groups, len(names))
-    scores = score_outputs([test], run="", d_groups=labels, replicates=settings.bootstrap).table
-    rows: dict[str, Any] = {
-        str(row.group): row for row in scores[scores["metric"] == "accuracy"].itertuples()
-    }
-    right = int((test.predicted == test.labels).sum())
-    lines = [
-        f"test accuracy, the mean over classes: {_with_interval(rows['Overall'])}; "
-        f"{right:,} of {test.n_images:,} images are right"
-    ]
-    bounds = (
-        f"more than {settings.many}",
-        f"{settings.few} to {settings.many}",
-        f"fewer than {settings.few}",
-    )
-    for name, bound in zip(groups, bounds, strict=True):
-        if len(groups[name]) and np.isfinite(rows[name].value):
-            word = name.removeprefix("D-").lower()
-            shown = f"{word} ({len(groups[name])} classes with {bound} training images)"
-            lines.append(f"  {shown}: {_with_interval(rows[name])}")
-    return lines
-
-
-def _with_interval(row: Any) -> str:
-    if row.ci_low != row.ci_low:
-        return f"{row.value:.1f} % (too few images for an interval)"
-    return f"{row.value:.1f} % (95 % interval {row.ci_low:.1f} to {row.ci_high:.1f})"
 
 
 def _split_folders(root: Path, class_names: Path | None) -> tuple[list[str], dict[str, ImageList]]:

@@ -39,12 +39,15 @@ def student_sets(
         entry = losses.get(row.loss, {}) if row.kind == "tuned" else {}
         return entry.get("start"), entry.get("teacher")
 
+    by_tuning: dict[tuple[str, str, int | None], list[Prediction]] = {}
+    for row in rows:
+        by_tuning.setdefault((row.dataset, row.peft, row.seed), []).append(row)
     found = []
     for row in rows:
         start, teacher = staged(row)
         if not teacher:
             continue
-        alike = [r for r in rows if _tuning(r) == _tuning(row)]
+        alike = by_tuning[row.dataset, row.peft, row.seed]
         own = [r for r in alike if r.kind == "tuned" and r.members == row.members]
         controls = (r for r in own if staged(r)[0] == start and not staged(r)[1])
         fusions = (
@@ -56,7 +59,3 @@ def student_sets(
         first = next((r for r in own if r.loss == start), None)
         found.append(StudentSet(row, first, next(controls, None), next(fusions, None)))
     return found
-
-
-def _tuning(row: Prediction) -> tuple[str, str, int | None]:
-    return row.dataset, row.peft, row.seed
