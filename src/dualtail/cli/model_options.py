@@ -190,6 +190,6 @@ def compute_options(verb: Verb) -> Verb:
         click.option(
             "--threads",
             type=click.IntRange(1),
-            help="Threads on the CPU: 1 is best for small models.  [default: one a core]",
+            help="Threads on the CPU: 1 is best for small models.  [default: one per core]",
         ),
     )

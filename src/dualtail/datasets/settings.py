@@ -45,7 +45,7 @@ def _check_names(splits: Iterable[str]) -> None:
 
 
 class TableLists(Section):
-    """Lists from a table of images, a line an image."""
+    """Lists from a table of images, a line per image."""
 
     table: ConfigPath
     """CSV with a header, may be gzip'ed"""

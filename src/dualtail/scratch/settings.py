@@ -38,7 +38,7 @@ class ScratchTraining(Section):
     """passes over the training images"""
 
     batch_size: PositiveInt = 256
-    """images a step, at most: an epoch is cut into steps of nearly equal size"""
+    """images per step, at most: an epoch is cut into steps of nearly equal size"""
 
     lr: PositiveFloat = 0.1
     """learning rate of SGD at the start; cosine annealing to zero, stepped per step"""
