@@ -109,8 +109,8 @@ class DatasetEntry(Section):
     """long-tailed training split"""
 
     val: ImageListFiles | None = ImageListFiles(list=Path("val.txt"))
-    """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test
-    or train (so it is where `make_lists` makes none)"""
+    """balanced split: prior, temperature, kNN bank; null: there is no validation split, and
+    prior_split must be test or train (derived where `make_lists` makes none)"""
 
     test: ImageListFiles = ImageListFiles(list=Path("test.txt"))
     """balanced split on which everything is scored"""

@@ -81,7 +81,7 @@ class ScratchSettings(Section):
     """entry of `losses`; Figure 9 shows the tuned model with the same one"""
 
     seeds: list[NonNegativeInt] = Field(default=[0], min_length=1)
-    """one training each; Figure 9 shows their mean"""
+    """training seeds; Figure 9 shows the mean over them"""
 
     training: ScratchTraining = ScratchTraining()
     """network and training"""
