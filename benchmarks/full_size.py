@@ -74,10 +74,10 @@ def report(results: Path, seconds: float, n_train: int, n_held_out: int) -> None
         name = f"{row['members']} {row['peft']} {row['loss']}"
         print(f"{name:24} {row['metric']:28} {float(row['value']):14,.4g}")
     dump = next((results / "outputs").rglob("zero-shot.safetensors"))  # of val and test
-    print(f"\n{dump.name}: {dump.stat().st_size / (2 * n_held_out):,.0f} bytes an image")
+    print(f"\n{dump.name}: {dump.stat().st_size / (2 * n_held_out):,.0f} bytes per image")
     for split, n in (("train", n_train), ("test", n_held_out)):
         pack = next((results / "packs").rglob(f"{split}_*.safetensors"))
-        print(f"{pack.name}: {pack.stat().st_size / n:,.0f} bytes an image")
+        print(f"{pack.name}: {pack.stat().st_size / n:,.0f} bytes per image")
 
 
 def main() -> None:

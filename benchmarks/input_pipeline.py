@@ -1,4 +1,4 @@
-"""Images a second and core that reach the model in training: from the originals, and from our packs.
+"""Images per second and core that reach the model in training: from the originals, and from our packs.
 
 Run: python benchmarks/input_pipeline.py FOLDER_OR_ZIP [--enlarge 2]
 

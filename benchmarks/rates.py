@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", default="bfloat16")
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 128])
-    parser.add_argument("--images", type=int, default=64, help="images an epoch, at least a batch")
+    parser.add_argument("--images", type=int, default=64, help="images per epoch, at least a batch")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--operations", nargs="+", default=["train", "infer", "decode"])
     parser.add_argument("--conditions", default="", help="text for the column conditions")

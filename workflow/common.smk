@@ -1,4 +1,4 @@
-# What the rules share: the config, the study as a table, where a dataset's files are, what a job may take.
+# What the rules share: the config, the study as a table, the places of datasets, resources of jobs.
 import functools
 import re
 import shlex

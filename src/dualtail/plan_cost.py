@@ -123,7 +123,7 @@ def sizes_of(config: Config, dataset: str) -> dict[str, float]:
 
 
 def given_speeds(text: str) -> dict[str, float]:
-    """Images a second as the user writes them: `train=500,infer=2000`."""
+    """Images per second as the user writes them: `train=500,infer=2000`."""
     found = dict.fromkeys(METRICS, math.nan)
     for part in text.split(","):
         kind, _, value = (piece.strip() for piece in part.partition("="))
@@ -137,7 +137,7 @@ def given_speeds(text: str) -> dict[str, float]:
 
 
 def measured_speeds(path: Path) -> dict[str, float]:
-    """Images a second of a finished run: the medians over the tunings in its costs.csv."""
+    """Images per second of a finished run: the medians over the tunings in its costs.csv."""
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = [(row["metric"], float(row["value"])) for row in csv.DictReader(stream)]

@@ -1,4 +1,4 @@
-"""What a study consists of: one row a prediction. A pure function of the config."""
+"""What a study consists of: one row per prediction. A pure function of the config."""
 
 import itertools
 from collections.abc import Iterator, Sequence

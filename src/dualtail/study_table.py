@@ -1,4 +1,4 @@
-"""The study as a file, a line a prediction: which dumps a verb reads. Free of the config's models."""
+"""The study as a file, a line per prediction: which dumps a verb reads. Free of the config's models."""
 
 import csv
 import io

@@ -12,7 +12,7 @@ from dualtail.cli.program import program
 
 @pytest.fixture
 def files(root: Path, tmp_path: Path) -> list[str]:
-    """A study on two photographs a split, in a folder of its own."""
+    """A study on two photographs per split, in a folder of its own."""
     data = tmp_path / "data"
     data.mkdir()
     (data / "classnames.txt").write_text("cat\ndog\n")

@@ -1,6 +1,7 @@
 """docs/the-paper.md: its arithmetic, repeated from the published numbers."""
 
 import math
+import re
 from itertools import product
 from pathlib import Path
 
@@ -141,3 +142,15 @@ def test_every_number_of_the_page_follows_from_the_published_ones(known, root: P
     parts = (p_groups, parameters, epochs, third_factors, operations, gaps, gains, overall)
     for text in (text for part in parts for text in part(known)):
         assert text in page, text
+
+
+def test_every_equation_table_and_figure_has_its_file() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs/the-paper.md").read_text()
+    rows = re.findall(r"^\| (Eq\.|Table|Figure) (\d+) \|.*?\]\(\.\./(src/[\w/]+\.py)\)", page, re.M)
+    found = {(kind, int(number)): file for kind, number, file in rows}
+    assert [number for kind, number in found if kind == "Table"] == list(range(1, 17))
+    assert [number for kind, number in found if kind == "Figure"] == list(range(1, 13))
+    assert [number for kind, number in found if kind == "Eq."] == list(range(2, 8))
+    for (kind, number), file in found.items():
+        assert f"{kind} {number}" in (root / file).read_text(), file

@@ -83,7 +83,7 @@ def weights_by_hand():
 
 
 def replicates_by_hand(dump, classes):
-    """Mean accuracy of some classes, one value a replicate: images count as often as they weigh."""
+    """Mean accuracy of some classes, one value per replicate: images count as often as they weigh."""
     hit = predict(dump.logits) == dump.labels
     inside = np.isin(dump.labels, classes)
     return weights_by_hand()[inside].T @ hit[inside] / inside.sum()  # classes are of one size

@@ -29,7 +29,7 @@ class PriorSettings(Section):
     """balanced split it is estimated on"""
 
     estimator: Literal["exact", "calibrated", "early-stopped"] = "exact"
-    """exact: the optimum of Eq. 3, with a certificate (cross-fitted over folds where a dataset's
+    """exact: the optimum of Eq. 3 (optimality is reported; cross-fitted over folds where a dataset's
     prior_split is train); calibrated: with a temperature, not cross-fitted; early-stopped: as the
     reference implementation"""
 

@@ -1,1 +1,1 @@
-"""The command line: one thin verb a job; heavy libraries are imported inside the verbs that need them."""
+"""The command line: one thin verb per job; heavy libraries are imported inside the verbs that need them."""

@@ -109,7 +109,7 @@ def draw_corpus(
     default="",
     type=click.Choice(["", "imagenet_lt", "places365_lt", "inat2018"]),
     metavar="NAME",
-    help="The lists must be those of imagenet_lt, places365_lt or inat2018: by hash.",
+    help="Require the lists of imagenet_lt, places365_lt or inat2018, by hash.",
 )
 @click.option(
     "--group-counts", type=FILE, help="CSV of counts that make the D-groups; checked too."
@@ -135,7 +135,7 @@ def check_dataset(
     many: int,
     few: int,
 ) -> None:
-    """Check DATASET before anything is made of it: lists, hashes, classes, groups, images.
+    """Check DATASET before it is used: lists, hashes, classes, groups, images.
 
     No image is decoded. Prints what is there and everything that is wrong; the exit code is 1 if
     anything is.
@@ -250,7 +250,7 @@ def pack(
     threads: int,
     out: Path,
 ) -> None:
-    """Decode every image of a split once, for all models that see it at one size.
+    """Decode every image of a split once, for all models that read it at the same size.
 
     \b
     Example: dualtail pack --list test.txt --images photos --class-names names.txt --side 256 \\

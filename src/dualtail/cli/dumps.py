@@ -87,7 +87,7 @@ def import_outputs(
 @verb("inspect")
 @click.argument("file", type=FILE)
 def inspect(file: Path) -> None:
-    """Say what a dump holds, split by split, and where it comes from.
+    """Describe a dump: what each split holds, and how it was made.
 
     Example: dualtail inspect outputs/clip.safetensors
     """
@@ -98,15 +98,15 @@ def inspect(file: Path) -> None:
 
 @verb("prior")
 @click.argument("dump", type=FILE)
-@click.option("--split", help="What q is estimated on.  [default: the only split, or val]")
+@click.option("--split", help="Split that q is estimated on.  [default: the only split, or val]")
 @click.option(
     "--estimator",
     type=click.Choice(["calibrated", "exact", "cross-fitted", "early-stopped"]),
     default="calibrated",
     show_default=True,
     help="calibrated: with a temperature, as logits may be overconfident; exact: Eq. 3 as the paper's "
-    "tables have it; both optimal, with a certificate; cross-fitted: Eq. 3 averaged over folds, for a "
-    "split that is also trained on; early-stopped: the reference's 1000 SGD steps.",
+    "tables have it; both are optima (optimality is reported); cross-fitted: Eq. 3 averaged over folds, "
+    "for a split that is also trained on; early-stopped: the reference's 1000 SGD steps.",
 )
 @options(PriorSettings, without={"split", "estimator"})
 @click.option(
@@ -148,7 +148,8 @@ def prior(
     "adjustments",
     multiple=True,
     type=click.Choice(list(ADJUSTMENTS)),
-    help="Which; what it does not need is not read. Several: one --out each, in the same order.  "
+    help="Adjustments to make; files that they do not need are not read. Several: one --out "
+    "each, in the same order.  "
     "[default: the one that uses all that is given]",
 )
 @click.option("--prior", type=FILE, help="CSV of q, from `dualtail prior`: repairs parameters.")
@@ -209,7 +210,7 @@ class Weights(click.ParamType):
     type=MethodParam(),
     default=["logits"],
     show_default="logits",
-    help="What is averaged: logits (the authors' release) or probabilities (Eq. 7); or a rule of your "
+    help="Fusion rule: the mean of logits (the authors' release) or probabilities (Eq. 7); or a rule of your "
     "own with its options, path/to/file.py:Class,key=value. Several: one --out each, in the same order.",
 )
 @click.option(
@@ -282,7 +283,7 @@ def _check_one_per_out(option: str, values: Sequence[Any], outs: Sequence[Path])
 
 @verb("knn")
 @click.argument("dump", type=FILE)
-@click.option("--split", help="What is classified.  [default: the only split, or test]")
+@click.option("--split", help="Split to classify.  [default: the only split, or test]")
 @click.option("--bank-split", help="Whose labeled images are the neighbors.  [default: val]")
 @click.option("--bank", type=FILE, help="Dump of the same model that has them.  [default: DUMP]")
 @options(KnnSettings)

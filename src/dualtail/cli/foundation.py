@@ -28,7 +28,7 @@ from dualtail.foundation.pretraining_settings import PretrainingSettings
 @click.option("--download", is_flag=True, help="Download what is not on this machine.")
 @click.option("--out", required=True, type=OUT_FILE, help="Record (JSON) of the file.")
 def fetch_weights(model: str, download: bool, out: Path) -> None:
-    """Find the weights of a tag or hub id, or download them, and record which file they are.
+    """Find or download the weights of a tag or hub id, and record their file.
 
     The record can be given in place of weights: --model ARCHITECTURE,RECORD.json
 

@@ -92,7 +92,7 @@ _OF_ALL_MODELS = (
     click.option(
         "--transform",
         type=SectionParam(Transform),
-        help="What the model sees of an image, such as resize=256,crop=224,views=five-crop. "
+        help="Evaluation transform, such as resize=256,crop=224,views=five-crop. "
         "Default: the shorter side to 8/7 of the model's size, then the central square.",
     ),
 )
@@ -195,6 +195,6 @@ def compute_options(verb: Verb) -> Verb:
         click.option(
             "--threads",
             type=click.IntRange(1),
-            help="Threads on the CPU: 1 is best for small models.  [default: one a core]",
+            help="Threads on the CPU: 1 is best for small models.  [default: one per core]",
         ),
     )

@@ -31,7 +31,7 @@ HISTORY = click.option("--history", type=OUT_FILE, help="Training curve to write
     "--transform",
     required=True,
     type=SectionParam(Transform),
-    help="What the network sees of an image: resize=256,crop=224.",
+    help="Evaluation transform: resize=256,crop=224.",
 )
 @click.option(
     "--loss",

@@ -118,7 +118,7 @@ def figures(numbers: tuple[int, ...], files: PaperFiles, out: Path) -> None:
 @paper_files
 @file("--out", "summary.md")
 def summary(files: PaperFiles, out: Path) -> None:
-    """Write what came out of a run, in sentences with numbers.
+    """Write a summary of a run's results, in sentences with numbers.
 
     \b
     Example:
@@ -135,7 +135,7 @@ def summary(files: PaperFiles, out: Path) -> None:
 @file("--csv", "comparison.csv", "File of the numbers.")
 @file("--out", "comparison.md", "File of the page.")
 def compare(files: PaperFiles, csv: Path, out: Path) -> None:
-    """Set every published number beside that of a run, and judge the paper's claims on it.
+    """Compare every published number with that of a run, and judge the paper's claims on it.
 
     \b
     Example:
@@ -180,7 +180,7 @@ def report(
     brief: Path | None,
     out: Path,
 ) -> None:
-    """Make the page of a run that one shows to colleagues: one HTML file, which needs no network.
+    """Make the page of a run, to show to colleagues: one HTML file that needs no network.
 
     \b
     Example:
@@ -214,7 +214,7 @@ def report(
 @CONFIG
 @folder("studies")
 def study_prior(priors: tuple[tuple[Path, Path, Path], ...], config: Path, out: Path) -> None:
-    """Set estimated priors, by every estimator, against the true ones.
+    """Compare the priors of every estimator with the true ones.
 
     \b
     Example:
@@ -252,7 +252,7 @@ def study_prior(priors: tuple[tuple[Path, Path, Path], ...], config: Path, out: 
 def study_interventions(
     datasets: tuple[tuple[str, Path], ...], study: Path, config: Path, explained: str, out: Path
 ) -> None:
-    """Set predictions with a part hidden against the true P(Y|do(X)).
+    """Compare predictions with a part hidden with the true P(Y|do(X)).
 
     \b
     Example:
@@ -269,7 +269,7 @@ def study_interventions(
 @paper_files
 @folder("studies")
 def study_fusion(files: PaperFiles, out: Path) -> None:
-    """Set fusion by logits against fusion by probabilities.
+    """Compare fusion by logits with fusion by probabilities.
 
     \b
     Example:
@@ -306,7 +306,7 @@ def study_frontier(files: PaperFiles, out: Path) -> None:
 )
 @folder("studies")
 def study_controls(config: Path, outputs: str, out: Path) -> None:
-    """Set several corpora against seeds of one, with and without visibility bias.
+    """Compare fusing several corpora with fusing seeds of one, with and without visibility bias.
 
     The sets of models are `studies.controls` of the config.
 

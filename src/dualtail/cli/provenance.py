@@ -12,7 +12,9 @@ RESULTS = Path("results")
 @verb("manifest")
 @click.argument("folder", type=click.Path(path_type=Path))
 def manifest_verb(folder: Path) -> None:
-    """Write manifest.json of a run: its files with hashes, and what made them. Snakemake calls it at the end.
+    """Write manifest.json of a run: its files with hashes, and the job that made each.
+
+    Snakemake calls it at the end.
 
     FOLDER is the run's, as the workflow writes it; Snakemake's records are read from the current folder.
 
@@ -63,7 +65,7 @@ def verify_verb(context: click.Context, folders: tuple[Path, ...]) -> None:
 @click.option("--tree", is_flag=True, help="What it was made from, back to the sources.")
 @click.option("--json", "as_json", is_flag=True, help="The entries of the manifest, for programs.")
 def provenance_verb(file: Path, tree: bool, as_json: bool) -> None:
-    """Say what made FILE: rule, command, inputs, versions, when; and whether it still is that file.
+    """Say how FILE was made (rule, command, inputs, versions, time), and whether it is unchanged.
 
     \b
     Examples: dualtail provenance results/world/tables/table_03.csv

@@ -32,7 +32,7 @@ STUDY_HELP = "Table of a run's predictions, from `dualtail study`."
 )
 @OUT
 def study(files: tuple[Path, ...], text: str | None, out: Path) -> None:
-    """List what a config (FILES, merged left to right) predicts, a line each: which dumps verbs read.
+    """List the predictions of a config (FILES, merged left to right), one line per dump.
 
     Example: dualtail study config.yaml mine.yaml --out study.csv
     """
@@ -56,14 +56,16 @@ def study(files: tuple[Path, ...], text: str | None, out: Path) -> None:
     metavar="PATTERN",
     help="With --study: path of a dump, with {dataset}, {members} and {variant}.",
 )
-@click.option("--split", help="What is scored.  [default: the only split, or test]")
+@click.option("--split", help="Split to score.  [default: the only split, or test]")
 @click.option("--train-counts", type=FILE, help="CSV with a column count per class: D-groups.")
 @click.option("--group-counts", type=FILE, help="CSV of counts that make the D-groups instead.")
 @click.option("--prior", type=FILE, help="CSV of q: P-groups.")
 @options(ScoreSettings, without={"p_groups_from"})
 @SEED
 @RUN_NAME
-@click.option("--class-scores", type=OUT_FILE, help="Also write per-class accuracies here.")
+@click.option(
+    "--class-scores", type=OUT_FILE, help="File for the accuracies of the classes as well."
+)
 @OUT
 def score(
     score_settings: ScoreSettings,
@@ -127,7 +129,7 @@ def score(
     "--transform",
     required=True,
     type=SectionParam(Transform),
-    help="What the first model sees of an image, such as resize=256,crop=224.",
+    help="Evaluation transform of the first model, such as resize=256,crop=224.",
 )
 @click.option(
     "--world",

@@ -77,13 +77,13 @@ def resolve(text: str, out: Path) -> None:
     "--images-per-second",
     "given",
     metavar="train=T,infer=I",
-    help="Speeds of training and of prediction that you know, in place of --costs.",
+    help="Known speeds of training and prediction, in place of --costs.",
 )
 @click.option("--gpus", type=click.IntRange(1), help="How many such machines there are.")
 def plan_verb(
     files: tuple[Path, ...], costs: Path | None, given: str | None, gpus: int | None
 ) -> None:
-    """Count jobs and image passes of the study in config FILES, and hours from one speed.
+    """Count jobs and image passes of the study in config FILES, and estimate hours from measured speeds.
 
     Needs no data and no weights. Hours are those of images in models; start-up, packing, pre-training,
     explanations and tables are not in them.

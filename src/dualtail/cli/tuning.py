@@ -101,7 +101,7 @@ def tune(
     outputs: Path | None,
     out: Path,
 ) -> None:
-    """Tune a foundation model on your images, without touching its weights; say how good it is.
+    """Tune a foundation model on your images, and report its accuracy; its weights stay as they are.
 
     \b
     Examples:
@@ -195,7 +195,7 @@ def explain_model(
     maps: Path,
     out: Path,
 ) -> None:
-    """What a model looks at: outputs on images with a part hidden, and Grad-CAM maps.
+    """Show what a model looks at: outputs on images with a part hidden, and Grad-CAM maps.
 
     \b
     Example:

@@ -61,7 +61,7 @@ def generate_pool(world_settings: WorldSettings, dataset: str, out: Path) -> Non
 @click.option("--out", required=True, type=OUT_FILE, help="PNG file.")
 @options(WorldSettings)
 def draw_world(world_settings: WorldSettings, out: Path) -> None:
-    """Draw some creatures of the embedded world, larger, for people.
+    """Draw some creatures of the embedded world, enlarged for people to look at.
 
     Example: dualtail draw-world --out world.png
     """

@@ -232,7 +232,8 @@ def _lists(config: Config, dataset: str) -> None:
             )
     if entry.class_names.as_posix() != "classnames.txt" or entry.names_format != "lines":
         raise NameProblem(
-            f"{where}.class_names", "make_lists writes classnames.txt, a name a line: leave it out"
+            f"{where}.class_names",
+            "make_lists writes classnames.txt, a name per line: leave it out",
         )
     if entry.group_counts is not None and entry.group_counts.as_posix() not in files:
         raise NameProblem(f"{where}.group_counts", f"make_lists writes {', '.join(files)}")

@@ -111,8 +111,8 @@ class Studies(Section):
     """Studies beside the paper's that need more training."""
 
     controls: dict[str, list[Name]] = {}
-    """what else could explain the gain of fusing: name -> entries of `foundation` that are fused in place
-    of the members, e.g. {3 seeds of CLIP: [clip, clip.1, clip.2]}; two sets or more, all of one size"""
+    """controls for the gain of fusing: name -> entries of `foundation` that are fused in place of
+    the members, e.g. {3 seeds of CLIP: [clip, clip.1, clip.2]}; two or more sets, all of one size"""
 
     @field_validator("controls")
     @classmethod

@@ -20,7 +20,7 @@ class ConfounderFiles(NamedTuple):
     """CSV of the samples; their images are in the .zip of the same name"""
 
     histories: list[Path]
-    """training curves, one file a network"""
+    """training curves, one file per network"""
 
 
 class Sample(NamedTuple):

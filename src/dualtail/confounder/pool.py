@@ -1,7 +1,7 @@
 """The study's files: one archive of images, the lists of A and B, and the samples that are shown.
 
 A folder holds `images.zip` (the pool), `A_train.txt`, `A_test.txt`, `B_train.txt`, `B_test.txt` (one
-`path label` a line), `classnames.txt`, `samples.csv` and `samples.zip` (the first training images of
+`path label` per line), `classnames.txt`, `samples.csv` and `samples.zip` (the first training images of
 every class and part, at the size for people).
 """
 

@@ -69,7 +69,7 @@ class ConfounderSettings(Section):
     """make the images with Stable Diffusion; without it, the world draws heads and bodies of creatures"""
 
     world_classes: int = Field(default=6, ge=2)
-    """the first so many classes of the world"""
+    """number of classes, the first ones of the world"""
 
     image_size: PositiveInt = 32
     """side of the images that the network sees, in pixels"""
@@ -84,7 +84,7 @@ class ConfounderSettings(Section):
     """images per class and part in Figure 11"""
 
     seeds: list[NonNegativeInt] = Field(default=[0, 1, 2], min_length=1)
-    """one training on A and one on B each"""
+    """training seeds; each trains one network on A and one on B"""
 
     training: ScratchTraining = ScratchTraining(architecture="resnet32", batch_size=128)
     """network and training"""

@@ -31,7 +31,7 @@ class ImageListFiles(Section):
     """One split: which images, and where they are."""
 
     list: ConfigPath
-    """text file with one `relative/path.jpg label` a line, under `root`; may be gzip'ed (.txt.gz);
+    """text file with one `relative/path.jpg label` per line, under `root`; may be gzip'ed (.txt.gz);
     default: <split>.txt"""
 
     images: ConfigPath = Path()
@@ -42,7 +42,7 @@ class OcclusionImages(Section):
     """The same images with nothing and with one semantic factor hidden (Fig. 8, Table 15)."""
 
     table: ConfigPath = Path("occlusion.csv")
-    """CSV under `root`, a line an image: `label`, and a column path_<condition> for every condition;
+    """CSV under `root`, one line per image: `label`, and a column path_<condition> for every condition;
     `dualtail occlude` makes one from boxes"""
 
     images: ConfigPath = Path("occlusion.zip")
@@ -92,7 +92,7 @@ class DatasetEntry(Section):
     """file of class names, under `root`"""
 
     names_format: NamesFormat = "lines"
-    """lines: a name a line in label order; folders: `folder class name` a line (OLTR, LIFT);
+    """lines: one name per line in label order; folders: `folder class name` per line (OLTR, LIFT);
     categories: categories.json of iNaturalist"""
 
     names: NamesVersion = "corrected"
@@ -109,8 +109,8 @@ class DatasetEntry(Section):
     """long-tailed training split"""
 
     val: ImageListFiles | None = ImageListFiles(list=Path("val.txt"))
-    """balanced split: prior, temperature, kNN bank; null: there is none, and prior_split must be test
-    or train (so it is where `make_lists` makes none)"""
+    """balanced split: prior, temperature, kNN bank; null: there is no validation split, and
+    prior_split must be test or train (derived where `make_lists` makes none)"""
 
     test: ImageListFiles = ImageListFiles(list=Path("test.txt"))
     """balanced split on which everything is scored"""
@@ -126,7 +126,7 @@ class DatasetEntry(Section):
     """training sets of Table 13 and Figure 7, with this dataset's training counts"""
 
     group_counts: ConfigPath | None = None
-    """CSV with a column `count` a class, under `root`, that makes the D-groups in place of the
+    """CSV with a column `count` (one line per class), under `root`, that makes the D-groups in place of the
     training counts; default for CIFAR-100: those of ratio 100, as LIFT"""
 
     tuning: dict[str, Any] = {}
@@ -163,7 +163,7 @@ class CorpusEntry(Section):
     it is sampled"""
 
     list: ConfigPath = Path("list.txt")
-    """text file with one `relative/path.jpg label` a line, under `root`"""
+    """text file with one `relative/path.jpg label` per line, under `root`"""
 
     images: ConfigPath = Path("images.zip")
     """folder or zip archive that the paths of the list are relative to, under `images_root`"""
@@ -172,7 +172,7 @@ class CorpusEntry(Section):
     """folder that images are under; default: `root`, or that of the dataset it is sampled from"""
 
     class_names: ConfigPath = Path("classnames.txt")
-    """one class name a line; the line number, from 0, is the label"""
+    """one class name per line; the line number, from 0, is the label"""
 
     sample: CorpusSample | None = None
     """sample this corpus from a list of a dataset; without it, list and names must exist"""

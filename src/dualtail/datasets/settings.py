@@ -45,7 +45,7 @@ def _check_names(splits: Iterable[str]) -> None:
 
 
 class TableLists(Section):
-    """Lists from a table of images, a line an image."""
+    """Lists from a table of images, a line per image."""
 
     table: ConfigPath
     """CSV with a header, may be gzip'ed"""
@@ -206,7 +206,7 @@ class PackSettings(Section):
     """
 
     format: Literal["auto", "raw", "jpeg"] = "auto"
-    """raw: fastest; jpeg: about a tenth of the room; auto: raw up to `raw_limit_gb`"""
+    """raw: fastest; jpeg: about a tenth of the disk space; auto: raw up to `raw_limit_gb`"""
 
     raw_limit_gb: NonNegativeFloat = 40.0
     """auto: largest raw pack, in GB, as estimated from a sample of the images"""

@@ -1,6 +1,6 @@
 """The images that are explained: a table of the same images under several conditions, or a list.
 
-A table is a CSV file with a header and a line an image: its `label`, and for every condition a column
+A table is a CSV file with a header and a line per image: its `label`, and for every condition a column
 `path_<condition>` with the path of the image under it (nothing hidden, head hidden ...).
 """
 
@@ -54,7 +54,7 @@ def read_conditions(
                 raise UserError(f"{table} line {line}: {column} is empty")
             paths[condition].append(path)
     if not labels:
-        raise UserError(f"{table}: no images: a line an image after the header")
+        raise UserError(f"{table}: no images: a line per image after the header")
     found = {c: ImageList(table, paths[c], np.array(labels, dtype=np.int64)) for c in conditions}
     if n_classes is not None:
         for images in found.values():

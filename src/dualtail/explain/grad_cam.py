@@ -12,7 +12,7 @@ from dualtail.tuning.tuned_model import DTYPES, TunedModel
 
 
 def grad_cam(model: TunedModel, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Return the maps of one class an image, BEFORE the ReLU.
+    """Return the maps of one class per image, BEFORE the ReLU.
 
     Maps of several members add up before the ReLU to the map of their averaged logits; see
     `maps.fuse_maps`.

@@ -75,7 +75,7 @@ class FoundationEntry(Section):
     hf-hub:ORGANIZATION/NAME, or {corpus: NAME} to pre-train here"""
 
     activation: Literal["native", "quickgelu"] = "native"
-    """native: what it was trained with; quickgelu: as the authors ran all three"""
+    """native: the activation that it was trained with; quickgelu: as the authors ran all three models"""
 
     transform: Name | None = None
     """entry of `transforms`; default: the shorter side to 8/7 of the architecture's size, then the

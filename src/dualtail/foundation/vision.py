@@ -1,6 +1,6 @@
 """The vision tower that is tuned: a plain ViT with open_clip's names and arithmetic, by torch alone.
 
-Importing open_clip takes longer than tuning a small model; whatever runs once a tuning works on this
+Importing open_clip takes longer than tuning a small model; whatever runs once per tuning works on this
 tower instead. `tower_file` reads it from a checkpoint, `open_clip_tower` takes it out of a loaded model.
 """
 

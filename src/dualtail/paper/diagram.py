@@ -167,7 +167,7 @@ def _draw_edge(ax: "Axes", edge: Edge, at: dict, patches: dict) -> None:
 
 
 def diagram_data(*panels: Panel) -> "pd.DataFrame":
-    """Return a row a node, a row an edge and, of the panel named as its node, a row a bar."""
+    """Return a row per node, a row per edge and, of the panel named as its node, a row per bar."""
     import pandas as pd
 
     rows: list[dict] = []

@@ -18,10 +18,10 @@ class PaperFiles(NamedTuple):
     costs: Path | None = None
     """rows like those of the score table, of kind `cost`"""
     grad_cam: tuple[Path, ...] = ()
-    """shares of Grad-CAM maps by region, a file a dataset"""
+    """shares of Grad-CAM maps by region, a file per dataset"""
     examples: tuple[Path, ...] = ()
-    """explained images that figures show, a file a dataset"""
+    """explained images that figures show, a file per dataset"""
     samples: Path | None = None
     """the six-class study: list of samples; their images are in the .zip beside it"""
     histories: tuple[Path, ...] = ()
-    """the six-class study: training curves, a file a network"""
+    """the six-class study: training curves, a file per network"""

@@ -38,7 +38,7 @@ def range_of(groups: Sequence[Sequence[Estimate]]) -> tuple[float, float]:
 
 
 def tidy(panel: str, groups: NineGroups, dataset: str) -> "pd.DataFrame":
-    """Return the numbers of one panel, a row a group."""
+    """Return the numbers of one panel, a row per group."""
     import pandas as pd
 
     return pd.DataFrame(

@@ -19,7 +19,7 @@ def pooled(numbers: Iterable[Sequence[float]]) -> Spread:
     """Return the variance over seeds, pooled over predictors: two seeds of one alone tell little.
 
     Args:
-        numbers: The same number of several predictors, one a seed; a single one tells nothing.
+        numbers: The same number of several predictors, one per seed; a single one tells nothing.
     """
     known = [np.asarray(found) for found in numbers if len(found) > 1]
     freedom = sum(found.size - 1 for found in known)

@@ -63,7 +63,7 @@ def draw_curve(ax: "Axes", classes: "pd.DataFrame", label: str, look: Look) -> N
 def sorted_classes(
     lookup: ScoreLookup, dataset: str, predictor: Predictor, key: str
 ) -> "pd.DataFrame":
-    """Return one row a class, in descending order of `key`: the mean accuracy over seeds.
+    """Return one row per class, in descending order of `key`: the mean accuracy over seeds.
 
     Columns: rank, class_index, class_name, train_count, q, accuracy, smoothed. Ties (equal training
     counts) stay in the order of the class index. A class without test images has accuracy NaN.

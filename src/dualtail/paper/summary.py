@@ -211,4 +211,4 @@ def _world(context: PaperContext) -> list[str]:
             f"**Tuning uses the learning rate {rate:g}**, the paper {PAPER_RATE:g} "
             "([Table 10](tables/table_10.md))."
         )
-    return ["## What is deliberate in this world", "", *(f"- {note}" for note in notes), ""]
+    return ["## Deliberate choices in this world", "", *(f"- {note}" for note in notes), ""]

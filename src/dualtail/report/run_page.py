@@ -104,7 +104,7 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
         "warnings": warnings(lacking, context),
         "advice": recommendations(lookup),
         "frontier": page_table(frontier_table(lookup)),
-        "frontier_picture": next((p for p in beside.pictures if p.name == FRONTIER), None),
+        "frontier_picture": next((p for p in pictures if p.name == FRONTIER), None),
         "claims": [claim for claim in claims if claim.was_run],
         "not_run": [claim for claim in claims if not claim.was_run],
         "counted": _counted(claims),

@@ -7,7 +7,7 @@ dumps of the split: differences are PAIRED.
 The intervals hold the spread due to WHICH test images were drawn, not that of training seeds. One is
 given only where it covers (`benchmarks/coverage.py`): see `mean_interval` and `moved_interval`.
 
-Memory: a block of `BLOCK` replicates takes 4 bytes an image and replicate; a dump adds 8 bytes per class
+Memory: a block of `BLOCK` replicates takes 4 bytes per image and replicate; a dump adds 8 bytes per class
 and replicate of a block. Measured on
 one core with 1000 replicates: 60 dumps of 3,000 images and 60 classes 0.8 s, 10 dumps of 50,000
 images and 1000 classes 1.7 s and 150 MB for the whole process.

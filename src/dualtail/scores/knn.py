@@ -100,7 +100,7 @@ def _directions(features: np.ndarray, first: int, name: str) -> np.ndarray:
 
 
 def _nearest(cosines: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return row and column of the k largest values of every row, k entries a row, in order.
+    """Return row and column of the k largest values of every row, k entries per row, in order.
 
     A partition of values with a mask takes a tenth of the matrix product's time; the partition of
     indices would take twice that, and would leave open which of several ties it finds.

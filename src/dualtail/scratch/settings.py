@@ -38,7 +38,7 @@ class ScratchTraining(Section):
     """passes over the training images"""
 
     batch_size: PositiveInt = 256
-    """images a step, at most: an epoch is cut into steps of nearly equal size"""
+    """images per step, at most: an epoch is cut into steps of nearly equal size"""
 
     lr: PositiveFloat = 0.1
     """learning rate of SGD at the start; cosine annealing to zero, stepped per step"""
@@ -81,7 +81,7 @@ class ScratchSettings(Section):
     """entry of `losses`; Figure 9 shows the tuned model with the same one"""
 
     seeds: list[NonNegativeInt] = Field(default=[0], min_length=1)
-    """one training each; Figure 9 shows their mean"""
+    """training seeds; Figure 9 shows the mean over them"""
 
     training: ScratchTraining = ScratchTraining()
     """network and training"""

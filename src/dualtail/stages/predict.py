@@ -95,7 +95,7 @@ def find_images(
     Args:
         root: One folder per class; with `image_list`, the folder or zip archive its paths are under.
         image_list: `relative/path.jpg label` lines.
-        class_names: One a line; needed with `image_list`.
+        class_names: One per line; needed with `image_list`.
         dataset: Its name in dumps; default: the name of `root`.
         split: Name of the split in dumps.
 
@@ -107,7 +107,7 @@ def find_images(
         names, images = read_image_folder(root, class_names)
     else:
         if class_names is None:
-            raise UserError(f"{image_list}: give --class-names as well: one name a line")
+            raise UserError(f"{image_list}: give --class-names as well: one name per line")
         names = read_class_names(class_names)
         images = read_image_list(image_list, len(names), root)
     return LabelledImages(name, split, root, images, names)

@@ -28,7 +28,7 @@ class Corpus:
     Attributes:
         image_list: Image list.
         images: Folder or zip archive that its paths are under.
-        class_names: One a line.
+        class_names: One per line.
         caption: Of an image; {} stands for its class name.
     """
 

@@ -49,7 +49,7 @@ def run(
     """Score, write the tables, and return the overall accuracies as lines for the user.
 
     Args:
-        dumps: One a predictor.
+        dumps: One per predictor.
         split: What is scored; None: the only split, else test.
         train_counts: CSV of training images per class.
         group_counts: CSV of counts that make the D-groups; None: `train_counts`.

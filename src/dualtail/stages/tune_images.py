@@ -50,7 +50,7 @@ def find_splits(
         root: A folder with one folder per class; or train, test (and val) with that in each; or, with
             `lists`, the folder or zip archive that their paths are under.
         lists: Split -> image list; train at least, or none.
-        class_names: One a line, in label order; needed with `lists`.
+        class_names: One per line, in label order; needed with `lists`.
         test_share: Share of test images, if they are split here.
         seed: Which images they are.
 
@@ -59,7 +59,7 @@ def find_splits(
     """
     if lists:
         if class_names is None or "train" not in lists:
-            raise UserError("image lists need --train-list and --class-names (one name a line)")
+            raise UserError("image lists need --train-list and --class-names (one name per line)")
         names = read_class_names(class_names)
         found = {split: read_image_list(file, len(names), root) for split, file in lists.items()}
     elif (root / "train").is_dir():

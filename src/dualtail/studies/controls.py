@@ -33,7 +33,7 @@ class FusedSet(NamedTuple):
 
 
 def correct(found: FusedSet) -> NDArray[np.float64]:
-    """Return (4, N) a number an image, the columns of the table: share of the single models that are
+    """Return (4, N) a number per image, the columns of the table: share of the single models that are
     right, whether each fusion is right, and the gain of the first over the former; in percent.
 
     Raises:

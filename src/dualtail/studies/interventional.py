@@ -67,7 +67,7 @@ def interventional_rows(
 
 
 def _values(one: Studied) -> NDArray[np.float64]:
-    """(K, N), a row a column of the table."""
+    """(K, N), a row per column of the table."""
     return np.stack([scale * getattr(one.distances, name) for scale, name in SCALES.values()])
 
 
@@ -111,7 +111,7 @@ def interventional_table(rows: dict[tuple[str, str, str, str], list[Estimate]]) 
 def interventional_figure(
     rows: dict[tuple[str, str, str, str], list[Estimate]], fused: Sequence[str]
 ) -> PaperFigure:
-    """Draw a panel a dataset: distance from the truth over change under the intervention.
+    """Draw a panel per dataset: distance from the truth over change under the intervention.
 
     Of the last tuning of each dataset; `fused` are the models that are fusions, drawn as squares.
     """

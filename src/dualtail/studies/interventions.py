@@ -44,7 +44,7 @@ class Visibility:
 
 
 class Distances(NamedTuple):
-    """A number an image, (N,) each.
+    """A number per image, (N,) each.
 
     Attributes:
         variation: Total variation of the adjusted prediction from the truth, true frequencies.

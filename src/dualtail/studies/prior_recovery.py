@@ -61,7 +61,7 @@ def estimate_all(priors: Sequence[KnownPrior], seed: int) -> "pd.DataFrame":
     """Estimate every prior by every estimator.
 
     Returns:
-        One row a dataset, member, estimator and class: class_index, class_name, q, q_true.
+        One row per dataset, member, estimator and class: class_index, class_name, q, q_true.
     """
     import pandas as pd
 
@@ -84,7 +84,7 @@ def estimate_all(priors: Sequence[KnownPrior], seed: int) -> "pd.DataFrame":
 
 
 def prior_table(estimates: "pd.DataFrame") -> Table:
-    """Lay out how close each estimate of `estimate_all` comes: a row a dataset, member and estimator."""
+    """Lay out how close each estimate of `estimate_all` comes: a row per dataset, member and estimator."""
     groups = {
         (str(d), str(m), str(e)): recovery(rows)
         for (d, m, e), rows in estimates.groupby(["dataset", "member", "estimator"], sort=False)
@@ -124,7 +124,7 @@ COLUMNS: dict[str, Callable[[Recovery], float]] = {
 
 
 def prior_figure(estimates: "pd.DataFrame") -> PaperFigure:
-    """Draw a panel a dataset (row) and model (column): a mark per class and estimator."""
+    """Draw a panel per dataset (row) and model (column): a mark per class and estimator."""
     from matplotlib.figure import Figure
 
     datasets, members = (list(dict.fromkeys(estimates[c])) for c in ("dataset", "member"))

@@ -32,7 +32,7 @@ class EpochMetrics:
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float | int | str]]) -> None:
-    """Write one row an epoch; all rows have the keys of the first. Not rounded: learning rates are small."""
+    """Write one row per epoch; all rows have the keys of the first. Not rounded: learning rates are small."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()

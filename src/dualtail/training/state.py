@@ -15,7 +15,7 @@ from dualtail.tensor_hash import tensors_hash
 from dualtail.training.sgd import Sgd
 
 Rows = list[dict[str, Any]]
-"""The history of a training: a row an epoch."""
+"""The history of a training: a row per epoch."""
 
 
 class StateProblem(Exception):

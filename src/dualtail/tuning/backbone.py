@@ -20,7 +20,7 @@ class BackboneShape(BaseModel):
     layers: int
     """transformer blocks L"""
     heads: int
-    """attention heads a block"""
+    """attention heads per block"""
     ffn_width: int
     """hidden width of a block's FFN"""
     patch_size: tuple[int, int]

@@ -44,7 +44,7 @@ class TuningSettings(Section):
     """passes over the training split"""
 
     batch_size: PositiveInt = 128
-    """images a step"""
+    """images per step"""
 
     micro_batch: PositiveInt | None = None
     """images in memory at a time: the gradient of a step is summed over pieces of its batch;

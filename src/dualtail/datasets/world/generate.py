@@ -3,7 +3,7 @@
 A corpus folder holds `images.zip`, `list.txt`, `classnames.txt`, `truth.csv` and
 `truth.json`; a dataset folder holds `train.zip`, `val.zip`, `test.zip`, a list for each,
 `classnames.txt`, `truth.csv`, `truth.json`, and `pairs.zip` with `pairs.csv`: test images drawn
-again with either part hidden. Lists have one `path label` a line, where the path is the member's
+again with either part hidden. Lists have one `path label` per line, where the path is the member's
 name in the zip file.
 """
 

@@ -77,8 +77,8 @@ class WorldSettings(Section):
     is visible there (of the others it is mostly the body)"""
 
     unbiased: dict[str, str] = {}
-    """corpora without visibility bias: name -> corpus whose images they have, but that a class
-    shows its other side as often as its own"""
+    """corpora without visibility bias: name -> corpus that they copy, except that every class
+    shows either side equally often"""
 
     corpus_size: PositiveInt = 12_000
     """images (with captions) in a corpus"""
@@ -107,7 +107,7 @@ class WorldSettings(Section):
     clutter; smaller, desaturated creatures)"""
 
     fine_grained: dict[str, FineGrained] = {}
-    """datasets with finer classes than the corpora have, and how fine"""
+    """datasets whose classes are finer than those of the corpora"""
 
     visibility_downstream: tuple[Probability, Probability, Probability] = (0.4, 0.3, 0.3)
     """downstream probabilities that both parts, the head only, and the body only are visible, for
@@ -151,7 +151,7 @@ class WorldSettings(Section):
     """largest size of a creature"""
 
     distractors: int = Field(default=2, ge=0, le=8)
-    """blobs without meaning behind the creature"""
+    """distracting blobs behind the creature"""
 
     clutter: float = Field(default=0.25, ge=0.0, le=1.0)
     """contrast of the background"""
@@ -254,4 +254,4 @@ class World(WorldSettings):
     """The world of a run: what it draws, and where to."""
 
     folder: ConfigPath = Path("data/world")
-    """drawn to: corpora to <folder>/corpora/<corpus>, datasets to <folder>/<dataset>"""
+    """folder of what is drawn: corpora in <folder>/corpora/<corpus>, datasets in <folder>/<dataset>"""

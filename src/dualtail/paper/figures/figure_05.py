@@ -55,7 +55,7 @@ INTERVENED = (
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw the graph, observed and under the intervention; below it a lane a member, with priors.
+    """Draw the graph, observed and under the intervention; below it a lane per member, with priors.
 
     Raises:
         UserError: no class accuracies are given.
@@ -89,7 +89,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
 
 
 def _framework(lookup: ScoreLookup) -> Panel:
-    """A lane a member from its prior to P(Y | b, c), and their mean."""
+    """A lane per member from its prior to P(Y | b, c), and their mean."""
     context = lookup.context
     dataset, members = context.places, context.members
     height = LANE * len(members) + TOP + BOTTOM

@@ -13,7 +13,7 @@ TITLES = {"consistency": "consistent", "reverse": "reversed", "balance": "balanc
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw the original and a panel an order (the first sample): a mark per class, log q over log pi_S.
+    """Draw the original and a panel per order (the first sample): a mark per class, log q over log pi_S.
 
     Raises:
         UserError: the class accuracies lack one of the training sets.
@@ -59,7 +59,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
 
 
 def _classes(lookup: ScoreLookup, dataset: str) -> "pd.DataFrame":
-    """A row a class of a training set: pi_s and q."""
+    """A row per class of a training set: pi_s and q."""
     rows = lookup.per_class.query("dataset == @dataset and train_count.notna()")
     if rows.empty:
         raise UserError(

@@ -18,7 +18,7 @@ OPACITY = {"nothing hidden": 0.35, "part hidden": 1.0}
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw a column an image: whole, with a part hidden, and what the models make of both.
+    """Draw a column per image: whole, with a part hidden, and what the models make of both.
 
     Raises:
         UserError: no dataset has images with hidden parts, or a model's confidences are missing.
@@ -69,7 +69,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
 def _draw_bars(
     ax: "Axes", context: PaperContext, examples: Examples, image: int, condition: int
 ) -> list[dict[str, object]]:
-    """Draw two bars a model, nothing hidden and a part hidden; return what is drawn."""
+    """Draw two bars per model, nothing hidden and a part hidden; return what is drawn."""
     models = {label: {"members": member} for member, label in context.members.items()}
     models["Fused"] = {"members": "+".join(context.members), "fusion": "logits"}
     conditions, data = list(examples.header.conditions), []

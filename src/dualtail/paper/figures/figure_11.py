@@ -14,7 +14,7 @@ GAP = 0.06
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw a row a class, the images of both factors side by side.
+    """Draw a row per class, the images of both factors side by side.
 
     Raises:
         UserError: the run has no six-class study, or its samples cannot be read.
@@ -66,7 +66,7 @@ def _row_name(samples: list[Sample], label: int, factor: int) -> str:
 def _mosaic(
     samples: list[Sample], images: list[NDArray[np.uint8]], labels: list[int], factor: int
 ) -> NDArray[np.uint8]:
-    """Return the images of one factor on white, a row a class: (rows * S, columns * S, 3)."""
+    """Return the images of one factor on white, a row per class: (rows * S, columns * S, 3)."""
     chosen = [
         [image for sample, image in zip(samples, images, strict=True) if sample[1] == label
          and sample.factor == factor]

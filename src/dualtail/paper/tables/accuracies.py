@@ -20,7 +20,7 @@ def of_methods(
     name: str = "Method",
     datasets: Iterable[str] | None = None,
 ) -> "pd.DataFrame":
-    """A row a dataset and method, a column a group (Tables 3, 4 and 12)."""
+    """A row per dataset and method, a column per group (Tables 3, 4 and 12)."""
     labels = lookup.context.datasets
     return grid(
         rows=[
@@ -40,7 +40,7 @@ def of_models(
     groups: Sequence[str],
     row_names: Sequence[str],
 ) -> "pd.DataFrame":
-    """A row a predictor, a column a dataset and group (Tables 1, 8 and 11)."""
+    """A row per predictor, a column per dataset and group (Tables 1, 8 and 11)."""
     return grid(
         rows=rows,
         columns=[

@@ -9,7 +9,7 @@ FUSIONS = {"logits": "Fused, logits", "probabilities": "Fused, probabilities"}
 
 
 def sets_of_models(lookup: ScoreLookup, number: int, peft: str) -> Table:
-    """Lay out a row a set of members, for both fusion modes.
+    """Lay out one row per set of members, for both fusion modes.
 
     Raises:
         UserError: the scores lack tuned or fused outputs.

@@ -7,7 +7,7 @@ from dualtail.scores.schema import SCHEME_GROUPS
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row a model, D-groups of every dataset as columns."""
+    """Lay out the table: a row per model, D-groups of every dataset as columns."""
     rows = [((label,), zero_shot(member)) for member, label in lookup.context.members.items()]
     return Table(
         number=1,

@@ -11,7 +11,7 @@ TRAINED = {"GLA-Train": GLA_TRAIN, "GLA-Train, first stage": GLA_FIRST}
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row a dataset and method; D-groups, P-groups, Overall as columns.
+    """Lay out the table: a row per dataset and method; D-groups, P-groups, Overall as columns.
 
     Further losses of the study have rows of their own.
 

@@ -7,7 +7,7 @@ from dualtail.paper.tables.accuracies import of_methods, with_those_scored
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row a dataset and loss; D-groups and Overall as columns.
+    """Lay out the table: a row per dataset and loss; D-groups and Overall as columns.
 
     GLA-Train is a row where the scores have it for every dataset.
 

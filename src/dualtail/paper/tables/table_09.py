@@ -61,6 +61,6 @@ def build(lookup: ScoreLookup) -> Table:
             "Published: the paper's figure for ViT-B/16 with 1000 classes. It has no unit there; "
             "it is millions of multiply-adds as a counter sees them that hooks modules and so "
             "misses every functional matrix product. The true cost of that model is 35.36 GFLOPs "
-            "(17.68 billion multiply-adds) an image.",
+            "(17.68 billion multiply-adds) per image.",
         ),
     )

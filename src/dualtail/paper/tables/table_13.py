@@ -8,7 +8,7 @@ from dualtail.paper.lookup import ScoreLookup, mean_estimate, tuned
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row a sample, their mean, and their spread; a column an order."""
+    """Lay out the table: a row per sample, their mean, and their spread; a column per order."""
     context = lookup.context
     study = context.reordered_sets()
     predictor = tuned(study.member, study.peft, study.loss)

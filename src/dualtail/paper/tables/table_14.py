@@ -6,7 +6,7 @@ from dualtail.paper.truth import is_known, recovery
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row a dataset, a column a model; the truth below where it is known."""
+    """Lay out the table: a row per dataset, a column per model; the truth below where it is known."""
     context = lookup.context
     splits = {dataset: context.prior_split(dataset) for dataset in context.datasets}
     said = ", ".join(f"{s!r} ({context.datasets[d]})" for d, s in splits.items())

@@ -8,7 +8,7 @@ from dualtail.paper.six_classes import final_accuracies
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row a class, a column a factor; what the study gave stands below.
+    """Lay out the table: a row per class, a column per factor; what the study gave stands below.
 
     Raises:
         UserError: the run has no six-class study, or the scores lack it.
@@ -25,7 +25,7 @@ def build(lookup: ScoreLookup) -> Table:
     n_seeds = next(iter(found.values())).seeds
     spread = " ± standard deviation" if n_seeds > 1 else ""
     notes = [
-        f"Images a class, in each set: {settings['train_per_class']} to train on, "
+        f"Images per class, in each set: {settings['train_per_class']} to train on, "
         f"{settings['test_per_class']} to test on. {counts}.",
         f"Accuracy (%), mean{spread} over {n_seeds} seed{'s' if n_seeds > 1 else ''}:",
     ]

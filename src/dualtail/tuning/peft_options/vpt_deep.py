@@ -9,4 +9,4 @@ class Options(BlockOptions):
     """Options of `vpt-deep`."""
 
     prompts: PositiveInt = 10
-    """prompts a block"""
+    """prompts per block"""
