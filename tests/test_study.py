@@ -288,8 +288,9 @@ def test_a_prior_on_images_that_are_trained_on_is_cross_fitted(study: Study) -> 
 
 
 def test_studies_that_a_run_can_make(study: Study) -> None:
-    assert studies_of(study()) == ["frontier", "prior", "interventional"]
+    first = ["frontier", "prior", "interventional"]
+    assert studies_of(study()) == [*first, "fusion_weights"]
     both = study(fusion__modes=["logits", "probabilities"])
-    assert studies_of(both) == ["frontier", "prior", "interventional", "logits_probabilities"]
+    assert studies_of(both) == [*first, "logits_probabilities", "fusion_weights"]
     alone = study(study__members=["clip"], fusion__modes=["logits", "probabilities"])
     assert "logits_probabilities" not in studies_of(alone)

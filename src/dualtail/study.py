@@ -112,6 +112,7 @@ def studies_of(config: Config) -> list[str]:
         "prior": bool(known_priors(config)),
         "interventional": bool(intervened(config)),
         "logits_probabilities": fuses and {"logits", "probabilities"} <= set(fusion.modes),
+        "fusion_weights": fuses,
         "student": bool(students(config)),
     }
     return [name for name, is_made in made.items() if is_made]

@@ -34,6 +34,19 @@ def test_gla_train_is_shown_where_it_was_run(scores, context):
     assert ("World-Objects", "GLA-Train") in build_table(4, ScoreLookup(more, context)).cells.index
 
 
+def test_gla_with_two_scales_is_a_row_where_it_was_scored(scores, context):
+    plain = build_table(3, ScoreLookup(scores, context))
+    gla = scores[scores["adjustment"] == "gla"]
+    more = pd.concat([scores, gla.assign(adjustment="gla-scaled")], ignore_index=True)
+    table = build_table(3, ScoreLookup(more, context))
+    rows = list(table.cells.index)
+    assert [row for row in rows if row in list(plain.cells.index)] == list(plain.cells.index)
+    added = [(label, "GLA, two scales") for label in context.datasets.values()]
+    assert [row for row in rows if row not in list(plain.cells.index)] == added
+    assert table.notes[1].startswith("GLA, two scales (not in the paper's table)")
+    assert len(table.notes) == len(plain.notes) + 1
+
+
 def test_table_4_leaves_out_what_has_no_bank(scores, context):
     table = build_table(4, ScoreLookup(scores, replace(context, without_val=("world_objects",))))
     assert set(table.cells.index.get_level_values(0)) == {"World-Places"}

@@ -312,7 +312,7 @@ def test_what_is_fitted_is_said_kept_and_used(
                 z = used.weights @ z
             np.testing.assert_allclose(one.logits[row], z, rtol=1e-3, atol=2e-2)
     crossed = {"val": "20 images", "test": "40 images, no val"}[fitted_on]
-    assert said[0].startswith(f"fitted on {fitted_on} ({crossed}); its own images are combined by")
+    assert said[0].startswith(f"fitted on {fitted_on} ({crossed}), whose images are combined by")
     assert said[1].startswith(f"scale (1 / temperature): a {fit.whole.scales[0]:.3g} [")
     assert said[2].startswith(f"P(c): a {fit.whole.weights[0]:.3f}")
 

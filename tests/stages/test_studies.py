@@ -83,6 +83,29 @@ def test_priors_are_estimated_on_their_split(make_outputs: Make, tmp_path: Path)
         assert (tmp_path / "both" / file).read_text() == (tmp_path / "val" / file).read_text()
 
 
+def test_equal_weights_against_fitted_ones(make_outputs: Make, tmp_path: Path) -> None:
+    """Zero-shot with a split val; of the tuned models test alone, which is cross-fitted."""
+    for k, member in enumerate("ab"):
+        for variant, splits in (("zero-shot", ("val", "test")), ("p-la-3", ("test",))):
+            dumps = [
+                make_outputs(n=60, seed=7 * k + len(s), split=s, split_hash=s, members=[member])
+                for s in splits
+            ]
+            folder = tmp_path / "toy" / member
+            write_outputs(folder / f"{variant}.safetensors", *dumps)
+    dualtail(
+        *("study-fusion-weights", "--config", write_config(tmp_path)),
+        *("--outputs", f"{tmp_path}/{PATTERN}", "--out", tmp_path / "out"),
+    )
+    table = pd.read_csv(tmp_path / "out/fusion_weights.csv")
+    assert list(dict.fromkeys(table["Tuning"])) == ["zero-shot", "P, LA"]
+    assert len(table) == 2 * (4 + 3 + 4)
+    assert list(table["What is fitted"][:4]) == ["A", "A, calibrated", "B", "B, calibrated"]
+    assert table["Gain"].notna().sum() == 2 * (2 + 3)
+    fitted = table[table["What is fitted"].str.endswith("fitted")]
+    assert (fitted["P(c) / A"] + fitted["P(c) / B"]).tolist() == pytest.approx([1] * 6, abs=1e-5)
+
+
 def test_priors_of_another_study_are_refused(make_outputs: Make, tmp_path: Path) -> None:
     write_outputs(tmp_path / "o.safetensors", make_outputs(dataset="other", members=["a"]))
     files = (tmp_path / "o.safetensors", tmp_path / "list.txt", tmp_path / "names.txt")

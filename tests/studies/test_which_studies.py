@@ -17,8 +17,10 @@ def values(root: Path) -> dict[str, Any]:
 
 def test_the_world_makes_all_of_them(values: dict[str, Any]) -> None:
     config = validate_config(values)
-    made = ["frontier", "prior", "interventional", "logits_probabilities", "student"]
-    assert studies_of(config) == made
+    assert studies_of(config) == [
+        *("frontier", "prior", "interventional", "logits_probabilities", "fusion_weights"),
+        "student",
+    ]
     assert intervened(config) == config.study.datasets
     # The corpora do not tell species apart: their prior is not known.
     assert {dataset for dataset, _ in known_priors(config)} == {"world_objects", "world_places"}
@@ -35,7 +37,8 @@ def test_models_of_ones_own_and_data_of_ones_own_make_none(values: dict[str, Any
 
 def test_nothing_that_is_fused_is_not_compared(values: dict[str, Any]) -> None:
     values["fusion"] = values.get("fusion", {}) | {"zero_shot": False, "losses": []}
-    assert "logits_probabilities" not in studies_of(validate_config(values))
+    made = studies_of(validate_config(values))
+    assert not {"logits_probabilities", "fusion_weights"} & set(made)
 
 
 @pytest.mark.parametrize(

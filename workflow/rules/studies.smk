@@ -143,6 +143,39 @@ rule study_fusion:
         "dualtail study-fusion {params.files} --out {RUN:q}/studies 2> {log:q}"
 
 
+# Equal weights against fitted ones.
+rule study_fusion_weights:
+    input:
+        config=RUN + "/config.yaml",
+        outputs=[
+            OUTPUTS.format(dataset=dataset, members=member, variant=variant)
+            for dataset in C.study.datasets
+            for member in C.study.members
+            for variant in [
+                *(["zero-shot"] if C.fusion.zero_shot else []),
+                *(
+                    f"{C.study.pefts[0]}-{loss}-{C.seeds_of(C.study.pefts[0])[0]}"
+                    for loss in C.fusion.losses
+                ),
+            ]
+        ],
+    output:
+        **study_files("fusion_weights"),
+    log:
+        RUN + "/logs/study_fusion_weights.log",
+    benchmark:
+        RUN + "/benchmarks/study_fusion_weights.tsv"
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+    params:
+        outputs=lambda w: OUTPUTS,
+        code=code("study-fusion-weights"),
+    shell:
+        "dualtail study-fusion-weights --config {input.config:q} --outputs {params.outputs:q}"
+        " --out {RUN:q}/studies 2> {log:q}"
+
+
 # Accuracy against cost: what should one deploy?
 rule study_frontier:
     input:

@@ -280,6 +280,28 @@ def study_fusion(files: PaperFiles, out: Path) -> None:
     run(files, out)
 
 
+@verb("study-fusion-weights")
+@CONFIG
+@click.option(
+    "--outputs",
+    required=True,
+    metavar="PATTERN",
+    help="Outputs of single models; {dataset}, {members} and {variant} are filled in.",
+)
+@folder("studies")
+def study_fusion_weights(config: Path, outputs: str, out: Path) -> None:
+    """Set fusion with equal weights against fitted weights and temperatures.
+
+    \b
+    Example:
+      dualtail study-fusion-weights --config results/world/config.yaml \\
+        --outputs 'results/world/outputs/{dataset}/{members}/{variant}.safetensors'
+    """
+    from dualtail.stages.study_fusion_weights import run
+
+    run(config, outputs, out)
+
+
 @verb("study-frontier")
 @paper_files
 @folder("studies")
@@ -354,6 +376,7 @@ VERBS: list[click.Command] = [
     study_prior,
     study_interventions,
     study_fusion,
+    study_fusion_weights,
     study_frontier,
     study_controls,
     study_student,

@@ -22,6 +22,7 @@ ACRONYMS = ("ce", "la", "bs", "cb", "grw", "ldam", "lade", "gla", "gla-zs", "gla
 NAMES = {GLA_TRAIN: "GLA-Train", GLA_FIRST: "GLA-Train, first stage", DECOUPLING: "Decoupling"}
 
 LOSSES_OF_THE_PAPER = ("ce", "la", *NAMES)
+ADJUSTMENT_NAMES = {"gla-scaled": "GLA with two scales"}
 
 
 def predictors_of(lookup: ScoreLookup, dataset: str) -> list[Predictor]:
@@ -67,7 +68,8 @@ def name_of(predictor: Predictor, context: PaperContext) -> str:
     elif not predictor.peft:
         parts.append("zero-shot")
     if predictor.adjustment:
-        parts.append(f"adjusted by {_plain_name(predictor.adjustment)}")
+        name = ADJUSTMENT_NAMES.get(predictor.adjustment) or _plain_name(predictor.adjustment)
+        parts.append(f"adjusted by {name}")
     if predictor.kind == "knn":
         parts.append("kNN on its features")
     return ", ".join(part for part in parts if part)

@@ -31,11 +31,11 @@ def fitting_split(dumps: Sequence[Path]) -> str:
 def said(fitted: Fitted, names: Sequence[str]) -> list[str]:
     """Return lines for the user: what was fitted, on what, how exactly."""
     record = fitted.record
-    crossed = "" if record.split == "val" else ", no val"
+    missing = "" if record.split == FITTED_ON[0] else f", no {FITTED_ON[0]}"
+    n_folds = len(record.folds)
     lines = [
-        f"fitted on {record.split} ({record.n_images:,} images{crossed}); its own images are combined by "
-        f"what {len(record.folds)} folds say, each of the others; likelihood within {record.gap:.0e} nats "
-        "of its optimum"
+        f"fitted on {record.split} ({record.n_images:,} images{missing}), whose images are combined by what "
+        f"the other {n_folds - 1} of {n_folds} folds say; within {record.gap:.0e} nats of the optimum"
     ]
     scales = ("scale (1 / temperature)", ".3g", record.whole.scales, record.scale_intervals)
     weights = ("P(c)", ".3f", record.whole.weights, record.weight_intervals)

@@ -25,6 +25,9 @@ def describe(path: Path) -> str:
     ]
     if header.weights:
         rows.append(("P(c)", ", ".join(f"{weight:.4g}" for weight in header.weights)))
+    if header.fit is not None:
+        scales = ", ".join(f"{scale:.4g}" for scale in header.fit.whole.scales)
+        rows.append(("scales", f"{scales}, fitted on {header.fit.split}"))
     rows += [(f"model {model.member}", _model(model)) for model in header.models]
     for outputs in splits:
         rows += [("", ""), *_split(outputs)]

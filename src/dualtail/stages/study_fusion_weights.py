@@ -1,0 +1,53 @@
+"""Stage study-fusion-weights: are equal weights right? All members fused with fitted ones, and without."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dualtail.outputs import read_outputs
+from dualtail.paper.context import PaperContext
+from dualtail.paper.layout import write_table
+from dualtail.paper.run_config import read_context
+from dualtail.stages.fitting import fitting_split
+from dualtail.studies.fusion_weights import Row, weight_rows, weights_table
+from dualtail.study_table import Prediction, file_of
+
+
+def run(config: Path, outputs: str, out: Path) -> None:
+    """Write fusion_weights.csv and .md: what is fused, with the first PEFT entry and its first seed.
+
+    Args:
+        config: The resolved config of the run.
+        outputs: Pattern of dumps: {dataset}, {members}, {variant}.
+        out: Folder to write to.
+
+    Raises:
+        UserError: unreadable dumps, or dumps of different images.
+    """
+    context = read_context(config)
+    settings = context.config
+    rows: dict[tuple[str, str], list[Row]] = {}
+    for dataset, label in context.datasets.items():
+        for variant, tuning in fused_variants(context, settings["fusion"]).items():
+            files = [
+                file_of(Prediction("", dataset, member, variant), outputs, config)
+                for member in context.members
+            ]
+            split = fitting_split(files)
+            rows[label, tuning] = weight_rows(
+                [read_outputs(file, split) for file in files],
+                [read_outputs(file, "test") for file in files],
+                settings["scores"]["bootstrap"],
+                settings["seed"],
+            )
+    write_table(weights_table(rows, context.members), out)
+
+
+def fused_variants(context: PaperContext, fusion: Mapping[str, Any]) -> dict[str, str]:
+    """Return variant -> tuning in words, of the single models that are fused."""
+    peft = context.first_peft
+    found = {"zero-shot": "zero-shot"} if fusion["zero_shot"] else {}
+    return found | {
+        f"{peft}-{loss}-{context.first_seed}": f"{context.pefts[peft]}, {loss.upper()}"
+        for loss in fusion["losses"]
+    }
