@@ -155,7 +155,7 @@ def test_our_losses_and_fusion_rules_need_not_be_written(root: Path, tmp_path: P
     assert config.losses["la"].method == "la"
     assert config.losses["la"].options == {"tau": 2}
     assert config.losses["focal"].method == "focal"
-    assert list(config.fusion.rules) == ["logits", "probabilities", "mean"]
+    assert list(config.fusion.rules) == ["logits", "probabilities", "fitted", "mean"]
 
 
 def test_values_are_not_changed_in_place(root: Path) -> None:
