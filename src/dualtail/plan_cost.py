@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualtail.bias.settings import ADJUSTMENTS
+from dualtail.bias.settings import ADJUSTMENTS, ENSEMBLE
 from dualtail.config.model import Config
 from dualtail.config.names import nearest
 from dualtail.datasets.image_list import read_image_list
@@ -94,8 +94,11 @@ def stages(config: Config) -> list[Stage]:
             stage("knn", row.dataset).add()
         elif row.adjustment == first_adjustment or row.fusion == config.fusion.modes[0]:
             # One job adjusts in every way, one fuses in every mode.
-            name = "adjust" if row.kind == "adjusted" else "fuse"
-            stage(name, row.dataset).add(jobs=1 + row.explained)
+            stage("adjust" if row.kind == "adjusted" else "fuse", row.dataset).add()
+            if row.explained:
+                stage("fuse_explained", row.dataset).add()
+        elif row.fusion == ENSEMBLE:
+            stage("ensemble", row.dataset).add()
         if row.explained and row.kind != "fused":
             stage("explain", row.dataset).add(predicted=math.nan)
     for dataset in sizes:

@@ -190,7 +190,7 @@ def test_packs_and_an_adapter_file(photos: Path, model: str, tmp_path: Path) -> 
         (["--images", "none"], "none: no such folder of images"),
         (["--images", "none", "--test-list", "t"], "need --train-list and --class-names"),
         (["--images", "p", "--epochs", "0"], "--epochs: Input should be greater than 0"),
-        (["--images", "p", "--epoch", "3"], "'--epochs'"),
+        (["--images", "p", "--epoch", "3"], "--epochs"),
         (["--images", "p", "--head", "typ=linear"], "--head: typ"),
         (["--images", "p", "--device", "tpu"], "'tpu' is not one of"),
     ],

@@ -42,7 +42,7 @@ def test_a_large_study_is_planned_in_short_commands(large: Any) -> None:
     assert counts["tune"] == len(LOSSES) * len(SEEDS) * 5 + 3
     assert counts["adjust"] == len(SEEDS) * 5
     sets_of_members = 2**5 - 1 - 5
-    assert counts["fuse"] == sets_of_members * (1 + len(SEEDS)) + 2
+    assert counts["fuse"] == sets_of_members * (1 + len(SEEDS))
     commands = re.findall(r"^Shell command: (dualtail .*)$", output, re.M)
     assert len(commands) == counts["total"] - 1
     assert_each_tuning_reads_its_own_member(commands)

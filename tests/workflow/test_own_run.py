@@ -130,6 +130,8 @@ AFTER = {
     "report",
     "study_fusion",
     "study_interventions",
+    "study_frontier",
+    "fuse_explained",
 }
 
 
@@ -221,8 +223,8 @@ def test_a_dataset_without_val_stands_beside_one_with_it(finished: Checkout) -> 
         if (paths := sorted((folder / dataset).rglob("*.safetensors")))
     }
     on_objects, on_places = found["world_objects"], found["world_places"]
-    # Per member: zero-shot, three tunings, three adjustments; fused: 3 kinds of singles, 3 modes.
-    assert len(on_places) == 2 * 7 + 3 * 3
+    # Per member: zero-shot, three tunings, four adjustments; fused: 3 kinds of singles, 3 modes.
+    assert len(on_places) == 2 * 8 + 3 * 3
     assert {*map(tuple, on_places.values())} == {("test",)}
     neighbors = on_objects.keys() - on_places.keys()
     assert neighbors == {

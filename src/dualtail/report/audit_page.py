@@ -130,14 +130,14 @@ def _gain(audit: Audit) -> list[str]:
     names = [model.name for model in audit.models]
     one, other = (in_words(chosen, names) for chosen in found.chosen)
     best = (
-        f"**Best of {len(found.tried)} combinations: {one}.**"
+        f"**Best of {len(found.tried)} combinations: {one}.** Its mean class accuracy is"
         if one == other
         else f"**No combination is clearly the best.** One half of the images chooses {one}; the other "
-        f"half chooses {other}."
+        f"half chooses {other}. On the half that did not choose them, their mean class accuracy is"
     )
     weak = found.under_served_gain
     return [
-        f"{best} Its mean class accuracy is {_percent(found.mean_accuracy)}; the best single model has "
+        f"{best} {_percent(found.mean_accuracy)}; the best single model has "
         f"{_percent(found.single)}. The gain is {_points(found.gain)}"
         + (f", and {_points(weak)} on the third of classes they favor least." if weak else ".")
         + " The combination, the single model and every q were chosen on one half of the images and "
