@@ -152,7 +152,7 @@ def test_a_child_that_does_not_end_is_named(
     first.kill()
     first.wait()
     monkeypatch.setattr(one_run, "PATIENCE", 0.2)
-    with pytest.raises(UserError, match=rf"kill -9 {child}, then once more"):
+    with pytest.raises(UserError, match=rf"kill -9 {child}, then repeat the command"):
         hold([tmp_path / "a"])
 
 

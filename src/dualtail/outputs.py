@@ -390,7 +390,7 @@ def read_outputs(
             stated = dump.checksums.get(f"{split}/{name}")
             if stated is not None and stated != _checksum(array):
                 raise UserError(
-                    f"{path}: damaged: {split}/{name} is not what was written; get it anew"
+                    f"{path}: damaged: {split}/{name} differs from what was written; copy it again"
                 )
         check_outputs(outputs)
     return outputs

@@ -118,7 +118,9 @@ class Studies(Section):
     @classmethod
     def _comparable(cls, value: dict[str, list[Name]]) -> dict[str, list[Name]]:
         if len(value) == 1:
-            raise ValueError("one set of models has nothing to be compared with: give two or more")
+            raise ValueError(
+                "a single set of models has nothing to be compared with; give two or more"
+            )
         for name, models in value.items():
             without_repetition(models)
             if len(models) < 2:

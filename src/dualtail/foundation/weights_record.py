@@ -53,6 +53,6 @@ def read_record(path: Path) -> WeightsRecord:
     if not record.file.is_file():
         raise UserError(
             f"{record.file}: the weights that {path} names are gone; delete the record, "
-            "and the run looks for them again"
+            "and the next run looks for them again"
         )
     return record
