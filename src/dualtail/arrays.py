@@ -18,7 +18,7 @@ Scale = float | Literal["probabilities"] | None
 TEXT = (".csv", ".tsv", ".txt")
 TENSORS = (".pt", ".pth")
 LABEL_HEADERS = ("label", "labels", "class", "class_name", "name", "target", "y")
-"""What a column of names may be called in its first line."""
+"""Accepted headers of a column of names."""
 
 
 def read_array(path: Path, what: What) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What verbs have in common: what they write is named by its type, and is none of what they read."""
+"""Shared by all verbs: types for outputs, which never replace inputs, and the line in the list of verbs."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""What no section of the config can check alone: that names exist, and that choices go together."""
+"""Checks over several sections of the config: names exist, and settings are compatible."""
 
 from __future__ import annotations
 

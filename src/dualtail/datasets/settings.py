@@ -143,7 +143,7 @@ class AnnotationLists(Section):
 
 
 class ListSource(Section):
-    """What the lists of a dataset are made from: exactly one of the four."""
+    """The source of a dataset's lists: exactly one of the four."""
 
     table: TableLists | None = None
     """a table of images"""

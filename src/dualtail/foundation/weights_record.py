@@ -26,7 +26,7 @@ class WeightsRecord(BaseModel):
 
 
 def not_here(name: str) -> UserError:
-    """What to say when weights are missing and the hub is off."""
+    """Message for missing weights while the hub is off."""
     return UserError(
         f"the weights of {name} are not on this machine, and runs never download on their own; "
         f"`dualtail download {name}` fetches them"

@@ -1,4 +1,4 @@
-"""What tables and figures need to know besides the scores: names, order, roles."""
+"""Context of tables and figures besides the scores: names, order, roles."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

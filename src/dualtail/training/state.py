@@ -24,7 +24,7 @@ class StateProblem(Exception):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training changes: trained parameters, buffers (batch norm), optimizer, scaler and generators.
+    """All that training changes: trained parameters, buffers (batch norm), optimizer, scaler and generators.
 
     Attributes:
         modules: Prefix of the tensors' names -> module.
