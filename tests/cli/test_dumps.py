@@ -81,7 +81,7 @@ def test_a_record_that_is_not_ours_stays(run: Run, arrays: Path) -> None:
     Path("q.json").write_text('{"mine": 1}')
     base = ["prior", "dump.safetensors", "--bootstrap", "5", "--out"]
     message = run(*base, "q.csv", fails=True).output
-    assert "q.json: would be replaced, but is not of this verb" in message
+    assert "q.json: exists and was not written by this verb" in message
     assert Path("q.json").read_text() == '{"mine": 1}'
     Path("q.json").unlink()
     message = run(*base, "q.json", fails=True).output
