@@ -130,7 +130,7 @@ def test_wrong_labels_name_their_file(tmp_path: Path, labels: np.ndarray, messag
     with pytest.raises(UserError, match=rf"y\.npy: .*{message}"):
         read_labels(tmp_path / "y.npy", NAMES)
     np.save(tmp_path / "y.npy", np.array(["ant"]))
-    with pytest.raises(UserError, match="two classes have one name; give numbers"):
+    with pytest.raises(UserError, match="two classes share a name; give numbers"):
         read_labels(tmp_path / "y.npy", ["ant", "ant"])
 
 

@@ -152,7 +152,7 @@ def test_a_child_that_does_not_end_is_named(
     first.kill()
     first.wait()
     monkeypatch.setattr(one_run, "PATIENCE", 0.2)
-    with pytest.raises(UserError, match=rf"kill -9 {child}, then once more"):
+    with pytest.raises(UserError, match=rf"kill -9 {child}, then repeat the command"):
         hold([tmp_path / "a"])
 
 
@@ -231,9 +231,9 @@ def test_what_stands_in_the_place_of_an_output_is_refused(tmp_path: Path) -> Non
     folders, suffixes = [tmp_path, tmp_path / "none"], {".csv"}
     refuse_what_is_no_file(folders, suffixes)
     (tmp_path / "lists/b.csv").mkdir()
-    with pytest.raises(UserError, match=r"lists/b\.csv: a folder in the place of a file"):
+    with pytest.raises(UserError, match=r"lists/b\.csv: is a folder where a file must be"):
         refuse_what_is_no_file(folders, suffixes)
     (tmp_path / "lists/b.csv").rmdir()
     os.mkfifo(tmp_path / "lists/c")
-    with pytest.raises(UserError, match="lists/c: not a regular file"):
+    with pytest.raises(UserError, match="lists/c: is not a regular file"):
         refuse_what_is_no_file(folders, suffixes)

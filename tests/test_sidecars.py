@@ -32,7 +32,7 @@ def test_a_file_of_somebody_else_stays(
     Path(foreign).write_text("mine\n")
     result = CliRunner().invoke(program, words)
     assert result.exit_code == 1
-    assert f"{foreign}: would be replaced, but is not of this verb" in result.output
+    assert f"{foreign}: exists and was not written by this verb" in result.output
     assert Path(foreign).read_text() == "mine\n"
     own = '{"train_split_hash": ""}'
     Path(foreign).write_text(own if foreign.endswith("json") else "epoch,lr\n")
@@ -54,7 +54,7 @@ def test_lists_do_not_replace_the_table_that_they_are_made_from(tmp_path: Path) 
         names_table=tmp_path / "n.csv",
         splits={"train": {"split": "train"}, "test": {"split": "test"}},
     )
-    with pytest.raises(UserError, match=r"train\.txt: is read, and would be replaced"):
+    with pytest.raises(UserError, match=r"train\.txt: is an input and would be replaced"):
         make_lists.run(ListSource(table=source), tmp_path)
     assert (tmp_path / "train.txt").read_text() == table
     make_lists.run(ListSource(table=source), tmp_path / "lists")

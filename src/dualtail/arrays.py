@@ -18,7 +18,7 @@ Scale = float | Literal["probabilities"] | None
 TEXT = (".csv", ".tsv", ".txt")
 TENSORS = (".pt", ".pth")
 LABEL_HEADERS = ("label", "labels", "class", "class_name", "name", "target", "y")
-"""What a column of names may be called in its first line."""
+"""Accepted headers of a column of names."""
 
 
 def read_array(path: Path, what: What) -> np.ndarray:
@@ -158,7 +158,7 @@ def _check_range(path: Path, labels: np.ndarray, c: int) -> None:
 def _by_name(path: Path, labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
     label_of = {name: label for label, name in enumerate(names)}
     if len(label_of) < len(names):
-        raise UserError(f"{path}: names as labels, but two classes have one name; give numbers")
+        raise UserError(f"{path}: labels are names, but two classes share a name; give numbers")
     if len(labels) > 1 and labels[0] not in label_of and labels[0].casefold() in LABEL_HEADERS:
         labels = labels[1:]
     unknown = next((str(name) for name in labels if name not in label_of), None)

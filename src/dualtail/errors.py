@@ -3,7 +3,7 @@
 import re
 
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What a terminal would obey, and what no terminal can print: bytes of names that are not UTF-8."""
+"""Control characters, which a terminal would obey, and bytes of names that are not UTF-8."""
 
 
 class UserError(Exception):

@@ -38,13 +38,11 @@ def refuse_what_is_no_file(folders: Iterable[str | Path], suffixes: Collection[s
         for here, inside, files in os.walk(top):
             for name in inside:
                 if Path(name).suffix in suffixes and not name.startswith("."):
-                    raise UserError(f"{here}/{name}: a folder in the place of a file; remove it")
+                    raise UserError(f"{here}/{name}: is a folder where a file must be; remove it")
             for name in files:
                 path = Path(here, name)
                 if not path.is_file() and path.exists():
-                    raise UserError(
-                        f"{path}: not a regular file, but in the place of one; remove it"
-                    )
+                    raise UserError(f"{path}: is not a regular file where one must be; remove it")
 
 
 def hold(folders: Iterable[str | Path]) -> None:
@@ -67,7 +65,7 @@ def hold(folders: Iterable[str | Path]) -> None:
             write_text(folder / OWNER, f"pid {os.getpid()} on {socket.gethostname()} since {since}")
         except Timeout:
             raise UserError(
-                f"{folder}: another run is alive here: {_owner(folder)}. One run at a time in a folder: "
+                f"{folder}: another run is alive here: {_owner(folder)}. A folder holds one run at a time: "
                 "wait for it, or stop it"
             ) from None
         except OSError as error:
@@ -88,7 +86,7 @@ def _end_jobs_of_killed_runs(folders: set[str]) -> None:
     _, alive = psutil.wait_procs(left, timeout=PATIENCE)
     if alive:
         pids = " ".join(str(process.pid) for process in alive)
-        raise UserError(f"jobs of a run that was killed do not end: kill -9 {pids}, then once more")
+        raise UserError(f"jobs of a killed run do not end: kill -9 {pids}, then repeat the command")
 
 
 def _owner(folder: Path) -> str:

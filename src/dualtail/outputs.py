@@ -40,7 +40,7 @@ Kind = Literal["zero-shot", "tuned", "adjusted", "fused", "imported", "knn", "sc
 
 
 class ModelRecord(BaseModel):
-    """Where the logits of one member come from."""
+    """Provenance of one member's logits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -83,7 +83,7 @@ class FitRecord(BaseModel):
 
 
 class OutputsHeader(BaseModel):
-    """What a dump says about itself; the identifying columns of the score table."""
+    """Header of a dump; holds the identifying columns of the score table."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -325,7 +325,7 @@ def _checksum(tensor: np.ndarray) -> str:
 
 
 def _shared(header: OutputsHeader) -> dict[str, Any]:
-    """What the splits of a dump have in common."""
+    """The fields that the splits of a dump share."""
     own = {"split", "split_hash"} | ({"fit"} if header.fit is None else set())
     return header.model_dump(mode="json", exclude=own)
 
@@ -390,7 +390,7 @@ def read_outputs(
             stated = dump.checksums.get(f"{split}/{name}")
             if stated is not None and stated != _checksum(array):
                 raise UserError(
-                    f"{path}: damaged: {split}/{name} is not what was written; get it anew"
+                    f"{path}: damaged: {split}/{name} differs from what was written; copy it again"
                 )
         check_outputs(outputs)
     return outputs
@@ -403,7 +403,7 @@ def read_splits(path: str | Path, *, check: bool = True) -> list[Outputs]:
 
 @dataclass(frozen=True)
 class _Dump:
-    """What stands at the beginning of a file: where its tensors are, and a header for every split."""
+    """The beginning of a file: the places of its tensors, and one header per split."""
 
     path: Path
     headers: dict[str, OutputsHeader]

@@ -1,4 +1,4 @@
-"""What a study takes: jobs and passes over images, and hours where speeds are known. No data is needed."""
+"""Cost of a study: jobs and passes over images, and hours where speeds are known. Needs no data."""
 
 import csv
 import math

@@ -39,7 +39,7 @@ def refuse_foreign(path: Path, mark: str) -> None:
         if mark.encode() in stream.read(START):
             return
     raise UserError(
-        f"{path}: would be replaced, but is not of this verb; move it, or name another --out"
+        f"{path}: exists and was not written by this verb; move it, or name another --out"
     )
 
 
@@ -52,4 +52,4 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     read = [path for path in inputs if path.exists()]
     for path in outputs:
         if path.exists() and any(path.samefile(other) for other in read):
-            raise UserError(f"{path}: is read, and would be replaced; name another --out")
+            raise UserError(f"{path}: is an input and would be replaced; name another --out")

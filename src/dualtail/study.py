@@ -1,4 +1,4 @@
-"""What a study consists of: one row per prediction. A pure function of the config."""
+"""The study of a config: one row per prediction. A pure function."""
 
 import itertools
 from collections.abc import Iterator, Sequence

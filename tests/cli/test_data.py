@@ -88,7 +88,7 @@ def test_splits_are_given_once_and_train_is_among_them(
 ) -> None:
     words = [word for s in splits for word in ("--split", s, f"{s}.txt", "images.zip")]
     said = run("check-dataset", "toy", "--class-names", "names.txt", *words, fails=True).output
-    assert "--split: give train, and every split once" in said
+    assert "--split: train is required, and each split may be given once" in said
 
 
 def test_a_pack_of_squares_with_names_from_a_file_or_from_the_check(run: Run, toy: None) -> None:

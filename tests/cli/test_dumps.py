@@ -81,7 +81,7 @@ def test_a_record_that_is_not_ours_stays(run: Run, arrays: Path) -> None:
     Path("q.json").write_text('{"mine": 1}')
     base = ["prior", "dump.safetensors", "--bootstrap", "5", "--out"]
     message = run(*base, "q.csv", fails=True).output
-    assert "q.json: would be replaced, but is not of this verb" in message
+    assert "q.json: exists and was not written by this verb" in message
     assert Path("q.json").read_text() == '{"mine": 1}'
     Path("q.json").unlink()
     message = run(*base, "q.json", fails=True).output
@@ -335,7 +335,7 @@ def test_several_adjustments_and_modes_at_once_equal_one_at_a_time(run: Run, arr
         ([*fuse, "--out", "a", "--out", "b"], "--mode and --out go together"),
         ([*fuse, *ways[0], *ways[1][:2], "--out", "b"], "--weights and --out go together"),
         ([*fuse, *ways[0], *ways[1], *ways[2][:4], "--out", "e"], "--calibrate and --out go"),
-        ([*fuse, "--weights", "fit", "--out", "e"], "'fit': equal, fitted, or numbers with commas"),
+        ([*fuse, "--weights", "fit", "--out", "e"], "'fit': must be equal, fitted, or numbers"),
         ([*fuse, *ways[0], *ways[1][:-1], "a"], "--out: the same file twice"),
         ([*adjust, "--out", "d"], "--adjustment and --out go together"),
     ):

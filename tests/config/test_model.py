@@ -222,7 +222,7 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "datasets: {x: {label: X, make_lists: {cifar100: {folder: x}}}}\nstudy: {datasets: [x]}",
             "datasets.x.val: there is none, so there is no val split to estimate q on",
         ),
-        ("studies: {controls: {a: [clip, openclip]}}", "studies.controls: one set of models has"),
+        ("studies: {controls: {a: [clip, openclip]}}", "studies.controls: a single set of models"),
         (
             "studies: {controls: {a: [clip, openclip], b: [clip, openclip, metaclip]}}",
             "studies.controls: 'b' has 3 models and 'a' 2: sets need equal sizes",

@@ -82,7 +82,7 @@ def test_ids_with_gaps_are_ranked_as_those_of_coco(
         ["ant", "bee", "cat"],
     )
     assert "ids 1 to 90 became labels 0 to 2" in caplog.text
-    assert "1 annotations are of an image that has one already" in caplog.text
+    assert "1 annotations repeat an image that has one already" in caplog.text
     assert "1 images without annotation left out" in caplog.text
 
 

@@ -85,7 +85,7 @@ def test_what_is_not_utf8_has_a_cure(tmp_path: Path) -> None:
 def test_names_that_come_twice_need_an_index(tmp_path: Path) -> None:
     twice = ["missile", "missile"]
     (tmp_path / "a.csv").write_text("name,count\nmissile,1\nmissile,2\n")
-    with pytest.raises(UserError, match="two of the dataset have one name; add class_index"):
+    with pytest.raises(UserError, match="two classes of the dataset share a name; add class_index"):
         read_counts_csv(tmp_path / "a.csv", twice)
     (tmp_path / "a.csv").write_text("class_index,name,count\n1,missile,2\n0,missile,1\n")
     assert read_counts_csv(tmp_path / "a.csv", twice).tolist() == [1, 2]

@@ -226,7 +226,7 @@ def test_the_page(scores, context, compared):
     text = page(compared, scores, context)
     assert text.startswith("# The paper beside the run `toy`\n")
     assert "World-Objects takes the place of ImageNet-LT; World-Places takes the place" in text
-    assert "where the paper contradicts itself" in text
+    assert "lists all contradictions" in text
     assert "nan" not in text.lower().replace("naturalist", "")
     for item in dict.fromkeys(compared["item"]):
         assert f"\n### {item_name(item)}\n" in text

@@ -145,7 +145,7 @@ def test_the_page_of_a_run(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         (["--settings", "["], "--settings: not JSON"),
         (["--settings", "[]"], "--settings: must be an object of keys and values"),
-        (["--tables", "1,x"], "--tables: numbers with commas between them"),
+        (["--tables", "1,x"], "--tables: must be numbers separated by commas"),
     ],
 )
 def test_options_of_the_page_that_are_none(files, tmp_path: Path, words, message):

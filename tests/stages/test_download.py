@@ -316,5 +316,5 @@ def test_models_without_weights_to_fetch(model: str, message: str, tmp_path: Pat
 def test_what_was_fetched_must_be_weights(server: Any, hub: PutInCache, tmp_path: Path) -> None:
     server.files["/me/model/resolve/main/open_clip_model.safetensors"] = b"not tensors"
     result = run(*FETCH, "--download", "--out", str(tmp_path / "record.json"))
-    assert "broken off, or not a safetensors file" in result.output
+    assert "truncated, or not a safetensors file" in result.output
     assert not (tmp_path / "record.json").exists()

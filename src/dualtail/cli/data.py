@@ -148,7 +148,7 @@ def check_dataset(
 
     given = {name: (image_list, images) for name, image_list, images in splits}
     if "train" not in given or len(given) < len(splits):
-        raise click.UsageError("--split: give train, and every split once")
+        raise click.UsageError("--split: train is required, and each split may be given once")
     found = run(
         class_names, names_format, names, given, official, group_counts, train_counts, many, few
     )

@@ -198,7 +198,7 @@ class Weights(click.ParamType):
         try:
             return [float(p) for p in value.split(",")]
         except ValueError:
-            self.fail(f"{value!r}: equal, fitted, or numbers with commas between them", param, ctx)
+            self.fail(f"{value!r}: must be equal, fitted, or numbers separated by commas", param, ctx)
 
 
 @verb("fuse")

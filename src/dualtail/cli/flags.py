@@ -179,7 +179,7 @@ def _first_problem(error: ValidationError) -> tuple[list[str], str]:
 
 
 def _default_text(field: FieldInfo) -> str:
-    """What help says of a default; nothing of one that is empty."""
+    """The text on a default in help; none for an empty one."""
     default = None if field.is_required() else _plain(field.get_default(call_default_factory=True))
     if default in (None, "", {}, []):
         return ""

@@ -24,7 +24,7 @@ DEFAULT_PROMPT = "a photo of a {}."
 
 @dataclass(frozen=True)
 class ModelArgument:
-    """What the options say of one or several models; nothing is looked up yet."""
+    """Options of one or several models, before anything is looked up."""
 
     texts: tuple[str, ...]
     member: str | None
@@ -153,7 +153,7 @@ def _prompt_set(
 
 @dataclass(frozen=True)
 class Compute:
-    """What a verb computes with."""
+    """Device and threads of a verb."""
 
     device: Literal["auto", "cpu", "cuda"]
     threads: int | None

@@ -193,7 +193,7 @@ def report(
         numbers = [int(number) for number in tables.split(",") if number]
     except ValueError:
         raise click.BadParameter(
-            "numbers with commas between them", param_hint="--tables"
+            "must be numbers separated by commas", param_hint="--tables"
         ) from None
     run(files, figures, numbers, left_out, settings, out, brief)
     click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB", err=True)

@@ -15,7 +15,7 @@ Verb = Callable[..., Any]
 
 
 class Input(click.Path):
-    """What a verb reads: a pipe or device would hang it, or have no end."""
+    """An input file: pipes and devices are refused, as they could block or never end."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PackedSplits:
-    """What a tuning reads, packed."""
+    """The packs that a tuning reads."""
 
     dataset: str
     train: Path

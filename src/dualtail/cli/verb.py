@@ -1,4 +1,4 @@
-"""What verbs have in common: what they write is named by its type, and is none of what they read."""
+"""Shared by all verbs: types for outputs, which never replace inputs, and the line in the list of verbs."""
 
 import functools
 import os
@@ -46,7 +46,7 @@ def _refuse_no_text(option: str, value: Any) -> None:
     if isinstance(value, str):
         bad = no_text(value.replace("\n", ""))
         if bad is not None:
-            raise UserError(f"{option}: {value!a}: {bad!a} is no character of a text")
+            raise UserError(f"{option}: {value!a}: {bad!a} is not a character of text")
     elif isinstance(value, list | tuple):
         for item in value:
             _refuse_no_text(option, item)

@@ -1,4 +1,4 @@
-"""What no section of the config can check alone: that names exist, and that choices go together."""
+"""Checks over several sections of the config: names exist, and settings are compatible."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def _lists(config: Config, dataset: str) -> None:
     if entry.class_names.as_posix() != "classnames.txt" or entry.names_format != "lines":
         raise NameProblem(
             f"{where}.class_names",
-            "make_lists writes classnames.txt, a name per line: leave it out",
+            "make_lists writes classnames.txt, one name per line; remove this key",
         )
     if entry.group_counts is not None and entry.group_counts.as_posix() not in files:
         raise NameProblem(f"{where}.group_counts", f"make_lists writes {', '.join(files)}")

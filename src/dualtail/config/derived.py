@@ -1,4 +1,4 @@
-"""What need not be written in a config because it follows from the rest of it.
+"""Config values that follow from others, so that they need not be written.
 
 The world decides the files of what it draws; the folder of a run holds what the run makes: lists of a
 dataset (`make_lists`) and sampled corpora. Our own losses and fusion rules have their names as entries.
@@ -150,7 +150,7 @@ def _drawn_files(name: str, world: Mapping[str, Any]) -> Values:
 
 
 def _made_files(source: Mapping[str, Any]) -> Values:
-    """What `make-lists` writes, and where the images are."""
+    """The files that `make-lists` writes, and the folder of the images."""
     table, annotations, folder, cifar = (
         _mapping(source.get(kind)) for kind in ("table", "annotations", "folder", "cifar100")
     )

@@ -18,7 +18,7 @@ from dualtail.json_text import json_text
 
 WIDTH = 96
 NOT_OF_RESULTS = {"jobs", "results", "downloads"}
-"""What does not belong to the resolved config of a run: no result depends on it."""
+"""Sections that are not in the resolved config of a run, as no result depends on them."""
 ROOTS = ("root", "images_root")
 
 

@@ -99,7 +99,7 @@ def _origin(
 
 
 def _follow(node: Any, location: list[str]) -> tuple[int, Any]:
-    """How much of a location there is, and what stands there."""
+    """The part of a location that exists, and its value."""
     for depth, part in enumerate(location):
         child, there = _child(node, part)
         if not there:

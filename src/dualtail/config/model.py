@@ -62,7 +62,7 @@ class Variants(Section):
 
 
 class Study(Section):
-    """What this run covers: every combination of the lists below, and the variants."""
+    """The study of a run: every combination of the lists below, and the variants."""
 
     datasets: list[Name] = Field(min_length=1)
     """entries of `datasets`"""
@@ -89,7 +89,7 @@ class Study(Section):
 
 
 class Jobs(Section):
-    """What a job may take of the machine. Changes no result, and re-runs nothing."""
+    """Resources of jobs. They change no result, and re-run nothing."""
 
     threads: PositiveInt = 1
     """cores of a model job; small models are fastest with one each, side by side"""
@@ -118,7 +118,9 @@ class Studies(Section):
     @classmethod
     def _comparable(cls, value: dict[str, list[Name]]) -> dict[str, list[Name]]:
         if len(value) == 1:
-            raise ValueError("one set of models has nothing to be compared with: give two or more")
+            raise ValueError(
+                "a single set of models has nothing to be compared with; give two or more"
+            )
         for name, models in value.items():
             without_repetition(models)
             if len(models) < 2:

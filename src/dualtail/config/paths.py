@@ -34,7 +34,7 @@ def expand_variables(value: Any) -> Any:
     if special:
         raise ValueError(
             f"{value!r}: {' '.join(map(repr, special))} cannot be in a path here: braces and angle "
-            "brackets mean something to Snakemake; rename it, or link to it"
+            "brackets have a meaning in Snakemake; rename it, or link to it"
         )
     if path.startswith("-"):
         raise ValueError(f"{value}: begins with a dash, as options do; write the whole path")

@@ -1,4 +1,4 @@
-"""What tables and figures read of the six-class study."""
+"""Files of the six-class study that tables and figures read."""
 
 import csv
 from pathlib import Path

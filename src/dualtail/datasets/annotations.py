@@ -133,8 +133,8 @@ def _inside(where: str, file: str, strip: str) -> str:
     name = name.removeprefix("./")
     if not name or leads_outside(name):
         raise UserError(
-            f"{where}: {file!a} must be a path inside the folder of images; strip=FOLDER takes the "
-            "beginning of paths off"
+            f"{where}: {file!a} must be a path inside the folder of images; strip=FOLDER removes the "
+            "beginning of paths"
         )
     return name
 
@@ -144,7 +144,7 @@ def _say_what_is_not_listed(
 ) -> None:
     if len(labels) > len(categories):
         more = len(labels) - len(categories)
-        _log.warning("%s: %s annotations are of an image that has one already", path, f"{more:,}")
+        _log.warning("%s: %s annotations repeat an image that has one already", path, f"{more:,}")
     unlabeled = 0 if file_of is None else len(file_of) - len(categories)
     if unlabeled > 0:
         _log.warning("%s: %s images without annotation left out", path, f"{unlabeled:,}")

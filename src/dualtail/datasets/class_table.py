@@ -172,7 +172,7 @@ def _by_name(
     label_of = {comparable(name): label for label, name in enumerate(class_names)}
     if len(label_of) < len(class_names):
         raise UserError(
-            f"{path}: names its classes, but two of the dataset have one name; add class_index"
+            f"{path}: names the classes, but two classes of the dataset share a name; add class_index"
         )
     for line, name in zip(lines, names, strict=True):
         if comparable(name) not in label_of:

@@ -61,7 +61,7 @@ class ImageStore:
             self._names = set(names)
             if len(self._names) < len(names):
                 twice = next(name for name, n in Counter(names).items() if n > 1)
-                raise UserError(f"{path}: holds {twice!r} twice; which one is meant?")
+                raise UserError(f"{path}: holds {twice!r} twice; remove one of them")
         elif not path.is_dir():
             raise UserError(f"{path}: no such folder of images")
 
@@ -123,9 +123,7 @@ class ImageStore:
         _check_bytes(member.file_size)
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # bzip2 and LZMA are decompressed without a limit.
-            raise ValueError(
-                "in the archive it is not stored or deflated, but compressed otherwise"
-            )
+            raise ValueError("its compression in the archive is neither `stored` nor `deflate`")
         with self._archive.open(member) as stream:
             # With a size, no more is decompressed, whatever the archive says; without it is.
             return stream.read(member.file_size)

@@ -21,7 +21,7 @@ from dualtail.files import atomic_path
 
 @dataclass(frozen=True)
 class PackedLabels:
-    """What every packed split has.
+    """Fields of every packed split.
 
     Attributes:
         header: What it is.

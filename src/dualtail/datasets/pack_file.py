@@ -1,4 +1,4 @@
-"""What all packs share: a safetensors file that is written as a stream and memory-mapped.
+"""Shared by all packs: a safetensors file that is written as a stream and memory-mapped.
 
 Its header comes first, but the sizes in it may be known only at the end; room for it is kept.
 """
@@ -26,7 +26,7 @@ Entries = dict[str, tuple[Literal["U8", "I64"], tuple[int, ...]]]
 
 
 class PackHeader(BaseModel):
-    """What a pack says about itself."""
+    """Header of a pack."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -36,7 +36,7 @@ def evaluation_images(pack: Pack | WholePack, side: int) -> "PackedImages | Cent
 def training_images(
     pack: Pack | WholePack, side: int, crops: bool
 ) -> "WholePack | PackedImages | CentralSquares":
-    """What training reads: whole images if they are packed and random crops are cut from them."""
+    """The images that training reads: whole ones if they are packed and random crops are cut from them."""
     return pack if crops and isinstance(pack, WholePack) else evaluation_images(pack, side)
 
 

@@ -1,4 +1,4 @@
-"""Where the files of a run's datasets and corpora are.
+"""Places of the files of a run's datasets and corpora.
 
 A dataset is the user's, the world draws it, or the run makes its lists (`make_lists`). A re-ordered one
 (`world_places.consistency.1`, Table 13) has a training list of its own, images of its parent's pool, and
@@ -31,7 +31,7 @@ class CorpusPlaces(NamedTuple):
 
 @dataclass(frozen=True)
 class Places:
-    """Where a config's data are."""
+    """Places of the data of a config."""
 
     config: Config
 
@@ -51,7 +51,7 @@ class Places:
         return parent if parent is not None and dataset in self.reordered else dataset
 
     def entry(self, dataset: str) -> DatasetEntry:
-        """What the config says of a dataset."""
+        """The config entry of a dataset."""
         return self.config.datasets[self.parent(dataset)]
 
     def splits(self, dataset: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a class name may be, wherever names come in: something that a terminal, a page and a line can hold."""
+"""Which class names are allowed: text that a terminal, a page and a line can hold."""
 
 import unicodedata
 from collections.abc import Iterable

@@ -127,7 +127,7 @@ class AnnotationLists(Section):
     """file of class names, in the order of the category ids; needed if the annotations have none"""
 
     strip: str = ""
-    """beginning of the paths that is taken off, e.g. /data/inat/ of BBN's `fpath`"""
+    """beginning of the paths that is removed, e.g. /data/inat/ of BBN's `fpath`"""
 
     @model_validator(mode="after")
     def _has_a_list(self) -> "AnnotationLists":
@@ -143,7 +143,7 @@ class AnnotationLists(Section):
 
 
 class ListSource(Section):
-    """What the lists of a dataset are made from: exactly one of the four."""
+    """The source of a dataset's lists: exactly one of the four."""
 
     table: TableLists | None = None
     """a table of images"""

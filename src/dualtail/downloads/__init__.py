@@ -1,1 +1,1 @@
-"""Where datasets, lists and weights come from, and having them in place, verified."""
+"""Sources of datasets, lists and weights; fetching and verifying them."""

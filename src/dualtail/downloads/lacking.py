@@ -1,4 +1,4 @@
-"""What the datasets and models of a study lack, and where it belongs."""
+"""Files that the datasets and models of a study lack, and their destinations."""
 
 from dualtail.config.model import Config
 from dualtail.datasets.how_to_get import class_names_source, get_images
@@ -13,7 +13,7 @@ from dualtail.downloads.wanted import (
 
 
 def lacking(config: Config) -> tuple[list[Wanted], list[str]]:
-    """What a study lacks of lists, class names, CIFAR-100 and weights.
+    """Return the lists, class names, CIFAR-100 and weights that a study lacks.
 
     Returns:
         The files, each at the place that the config names; and lines on what has to be got otherwise

@@ -66,7 +66,7 @@ def _check(source: Source, target: Path) -> None:
 
 
 def commands(source: Source, target: Path) -> list[str]:
-    """What to type to have a large file, or one whose owners want to be asked."""
+    """Instructions to get a large file, or one that must be requested from its owners."""
     file = shlex.quote(str(target))
     if source.access == "owners":
         lines = [

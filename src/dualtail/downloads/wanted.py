@@ -1,4 +1,4 @@
-"""What `dualtail download` is asked for: files, where they may be, and where they belong."""
+"""Requests to `dualtail download`: files, their sources, and their destinations."""
 
 import json
 from dataclasses import dataclass, replace

@@ -1,1 +1,1 @@
-"""What models look at: Grad-CAM, and confidences with one semantic factor hidden."""
+"""Explanations of models: Grad-CAM, and confidences with one semantic factor hidden."""

@@ -54,7 +54,7 @@ def read_conditions(
                 raise UserError(f"{table} line {line}: {column} is empty")
             paths[condition].append(path)
     if not labels:
-        raise UserError(f"{table}: no images: a line per image after the header")
+        raise UserError(f"{table}: no images; one line per image after the header is needed")
     found = {c: ImageList(table, paths[c], np.array(labels, dtype=np.int64)) for c in conditions}
     if n_classes is not None:
         for images in found.values():

@@ -20,7 +20,7 @@ HEADER_KEY = "dualtail_examples"
 
 
 class Shown(BaseModel):
-    """Whose confidence or map it is; the identifying columns of the score table."""
+    """The predictor of a confidence or map: identifying columns of the score table."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class Shown(BaseModel):
 
 
 class ExamplesHeader(BaseModel):
-    """What the arrays of a file of examples are about."""
+    """Header of a file of examples: what its arrays hold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -75,7 +75,7 @@ def read_parts(path: Path) -> PartsList:
         region = _region(values, where)
         found.parts.setdefault(image, {}).setdefault(condition, []).append(region)
     if not found.labels:
-        raise UserError(f"{path}: no regions: a line a region after the header")
+        raise UserError(f"{path}: no regions; one line per region after the header is needed")
     for image, parts in found.parts.items():
         missing = [c for c in found.conditions if c not in parts]
         if missing:

@@ -12,7 +12,7 @@ from dualtail.foundation.settings import HUB_PATTERN, HUB_PREFIX, WEIGHT_SUFFIXE
 
 
 class Weights(Section):
-    """Where the weights of a foundation model come from: exactly one of the four.
+    """The source of a foundation model's weights: exactly one of the four.
 
     `openai` is short for {tag: openai}, `folder/clip.safetensors` for {path: ...} and
     `hf-hub:ORGANIZATION/NAME` for {hub: ...}.

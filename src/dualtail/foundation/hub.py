@@ -14,7 +14,7 @@ from dualtail.foundation.settings import HUB_PATTERN, HUB_PREFIX
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""What open_clip calls weights on the hub, the preferred one first."""
+"""File names of weights on the hub, the preferred one first."""
 
 
 TOKENIZER_FILES = (
@@ -23,7 +23,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "config.json",
 )
-"""What a tokenizer of the hub is in; all but the first may be missing."""
+"""Files of a tokenizer on the hub; all but the first may be missing."""
 
 
 def hub_off() -> None:

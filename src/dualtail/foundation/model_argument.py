@@ -225,7 +225,9 @@ def parse_models(
     members = [spec.member for spec in specs]
     repeated = [member for member in members if members.count(member) > 1]
     if repeated:
-        raise UserError(f"--model {repeated[0]}: given twice (models are told apart by this name)")
+        raise UserError(
+            f"--model {repeated[0]}: given twice (models are distinguished by this name)"
+        )
     return specs
 
 

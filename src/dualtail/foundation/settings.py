@@ -12,7 +12,7 @@ HUB_PATTERN = r"^hf-hub:[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?$"
 """`hf-hub:ORGANIZATION/NAME`, or with `@REVISION`: a branch, a tag or a commit."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
-"""What ends in these is a file of weights, not a tag."""
+"""Suffixes of files of weights; other values are tags."""
 
 
 class Transform(Section):

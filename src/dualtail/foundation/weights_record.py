@@ -26,7 +26,7 @@ class WeightsRecord(BaseModel):
 
 
 def not_here(name: str) -> UserError:
-    """What to say when weights are missing and the hub is off."""
+    """Message for missing weights while the hub is off."""
     return UserError(
         f"the weights of {name} are not on this machine, and runs never download on their own; "
         f"`dualtail download {name}` fetches them"
@@ -53,6 +53,6 @@ def read_record(path: Path) -> WeightsRecord:
     if not record.file.is_file():
         raise UserError(
             f"{record.file}: the weights that {path} names are gone; delete the record, "
-            "and the run looks for them again"
+            "and the next run looks for them again"
         )
     return record

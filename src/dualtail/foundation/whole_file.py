@@ -34,10 +34,10 @@ def refuse_what_is_not_whole(path: Path) -> None:
         raise UserError(f"{path}: a web page, not weights; download the file itself")
     if path.suffix == ".safetensors":
         if size < 8 or int.from_bytes(start[:8], "little") + 8 > size:
-            raise UserError(f"{path}: broken off, or not a safetensors file ({size:,} bytes)")
+            raise UserError(f"{path}: truncated, or not a safetensors file ({size:,} bytes)")
     elif start.startswith(b"PK\x03\x04"):
         if not zipfile.is_zipfile(path):
-            raise UserError(f"{path}: broken off after {size:,} bytes; download or save it again")
+            raise UserError(f"{path}: truncated after {size:,} bytes; download or save it again")
         with zipfile.ZipFile(path) as archive:
             if any("/code/" in name for name in archive.namelist()):
                 raise UserError(

@@ -1,4 +1,4 @@
-"""What the paper claims, judged on the numbers of a run.
+"""The claims of the paper, judged on the numbers of a run.
 
 Each function looks at one dataset and returns a `Claim`: a verdict that follows from 95 % intervals
 by a rule stated in its docstring, and sentences with the numbers. Nothing is judged by eye. Without an

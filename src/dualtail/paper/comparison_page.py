@@ -57,9 +57,8 @@ def _introduction(context: PaperContext) -> str:
     if places or without:
         said = places + [f"{label} takes the place of none" for label in without]
         parts.append(
-            f"{'; '.join(said)}. Numbers of other images cannot be set against published ones: "
-            "they stand here to be looked up (*other data*), and what can be compared is the shape "
-            "of the claims."
+            f"{'; '.join(said)}. Numbers on other images cannot be compared with published ones: "
+            "they are listed for reference (*other data*). The claims can be compared."
         )
     units = ", ".join(f"{tolerance_text(unit)} ({unit})" for unit in TOLERANCES)
     parts.append(
@@ -70,8 +69,7 @@ def _introduction(context: PaperContext) -> str:
     )
     parts.append(
         "All of it with intervals: [comparison.csv](comparison.csv). Some published numbers contradict "
-        "each other, whatever a run gives: where the paper contradicts itself is worked out in "
-        "`docs/the-paper.md` of dualtail."
+        "each other; `docs/the-paper.md` of dualtail lists all contradictions."
     )
     return "\n".join(parts)
 

@@ -55,7 +55,7 @@ NEEDS: dict[str, str] = {
     "scratch": "scratch.dataset in study.datasets and scratch.loss in study.losses",
     "confounder": "confounder.stable_diffusion, or a confounder and datasets of the world",
 }
-"""What a study can lack -> how to have it."""
+"""Requirement of a table or figure -> how to meet it."""
 
 
 def fillable(config: Any) -> tuple[list[int], list[int]]:

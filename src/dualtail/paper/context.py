@@ -1,4 +1,4 @@
-"""What tables and figures need to know besides the scores: names, order, roles."""
+"""Context of tables and figures besides the scores: names, order, roles."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,7 +74,7 @@ class PaperContext:
         """Refuse a context from which nothing can be built."""
         for name in ("datasets", "members", "pefts", "seeds"):
             if not getattr(self, name):
-                raise UserError(f"tables and figures need at least one entry in {name}")
+                raise UserError(f"tables and figures need at least one entry of {name}")
         if self.primary and self.primary not in self.members:
             raise UserError(f"primary member {self.primary!r}; known: {', '.join(self.members)}")
 

@@ -1,4 +1,4 @@
-"""What a claim is judged on: the numbers of one dataset, and how they read in a sentence."""
+"""Evidence for a claim: the numbers of one dataset, and their form in a sentence."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -19,7 +19,7 @@ class Claim(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Where a claim finds its numbers."""
+    """The numbers of one dataset, for judging a claim."""
 
     lookup: ScoreLookup
     dataset: str

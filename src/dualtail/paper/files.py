@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class PaperFiles(NamedTuple):
-    """What the verbs of the paper read. What a table or figure does not show may be left out."""
+    """Input files of tables and figures; those that a table or figure does not need may be absent."""
 
     config: Path
     """the resolved config of the run, YAML"""

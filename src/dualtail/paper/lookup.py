@@ -20,7 +20,7 @@ DECOUPLING = "decoupling"
 """Tuned with CE, then the head re-trained with LA (Table 12)."""
 
 SPLIT = "test"
-"""What is shown, but for priors, costs and explained images."""
+"""The split that is shown, except for priors, costs and explained images."""
 
 _SCHEME_OF = {group: scheme for scheme, groups in SCHEME_GROUPS.items() for group in groups} | {
     group: scheme for scheme, group in SPREAD_GROUPS.items()
@@ -42,11 +42,11 @@ _SEEDS_ALIKE = [
     _FIELDS.index(name)
     for name in ("dataset", "kind", "peft", "split", "scheme", "group", "metric")
 ]
-"""Where a key has what predictors share whose variances over seeds are pooled."""
+"""Positions in a key of the fields that predictors share if their variances over seeds are pooled."""
 
 
 class Predictor(NamedTuple):
-    """Whose predictions: the identifying columns of the score table."""
+    """A predictor: the identifying columns of the score table."""
 
     kind: str
     members: str
@@ -78,7 +78,7 @@ def knn(member: str, peft: str = "", loss: str = "") -> Predictor:
 
 
 def cost(member: str, peft: str, loss: str = "la") -> Predictor:
-    """What tuning a member took."""
+    """The cost of tuning a member."""
     return Predictor("cost", member, peft, loss)
 
 

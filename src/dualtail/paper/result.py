@@ -1,4 +1,4 @@
-"""What came out of a run: three sentences, and small tables of accuracies."""
+"""Results of a run: three sentences, and small tables of accuracies."""
 
 from typing import Any
 

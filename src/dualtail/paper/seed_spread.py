@@ -1,4 +1,4 @@
-"""What another training seed would change, from the seeds of a run."""
+"""The spread over training seeds, estimated from the seeds of a run."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

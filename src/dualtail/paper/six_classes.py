@@ -1,4 +1,4 @@
-"""What came out of the six-class study (D.7): accuracies of every training set on every test set."""
+"""Results of the six-class study (D.7): accuracies of every training set on every test set."""
 
 import math
 from typing import NamedTuple

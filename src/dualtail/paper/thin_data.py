@@ -1,4 +1,4 @@
-"""What a run's data are too thin to tell, which setting mends it, and which verdicts it takes away."""
+"""Warnings about too few data: the setting that helps, and the verdicts that are withheld."""
 
 from typing import TYPE_CHECKING, NamedTuple
 

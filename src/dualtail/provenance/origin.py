@@ -1,4 +1,4 @@
-"""What made a file: its job, the command, what the job read, back to the sources. From the manifest."""
+"""How a file was made: its job, the command and its inputs, back to the sources. From the manifest."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the class explorer of a page shows: every class under every predictor, packed. Pure.
+"""Data of a page's class explorer: every class under every predictor, packed. Pure.
 
 A class accuracy is stored as whole images: those that are right, summed over the tuning seeds. The page
 divides them by the test images of the class times the seeds: its numbers are those of the class scores.

@@ -18,7 +18,7 @@ class Made(NamedTuple):
 
 
 class History(NamedTuple):
-    """What led to a page."""
+    """The jobs and versions behind a page."""
 
     rules: list[Made]
     n_jobs: int

@@ -39,7 +39,7 @@ COMPARED = ("Item", "Dataset", "PEFT", "Row", "Column")
 
 @dataclass(frozen=True)
 class Beside:
-    """What a page shows besides the numbers."""
+    """Content of a page besides the numbers."""
 
     pictures: Sequence[Picture] = ()
     tables: Sequence[int] = ()
@@ -162,7 +162,7 @@ def _counted(claims: Sequence[ShownClaim]) -> str:
 
 
 def _lacking(lookup: ScoreLookup) -> list[Lack]:
-    """What the data are too thin for, as in summary.md."""
+    """The warnings about too few data, as in summary.md."""
     try:
         return lacks(lookup)
     except UserError:  # without class accuracies

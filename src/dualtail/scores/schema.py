@@ -104,7 +104,7 @@ DECIMALS = 6
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file of scores must look like."""
+    """Columns and types of a file of scores."""
 
     what: str
     columns: list[str]

@@ -42,7 +42,7 @@ Labels = np.ndarray | Sequence[str]
 
 @dataclass(frozen=True)
 class Scores:
-    """What is known about the dumps of one split."""
+    """Class counts, groups and settings for the dumps of one split."""
 
     table: "pd.DataFrame"
     """the tidy table, columns as in `schema.COLUMNS`"""
@@ -66,7 +66,7 @@ class Grouping:
 
 @dataclass(frozen=True)
 class _Predictions:
-    """What the scores need of one dump: (N,) arrays instead of (N, C) logits."""
+    """The part of a dump that scores need: (N,) arrays instead of (N, C) logits."""
 
     header: OutputsHeader
     predictions: np.ndarray
@@ -76,7 +76,7 @@ class _Predictions:
 
 @dataclass(frozen=True)
 class _Validation:
-    """What another split says of a dump."""
+    """Quantities of a dump that come from another split."""
 
     accuracy: float
     """mean over classes"""

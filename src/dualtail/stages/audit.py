@@ -45,7 +45,7 @@ def run(
 def check_suffix(out: Path) -> None:
     """Refuse a page of another kind, before anything is computed for it."""
     if out.suffix not in SUFFIXES:
-        raise UserError(f"{out}: the page is written as {' or '.join(SUFFIXES)}")
+        raise UserError(f"{out}: the page can be written as {' or '.join(SUFFIXES)}")
 
 
 def read_dumps(paths: Sequence[Path], split: str | None) -> list[Outputs]:

@@ -1,4 +1,4 @@
-"""What the stages that train share: what decides a training, and the state of it on disk."""
+"""Shared by the stages that train: the record of a training's inputs, and its state on disk."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from dualtail.registry import is_own, own_file
 from dualtail.training.state import StateFile
 
 LIBRARIES = ("numpy", "open-clip-torch", "pillow", "torch", "torchvision")
-"""Whose versions may change the bits of a training."""
+"""Packages whose versions may change the bits of a training."""
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -48,7 +48,7 @@ def state_file(
 
 
 def pack_identity(path: Path, pack: Pack | WholePack) -> str:
-    """What a pack holds: its header with the hash of its list, its size and when it was written.
+    """Identity of a pack: its header with the hash of its list, its size and its modification time.
 
     Packs have tens of gigabytes at full size; to hash the pixels would take longer than many a
     training, and whoever packs again writes a new file.
@@ -58,7 +58,7 @@ def pack_identity(path: Path, pack: Pack | WholePack) -> str:
 
 
 def array_identity(*arrays: np.ndarray) -> str:
-    """What arrays in memory hold."""
+    """Identity of arrays in memory."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}\n".encode())
@@ -67,7 +67,7 @@ def array_identity(*arrays: np.ndarray) -> str:
 
 
 def prompts_identity(spec: FoundationSpec) -> str:
-    """What a file of descriptors holds; other prompt sets stand in the settings."""
+    """Identity of a file of descriptors; other prompt sets are in the settings."""
     if isinstance(spec.templates, Descriptors):
         return sha256_file(spec.templates.descriptors)
     return ""
@@ -79,7 +79,7 @@ def described_model(spec: FoundationSpec) -> dict[str, Any]:
 
 
 def _device() -> str:
-    """What computes: other processors, and other numbers of threads, add in another order."""
+    """Identity of the hardware: other processors and numbers of threads sum in another order."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     capability = torch.backends.cpu.get_cpu_capability()

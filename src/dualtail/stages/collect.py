@@ -82,7 +82,7 @@ def _factor_row(run: str, prior: Path) -> dict[str, Any]:
 
 
 def _cost_rows(run: str, path: Path) -> list[dict[str, Any]]:
-    """What a prediction costs, and a tuning took."""
+    """Cost of a prediction, and of a tuning."""
     record = _read(path, "dataset", "member", "peft", "loss", "seed", "costs")
     identity = {key: record[key] for key in ("peft", "loss", "seed")}
     return [

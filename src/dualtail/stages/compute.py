@@ -1,4 +1,4 @@
-"""What a process that runs models computes with."""
+"""Device and threads of a process that runs models."""
 
 import contextlib
 import ctypes

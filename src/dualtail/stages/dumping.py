@@ -1,4 +1,4 @@
-"""What the stages that run models share: predicting packed splits, and what a dump says of its model."""
+"""Shared by the stages that run models: predicting packed splits, and the header of a dump."""
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ def predict_pack(
 def model_record(
     spec: FoundationSpec, weights_hash: str, precision: str, adapter_hash: str = ""
 ) -> ModelRecord:
-    """What a dump says about the model it comes from."""
+    """The header fields of a dump that describe its model."""
     return ModelRecord(
         member=spec.member,
         architecture=spec.architecture,

@@ -83,7 +83,7 @@ def run(predictor: Predictor, images: ExplainedImages, out: Path, maps: Path) ->
 
 
 def maps_name(header: OutputsHeader) -> str:
-    """What the maps of a tuning are called in their file: `adaptformer-la-0`."""
+    """Name of the maps of a tuning in their file: `adaptformer-la-0`."""
     return f"{header.peft}-{header.loss}-{header.seed}"
 
 

@@ -1,4 +1,4 @@
-"""What the stages share that train networks from random weights."""
+"""Shared by the stages that train networks from random weights."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What tables, figures and the summary are made from, read from disk."""
+"""Inputs of tables, figures and the summary, read from disk."""
 
 from collections.abc import Sequence
 from pathlib import Path

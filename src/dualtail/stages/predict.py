@@ -38,7 +38,7 @@ from dualtail.tuning.views import Views
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a foundation model was tuned to.
+    """The tuning of a foundation model.
 
     Attributes:
         adapter: PEFT and head.

@@ -23,7 +23,7 @@ from dualtail.training.history import HISTORY_MARK, write_history
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a model is pre-trained on.
+    """The data that a model is pre-trained on.
 
     Attributes:
         image_list: Image list.

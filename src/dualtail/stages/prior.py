@@ -30,7 +30,7 @@ SHOWN = 10
 """Classes at either end of the prior that are printed."""
 
 SPLIT = "val"
-"""What q is estimated on, if a dump has several splits and none is named."""
+"""The split that q is estimated on, if a dump has several and none is named."""
 
 
 def run(
@@ -79,7 +79,7 @@ def run(
 
 
 def _record(header: OutputsHeader, estimate: PriorEstimate) -> dict[str, Any]:
-    """What is known of an estimate besides q."""
+    """The record of an estimate: everything besides q."""
     return {
         "dataset": header.dataset,
         "members": header.members_key,
@@ -143,7 +143,7 @@ def _extremes(q: np.ndarray, names: list[str], absent: Sequence[int]) -> list[st
 
 
 def _precision(estimate: PriorEstimate, intervals: PriorIntervals | None) -> list[str]:
-    """How exactly q is known, and what mends it where that is hardly at all."""
+    """How precisely q is known, and the remedy where it is hardly known."""
     if intervals is None:
         return []
     known, ratio = interval_ratio(intervals.ci_low, intervals.ci_high)

@@ -40,7 +40,7 @@ REGIONS = ("head", "body")
 
 @dataclass(frozen=True)
 class Explanations:
-    """What models said about the explained images of one dataset."""
+    """Outputs on the explained images of one dataset."""
 
     dataset: str
     images: ExplainedImages
@@ -141,7 +141,7 @@ def _tuning(row: Prediction) -> Tuning:
 
 
 def _shown(of: Prediction | OutputsHeader) -> Shown:
-    """Whose a dump or a map is."""
+    """The predictor of a dump or a map."""
     members = of.members if isinstance(of, Prediction) else of.members_key
     return Shown(members=members, peft=of.peft, loss=of.loss, seed=of.seed, fusion=of.fusion)
 

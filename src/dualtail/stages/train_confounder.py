@@ -51,7 +51,7 @@ class ConfounderTask:
 
     @property
     def transform(self) -> Transform:
-        """What the network sees of an image."""
+        """The evaluation transform of the network."""
         return Transform(resize=self.image_size, crop=self.image_size)
 
 

@@ -122,7 +122,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class TunedFiles:
-    """What a tuning writes.
+    """The files that a tuning writes.
 
     Attributes:
         adapter: PEFT and head.
@@ -344,7 +344,7 @@ def _state(tuning: Tuning, train: Train, weights_hash: str, adapter: Path) -> St
 
 
 def _described(tuning: Tuning) -> dict[str, Any]:
-    """What decides a tuning, as JSON, without paths: equal tunings have equal records."""
+    """Everything that determines a tuning, as JSON, without paths: equal tunings have equal records."""
     return {
         "dataset": tuning.dataset,
         "member": tuning.spec.member,

@@ -1,4 +1,4 @@
-"""What `tune` does before the tuning if it is given images: splits and packs."""
+"""Steps of `tune --images` before the tuning: splits and packs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -25,7 +25,7 @@ from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader
 
 VISIBLE = ("both", "head", "body")
-"""What an intervention shows, in the order of the world's visibilities."""
+"""The parts that an intervention shows, in the order of the world's visibilities."""
 
 FloatArray = NDArray[np.float64]
 

@@ -1,1 +1,1 @@
-"""What all training loops share: epochs and their states, SGD, histories, too little memory."""
+"""Shared by all training loops: epochs and their states, SGD, histories, running out of memory."""

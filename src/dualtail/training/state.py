@@ -24,7 +24,7 @@ class StateProblem(Exception):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training changes: trained parameters, buffers (batch norm), optimizer, scaler and generators.
+    """All that training changes: trained parameters, buffers (batch norm), optimizer, scaler and generators.
 
     Attributes:
         modules: Prefix of the tensors' names -> module.
@@ -138,7 +138,7 @@ class StateFile:
                 # A copy, not the file mapped into memory: optimizers write to it.
                 tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
             if tensors_hash(metadata["text"], tensors) != metadata["sha256"]:
-                raise ValueError("its content does not have the hash that it names")
+                raise ValueError("its content does not match its hash")
             about = json.loads(metadata["text"])
             found, history = about["key"], about["history"]
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:

@@ -231,7 +231,8 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[AdapterHeader, dict[str, t
         stated = fields.get("content_hash") if isinstance(fields, dict) else None
         if with_tensors and stated and stated != _content_hash(fields, tensors):
             raise UserError(
-                f"{path}: damaged adapter: its content is not what was written; copy it anew, or tune again"
+                f"{path}: damaged adapter: its content differs from what was written; copy it "
+                "again, or tune again"
             )
         return AdapterHeader.model_validate(fields), tensors
     except (ValueError, RecursionError) as error:

@@ -51,7 +51,7 @@ def center_crop(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if height < size[0] or width < size[1]:
         raise UserError(
             f"images are {height} x {width} pixels but the model needs {size[0]} x {size[1]}: "
-            "pack the data set at least at the model's resolution"
+            "pack the dataset at least at the model's resolution"
         )
     # Rounded as torchvision's CenterCrop does.
     top, left = round((height - size[0]) / 2), round((width - size[1]) / 2)

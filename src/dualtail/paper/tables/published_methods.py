@@ -10,7 +10,7 @@ from dualtail.paper.tables.accuracies import D_AND_OVERALL
 
 COLUMNS = ("Extra data", "Params (M)", "Epochs", *D_AND_OVERALL)
 OURS = "Ours"
-"""How the paper's tables call its own method."""
+"""Name of the paper's own method in its tables."""
 
 
 def beside_published(lookup: ScoreLookup, number: int, role: str) -> Table:
