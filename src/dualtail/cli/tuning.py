@@ -119,7 +119,7 @@ def tune(
 
     if retrain_head_of is not None and start_from is not None:
         raise click.UsageError(
-            "give either --retrain-head-of (a new head) or --start-from (all goes on)"
+            "give either --retrain-head-of (a new head) or --start-from (training continues)"
         )
     files, spec = _files(out, outputs), model.spec()
     packs = data.packed(spec, tuning_settings, dataset, files.adapter.parent, seed, compute.threads)

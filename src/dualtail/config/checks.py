@@ -186,7 +186,8 @@ def _losses(config: Config) -> None:
     for name, loss in config.losses.items():
         if loss.retrain is not None and loss.start is not None:
             raise NameProblem(
-                f"losses.{name}.start", "give either retrain (a new head) or start (all goes on)"
+                f"losses.{name}.start",
+                "give either retrain (a new head) or start (training continues)",
             )
         for key, base in (("retrain", loss.retrain), ("start", loss.start)):
             if base is not None and config.losses[base].base is not None:
@@ -202,7 +203,7 @@ def _losses(config: Config) -> None:
         if loss.teacher and loss.start is None:
             raise NameProblem(
                 f"losses.{name}.start",
-                "give the loss that the teachers are tuned with, and the student goes on from",
+                "give the loss that the teachers are tuned with, and the student starts from",
             )
         if loss.teacher and not (reads_teacher(loss.method) or is_own(loss.method)):
             raise NameProblem(

@@ -254,7 +254,7 @@ def _started(
     ):
         if here != there:
             raise UserError(
-                f"{start}: tuned with {what} {there}, not {here}: what goes on must be the same"
+                f"{start}: tuned with {what} {there}, not {here}: a training that continues must keep them"
             )
     return model
 

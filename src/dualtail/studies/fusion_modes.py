@@ -82,7 +82,7 @@ def fusion_modes_table(scores: "pd.DataFrame", context: PaperContext) -> Table:
 
 
 def fusion_modes_figure(scores: "pd.DataFrame", context: PaperContext) -> PaperFigure:
-    """Draw a panel a dataset: the difference of every set of members, a mark a tuning.
+    """Draw a panel per dataset: the difference of every set of members, a mark per tuning.
 
     Raises:
         UserError: the scores lack the comparison of two fusions.

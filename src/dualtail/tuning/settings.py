@@ -106,7 +106,7 @@ class LossEntry(Section):
 
     start: Name | None = None
     """train the PEFT and the head that were tuned with that entry of `losses` for tuning.epochs more;
-    default: they start anew"""
+    default: new ones"""
 
     teacher: list[Name] = []
     """entries of `foundation`: the student learns from those models tuned with the loss `start`, which

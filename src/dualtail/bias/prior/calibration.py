@@ -80,7 +80,8 @@ def estimate_prior_calibrated(
     ]
     if not 1.01 * SCALES[0] < scale < 0.99 * SCALES[1]:
         notes.append(
-            "the scale of the logits ran into its bound: they never or always err, and say little of q"
+            "the fitted scale of the logits reached its bound: they are never or always "
+            "wrong, and say little about q"
         )
     return assemble(
         regression,

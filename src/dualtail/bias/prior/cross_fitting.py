@@ -33,7 +33,7 @@ def cross_fit_prior(
     seed: int = 0,
     tolerance: float = 1e-6,
 ) -> PriorEstimate:
-    """Estimate q as the geometric mean of one estimate a fold, each made without that fold.
+    """Estimate q as the geometric mean of one estimate per fold, each made without that fold.
 
     Label frequencies are part of the model, as in `estimate_prior`. A class that the other folds
     lack takes no part in a fold's estimate; its q is the mean over the folds that have it.

@@ -125,7 +125,6 @@ def _descend(regression: BiasRegression, steps: int, rate: float) -> FloatArray:
         q = q - rate * slope
         if not (q > 0).all():
             raise UserError(
-                f"learning_rate: {rate:g} drove q out of the positive numbers at step {step + 1}; "
-                "use a smaller one"
+                f"learning_rate: {rate:g} made q not positive at step {step + 1}; use a smaller one"
             )
     return q

@@ -1,4 +1,4 @@
-"""What may be set for each PEFT method of `tuning/peft/`: one module a method, free of torch."""
+"""What may be set for each PEFT method of `tuning/peft/`: one module per method, free of torch."""
 
 from dualtail.registry import ListedOptions
 
