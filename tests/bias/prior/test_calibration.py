@@ -97,7 +97,7 @@ def test_logits_that_never_or_only_err() -> None:
     assert np.isfinite(never.log_q).all()
     only = estimate_prior_calibrated(-9.0 * np.eye(4)[labels] + np.arange(4), labels, 1.0)
     assert np.isfinite(only.log_q).all()
-    assert any("ran into its bound" in note for note in only.notes)
+    assert any("reached its bound" in note for note in only.notes)
 
 
 def test_the_profile_is_that_of_refits(make_gaussian: Callable) -> None:
