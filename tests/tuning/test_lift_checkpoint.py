@@ -289,7 +289,7 @@ def test_other_files_are_refused(tmp_path) -> None:
     with pytest.raises(UserError, match="never loaded"):
         read_lift_checkpoint(path)
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(UserError, match="broken off after 50 bytes"):
+    with pytest.raises(UserError, match="truncated after 50 bytes"):
         read_lift_checkpoint(path)
 
 

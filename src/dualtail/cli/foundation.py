@@ -160,6 +160,9 @@ def predict(
     )
 
     compute.set_up()
+    data = None
+    if images is not None:
+        data = find_images(images, image_list, class_names, dataset, split or "test")
     tuned: Any = None if adapter is None else Tuned(adapter, peft and peft[0])
     if model.exported is None:
         spec = model.spec()
@@ -172,10 +175,9 @@ def predict(
         spec = exported_spec(model.exported, model.member, model.transform)
         tuned = Exported(model.exported)
     how: Any = {"precision": precision, "tuned": tuned, "text_out": text_features_out}
-    if images is None:
+    if data is None:
         found = predict_packs(spec, packs, record=record, **how)
     else:
-        data = find_images(images, image_list, class_names, dataset, split or "test")
         found = [predict_images(spec, data, threads=compute.threads or 2, **how)]
     click.echo(f"images as {spec.member} sees them: {in_words(spec.transform)}", err=True)
     click.echo(write_outputs(out, *found), err=True)

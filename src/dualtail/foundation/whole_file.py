@@ -15,7 +15,7 @@ def refuse_what_is_not_whole(path: Path) -> None:
     """Tell apart the files that look like weights by their name only.
 
     Raises:
-        UserError: missing, empty, a Git LFS pointer, a web page, broken off, or a TorchScript archive.
+        UserError: missing, empty, a Git LFS pointer, a web page, truncated, or a TorchScript archive.
     """
     if not path.is_file():
         what = "not a regular file" if path.exists() else "no such weights file"
