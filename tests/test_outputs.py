@@ -101,7 +101,9 @@ def test_a_file_that_changed_since_it_was_written_is_refused(
     place = 8 + size + (start if name == "labels" else end - 1)
     content[place] ^= 1 if name == "labels" else 128
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"a\.safetensors: damaged: test/{name} differs from what was"):
+    with pytest.raises(
+        UserError, match=rf"a\.safetensors: damaged: test/{name} differs from what was"
+    ):
         read_outputs(path)
 
 

@@ -198,7 +198,9 @@ class Weights(click.ParamType):
         try:
             return [float(p) for p in value.split(",")]
         except ValueError:
-            self.fail(f"{value!r}: must be equal, fitted, or numbers separated by commas", param, ctx)
+            self.fail(
+                f"{value!r}: must be equal, fitted, or numbers separated by commas", param, ctx
+            )
 
 
 @verb("fuse")
