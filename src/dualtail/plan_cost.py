@@ -95,10 +95,10 @@ def stages(config: Config) -> list[Stage]:
         elif row.adjustment == first_adjustment or row.fusion == config.fusion.modes[0]:
             # One job adjusts in every way, one fuses in every mode.
             stage("adjust" if row.kind == "adjusted" else "fuse", row.dataset).add()
-            if row.explained:
-                stage("fuse_explained", row.dataset).add()
         elif row.fusion == ENSEMBLE:
             stage("ensemble", row.dataset).add()
+        if row.explained and row.fusion in config.fusion.given_modes[:1]:
+            stage("fuse_explained", row.dataset).add()
         if row.explained and row.kind != "fused":
             stage("explain", row.dataset).add(predicted=math.nan)
     for dataset in sizes:

@@ -21,7 +21,10 @@ MEMBERS = ("clip", "openclip")
 PAPER = {"tables", "figures", "summary", "compare", "study_fusion", "report"}
 SCORED = {f"score {PLACES}", "collect_scores"} | PAPER
 """What is made of the scores of a dataset."""
-RESOLVED = {"resolve_config", "study_prior", "study_interventions"} | PAPER
+RESOLVED = {
+    *("resolve_config", "study_prior", "study_interventions", "study_fusion_weights"),
+    *PAPER,
+}
 """What reads the config of the run: names, labels and settings of tables and figures."""
 LISTED = {"study", f"score_explanations {PLACES}", *(f"score {d}" for d in (PLACES, *REORDERED))}
 """What reads the table of predictions."""
@@ -61,8 +64,8 @@ def one_more_member() -> tuple[dict[str, Any], set[str]]:
     everybody = "clip+openclip+clip.1"
     for variant in ("zero-shot", "adaptformer-la-0"):
         for members in ("clip+clip.1", "openclip+clip.1", everybody):
-            expected |= {f"fuse outputs {PLACES} {members} {variant}"}
-        expected |= {f"fuse explained {PLACES} {everybody} {variant}"}
+            expected |= {f"fuse {PLACES} {members} {variant}"}
+        expected |= {f"fuse_explained {PLACES} {everybody} {variant}"}
     expected |= explained("clip.1", "zero-shot", "adaptformer-ce-0", "adaptformer-la-0")
     return change, expected | LISTED | SCORED | RESOLVED
 
@@ -73,8 +76,8 @@ def an_option_of_a_peft() -> set[str]:
     )
     expected |= {f"tune {dataset} clip adaptformer la 0" for dataset in REORDERED}
     expected |= adjusted(0) | neighbors(0)
-    for folder in ("outputs", "explained"):
-        expected |= {f"fuse {folder} {PLACES} clip+openclip adaptformer-la-0"}
+    for rule in ("fuse", "fuse_explained"):
+        expected |= {f"{rule} {PLACES} clip+openclip adaptformer-la-0"}
     for member in MEMBERS:
         expected |= explained(member, "adaptformer-ce-0", "adaptformer-la-0")
     return expected | {f"score_explanations {PLACES}"} | ALL_SCORED | RESOLVED
@@ -92,7 +95,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], set[str]]] = {
         tuned(["ce", "la"], [1])
         | tuned(["gla_first", "gla_train", "decoupling"], [1], ["clip"])
         | adjusted(1)
-        | {f"fuse outputs {PLACES} clip+openclip adaptformer-la-1"}
+        | {f"fuse {PLACES} clip+openclip adaptformer-la-1"}
         | neighbors(1)
         | (LISTED | SCORED | RESOLVED),
     ),
@@ -208,7 +211,8 @@ def test_another_architecture(smoke_run: Checkout) -> None:
     finally:
         (smoke_run.folder / name).write_text(before)
     models = {"pretrain", "zero_shot", "prior", "reorder", "check_dataset", "pack"}
-    models |= {"tune", "adjust", "fuse", "knn", "explain", "score_explanations"}
+    models |= {"tune", "adjust", "fuse", "fuse_explained", "knn", "explain"}
+    models |= {"score_explanations", "study_fusion_weights"}
     assert (
         rules == models | {"score", "collect_scores", "study_prior", "study_interventions"} | PAPER
     )

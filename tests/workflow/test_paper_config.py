@@ -59,6 +59,7 @@ def test_a_dry_run_plans_everything_and_the_estimate_counts_the_same_jobs(
         "study",
         "study_frontier",
         "study_fusion",
+        "study_fusion_weights",
         "study_student",
         "summary",
         "tables",

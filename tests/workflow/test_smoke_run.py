@@ -51,6 +51,7 @@ def test_every_result_is_there_and_readable(finished: Checkout) -> None:
         assert (results / f"studies/{study}.csv").stat().st_size > 50
         assert (results / f"studies/figures/{study}.pdf").read_bytes()[:5] == b"%PDF-"
     assert "teachers fused" in (results / "studies/student.md").read_text()
+    assert "CLIP, calibrated" in (results / "studies/fusion_weights.md").read_text()
     assert not (results / "studies/controls.md").exists(), "it is no part of `all`"
     assert "World-Places" in (results / "summary.md").read_text()
     assert len((results / "comparison.csv").read_text().splitlines()) == 1 + 427
