@@ -10,7 +10,7 @@ rule report:
             *[
                 f"{RUN}/studies/figures/{study}.png"
                 for study in STUDIES
-                if study != "student"  # a table alone
+                if study not in ("student", "fusion_weights")  # tables alone
             ],
         ],
     output:
