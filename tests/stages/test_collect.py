@@ -102,10 +102,10 @@ def test_all_tables_of_a_run() -> None:
     assert costs["seed"].isna().tolist() == [True, False, False, True]
     costs["seed"] = costs["seed"].fillna(-1)
     assert costs[columns].values.tolist() == [
-        ["photos", "cost", "clip", "", "", -1, "gflops", 2.5, "GFLOPs an image"],
+        ["photos", "cost", "clip", "", "", -1, "gflops", 2.5, "GFLOPs per image"],
         ["photos", "cost", "clip", "vpt", "la", 1, "parameters", 10.0, "count"],
         ["photos", "cost", "clip", "vpt", "la", 1, "tuning_seconds", 1.5, "s"],
-        ["places", "cost", "clip", "", "", -1, "gflops", 2.5, "GFLOPs an image"],
+        ["places", "cost", "clip", "", "", -1, "gflops", 2.5, "GFLOPs per image"],
     ]
     classes = read_frame("out/class_scores.parquet", PER_CLASS)
     assert classes["dataset"].tolist() == ["photos", "places"]

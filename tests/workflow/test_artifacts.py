@@ -143,13 +143,14 @@ def test_a_fresh_clone_with_pulled_results_has_nothing_to_do(
     assert result.exit_code == 0, result.output
 
 
-AFTER = {"collect_scores", "tables", "figures", "summary", "compare", "study_fusion", "report"}
+AFTER = {"collect_scores", "tables", "figures", "summary", "compare", "report"}
+STUDIES = {f"study_{name}" for name in ("fusion", "fusion_weights", "frontier", "student")}
 
 
 def test_changes_after_the_pull(pulled: Repository) -> None:
     """Beside those of test_exact_reruns.py, which come after a run."""
     pulled.edit("config.yaml", "few: 20", "few: 10")
-    expected = {"resolve_config", "score", "study_prior", "study_interventions"} | AFTER
+    expected = {"resolve_config", "score", "study_prior", "study_interventions"} | AFTER | STUDIES
     assert pulled.planned() == expected
     pulled.git("checkout", "-q", ".")
     pulled.edit("src/dualtail/paper/sorted_curves.py", '"""', '"""More words. ')

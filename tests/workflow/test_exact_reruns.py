@@ -18,11 +18,12 @@ PLACES = "world_places"
 REORDERED = [f"{PLACES}.{order}.1" for order in ("consistency", "reverse", "balance")]
 MEMBERS = ("clip", "openclip")
 
-PAPER = {"tables", "figures", "summary", "compare", "study_fusion", "report"}
+PAPER = {"tables", "figures", "summary", "compare", "study_fusion", "study_frontier", "report"}
 SCORED = {f"score {PLACES}", "collect_scores"} | PAPER
 """What is made of the scores of a dataset."""
 RESOLVED = {
     *("resolve_config", "study_prior", "study_interventions", "study_fusion_weights"),
+    "study_student",
     *PAPER,
 }
 """What reads the config of the run: names, labels and settings of tables and figures."""
@@ -41,6 +42,12 @@ def tuned(
 
 def adjusted(seed: int, members: Iterable[str] = MEMBERS) -> set[str]:
     return {f"adjust {PLACES} {member} adaptformer {seed}" for member in members}
+
+
+def taught(seed: int) -> set[str]:
+    """The student, its control and what its teachers say."""
+    teachers = {f"teach {PLACES} {member} adaptformer la {seed}" for member in MEMBERS}
+    return tuned(["la_more", "distill"], [seed], ["clip"]) | teachers
 
 
 def explained(member: str, *variants: str) -> set[str]:
@@ -75,7 +82,7 @@ def an_option_of_a_peft() -> set[str]:
         ["gla_first", "gla_train", "decoupling"], [0], ["clip"]
     )
     expected |= {f"tune {dataset} clip adaptformer la 0" for dataset in REORDERED}
-    expected |= adjusted(0) | neighbors(0)
+    expected |= adjusted(0) | neighbors(0) | taught(0)
     for rule in ("fuse", "fuse_explained"):
         expected |= {f"{rule} {PLACES} clip+openclip adaptformer-la-0"}
     for member in MEMBERS:
@@ -95,6 +102,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], set[str]]] = {
         tuned(["ce", "la"], [1])
         | tuned(["gla_first", "gla_train", "decoupling"], [1], ["clip"])
         | adjusted(1)
+        | taught(1)
+        | {f"ensemble {PLACES} clip adaptformer la"}
         | {f"fuse {PLACES} clip+openclip adaptformer-la-1"}
         | neighbors(1)
         | (LISTED | SCORED | RESOLVED),
@@ -151,7 +160,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "paper/style.py",
         '"#000000"',
         '"#123456"',
-        {"figures", "study_prior", "study_interventions", "study_fusion", "report"},
+        {"figures", "study_prior", "study_interventions", "study_fusion", "study_frontier", "report"},
     ),
     "a script of the page": ("report/run_page.charts.js", "const frame", "let frame", {"report"}),
     "a number of the paper": ("paper/published.csv", "\n", "\n\n", {"tables", "compare", "report"}),

@@ -43,6 +43,9 @@ class PriorSettings(Section):
 class FusionRuleEntry(Section):
     """A way to fuse: one rule with its options and the weights of the members."""
 
+    label: str | None = None
+    """name on pages, after "fused by"; default: the name of the entry"""
+
     method: str
     """logits: their mean, ranks like the sum in the authors' release; probabilities: their mean,
     Eq. 7; or `path/to/file.py:Class` of your own"""

@@ -248,6 +248,10 @@ class PaperContext:
             raise UserError("table 13 and figure 7 need reordered in an entry of datasets")
         return self.reordered
 
+    def fusion_label(self, mode: str) -> str:
+        """Return the label of a fusion rule, which follows "fused by"."""
+        return self.config.get("fusion", {}).get("rules", {}).get(mode, {}).get("label") or mode
+
     def members_label(self, members: str) -> str:
         """Return `clip+openclip` or `clip|openclip` with the labels of the members."""
         for separator, shown in (("+", " + "), ("|", "-")):

@@ -190,9 +190,10 @@ def _predictors(context: PaperContext) -> Iterator[tuple[str, Predictor]]:
         for members in context.subsets():
             if len(members) > 1:
                 joined = Predictor("fused", "+".join(members), fusion=mode)
-                yield f"Zero-shot, fused by {mode}", joined
+                how = context.fusion_label(mode)
+                yield f"Zero-shot, fused by {how}", joined
                 for loss in fused_losses:
-                    kind = f"Tuned, {loss_name(loss, context)}, fused by {mode}"
+                    kind = f"Tuned, {loss_name(loss, context)}, fused by {how}"
                     yield kind, fused(members, peft, loss, mode)
     seeds = context.seeds_of("", peft=peft)
     for loss in fused_losses:

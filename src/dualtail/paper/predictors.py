@@ -61,7 +61,8 @@ def name_of(predictor: Predictor, context: PaperContext) -> str:
     if predictor.fusion == ENSEMBLE:
         parts = [f"{labels[0]}, ensemble of {len(labels)} seeds"]
     else:
-        parts = [f"{who} fused by {predictor.fusion}" if predictor.fusion else who]
+        how = context.fusion_label(predictor.fusion)
+        parts = [f"{who} fused by {how}" if predictor.fusion else who]
     parts += [context.pefts.get(predictor.peft, predictor.peft), loss_name(predictor.loss, context)]
     if predictor.kind in ("scratch", "imported"):
         parts.append(predictor.kind)

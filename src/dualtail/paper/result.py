@@ -31,7 +31,7 @@ def headline(lookup: ScoreLookup) -> Table:
     best = _whole(lookup)
     if best is not None:
         label = f"{len(context.members)} models, {loss_name(best.loss, context)}"
-        columns.append(((label, f"fused by {best.fusion}"), best))
+        columns.append(((label, f"fused by {context.fusion_label(best.fusion)}"), best))
     return Table(
         number=None,
         name="headline",
@@ -132,7 +132,8 @@ def _fusion(lookup: ScoreLookup) -> str:
         if (gain := _known(lookup.find(dataset, over(whole, single), "accuracy_gain")))
     ]
     text = (
-        f"**Fusion.** The {len(context.members)} foundation models fused by {whole.fusion} reach "
+        f"**Fusion.** The {len(context.members)} foundation models fused by "
+        f"{context.fusion_label(whole.fusion)} reach "
         f"{listed(_by_dataset(lookup, whole))}"
     )
     who = context.members[context.first_member]
