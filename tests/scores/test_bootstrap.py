@@ -17,6 +17,7 @@ from dualtail.scores.bootstrap import (
     interval,
     mean_interval,
     moved_interval,
+    student_stretch,
     weight_blocks,
 )
 
@@ -89,6 +90,12 @@ def test_an_interval_of_a_mean_needs_images_that_differ_and_classes_of_two():
     assert np.isnan(mean_interval(drawn, 9, np.zeros(2, int))).all()
     # Every class is right or wrong as a whole: no resample differs from another.
     assert np.isnan(mean_interval(np.full(50, 1 / 12), 9, images)).all()
+
+
+@pytest.mark.parametrize("freedom", [1, 9, 199, 200, 201, 750, 3000, 10**6])
+def test_intervals_are_stretched_as_students(freedom):
+    expected = student.ppf(0.975, freedom) / norm.ppf(0.975)
+    assert student_stretch(freedom) == pytest.approx(expected, abs=1e-11)
 
 
 def test_differing_images_are_counted():

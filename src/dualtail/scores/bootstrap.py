@@ -14,6 +14,7 @@ images and 1000 classes 1.7 s and 150 MB for the whole process.
 """
 
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -116,13 +117,30 @@ def mean_interval(
         return np.nan, np.nan
     if np.ptp(replicates) < 1e-9:
         return np.nan, np.nan
-    from scipy.special import ndtri, stdtrit
-
-    freedom = float(np.maximum(images - 1, 0).sum())
-    stretch = stdtrit(freedom, 1 - TAIL) / ndtri(1 - TAIL)
     middle = replicates.mean()
+    stretch = student_stretch(float(np.maximum(images - 1, 0).sum()))
     low, high = middle + stretch * (interval(replicates) - middle)
     return float(low), float(high)
+
+
+def student_stretch(freedom: float) -> float:
+    """Return by how much Student's interval is longer than the normal one.
+
+    By Fisher's expansion from 200 degrees of freedom on, where its error is below 1e-11: importing
+    scipy.special would take 0.3 s of every tuning.
+    """
+    if freedom < 200:
+        from scipy.special import ndtri, stdtrit
+
+        return float(stdtrit(freedom, 1 - TAIL) / ndtri(1 - TAIL))
+    z = NormalDist().inv_cdf(1 - TAIL)
+    terms = (
+        np.polyval([1, 1], z**2) / 4,
+        np.polyval([5, 16, 3], z**2) / 96,
+        np.polyval([3, 19, 17, -15], z**2) / 384,
+        np.polyval([79, 776, 1482, -1920, -945], z**2) / 92160,
+    )
+    return 1 + float(sum(term / freedom**k for k, term in enumerate(terms, start=1)))
 
 
 def moved_interval(replicates: np.ndarray, value: float, images: np.ndarray) -> tuple[float, float]:
