@@ -82,6 +82,7 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
                 continue
             on_front, chosen = front(found), recommend(lookup, dataset).chosen
             line = [one for one, is_on in zip(found, on_front, strict=True) if is_on]
+            named: set[str] = set()
             ax.step(
                 [one.gflops for one in line],
                 [one.accuracy.value for one in line],
@@ -100,12 +101,15 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
                     ms=4,
                     lw=0.7,
                     color=VERMILION if one == chosen else color,
-                    alpha=1.0 if is_on else 0.4,
+                    alpha=1.0 if is_on or one == chosen else 0.4,
+                    zorder=3 if one == chosen else 2,
                 )
-                if is_on or one == chosen:
-                    n = len(one.models)
+                n = len(one.models)
+                name = f"{n} model{'s' if n > 1 else ''}" if one.predictor.peft else "untuned"
+                if is_on and name not in named:
+                    named.add(name)
                     ax.annotate(
-                        f"{n} model{'s' if n > 1 else ''}" if one.predictor.peft else "untuned",
+                        name,
                         (one.gflops, one.accuracy.value),
                         xytext=(-4, 4),
                         textcoords="offset points",
