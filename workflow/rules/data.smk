@@ -36,7 +36,6 @@ def check_flags(dataset):
     return shlex.join(
         (["--official", official] if is_official else [])
         + (["--group-counts", counts] if counts else [])
-        + [f"--many={C.scores.many}", f"--few={C.scores.few}"]
     )
 
 
