@@ -40,6 +40,16 @@ def test_a_whole_dataset_passes(files: list[str]) -> None:
     assert "clip: resize 32, crop 32; weights are there" in result.output
 
 
+def test_images_are_not_said_to_be_there_before_there_are_lists(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(program, ["check-data", str(root / "config.yaml")])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("ok: nothing is missing; images are checked once") == 3
+    assert "every image is there" not in result.output
+
+
 def test_a_missing_image_fails(files: list[str], tmp_path: Path) -> None:
     (tmp_path / "data/test1.jpg").unlink()
     result = CliRunner().invoke(program, ["check-data", *files])

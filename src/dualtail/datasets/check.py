@@ -32,12 +32,14 @@ class DatasetCheck:
         lists: Split -> list, of those that can be read.
         facts: Lines on what is there.
         problems: Lines on what is wrong, each with the fix.
+        passed: What is known if there are no problems.
     """
 
     names: list[str] = field(default_factory=list)
     lists: dict[str, ImageList] = field(default_factory=dict)
     facts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    passed: str = "every image is there"
 
     @contextmanager
     def collecting(self, help: str = "") -> Iterator[None]:
@@ -50,7 +52,7 @@ class DatasetCheck:
     @property
     def lines(self) -> list[str]:
         """What is there, then what is wrong, for people."""
-        ok = [] if self.problems else ["ok: every image is there"]
+        ok = [] if self.problems else [f"ok: {self.passed}"]
         return [*self.facts, *ok, *(f"WRONG  {problem}" for problem in self.problems)]
 
 
