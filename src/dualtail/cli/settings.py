@@ -86,7 +86,8 @@ def plan_verb(
     """Count jobs and image passes of the study in config FILES, and estimate hours from measured speeds.
 
     Needs no data and no weights. Hours are those of images in models; start-up, packing, pre-training,
-    explanations and tables are not in them.
+    explanations and tables are not in them. Jobs that draw or check data, the six-class study, tables,
+    figures and studies are not listed.
 
     \b
     Examples:
@@ -103,6 +104,8 @@ def plan_verb(
     found = stages(read_config(files))
     speeds = given_speeds(given) if given else measured_speeds(costs) if costs else {}
     click.echo(as_text(found, speeds))
+    if not speeds:
+        click.echo("hours need speeds: --costs or --images-per-second")
     if gpus is not None:
         hours = sum(h for stage in found if (h := stage.hours(speeds)) >= 0)
         click.echo(f"on {gpus}: {hours / gpus:,.2f} hours or more, as jobs wait for each other")
