@@ -211,9 +211,10 @@ class Weights(click.ParamType):
     multiple=True,
     type=MethodParam(),
     default=["logits"],
-    show_default="logits",
+    show_default=False,
     help="Fusion rule: the mean of logits (the authors' release) or probabilities (Eq. 7); or a rule of your "
-    "own with its options, path/to/file.py:Class,key=value. Several: one --out each, in the same order.",
+    "own with its options, path/to/file.py:Class,key=value. Several: one --out each, in the same order.  "
+    "[default: logits]",
 )
 @click.option(
     "--mode-name",

@@ -148,8 +148,8 @@ def occlude(parts: Path, images: Path, out: Path) -> None:
     """Hide parts of images, for the occlusion study (Fig. 8, Table 15).
 
     \b
-    PARTS is a CSV file, a line a region: path, label, condition, then left, top, right, bottom in
-    pixels, or mask (an image, white where hidden). Example:
+    PARTS is a CSV file with one line per region: path, label, condition, then left, top, right,
+    bottom in pixels, or mask (an image, white where hidden). Example:
       path,label,condition,left,top,right,bottom
       cats/1.jpg,0,head_hidden,40,10,120,90
       cats/1.jpg,0,body_hidden,20,90,180,220

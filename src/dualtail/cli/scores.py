@@ -84,8 +84,8 @@ def score(
 ) -> None:
     """Score dumps on one split: accuracy by groups and more, with bootstrap intervals.
 
-    The table is tidy, a row a number; --out may end in .csv or .parquet. Of a dump that also has a split
-    val, a temperature is fitted on it, and the calibration error after it is scored, too.
+    The table is tidy, with one row per number; --out may end in .csv or .parquet. Of a dump that also has
+    a split val, a temperature is fitted on it, and the calibration error after it is scored, too.
 
     Example: dualtail score a.safetensors b.safetensors --train-counts counts.csv --out scores.csv
     """

@@ -181,7 +181,7 @@ def _files(out: Path, outputs: Path | None) -> "TunedFiles":
     "--maps", required=True, type=OUT_FILE, help="Grad-CAM maps to write (none of zero-shot)."
 )
 @click.option(
-    "--out", required=True, type=OUT_FILE, help="Dump to write, with one split a condition."
+    "--out", required=True, type=OUT_FILE, help="Dump to write, with one split per condition."
 )
 def explain_model(
     model: ModelArgument,
@@ -223,7 +223,7 @@ def explain_model(
     "--pack", type=FILE, help="Packed split to compare on, its first 64 images.  [default: noise]"
 )
 @click.option("--dump", type=FILE, help="Compare with these outputs on --pack, too.")
-@click.option("--onnx", is_flag=True, help="Write model.onnx, too (pip install dualtail[onnx]).")
+@click.option("--onnx", is_flag=True, help="Write model.onnx, too (uv sync --extra onnx).")
 @click.option("--out", required=True, type=OUT_FOLDER, help="Folder to write to.")
 def export(
     model: ModelArgument,

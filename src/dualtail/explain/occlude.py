@@ -41,7 +41,7 @@ class PartsList:
 
 
 def read_parts(path: Path) -> PartsList:
-    """Read a CSV file with a header and a line a region.
+    """Read a CSV file with a header and one line per region.
 
     Columns: `path` of the image, `label`, `condition` (what is hidden then, such as head_hidden), and
     `left`, `top`, `right`, `bottom` in pixels, or `mask`: an image, white where it is hidden. Several

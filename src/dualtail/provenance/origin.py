@@ -74,7 +74,7 @@ class Origin:
         return state_of(self._here(path), entry)
 
     def _branches(self, paths: list[str], depth: int, seen: set[str | None]) -> Iterator[str]:
-        """Lines of files that one job read: a line a source, and the jobs that made the others."""
+        """Lines of files that one job read: one line per source, and the jobs that made the others."""
         indent = "  " * depth
         by_job: dict[str | None, list[str]] = {}
         for path in paths:

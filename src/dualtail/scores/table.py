@@ -47,7 +47,7 @@ class Scores:
     table: "pd.DataFrame"
     """the tidy table, columns as in `schema.COLUMNS`"""
     per_class: "pd.DataFrame"
-    """a row a dump and class, columns as in `schema.PER_CLASS_COLUMNS`"""
+    """one row per dump and class, columns as in `schema.PER_CLASS_COLUMNS`"""
 
 
 @dataclass(frozen=True)

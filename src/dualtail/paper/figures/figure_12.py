@@ -63,7 +63,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
 
 
 def _summary(curves: "pd.DataFrame") -> "pd.DataFrame":
-    """Return a row a training set, test set and epoch: mean, lowest and highest over seeds."""
+    """Return one row per training set, test set and epoch: mean, lowest and highest over seeds."""
     tall = curves.melt(
         ["train_set", "seed", "epoch"], [f"{name}_test" for name in SETS], "test_set", "accuracy"
     )

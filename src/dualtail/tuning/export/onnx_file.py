@@ -9,7 +9,9 @@ from dualtail.errors import UserError
 from dualtail.files import atomic_path
 from dualtail.tuning.export.plain import PlainModel
 
-CURE = "install what it needs: pip install dualtail[onnx]"
+CURE = (
+    "install what it needs: `uv sync --extra onnx` in a checkout, else pip install 'dualtail[onnx]'"
+)
 
 
 class _Logits(nn.Module):
