@@ -27,6 +27,7 @@ from dualtail.tuning.export.exported_file import (
     write_exported,
 )
 from dualtail.tuning.export.merging import merged
+from dualtail.tuning.export.onnx_file import check_installed, onnx_logits, write_onnx
 from dualtail.tuning.pixels import Normalize, center_crop, load_batch
 
 CHECKED = 64
@@ -75,6 +76,8 @@ def run(
             differ by more than rounding.
     """
     check = check or Check()
+    if onnx:
+        check_installed()
     found, weights_hash = load_image_model(spec)
     check_crop(spec, found.visual)
     model, header = load_tuned(
@@ -119,8 +122,6 @@ def run(
         line = _compared("plain torch", stored, logits, f"{check.dump} on {what}", refuse=exact)
         lines.append(line)
     if onnx:
-        from dualtail.tuning.export.onnx_file import onnx_logits, write_onnx
-
         write_onnx(out / "model.onnx", plain, about.tower.image_size)
         found_there = onnx_logits(out / "model.onnx", images)
         lines.append(_compared("ONNX", expected, found_there, f"the tuned model on {what}"))

@@ -1,5 +1,6 @@
 """A plain model as ONNX: input `images` (B, 3, H, W), output `logits` (B, C), B free."""
 
+import importlib.util
 from pathlib import Path
 
 import torch
@@ -9,9 +10,21 @@ from dualtail.errors import UserError
 from dualtail.files import atomic_path
 from dualtail.tuning.export.plain import PlainModel
 
-CURE = (
-    "install what it needs: `uv sync --extra onnx` in a checkout, else pip install 'dualtail[onnx]'"
-)
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+
+
+def check_installed() -> None:
+    """Make sure that ONNX files can be written and run, before anything is written.
+
+    Raises:
+        UserError: a package is not installed.
+    """
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"--onnx: {', '.join(missing)} not installed; install what it needs: "
+            "`uv sync --extra onnx` in a checkout, else pip install 'dualtail[onnx]'"
+        )
 
 
 class _Logits(nn.Module):
@@ -26,16 +39,7 @@ class _Logits(nn.Module):
 
 
 def write_onnx(path: Path, model: PlainModel, image_size: tuple[int, int]) -> None:
-    """Write one file, atomically.
-
-    Raises:
-        UserError: onnx is not installed.
-    """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"--onnx: {error}; {CURE}") from error
+    """Write one file, atomically; `check_installed` says beforehand whether it can be."""
     images = torch.zeros(2, 3, *image_size)
     program = torch.onnx.export(
         _Logits(model).eval(),
@@ -52,15 +56,9 @@ def write_onnx(path: Path, model: PlainModel, image_size: tuple[int, int]) -> No
 
 
 def onnx_logits(path: Path, images: torch.Tensor) -> torch.Tensor:
-    """Run the file on normalized images (B, 3, H, W) -> (B, C), on the CPU.
+    """Run the file on normalized images (B, 3, H, W) -> (B, C), on the CPU."""
+    import onnxruntime
 
-    Raises:
-        UserError: onnxruntime is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(f"--onnx: {error}; {CURE}") from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {"images": images.numpy()})
     return torch.from_numpy(logits)
