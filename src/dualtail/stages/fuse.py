@@ -45,8 +45,8 @@ def run(dumps: Sequence[Path], wanted: Sequence[Fused], splits: Sequence[str]) -
         splits: What is fused; empty: all splits, which must be the same in every dump.
 
     Raises:
-        UserError: a dump twice, dumps that do not belong together, bad weights, an unknown rule or option, nothing to
-            fit on.
+        UserError: a dump twice, dumps that do not belong together, bad weights, an unknown rule or option,
+            nothing to fit on.
     """
     check_distinct(dumps)
     found = [[read_outputs(d, split) for d in dumps] for split in splits or _common_splits(dumps)]

@@ -20,8 +20,8 @@ def read_teachers(dumps: Sequence[Path], train: PackHeader, labels: np.ndarray) 
         labels: (N,) of the training images, in order.
 
     Raises:
-        UserError: a dump given twice, or that cannot be read, or of other classes, of other images, or of the same ones in
-            another order.
+        UserError: a dump given twice, or that cannot be read, or of other classes, of other images, or of
+            the same ones in another order.
     """
     check_distinct(dumps)
     found = [read_outputs(dump, train.split) for dump in dumps]
