@@ -114,6 +114,13 @@ def test_no_verb_writes_over_its_input(run: Run, arrays: Path, words: list[str])
     assert {path: path.read_bytes() for path in arrays.iterdir()} == before
 
 
+def test_a_dump_given_twice_is_refused(run: Run, arrays: Path) -> None:
+    import_arrays(run)
+    output = run("fuse", *["dump.safetensors"] * 2, "--out", "f.safetensors", fails=True).output
+    assert "dump.safetensors: the same dump twice; give each once" in output
+    assert not (arrays / "f.safetensors").exists()
+
+
 def test_scores_need_neither_counts_nor_a_prior(run: Run, arrays: Path) -> None:
     import_arrays(run)
     run("score", "dump.safetensors", "--bootstrap", "20", "--out", "scores.csv")

@@ -125,6 +125,18 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "losses: {x: {method: distill, start: la, teacher: [clap]}}",
             "losses.x.teacher: unknown foundation model 'clap', did you mean 'clip'",
         ),
+        (
+            "losses: {x: {method: distill, start: la, teacher: [clip, clip]}}",
+            "losses.x.teacher: 'clip' is listed twice",
+        ),
+        (
+            "fusion: {rules: {x: {method: logits, weights: fited}}}",
+            "fusion.rules.x.weights: input should be 'equal' or 'fitted', not 'fited'",
+        ),
+        (
+            "fusion: {rules: {x: {method: logits, weights: {clip: 0, openclip: 1, metaclip: 1}}}}",
+            "fusion.rules.x.weights.clip: input should be greater than 0, not 0",
+        ),
         ("losses: {x: {method: distill, teacher: [clip]}}", "losses.x.start: give the loss that"),
         ("losses: {x: {method: la, start: la, teacher: [clip]}}", "losses.x.teacher: la does not"),
         (
@@ -146,7 +158,7 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "foundation: {clip: {weights: {tag: openai}}}",
             "foundation.clip.weights: give exactly one of corpus, path, tag, hub",
         ),
-        ("foundation: {clip: {weights: 'hf-hub:x'}}", "foundation.clip.weights.hub: string should"),
+        ("foundation: {clip: {weights: 'hf-hub:x'}}", "foundation.clip.weights: string should"),
         (
             "foundation: {mine: {label: Mine, architecture: ViT-B-16}}\nstudy: {members: [mine]}",
             "foundation.mine.weights: missing key: where its weights come from: a tag of open_clip",

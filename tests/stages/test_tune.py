@@ -255,6 +255,11 @@ def test_teachers_of_other_images_are_refused(
     swapped = replace(
         good, logits=good.logits[order], image_index=order, predictions=good.predicted[order]
     )
+    repeated = tuning_of(
+        folder, start=start, loss=Part("distill", {}, "distill"), teachers=[dumps[0]] * 2
+    )
+    with pytest.raises(UserError, match="the same dump twice"):
+        tuned(repeated, tmp_path / "out")
     for bad, message in (
         (swapped, "bad.safetensors: a teacher's outputs .* in another order: row 0 is another"),
         (replace(good, header=names), "other classes: class 1 is 'blue', here it is 'green'"),

@@ -41,16 +41,33 @@ def explain(
         elsewhere: What to name where no file has such a value.
     """
     # A misspelled key shows as an unknown and a missing one: the unknown one is the mistake.
-    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    location = [str(part) for part in first["loc"]]
+    problems = [(problem, _location(problem, values)) for problem in error.errors()]
+    first, location = min(problems, key=lambda found: found[0]["type"] != "extra_forbidden")
+    # Of the alternatives of a union, the one that the value comes closest to says most.
+    under = [found for found in problems if found[1][: len(location)] == location]
+    first, location = max(under, key=lambda found: len(found[1]))
+    others = {tuple(place) for _, place in problems if place != location[: len(place)]}
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, NameProblem) and cause.key:
         location = _parts(cause.key, values)
     text = _describe(first, model, location)
-    more = error.error_count() - 1
+    more = len(others)
     tail = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
     where = _origin(location, values, files, elsewhere)
     return UserError(f"{where}: {'.'.join(location) or 'config'}: {text}{tail}")
+
+
+def _location(problem: Any, values: Mapping[str, Any]) -> list[str]:
+    """The keys of a problem, without the tags that pydantic inserts for the alternatives of a union."""
+    parts, node = [], values
+    for part in map(str, problem["loc"]):
+        child, there = _child(node, part)
+        if there:
+            node = child
+            parts.append(part)
+    if problem["type"] == "missing":
+        parts.append(str(problem["loc"][-1]))
+    return parts
 
 
 def _parts(key: str, values: Mapping[str, Any]) -> list[str]:

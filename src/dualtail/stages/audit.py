@@ -11,6 +11,7 @@ from dualtail.outputs import Outputs, read_outputs, write_outputs
 from dualtail.report.audit import Audit, AuditSettings, audit_outputs
 from dualtail.report.audit_figures import nine_groups_figure, prior_figure
 from dualtail.report.audit_page import answer, audit_page
+from dualtail.stages.distinct import check_distinct
 
 if TYPE_CHECKING:
     from dualtail.foundation.spec import FoundationSpec
@@ -54,9 +55,7 @@ def read_dumps(paths: Sequence[Path], split: str | None) -> list[Outputs]:
     Raises:
         UserError: a file twice, or one that cannot be read.
     """
-    twice = [path for path in paths if paths.count(path) > 1]
-    if twice:
-        raise UserError(f"{twice[0]}: the same dump twice; give each once")
+    check_distinct(paths)
     return [read_outputs(path, split) for path in paths]
 
 

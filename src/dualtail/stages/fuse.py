@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from dualtail.bias.combined_outputs import Fitted, fit_fusion, fuse_outputs
 from dualtail.errors import UserError
 from dualtail.outputs import read_outputs, splits_of, write_outputs
+from dualtail.stages.distinct import check_distinct
 from dualtail.stages.fitting import fitting_split, said
 
 
@@ -44,9 +45,10 @@ def run(dumps: Sequence[Path], wanted: Sequence[Fused], splits: Sequence[str]) -
         splits: What is fused; empty: all splits, which must be the same in every dump.
 
     Raises:
-        UserError: dumps that do not belong together, bad weights, an unknown rule or option, nothing to
-            fit on.
+        UserError: a dump twice, dumps that do not belong together, bad weights, an unknown rule or option,
+            nothing to fit on.
     """
+    check_distinct(dumps)
     found = [[read_outputs(d, split) for d in dumps] for split in splits or _common_splits(dumps)]
     names = [dump.header.members_key for dump in found[0]]
     lines = []

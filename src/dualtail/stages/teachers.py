@@ -8,6 +8,7 @@ import numpy as np
 from dualtail.datasets.pack_file import PackHeader
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, read_outputs
+from dualtail.stages.distinct import check_distinct
 
 
 def read_teachers(dumps: Sequence[Path], train: PackHeader, labels: np.ndarray) -> list[Outputs]:
@@ -19,9 +20,10 @@ def read_teachers(dumps: Sequence[Path], train: PackHeader, labels: np.ndarray) 
         labels: (N,) of the training images, in order.
 
     Raises:
-        UserError: a dump that cannot be read, or of other classes, of other images, or of the same ones in
-            another order.
+        UserError: a dump given twice, or that cannot be read, or of other classes, of other images, or of
+            the same ones in another order.
     """
+    check_distinct(dumps)
     found = [read_outputs(dump, train.split) for dump in dumps]
     cure = "`dualtail predict --pack` of the training pack makes what fits"
     for dump in found:

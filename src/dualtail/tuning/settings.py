@@ -118,6 +118,11 @@ class LossEntry(Section):
     options: dict[str, Any] = {}
     """options of the loss"""
 
+    @field_validator("teacher")
+    @classmethod
+    def _no_repetition(cls, value: list[Any]) -> list[Any]:
+        return without_repetition(value)
+
     @property
     def base(self) -> str | None:
         """The entry of the first stage, if there are two."""

@@ -144,6 +144,9 @@ def test_what_is_refused(make_visual: Make, tmp_path: Path) -> None:
         (tmp_path / "model.json").write_text(json.dumps(about | change))
         with pytest.raises(UserError, match=message):
             read_exported(tmp_path)
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(UserError, match=r"export` writes: Invalid JSON.*; export it again"):
+        read_exported(tmp_path)
 
 
 @pytest.mark.slow

@@ -117,9 +117,9 @@ def read_about(folder: Path) -> Exported:
         raise UserError(f"{path}: cannot be read ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = "".join(f"{part}: " for part in first["loc"])
         raise UserError(
-            f"{path}: not what `dualtail export` writes: {where}: {first['msg']}"
+            f"{path}: not what `dualtail export` writes: {where}{first['msg']}; export it again"
         ) from error
 
 
