@@ -112,7 +112,7 @@ def test_without_val_the_split_must_be_named(tmp_path: Path, write: Callable[...
 def test_a_prior_of_tuned_outputs_is_remarked_upon(
     tmp_path: Path, write: Callable[..., Path]
 ) -> None:
-    said = prior.run(write("ce"), None, "exact", 0.0, 10, 0, None, tmp_path / "q.csv")
+    said = prior.run(write("ce", loss="ce"), None, "exact", 0.0, 10, 0, None, tmp_path / "q.csv")
     assert "these are tuned outputs" in said
 
 
@@ -172,21 +172,23 @@ def test_what_an_adjustment_does_not_use_is_not_read(
 ) -> None:
     nothing = tmp_path / "none.csv"
     out = tmp_path / "a.safetensors"
-    adjust.run(write("ce"), [("gla-ft", out)], nothing, priors[1], nothing)
+    adjust.run(write("ce", loss="ce"), [("gla-ft", out)], nothing, priors[1], nothing)
     with pytest.raises(UserError, match=r"none\.csv: cannot be read"):
-        adjust.run(write("ce"), [("gla-ft", out)], None, nothing, None)
+        adjust.run(write("ce", loss="ce"), [("gla-ft", out)], None, nothing, None)
 
 
 def test_adjustments_refuse_what_is_missing_or_does_not_fit(
     tmp_path: Path, write: Callable[..., Path], priors: tuple[Path, Path]
 ) -> None:
     q, counts = priors
-    ce, zs = write("ce"), write("zs", **ZERO_SHOT)
+    ce, zs = write("ce", loss="ce"), write("zs", **ZERO_SHOT)
     test_only = write("few", "test", **ZERO_SHOT)
     other = write("other", dataset="else", **ZERO_SHOT)
     fused = write("fused", kind="fused", members=["a", "b"])
     cases = [
         ((ce, "gla", q, None, zs), "adjustment gla needs --train-counts"),
+        ((write("la"), "gla", q, counts, zs), "tuned with la, which adjusts by the training images"),
+        ((ce, "gla", q, counts, write("t")), "t.safetensors: tuned, not zero-shot outputs"),
         ((ce, "gla", q, counts, None), "adjustment gla needs --zero-shot"),
         ((ce, "gla-zs", None, counts, zs), "adjustment gla-zs needs --prior"),
         ((ce, "gla-ft", q, None, zs), "adjustment gla-ft needs --train-counts"),
@@ -260,6 +262,7 @@ def test_splits_may_be_left_out(tmp_path: Path, write: Callable[..., Path]) -> N
 
 def test_dumps_that_are_not_fused(tmp_path: Path, write: Callable[..., Path]) -> None:
     a, few = write("a"), write("few", "test")
+    b = write("b", members=["b"])
     c4, other = write("c4", c=4), write("other", dataset="else")
     cases: list[tuple[list[Path], dict[str, Any], str]] = [
         (
@@ -272,9 +275,10 @@ def test_dumps_that_are_not_fused(tmp_path: Path, write: Callable[..., Path]) ->
         ([a, c4], {}, "different class counts, 5 and 4"),
         ([a, other], {}, "different datasets, 'toy' and 'else'"),
         ([a], {}, "at least two dumps"),
-        ([a, a], {"weights": [1.0]}, "fusion weights: 1 for 2 members"),
-        ([a, a], {"method": "logit"}, "unknown fusion rule 'logit', did you mean 'logits'"),
-        ([a, a], {"options": {"t": 1}}, "option 't'"),
+        ([a, b, a], {}, r"a\.safetensors: the same dump twice; give each once"),
+        ([a, b], {"weights": [1.0]}, "fusion weights: 1 for 2 members"),
+        ([a, b], {"method": "logit"}, "unknown fusion rule 'logit', did you mean 'logits'"),
+        ([a, b], {"options": {"t": 1}}, "option 't'"),
         ([a, tmp_path / "none.safetensors"], {}, r"none\.safetensors: no such file"),
     ]
     for dumps, options, message in cases:

@@ -107,6 +107,13 @@ def adjust_outputs(
     for dump in given:
         if dump.header.kind in ("adjusted", "fused"):
             raise UserError(f"{dump.source}: {dump.header.kind} already; adjust the single models")
+    if zero_shot is not None and zero_shot.header.kind not in ("zero-shot", "imported"):
+        raise UserError(f"{zero_shot.source}: {zero_shot.header.kind}, not zero-shot outputs")
+    if tuned is not None and tuned.header.loss == "la" and "tuned" in ADJUSTMENTS[name]:
+        raise UserError(
+            f"{tuned.source}: tuned with la, which adjusts by the training images already; give the "
+            "outputs of the model tuned with ce"
+        )
     # GLA-ZS says nothing of a tuning; in a study it stands beside the tuning it belongs to.
     main = tuned if tuned is not None else zero_shot
     if main is None:
