@@ -187,7 +187,10 @@ def test_adjustments_refuse_what_is_missing_or_does_not_fit(
     fused = write("fused", kind="fused", members=["a", "b"])
     cases = [
         ((ce, "gla", q, None, zs), "adjustment gla needs --train-counts"),
-        ((write("la"), "gla", q, counts, zs), "tuned with la, which adjusts by the training images"),
+        (
+            (write("la"), "gla", q, counts, zs),
+            "tuned with la, which adjusts by the training images",
+        ),
         ((ce, "gla", q, counts, write("t")), "t.safetensors: tuned, not zero-shot outputs"),
         ((ce, "gla", q, counts, None), "adjustment gla needs --zero-shot"),
         ((ce, "gla-zs", None, counts, zs), "adjustment gla-zs needs --prior"),

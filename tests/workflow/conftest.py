@@ -23,6 +23,9 @@ MEASURED = {
     "table_09.md",
     "table_09.html",
     "table_09.tex",
+    "frontier.csv",
+    "frontier.md",
+    "frontier.html",
 }
 """Files that hold measured times, beside those under adapters/."""
 

@@ -228,7 +228,7 @@ def test_another_architecture(smoke_run: Checkout) -> None:
         (smoke_run.folder / name).write_text(before)
     models = {"pretrain", "zero_shot", "prior", "reorder", "check_dataset", "pack"}
     models |= {"tune", "adjust", "fuse", "fuse_explained", "knn", "explain"}
-    models |= {"score_explanations", "study_fusion_weights"}
+    models |= {"score_explanations", "study_fusion_weights", "teach", "study_student"}
     assert (
         rules == models | {"score", "collect_scores", "study_prior", "study_interventions"} | PAPER
     )

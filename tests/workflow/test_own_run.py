@@ -271,12 +271,17 @@ def undone(finished: Checkout) -> Iterator[Checkout]:
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
-        ("parts/brier.py", "** 2", "** 3", {"tune", "explain", "fuse"} | AFTER),
+        (
+            "parts/brier.py",
+            "** 2",
+            "** 3",
+            {"tune", "explain", "fuse", "study_fusion_weights"} | AFTER,
+        ),
         (
             "parts/shift.py",
             "output + self",
             "output - self",
-            {"tune", "explain", "fuse", "adjust", "knn"} | AFTER,
+            {"tune", "explain", "fuse", "adjust", "knn", "study_fusion_weights"} | AFTER,
         ),
         ("parts/loudest.py", "np.max", "np.min", {"fuse"} | AFTER),
         ("parts/loudest.py", "import numpy", "# louder\nimport numpy", set()),

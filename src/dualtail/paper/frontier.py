@@ -169,9 +169,7 @@ def _how_sure(advice: Recommendation, context: PaperContext, where: str) -> str:
 
 
 def _price(candidate: Candidate) -> str:
-    return (
-        f"{candidate.gflops:.3g} GFLOPs per image, {candidate.images_per_second:,.0f} images/s here"
-    )
+    return f"{candidate.gflops:.3g} GFLOPs per image"  # a measured speed differs from run to run
 
 
 def _predictors(context: PaperContext) -> Iterator[tuple[str, Predictor]]:

@@ -100,10 +100,10 @@ def said(table: "pd.DataFrame") -> str:
     if len(gains):
         lines += ["", "paired gain, left less right, points"]
         lines += [f"{row.value:+6.2f} {_ends(row)}  {_who(row)}" for row in gains.itertuples()]
-    overall = found[found["scheme"] == "all"]
-    best = overall.loc[overall["value"].idxmax()]
+    overall: list[Any] = list(found[found["scheme"] == "all"].itertuples())
+    best = max(overall, key=lambda row: row.value)
     count = f"{len(overall)} predictor{'s' if len(overall) > 1 else ''}"
-    lines += ["", f"{count}; largest accuracy {best['value']:.2f} %: {_who(best)}"]
+    lines += ["", f"{count}; largest accuracy {best.value:.2f} %: {_who(best)}"]
     return "\n".join(lines)
 
 

@@ -117,7 +117,7 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
                         fontsize=6,
                     )
                 row = {"dataset": label, "predictor": describe(one, context)}
-                row |= {"gflops": one.gflops, "images_per_second": one.images_per_second}
+                row |= {"gflops": one.gflops}
                 row |= dict(zip(("accuracy", "ci_low", "ci_high"), one.accuracy, strict=True))
                 rows.append(row | {"front": is_on, "recommended": one == chosen})
             ax.set_xlim(left=0)
