@@ -143,6 +143,7 @@ def test_without_costs_there_is_no_advice() -> None:
     assert frontier.candidates(lookup(found), "photos") == []
     table = frontier_table(lookup(found))
     assert len(table.cells) == 0
+    assert table.notes[0] == "No predictor has both an accuracy and a cost: give --costs."
 
 
 def test_table_and_figure_agree() -> None:

@@ -56,6 +56,7 @@ def frontier_table(lookup: ScoreLookup) -> Table:
         ),
         formats=FORMATS,
         notes=(
+            *([] if rows else ["No predictor has both an accuracy and a cost: give --costs."]),
             "Models run one after the other: costs add up. GFLOPs are counted, two for each "
             "multiply-add; images per second were measured in the run, beside its other jobs.",
             "front: nothing is as cheap and more accurate on test images. recommended: the cheapest "
