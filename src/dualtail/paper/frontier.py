@@ -5,28 +5,25 @@ scored: single models, fusions of M, the ensemble of one model's seeds, students
 its members, which run one after the other.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from dualtail.bias.settings import ENSEMBLE
-from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import percent, points
-from dualtail.paper.lookup import Predictor, ScoreLookup, cost, fused, over, tuned, zero_shot
-from dualtail.paper.predictors import loss_name
+from dualtail.paper.lookup import Predictor, ScoreLookup, cost, over
+from dualtail.paper.predictors import name_of, predictors_of
 from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.metrics import NORMAL_HALF_WIDTH
 from dualtail.scores.schema import SCHEME_GROUPS
 
-NORMAL_HALF_WIDTH = 1.96
-"""Standard errors in half an interval of a validation accuracy."""
+KINDS = ("zero-shot", "tuned", "fused")
+"""What may be deployed; adjusted outputs are of models tuned with CE, kNN needs a bank of images."""
 
 
 class Candidate(NamedTuple):
     """One way to answer, and what it costs."""
 
     predictor: Predictor
-    kind: str
-    """row label: `Zero-shot`, `Tuned, LA`, `Fused by logits` ..."""
     models: tuple[str, ...]
     """members that run for one answer, one after the other"""
     accuracy: Estimate
@@ -47,6 +44,7 @@ class Candidate(NamedTuple):
 class Recommendation(NamedTuple):
     """What to deploy on one dataset."""
 
+    candidates: list[Candidate]
     chosen: Candidate
     best: Candidate
     """the most accurate on the images it is chosen by"""
@@ -61,13 +59,15 @@ def candidates(lookup: ScoreLookup, dataset: str) -> list[Candidate]:
 
     Best is by validation accuracy; by test accuracy where there are no validation images.
     """
-    best: dict[tuple[str, int], Candidate] = {}
-    for kind, predictor in _predictors(lookup.context):
-        found = _candidate(lookup, dataset, kind, predictor)
-        if found is not None:
-            key = (kind, len(found.models))
-            if key not in best or found.choice > best[key].choice:
-                best[key] = found
+    peft = lookup.context.first_peft
+    best: dict[tuple, Candidate] = {}
+    for predictor in predictors_of(lookup, dataset):
+        if predictor.kind in KINDS and predictor.peft in ("", peft):
+            found = _candidate(lookup, dataset, predictor)
+            if found is not None:
+                key = (*predictor._replace(members=""), len(found.models))
+                if key not in best or found.choice > best[key].choice:
+                    best[key] = found
     return sorted(best.values(), key=lambda c: (c.gflops, c.accuracy.value))
 
 
@@ -84,17 +84,15 @@ def front(found: Sequence[Candidate]) -> list[bool]:
     ]
 
 
-def recommend(lookup: ScoreLookup, dataset: str) -> Recommendation:
+def recommend(lookup: ScoreLookup, dataset: str) -> Recommendation | None:
     """Choose by the one-standard-error rule: the cheapest within one standard error of the best.
 
-    Errors are of the validation accuracy; where there are no validation images, of test accuracy.
-
-    Raises:
-        UserError: no candidate has both an accuracy and a cost.
+    Errors are of the validation accuracy; where there are no validation images, of test accuracy. None
+    where no predictor has both an accuracy and a cost.
     """
     found = candidates(lookup, dataset)
     if not found:
-        raise UserError("no predictor has an accuracy and a cost")
+        return None
     best = max(found, key=lambda c: c.choice)
     judged = best.accuracy if best.validation is None else best.validation
     error = (judged.high - judged.low) / 2 / NORMAL_HALF_WIDTH
@@ -105,33 +103,28 @@ def recommend(lookup: ScoreLookup, dataset: str) -> Recommendation:
     alike = [c for c in singles if c.predictor.loss == chosen.predictor.loss]
     single = max(alike or singles, key=lambda c: c.choice, default=None)
     if single is None or single.predictor == chosen.predictor:
-        return Recommendation(chosen, best, None, None)
+        return Recommendation(found, chosen, best, None, None)
     gain = lookup.find(dataset, over(chosen.predictor, single.predictor), "accuracy_gain")
-    return Recommendation(chosen, best, single, gain)
+    return Recommendation(found, chosen, best, single, gain)
 
 
-def sentences(lookup: ScoreLookup, dataset: str) -> list[str]:
+def sentences(advice: Recommendation, context: PaperContext) -> list[str]:
     """Return what is recommended on a dataset, and how sure it is."""
-    context, advice = lookup.context, recommend(lookup, dataset)
     chosen, best = advice.chosen, advice.best
     where = "validation" if chosen.validation is not None else "test"
-    first = f"Deploy **{describe(chosen, context)}**: {percent(chosen.accuracy)} on test images, "
-    first += _price(chosen)
+    # Without the measured speed: it differs from run to run.
+    first = (
+        f"Deploy **{name_of(chosen.predictor, context)}**: {percent(chosen.accuracy)} on test images, "
+        f"{chosen.gflops:.3g} GFLOPs per image"
+    )
     if chosen.predictor == best.predictor:
         first += f"; nothing cheaper comes within one standard error of it on {where} images."
     else:
         first += (
             f"; it is the cheapest within one standard error of the best on {where} images "
-            f"({describe(best, context)}, {percent(best.accuracy)} on test images)."
+            f"({name_of(best.predictor, context)}, {percent(best.accuracy)} on test images)."
         )
     return [first, _how_sure(advice, context, where)]
-
-
-def describe(candidate: Candidate, context: PaperContext) -> str:
-    """Return a candidate in words: `CLIP + OpenCLIP, fused by logits, LA`."""
-    names = [context.members[model] for model in candidate.models]
-    who = names[0] if candidate.predictor.fusion == ENSEMBLE else " + ".join(names)
-    return f"{who}, {candidate.kind[0].lower()}{candidate.kind[1:]}"
 
 
 def nine_group_worst(lookup: ScoreLookup, dataset: str, predictor: Predictor) -> Estimate | None:
@@ -156,53 +149,22 @@ def _how_sure(advice: Recommendation, context: PaperContext, where: str) -> str:
             f"It is one model; what is {advice.best.gflops / chosen.gflops:.2g} times as costly brings "
             f"{more:+.1f} points on test images.{told}"
         )
+    other = name_of(single.predictor, context)
     dearer = chosen.gflops / single.gflops
     price = f"at {dearer:.2g} times the cost" if dearer > 1.05 else "at the same cost"
     if gain is None:
         less = chosen.accuracy.value - single.accuracy.value
-        return f"That is {less:+.1f} points against {describe(single, context)}, {price}.{told}"
+        return f"That is {less:+.1f} points against {other}, {price}.{told}"
     sure = "sure" if gain.low > 0 else "not sure: its interval holds zero"
+    if gain.low != gain.low:
+        sure = "not sure: too few images for an interval"
     return (
-        f"Against {describe(single, context)} ({percent(single.accuracy)}) that is {points(gain)} "
+        f"Against {other} ({percent(single.accuracy)}) that is {points(gain)} "
         f"{price}; the gain is {sure}.{told}"
     )
 
 
-def _price(candidate: Candidate) -> str:
-    return f"{candidate.gflops:.3g} GFLOPs per image"  # a measured speed differs from run to run
-
-
-def _predictors(context: PaperContext) -> Iterator[tuple[str, Predictor]]:
-    """(kind, predictor) of everything that may be a candidate, whether it was scored or not."""
-    peft, config = context.first_peft, context.config
-    study = config.get("study", {})
-    losses = [*study.get("losses", [])]
-    losses += [loss for more in study.get("variants", []) for loss in more["losses"]]
-    for member in context.members:
-        yield "Zero-shot", zero_shot(member)
-        for loss in dict.fromkeys(losses):
-            yield f"Tuned, {loss_name(loss, context)}", tuned(member, peft, loss)
-    fusion = config.get("fusion", {})
-    fused_losses = fusion.get("losses", ["la"])
-    for mode in fusion.get("modes", ["logits", "probabilities"]):
-        for members in context.subsets():
-            if len(members) > 1:
-                joined = Predictor("fused", "+".join(members), fusion=mode)
-                how = context.fusion_label(mode)
-                yield f"Zero-shot, fused by {how}", joined
-                for loss in fused_losses:
-                    kind = f"Tuned, {loss_name(loss, context)}, fused by {how}"
-                    yield kind, fused(members, peft, loss, mode)
-    seeds = context.seeds_of("", peft=peft)
-    for loss in fused_losses:
-        repeated = "+".join([context.first_member] * len(seeds))
-        kind = f"Tuned, {loss_name(loss, context)}, ensemble of {len(seeds)} seeds"
-        yield kind, Predictor("fused", repeated, peft, loss, fusion=ENSEMBLE)
-
-
-def _candidate(
-    lookup: ScoreLookup, dataset: str, kind: str, predictor: Predictor
-) -> Candidate | None:
+def _candidate(lookup: ScoreLookup, dataset: str, predictor: Predictor) -> Candidate | None:
     """The candidate, or None where its accuracy or its cost is not known."""
     accuracy = lookup.find(dataset, predictor)
     models = tuple(predictor.members.split("+"))
@@ -212,7 +174,6 @@ def _candidate(
         return None
     return Candidate(
         predictor=predictor,
-        kind=kind,
         models=models,
         accuracy=accuracy,
         gflops=sum(gflops),

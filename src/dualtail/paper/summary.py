@@ -67,9 +67,9 @@ def build_summary(
 def recommendations(lookup: ScoreLookup) -> dict[str, list[str]]:
     """Return label of a dataset -> two sentences on what to deploy, where costs are known."""
     return {
-        label: frontier.sentences(lookup, dataset)
+        label: frontier.sentences(advice, lookup.context)
         for dataset, label in lookup.context.datasets.items()
-        if frontier.candidates(lookup, dataset)
+        if (advice := frontier.recommend(lookup, dataset))
     }
 
 

@@ -23,6 +23,9 @@ TEMPERATURE_RANGE = (1e-3, 1e3)
 TOLERANCE = 1e-8
 """Relative step of 1 / temperature at which its search stops."""
 
+NORMAL_HALF_WIDTH = 1.96
+"""Standard errors on either side of a validation accuracy: its interval is the normal one."""
+
 
 def confidence(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Return the largest softmax probability of logits / temperature, (N,) float64.

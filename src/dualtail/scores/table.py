@@ -33,9 +33,6 @@ from dualtail.scores.schema import (
 if TYPE_CHECKING:
     import pandas as pd
 
-NORMAL_HALF_WIDTH = 1.96
-"""Standard errors on either side of a validation accuracy: its interval is the normal one."""
-
 Labels = np.ndarray | Sequence[str]
 """Name of the group of every class, (C,)."""
 
@@ -384,7 +381,9 @@ def _overall_rows(
     there = dump.validation
     if there is not None:
         rows.append(_row("temperature", "all", "Overall", n_present, there.temperature))
-        half = NORMAL_HALF_WIDTH * (there.error or float("nan"))  # zero: every class is all alike
+        half = metrics.NORMAL_HALF_WIDTH * (
+            there.error or float("nan")
+        )  # zero: every class is all alike
         ends = (there.accuracy - half, there.accuracy + half)
         rows.append(_row("validation_accuracy", "all", "Overall", n_present, there.accuracy, *ends))
     return rows

@@ -1,8 +1,9 @@
 """Accuracy against cost of everything that a run could deploy: a table, and a figure."""
 
-from dualtail.paper.frontier import candidates, describe, front, nine_group_worst, recommend
+from dualtail.paper.frontier import front, nine_group_worst, recommend
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import ScoreLookup
+from dualtail.paper.predictors import name_of
 from dualtail.paper.style import BLUE, DOUBLE, GRAY, VERMILION, PaperFigure, styled
 
 MARKS = {"Zero-shot": (GRAY, "o"), "Tuned": (BLUE, "s")}
@@ -16,12 +17,13 @@ def frontier_table(lookup: ScoreLookup) -> Table:
     context = lookup.context
     rows = []
     for dataset, label in context.datasets.items():
-        found = candidates(lookup, dataset)
-        chosen = recommend(lookup, dataset).chosen if found else None
-        for candidate, is_on in zip(found, front(found), strict=True):
+        advice = recommend(lookup, dataset)
+        if advice is None:
+            continue
+        for candidate, is_on in zip(advice.candidates, front(advice.candidates), strict=True):
             marks = ["front"] if is_on else []
-            marks += ["recommended"] if candidate == chosen else []
-            name = describe(candidate, context)
+            marks += ["recommended"] if candidate is advice.chosen else []
+            name = name_of(candidate.predictor, context)
             rows.append(((label, name, ", ".join(marks)), (dataset, candidate)))
 
     def cell(row, column: str) -> object:
@@ -77,11 +79,12 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
         figure = Figure(figsize=(DOUBLE, 2.6))
         axes = figure.subplots(1, len(context.datasets), squeeze=False)[0]
         for ax, (dataset, label) in zip(axes, context.datasets.items(), strict=True):
-            found = candidates(lookup, dataset)
+            advice = recommend(lookup, dataset)
             ax.set_title(label)
-            if not found:
+            if advice is None:
                 continue
-            on_front, chosen = front(found), recommend(lookup, dataset).chosen
+            found, chosen = advice.candidates, advice.chosen
+            on_front = front(found)
             line = [one for one, is_on in zip(found, on_front, strict=True) if is_on]
             named: set[str] = set()
             ax.step(
@@ -101,9 +104,9 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
                     fmt=mark,
                     ms=4,
                     lw=0.7,
-                    color=VERMILION if one == chosen else color,
-                    alpha=1.0 if is_on or one == chosen else 0.4,
-                    zorder=3 if one == chosen else 2,
+                    color=VERMILION if one is chosen else color,
+                    alpha=1.0 if is_on or one is chosen else 0.4,
+                    zorder=3 if one is chosen else 2,
                 )
                 n = len(one.models)
                 name = f"{n} model{'s' if n > 1 else ''}" if one.predictor.peft else "untuned"
@@ -117,10 +120,10 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
                         ha="right",
                         fontsize=6,
                     )
-                row = {"dataset": label, "predictor": describe(one, context)}
+                row = {"dataset": label, "predictor": name_of(one.predictor, context)}
                 row |= {"gflops": one.gflops}
                 row |= dict(zip(("accuracy", "ci_low", "ci_high"), one.accuracy, strict=True))
-                rows.append(row | {"front": is_on, "recommended": one == chosen})
+                rows.append(row | {"front": is_on, "recommended": one is chosen})
             ax.set_xlim(left=0)
             ax.set_xlabel("GFLOPs per image")
         axes[0].set_ylabel("accuracy on test images, %")
