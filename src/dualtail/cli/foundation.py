@@ -151,9 +151,7 @@ def predict(
     from dualtail.foundation.architecture import in_words
     from dualtail.outputs import write_outputs
     from dualtail.stages.predict import (
-        Exported,
         Tuned,
-        exported_spec,
         find_images,
         predict_images,
         predict_packs,
@@ -172,6 +170,8 @@ def predict(
                 "an exported model is tuned already and has no texts: leave out --adapter, "
                 "--text-features-out and --record"
             )
+        from dualtail.stages.exported import Exported, exported_spec
+
         spec = exported_spec(model.exported, model.member, model.transform)
         tuned = Exported(model.exported)
     how: Any = {"precision": precision, "tuned": tuned, "text_out": text_features_out}

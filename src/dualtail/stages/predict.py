@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from dualtail.errors import UserError
 from dualtail.files import sha256_file, write_text
 from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.prompts import class_texts, prompt_summary
-from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.text_features import write_text_features
 from dualtail.foundation.tower_file import load_image_model
@@ -30,10 +29,39 @@ from dualtail.stages.adapters import load_tuned
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, model_record, predict_pack
 from dualtail.tuning.cost import forward_gflops
-from dualtail.tuning.export.exported_file import read_about, read_exported
 from dualtail.tuning.inference import predict
 from dualtail.tuning.tuned_model import DTYPES, Precision
 from dualtail.tuning.views import Views
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model on its device, and what its dumps say of it."""
+
+    module: torch.nn.Module
+    class_names: list[str]
+    identity: dict[str, Any]
+
+    def header(self, dataset: str, split: str, split_hash: str) -> OutputsHeader:
+        return OutputsHeader(
+            dataset=dataset,
+            split=split,
+            split_hash=split_hash,
+            class_names=self.class_names,
+            **self.identity,
+        )
+
+
+class Loadable(Protocol):
+    """A model that was tuned, however it is stored."""
+
+    def load(self, spec: FoundationSpec, class_names: list[str], precision: Precision) -> Loaded:
+        """Load it.
+
+        Raises:
+            UserError: it is of other weights or classes, or cannot be read.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,28 +76,30 @@ class Tuned:
     adapter: Path
     peft: str | None = None
 
-
-@dataclass(frozen=True)
-class Exported:
-    """A tuned model in a folder that `dualtail export` wrote; it needs no foundation model."""
-
-    folder: Path
-
-
-def exported_spec(folder: Path, member: str | None, transform: Transform | None) -> FoundationSpec:
-    """What an exported model was tuned on; without weights.
-
-    Args:
-        folder: Of the exported model.
-        member, transform: In place of its own.
-
-    Raises:
-        UserError: no exported model there.
-    """
-    about = read_about(folder)
-    values = about.tuned["foundation"] | {"member": member or about.tuned["foundation"]["member"]}
-    chosen = transform or about.transform
-    return FoundationSpec.model_validate(values | {"transform": chosen.model_dump()})
+    def load(self, spec: FoundationSpec, class_names: list[str], precision: Precision) -> Loaded:
+        """Put the adapter onto the weights of `spec`; see `Loadable`."""
+        found, weights_hash = load_image_model(spec)
+        check_crop(spec, found.visual)
+        model, header = load_tuned(
+            self.adapter,
+            spec,
+            found.visual.to(best_device()),
+            weights_hash,
+            precision,
+            n_classes=len(class_names),
+            peft=self.peft,
+        )
+        tuning = header.record
+        record = model_record(spec, weights_hash, precision, sha256_file(self.adapter))
+        identity = {
+            "kind": "tuned",
+            "members": [spec.member],
+            "models": [record],
+            "peft": str(tuning.get("peft", header.peft)),
+            "loss": str(tuning.get("loss", "")),
+            "seed": tuning.get("seed"),
+        }
+        return Loaded(model.to(best_device()), class_names, identity)
 
 
 @dataclass(frozen=True)
@@ -119,7 +149,7 @@ def predict_images(
     *,
     precision: Precision,
     threads: int,
-    tuned: Tuned | Exported | None = None,
+    tuned: Loadable | None = None,
     text_out: Path | None = None,
 ) -> Outputs:
     """Run a model over images: zero-shot, or with the PEFT and head of an adapter file.
@@ -164,7 +194,7 @@ def predict_packs(
     packs: Sequence[Path],
     *,
     precision: Precision,
-    tuned: Tuned | Exported | None = None,
+    tuned: Loadable | None = None,
     text_out: Path | None = None,
     record: Path | None = None,
 ) -> list[Outputs]:
@@ -214,26 +244,8 @@ def predict_packs(
     return found
 
 
-@dataclass(frozen=True)
-class _Model:
-    """A model on its device, and what its dumps say of it."""
-
-    module: torch.nn.Module
-    class_names: list[str]
-    identity: dict[str, Any]
-
-    def header(self, dataset: str, split: str, split_hash: str) -> OutputsHeader:
-        return OutputsHeader(
-            dataset=dataset,
-            split=split,
-            split_hash=split_hash,
-            class_names=self.class_names,
-            **self.identity,
-        )
-
-
 def _write_record(
-    path: Path, spec: FoundationSpec, model: _Model, found: Sequence[Outputs], seconds: float
+    path: Path, spec: FoundationSpec, model: Loaded, found: Sequence[Outputs], seconds: float
 ) -> None:
     """Write what a prediction costs, as the record of a tuning has it."""
     header = found[0].header
@@ -252,13 +264,12 @@ def _load(
     spec: FoundationSpec,
     class_names: list[str],
     precision: Precision,
-    tuned: Tuned | Exported | None,
+    tuned: Loadable | None,
     text_out: Path | None,
-) -> _Model:
-    if isinstance(tuned, Exported):
-        return _exported(spec, class_names, precision, tuned.folder)
+) -> Loaded:
     if tuned is None or text_out is not None:
         foundation, weights_hash = load_foundation(spec)
+        check_crop(spec, foundation.get_submodule("visual"))
         foundation = foundation.to(best_device())
         text = text_features(
             foundation, tokenizer_of(spec), class_texts(spec.templates, class_names)
@@ -266,62 +277,9 @@ def _load(
         if text_out is not None:
             summary = prompt_summary(spec.templates)
             write_text_features(text_out, text, class_names, weights_hash, summary)
-    if tuned is None:
-        check_crop(spec, foundation.get_submodule("visual"))
-        module: torch.nn.Module = ZeroShotModel(foundation, text, DTYPES[precision])
-        identity: dict[str, Any] = {"kind": "zero-shot"}
-    else:
-        module, weights_hash, identity = _tuned(spec, class_names, precision, tuned)
-    adapter_hash = "" if tuned is None else sha256_file(tuned.adapter)
-    record = model_record(spec, weights_hash, precision, adapter_hash)
-    identity |= {"members": [spec.member], "models": [record]}
-    return _Model(module.to(best_device()), class_names, identity)
-
-
-def _exported(
-    spec: FoundationSpec, class_names: list[str], precision: Precision, folder: Path
-) -> _Model:
-    model, about = read_exported(folder)
-    if about.n_classes != len(class_names):
-        raise UserError(
-            f"{folder}: a model of {about.n_classes} classes; there are {len(class_names)} here"
-        )
-    if about.class_names and about.class_names != class_names:
-        c = next(c for c, name in enumerate(about.class_names) if name != class_names[c])
-        raise UserError(
-            f"{folder}: class {c} is {about.class_names[c]!r}, here it is {class_names[c]!r}"
-        )
-    model.tower.to(DTYPES[precision])
-    tuned = about.tuned
-    record = model_record(spec, tuned["weights_hash"], precision, tuned["adapter_hash"])
-    identity: dict[str, Any] = {"kind": "tuned", "members": [spec.member], "models": [record]}
-    identity |= {key: tuned[key] or "" for key in ("peft", "loss")} | {"seed": tuned["seed"]}
-    return _Model(model.to(best_device()), class_names, identity)
-
-
-def _tuned(
-    spec: FoundationSpec, class_names: list[str], precision: Precision, tuned: Tuned
-) -> tuple[torch.nn.Module, str, dict[str, Any]]:
-    """The tuned model, the hash of its weights, and what its dump's header says of the tuning."""
-    found, weights_hash = load_image_model(spec)
-    check_crop(spec, found.visual)
-    model, header = load_tuned(
-        tuned.adapter,
-        spec,
-        found.visual.to(best_device()),
-        weights_hash,
-        precision,
-        n_classes=len(class_names),
-        peft=tuned.peft,
-    )
-    record = header.record
-    return (
-        model,
-        weights_hash,
-        {
-            "kind": "tuned",
-            "peft": str(record.get("peft", header.peft)),
-            "loss": str(record.get("loss", "")),
-            "seed": record.get("seed"),
-        },
-    )
+    if tuned is not None:
+        return tuned.load(spec, class_names, precision)
+    module = ZeroShotModel(foundation, text, DTYPES[precision])
+    record = model_record(spec, weights_hash, precision)
+    identity = {"kind": "zero-shot", "members": [spec.member], "models": [record]}
+    return Loaded(module.to(best_device()), class_names, identity)
