@@ -7,8 +7,9 @@ import pytest
 
 from dualtail.bias.combined_outputs import fuse_outputs
 from dualtail.errors import UserError
-from dualtail.explain.scores import agreed, class_means, score_condition, share_rows
+from dualtail.explain.scores import agreed, score_condition, share_rows
 from dualtail.outputs import Outputs
+from dualtail.scores.class_means import class_means
 
 Make = Callable[..., Outputs]
 SETTINGS = {"replicates": 200, "seed": 0}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dualtail.explain.maps import Maps, region_shares
 from dualtail.outputs import Outputs, check_same_split
-from dualtail.scores.bootstrap import Estimate, differing, mean_interval, weight_blocks
+from dualtail.scores.class_means import class_means
 from dualtail.scores.comparisons import joined
 from dualtail.scores.metrics import true_class_confidence
 from dualtail.scores.schema import SCORES, as_frame
@@ -110,36 +110,6 @@ def share_rows(
             "n_empty": int((~known).sum()),
         }
         for r, name in enumerate([*names, ELSEWHERE])
-    ]
-
-
-def class_means(
-    values: NDArray[np.float64], labels: np.ndarray, replicates: int, seed: int
-) -> list[Estimate]:
-    """Return means over classes of class means, K of them, NaN if there is no image.
-
-    An interval is NaN where it would not cover (`mean_interval`).
-
-    Args:
-        values: (K, N), one row a quantity.
-        labels: (N,) classes.
-        replicates, seed: Of the class-stratified bootstrap.
-    """
-    if labels.size == 0:
-        return [Estimate(float("nan"))] * len(values)
-    _, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    weighted = values / (sizes[index] * len(sizes))
-    blocks = [weighted @ weights for weights in weight_blocks(labels, replicates, seed)]
-    return [
-        Estimate(
-            float(mean),
-            *np.clip(
-                mean_interval(drawn, differing(of_images), sizes), of_images.min(), of_images.max()
-            ).tolist(),
-        )
-        for mean, drawn, of_images in zip(
-            weighted.sum(axis=1), np.concatenate(blocks, axis=1), values, strict=True
-        )
     ]
 
 

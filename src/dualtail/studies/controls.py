@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualtail.errors import UserError
-from dualtail.explain.scores import class_means
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.paper.layout import Table, grid
 from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.class_means import class_means
 
 MODES = ("logits", "probabilities")
 SINGLE, GAIN = "single models", "gain by logits"

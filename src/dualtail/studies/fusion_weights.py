@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from dualtail.bias.combined_outputs import Fitted, fit_fusion, fuse_outputs
 from dualtail.bias.scaled_sum import ScaledSum
-from dualtail.explain.scores import class_means
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.paper.layout import Table, grid
 from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.class_means import class_means
 from dualtail.scores.metrics import confidence, expected_calibration_error
 
 ALONE, LOGITS, PROBABILITIES = "alone", "logits", "probabilities"

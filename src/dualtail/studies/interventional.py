@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dualtail.explain.scores import class_means
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.style import DOUBLE, MEMBERS, PaperFigure, legend_above, styled
 from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.class_means import class_means
 from dualtail.studies.interventions import Distances
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dualtail.explain.scores import class_means
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.paper.layout import Table, grid
 from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.class_means import class_means
 from dualtail.studies.student_sets import ROLES
 
 ACCURACY = "accuracy"
