@@ -212,7 +212,7 @@ def test_adjustments_refuse_what_is_missing_or_does_not_fit(
 
 def fused(tmp_path: Path, dumps: list[Path], **options: Any) -> list[Outputs]:
     out, splits = tmp_path / "fused.safetensors", options.pop("splits", ())
-    defaults = {"method": "logits", "options": {}, "name": "", "weights": None}
+    defaults = {"method": "logits", "options": {}, "name": "", "weights": "equal"}
     fuse.run(dumps, [fuse.Fused(**(defaults | options), out=out)], splits)
     return read_splits(out)
 

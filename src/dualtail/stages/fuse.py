@@ -18,7 +18,7 @@ class Fused(NamedTuple):
         method: logits, probabilities, or `path/to/file.py:Class` of a rule.
         options: Of the rule.
         name: Of the rule in the result; empty: the method or class.
-        weights: P(c) of each dump up to a factor; equal or None; fitted: by likelihood.
+        weights: P(c) of each dump up to a factor; equal; fitted: by likelihood.
         out: The fused dump.
         calibrate: Whether each dump's logits are divided by a temperature fitted on them.
     """
@@ -26,7 +26,7 @@ class Fused(NamedTuple):
     method: str
     options: Mapping[str, Any]
     name: str
-    weights: Sequence[float] | Literal["equal", "fitted"] | None
+    weights: Sequence[float] | Literal["equal", "fitted"]
     out: Path
     calibrate: bool = False
 
