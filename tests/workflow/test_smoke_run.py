@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +107,17 @@ TRAININGS = {"pretrain", "tune", "train_scratch", "train_confounder"}
 def reached(results: Path, since: float) -> set[str]:
     """The rules of which a job has begun, or has saved a state, since a moment."""
 
-    def is_new(path: Path) -> bool:
-        try:
-            return path.stat().st_mtime > since
-        except FileNotFoundError:  # just removed
-            return False
+    def new(suffix: str) -> Iterator[Path]:
+        # os.walk, for Path.rglob fails at a folder that is removed while it looks.
+        for folder, _, files in os.walk(results):
+            for path in (Path(folder, name) for name in files if name.endswith(suffix)):
+                with suppress(FileNotFoundError):  # just removed
+                    if path.stat().st_mtime > since:
+                        yield path
 
-    logs = {
-        log.relative_to(results / "logs").parts[0].removesuffix(".log")
-        for log in (results / "logs").rglob("*.log")
-        if is_new(log)
-    }
-    states = [path for path in results.rglob("*.state.safetensors") if is_new(path)]
-    return {rule for rule in logs if rule not in TRAININGS or states}
+    logs = {log.relative_to(results / "logs").parts[0].removesuffix(".log") for log in new(".log")}
+    saved = any(True for _ in new(".state.safetensors"))
+    return {rule for rule in logs if rule not in TRAININGS or saved}
 
 
 def test_killed_again_and_again_it_gives_the_same_files(

@@ -1,5 +1,6 @@
 """The Slurm profile on a real Slurm: the same command line, equal results, one job canceled."""
 
+import os
 import re
 import subprocess
 import threading
@@ -96,7 +97,10 @@ def jobs() -> list[Job]:
 def cancel_first(rule: str, states: Path, canceled: list[str], is_over: threading.Event) -> None:
     """Cancel the first job of a rule once it has saved a state of its trainings."""
     while not is_over.is_set():
-        if not any(states.rglob("*.state.safetensors")):
+        # os.walk, for Path.rglob fails at a folder that is removed while it looks.
+        if not any(
+            name.endswith(".state.safetensors") for _, _, f in os.walk(states) for name in f
+        ):
             time.sleep(0.1)
             continue
         lines = subprocess.check_output(
