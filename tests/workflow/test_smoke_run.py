@@ -107,17 +107,18 @@ TRAININGS = {"pretrain", "tune", "train_scratch", "train_confounder"}
 def reached(results: Path, since: float) -> set[str]:
     """The rules of which a job has begun, or has saved a state, since a moment."""
 
-    def new(suffix: str) -> Iterator[Path]:
+    def new(root: Path, suffix: str) -> Iterator[Path]:
         # os.walk, for Path.rglob fails at a folder that is removed while it looks.
-        for folder, _, files in os.walk(results):
+        for folder, _, files in os.walk(root):
             for path in (Path(folder, name) for name in files if name.endswith(suffix)):
                 with suppress(FileNotFoundError):  # just removed
                     if path.stat().st_mtime > since:
                         yield path
 
-    logs = {log.relative_to(results / "logs").parts[0].removesuffix(".log") for log in new(".log")}
-    saved = any(True for _ in new(".state.safetensors"))
-    return {rule for rule in logs if rule not in TRAININGS or saved}
+    logs = results / "logs"
+    begun = {log.relative_to(logs).parts[0].removesuffix(".log") for log in new(logs, ".log")}
+    saved = any(True for _ in new(results, ".state.safetensors"))
+    return {rule for rule in begun if rule not in TRAININGS or saved}
 
 
 def test_killed_again_and_again_it_gives_the_same_files(

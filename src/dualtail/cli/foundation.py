@@ -170,10 +170,10 @@ def predict(
                 "an exported model is tuned already and has no texts: leave out --adapter, "
                 "--text-features-out and --record"
             )
-        from dualtail.stages.exported import Exported, exported_spec
+        from dualtail.stages.exported import ExportedModel, exported_spec
 
         spec = exported_spec(model.exported, model.member, model.transform)
-        tuned = Exported(model.exported)
+        tuned = ExportedModel(model.exported)
     how: Any = {"precision": precision, "tuned": tuned, "text_out": text_features_out}
     if data is None:
         found = predict_packs(spec, packs, record=record, **how)

@@ -381,9 +381,8 @@ def _overall_rows(
     there = dump.validation
     if there is not None:
         rows.append(_row("temperature", "all", "Overall", n_present, there.temperature))
-        half = metrics.NORMAL_HALF_WIDTH * (
-            there.error or float("nan")
-        )  # zero: every class is all alike
+        error = there.error or float("nan")  # zero: every class is all alike
+        half = metrics.NORMAL_HALF_WIDTH * error
         ends = (there.accuracy - half, there.accuracy + half)
         rows.append(_row("validation_accuracy", "all", "Overall", n_present, there.accuracy, *ends))
     return rows

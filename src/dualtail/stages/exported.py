@@ -15,7 +15,7 @@ from dualtail.tuning.tuned_model import DTYPES, Precision
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedModel:
     """A tuned model in a folder that `dualtail export` wrote; it needs no foundation model."""
 
     folder: Path
