@@ -43,24 +43,6 @@ def test_every_listed_method_exists_and_takes_its_options(name):
     assert found.Options is PEFT_OPTIONS[name]
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "parts"),
-    [
-        ("adaptformer", {"botleneck": 8}, ["botleneck", "bottleneck", "scale"]),
-        ("adaptformer", {"bottleneck": 0}, ["bottleneck"]),
-        ("adaptformer", {"bottleneck": "automatic"}, ["bottleneck"]),
-        ("vpt-deep", {"prompts": -1}, ["prompts"]),
-        ("vpt-deep", {"prompts": 1.5}, ["prompts"]),
-    ],
-)
-def test_wrong_options_name_key_and_method(name, options, parts):
-    with pytest.raises(UserError) as error:
-        parse_peft_options(name, options)
-    assert "\n" not in str(error.value)
-    for part in [name, *parts]:
-        assert part in str(error.value)
-
-
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(UserError, match=r"did you mean 'adaptformer'\?.*vpt-deep"):
         peft_class("adaptfromer")

@@ -50,14 +50,6 @@ def test_images_are_not_said_to_be_there_before_there_are_lists(
     assert "every image is there" not in result.output
 
 
-def test_a_missing_image_fails(files: list[str], tmp_path: Path) -> None:
-    (tmp_path / "data/test1.jpg").unlink()
-    result = CliRunner().invoke(program, ["check-data", *files])
-    assert result.exit_code == 1
-    assert "test1.jpg: not in" in result.output
-    assert "(1 of 2 images missing)" in result.output
-
-
 def test_lists_that_the_run_makes_may_be_absent_but_not_their_source(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,19 +109,6 @@ def test_it_ends_with_accuracies_and_files_from_packs_too(
     assert alone.stdout == f"adapter: {tmp_path / 'alone.safetensors'}\n"
 
 
-def test_the_adapter_predicts_other_images(photos: Path, model: str, tmp_path: Path) -> None:
-    assert tune("--model", model, "--images", photos, *QUICK, "--out", tmp_path).exit_code == 0
-    words = ["predict", "--model", model, "--adapter", tmp_path / "adapter.safetensors"]
-    words += ["--images", photos, "--list", tmp_path / "lists/test.txt", "--device", "cpu"]
-    words += ["--class-names", tmp_path / "lists/classnames.txt", "--precision", "bfloat16"]
-    words += ["--threads", "1", "--out", tmp_path / "dump.safetensors"]
-    result = CliRunner().invoke(program, [str(word) for word in words])
-    assert result.exit_code == 0, result.output
-    found = read_outputs(tmp_path / "dump.safetensors")
-    expected = read_outputs(tmp_path / "outputs.safetensors", "test")
-    np.testing.assert_allclose(found.logits, expected.logits, atol=0.1)
-
-
 def test_lists_and_class_names(photos: Path, model: str, tmp_path: Path) -> None:
     files = sorted(p.relative_to(photos).as_posix() for p in photos.rglob("*.png"))
     lines = [f"{file} {COLORS.index(file.split('/')[0])}\n" for file in files]
@@ -159,25 +146,6 @@ def test_folders_of_splits(photos: Path, model: str, tmp_path: Path) -> None:
     assert found.header.class_names == COLORS
     (tmp_path / "data/test/grass").rename(tmp_path / "data/test/gras")
     assert "test/gras: no such class in" in tune(*words).output
-
-
-def test_packs_and_an_adapter_file(photos: Path, model: str, tmp_path: Path) -> None:
-    """As the workflow calls it: nothing but what is named is written."""
-    assert (
-        tune("--model", model, "--images", photos, *QUICK, "--out", tmp_path / "a").exit_code == 0
-    )
-    packs = tmp_path / "a/packs"
-    words = ["--model", model, *QUICK, "--train-pack", packs / "train_36px.safetensors"]
-    words += ["--predict-pack", packs / "test_36px.safetensors"]
-    result = tune(
-        *words, "--outputs", tmp_path / "b/o.safetensors", "--out", tmp_path / "b/x.safetensors"
-    )
-    assert result.exit_code == 0, result.output
-    assert "test accuracy, the mean over classes: " in result.stdout
-    names = {p.name for p in (tmp_path / "b").iterdir()}
-    assert names == {"x.safetensors", "x.json", "x.history.csv", "o.safetensors"}
-    first, second = tmp_path / "a/adapter.safetensors", tmp_path / "b/x.safetensors"
-    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,29 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
             "study: {members: [clap]}",
             "study.members: unknown foundation model 'clap', did you mean",
         ),
+        ("tuning: {augmentation: {crop_scale: [0.5, 0.2]}}", "crop_scale must be"),
+        ("tuning: {augmentation: {crop_scale: [0.5, 1.5]}}", "crop_scale must be"),
+        (
+            "tuning: {augmentation: {crop_scale: [0, 1]}}",
+            "crop_scale.0: input should be greater than 0",
+        ),
+        (
+            "scratch: {training: {architecture: resnet50, width: 8}}",
+            "scratch.training: width: only resnet20, ",
+        ),
+        ("scratch: {training: {architecture: resnet33}}", "architecture: input should be"),
+        ("scratch: {training: {momentum: 1.0}}", "scratch.training.momentum: input should be less"),
+        ("scratch: {seeds: [3, 0, 3]}", "scratch.seeds: '3' is listed twice"),
+        ("confounder: {train_per_class: 9}", "confounder.train_per_class: input should be greater"),
+        ("confounder: {seeds: [1, 2, 1]}", "confounder.seeds: '1' is listed twice"),
+        (
+            "confounder: {stable_diffusion: {model: x, size: 513}}",
+            "size: input should be a multiple",
+        ),
+        (
+            "confounder: {stable_diffusion: {model: x, classes: {a: [b, c]}}}",
+            "classes: dictionary should have at least 2 items",
+        ),
         ("tuning: {head: {type: cosin}}", "tuning.head.type: input should be 'cosine', 'linear'"),
         (
             "prompts: {photo: openai-8}",
@@ -264,11 +287,6 @@ def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(
     assert text.startswith(f"{file}: ")
     assert message in text
     assert "\n" not in text
-
-
-def test_a_missing_file_is_named(root: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.yaml: cannot be read"):
-        read_config([root / "none.yaml"])
 
 
 def test_dataset_changes_apply_to_that_dataset_only(values: dict[str, Any]) -> None:

@@ -91,19 +91,6 @@ def test_a_missing_image_is_named_with_its_line(folder: Path, where: str) -> Non
         next(decode_squares(images, store, 16))
 
 
-def test_a_corrupt_image_is_named_with_its_line_and_no_pack_appears(folder: Path) -> None:
-    data = (folder / "1.png").read_bytes()
-    (folder / "1.png").write_bytes(data[: len(data) // 2])
-    images = read_image_list(folder / "list.txt")
-    with (
-        ImageStore(folder) as store,
-        pytest.raises(UserError, match=r"list\.txt line 2: 1\.png: corrupt image .*truncated"),
-    ):
-        write_pack(folder / "p.safetensors", "toy", "val", images, store, ["a", "b"], 16)
-    assert not list(folder.glob("*.safetensors"))
-    assert not list(folder.glob(".p*"))
-
-
 @given(st.integers(10, 200), st.integers(10, 200), st.integers(16, 40), st.integers(0, 3))
 @settings(deadline=None, max_examples=60)
 def test_the_crop_that_is_evaluated_is_torchvisions_to_the_byte(

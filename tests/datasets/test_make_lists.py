@@ -12,10 +12,9 @@ import pytest
 from PIL import Image
 
 from dualtail.bias.groups import d_groups
-from dualtail.datasets.image_list import ImageList, read_image_list
+from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.long_tail import cifar_counts
 from dualtail.datasets.make_lists import (
-    corpus_rows,
     lists_from_cifar100,
     lists_from_folder,
     lists_from_table,
@@ -171,17 +170,6 @@ def test_missing_or_changed_cifar_is_refused(cifar: Path, tmp_path: Path) -> Non
         lists_from_cifar100(CifarLists(folder=cifar))
 
 
-def test_a_corpus_has_the_prior_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "n.txt").write_text("a\nb\nc\n")
-    (tmp_path / "l.txt").write_text("".join(f"{i}.jpg {i % 3}\n" for i in range(30)))
-    sample = LongTailSample(size=70, long_tail=LongTail(imbalance_factor=4))
-    drawn, names = tmp_path / "o/l.txt", tmp_path / "o/n.txt"
-    source = (tmp_path / "l.txt", tmp_path / "n.txt")
-    draw_corpus.run(*source, "lines", "corrected", sample, drawn, names)
-    assert sorted(read_image_list(drawn, 3).counts(3)) == [10, 20, 40]
-    assert names.read_text() == "a\nb\nc\n"
-
-
 def test_a_corpus_of_a_list_whose_names_are_by_folder(tmp_path: Path) -> None:
     (tmp_path / "n.txt").write_text("n2 dog\nn1 cat\n")
     (tmp_path / "l.txt").write_text("train/n1/a.jpg 0\ntrain/n2/b.jpg 1\n")
@@ -189,13 +177,6 @@ def test_a_corpus_of_a_list_whose_names_are_by_folder(tmp_path: Path) -> None:
     source = (tmp_path / "l.txt", tmp_path / "n.txt")
     draw_corpus.run(*source, "folders", "corrected", LongTailSample(size=4), drawn, names)
     assert names.read_text() == "cat\ndog\n"
-
-
-def test_a_class_without_photographs_is_refused() -> None:
-    images = ImageList(Path("l.txt"), ["a", "b"], np.array([0, 0]))
-    sample = LongTailSample(size=9)
-    with pytest.raises(UserError, match=r"l\.txt: class 1: \d images are wanted, 0 are there"):
-        corpus_rows(sample, images, 2)
 
 
 def test_caltech_has_its_published_counts(shared: Path) -> None:

@@ -7,20 +7,10 @@ import pytest
 from scipy.stats import t as student
 
 from dualtail.errors import UserError
-from dualtail.paper.lookup import Predictor, ScoreLookup, fused, gla_methods, over, tuned, zero_shot
+from dualtail.paper.lookup import ScoreLookup, over, tuned, zero_shot
 from dualtail.scores.schema import as_frame, concatenate
 
 LA, CE = (tuned("clip", "adaptformer", loss) for loss in ("la", "ce"))
-
-
-def test_a_number_and_its_interval(scores, context):
-    found = ScoreLookup(scores, context).get("world_places", LA, group="D-Many/P-Few")
-    row = scores.query(
-        "dataset == 'world_places' and kind == 'tuned' and members == 'clip' and loss == 'la' "
-        "and group == 'D-Many/P-Few' and metric == 'accuracy'"
-    )
-    assert found == tuple(row[["value", "ci_low", "ci_high"]].to_numpy()[0])
-    assert ScoreLookup(scores.assign(run="another"), context).find("world_places", LA) is None
 
 
 def test_seeds_are_averaged(scores, context):
@@ -63,15 +53,3 @@ def test_what_is_missing_is_named(scores, context):
     for part in ("'toy'", "accuracy (P-Few)", "tuned blip vpt la", "world_places/test", "score"):
         assert part in message
     assert "\n" not in message
-
-
-def test_names_of_comparisons_and_fusions_are_those_of_the_scores(scores, context):
-    assert over(LA, CE) == Predictor("tuned", "clip", "adaptformer", "la|ce")
-    assert fused(("clip",), "adaptformer", "la", "logits") == LA
-    pair = fused(("clip", "metaclip"), "adaptformer", "la", "logits")
-    expected = Predictor("fused", "clip+metaclip|clip", "adaptformer", "la", "", "logits")
-    assert over(pair, LA) == expected
-    lookup = ScoreLookup(scores, context)
-    for left in (CE, pair, gla_methods("clip", "adaptformer")["GLA"]):
-        named = over(LA, left) if left == CE else over(left, LA)
-        assert lookup.find("world_objects", named, "accuracy_gain")

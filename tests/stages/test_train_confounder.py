@@ -76,15 +76,6 @@ def test_sets_in_memory_are_what_was_drawn(images: Path) -> None:
     assert a.header.split_hash != b.header.split_hash
 
 
-def test_the_samples_are_the_pools_first_images_enlarged(images: Path) -> None:
-    from dualtail.confounder.files import read_sample_images, read_samples
-
-    samples = read_samples(images / "samples.csv")
-    shown = read_sample_images(images / "samples.csv", samples)
-    assert len(shown) == 3 * 2 * 2
-    assert {image.shape for image in shown} == {(WORLD.display_size, WORLD.display_size, 3)}
-
-
 def test_neither_world_nor_stable_diffusion(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give --stable-diffusion, or --world"):
         draw_confounder.run(STUDY, None, 0, tmp_path)

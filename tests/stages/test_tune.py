@@ -225,23 +225,6 @@ def test_a_student_of_weight_0_is_its_control(
     assert record["teachers"][0]["adapter_hash"] == sha256_file(start)
 
 
-def test_a_killed_student_goes_on_to_the_same_files(
-    folder: Path,
-    tmp_path: Path,
-    teachers: tuple[Path, list[Path]],
-    monkeypatch: pytest.MonkeyPatch,
-    mortal_loss: str,
-) -> None:
-    start, _ = teachers
-    tuning = tuning_of(folder, start=start, loss=Part(mortal_loss, {}, "mine"))
-    alone = tuned(tuning, tmp_path / "alone")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setenv("LIVES", "4")
-        tuned(tuning, tmp_path / "killed")
-    killed = tuned(tuning, tmp_path / "killed")
-    assert killed.adapter.read_bytes() == alone.adapter.read_bytes()
-
-
 def test_teachers_of_other_images_are_refused(
     folder: Path, tmp_path: Path, teachers: tuple[Path, list[Path]]
 ) -> None:

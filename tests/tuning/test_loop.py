@@ -16,7 +16,7 @@ from dualtail.training.state import StateFile
 from dualtail.tuning.backbone import cls_feature
 from dualtail.tuning.head_start import text_weight
 from dualtail.tuning.heads import CosineHead
-from dualtail.tuning.loop import cosine_lr, tune
+from dualtail.tuning.loop import tune
 from dualtail.tuning.losses import make_loss
 from dualtail.tuning.settings import Augmentation, TuningSettings
 from dualtail.tuning.teacher_logits import TeacherLogits
@@ -200,15 +200,6 @@ def test_each_image_meets_its_own_teacher_row(make_visual: Make) -> None:
         )
         history = tune(build(make_visual()), data, expected, settings, seed=0)
         assert history[0].loss == pytest.approx(whole, rel=1e-5)
-
-
-def test_cosine_schedule_against_torch() -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
-    for epoch in range(10):
-        assert cosine_lr(0.3, epoch, 10) == pytest.approx(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
 
 
 @pytest.mark.parametrize("micro_batch", [1, 5, 16])

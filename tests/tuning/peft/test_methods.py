@@ -330,6 +330,11 @@ def test_half_precision_trains_in_float32_and_only_the_method(make_visual, metho
         ("ssf", {"ffn": False, "norms": False, "attention": False}, "must be true"),
         ("vpt-shallow", {"blocks": 1}, "blocks"),
         ("bias", {"bottleneck": 1}, "bottleneck"),
+        ("adaptformer", {"botleneck": 8}, "adaptformer.*'botleneck': .*bottleneck, scale"),
+        ("adaptformer", {"bottleneck": 0}, "bottleneck"),
+        ("adaptformer", {"bottleneck": "automatic"}, "bottleneck"),
+        ("vpt-deep", {"prompts": -1}, "prompts"),
+        ("vpt-deep", {"prompts": 1.5}, "prompts"),
         ("lora_ffn", {}, "did you mean 'lora-ffn'"),
     ],
 )
