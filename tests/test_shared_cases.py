@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from click.testing import Result
 
 from dualtail.bias.prior.table import read_prior_csv
-from dualtail.cli.program import program
 from dualtail.datasets.image_folder import read_image_folder
 from dualtail.datasets.image_list import read_image_list
 from dualtail.outputs import read_outputs
@@ -27,14 +26,12 @@ def cases(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(cases: Path, tmp_path: Path) -> Callable[..., str]:
+def run(dualtail: Callable[..., Result], cases: Path, tmp_path: Path) -> Callable[..., str]:
     """Call a verb; words that name a case are its path."""
 
     def invoke(*words: str, code: int = 0) -> str:
         paths = [str(cases / w) if (cases / w).is_file() else w for w in words]
-        result = CliRunner().invoke(program, [w.replace("OUT", str(tmp_path)) for w in paths])
-        assert result.exit_code == code, result.output
-        return result.output
+        return dualtail(*(w.replace("OUT", str(tmp_path)) for w in paths), fails=code > 0).output
 
     return invoke
 

@@ -1,9 +1,10 @@
 """Tuning end to end: a small random CLIP, packs of a few colored images."""
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from dualtail.bias.prior.table import write_prior_csv
 from dualtail.datasets.settings import PackSettings
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.loading import load_foundation, tokenizer_of
-from dualtail.foundation.pretraining import build_model
 from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
@@ -53,7 +53,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(world_clip: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packs, weights in two forms, text features, a prior."""
     folder = tmp_path_factory.mktemp("tune")
     (folder / "classnames.txt").write_text("\n".join(NAMES))
@@ -70,9 +70,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lists, names = folder / f"{split}.txt", folder / "classnames.txt"
         out = folder / f"{split}.safetensors"
         pack.run("toy", split, lists, folder, names, 32, whole, 1, out)
-    state = {k: v.contiguous() for k, v in build_model(ARCHITECTURE, 0).state_dict().items()}
-    save_file(state, folder / "clip.safetensors")
-    torch.save(state, folder / "clip.pt")
+    shutil.copy(world_clip(), folder / "clip.safetensors")
+    torch.save(load_file(world_clip()), folder / "clip.pt")
     spec = spec_of(folder)
     model, weights_hash = load_foundation(spec)
     features = text_features(model, tokenizer_of(spec), class_texts(spec.templates, NAMES))
