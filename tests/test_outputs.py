@@ -62,13 +62,6 @@ def test_a_dump_of_several_splits(tmp_path: Path, make_outputs: Make) -> None:
         read_outputs(path, default="train")
 
 
-def test_the_only_split_is_read_whatever_its_name(tmp_path: Path, make_outputs: Make) -> None:
-    write_outputs(tmp_path / "a.safetensors", make_outputs(split="val"))
-    assert read_outputs(tmp_path / "a.safetensors").header.split == "val"
-    with pytest.raises(UserError, match=r"no split 'test'; it has val$"):
-        read_outputs(tmp_path / "a.safetensors", "test")
-
-
 @pytest.mark.parametrize(
     "other", [{"split": "test"}, {"split": "val", "members": ["b"]}, {"split": "val", "seed": 1}]
 )

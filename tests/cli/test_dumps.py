@@ -12,9 +12,8 @@ import pytest
 from click.testing import Result
 
 from dualtail.cli.program import program
-from dualtail.outputs import Outputs, read_outputs
+from dualtail.outputs import read_outputs
 
-Make = Callable[..., Outputs]
 Run = Callable[..., Result]
 
 

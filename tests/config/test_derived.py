@@ -109,15 +109,6 @@ def test_lists_are_made_in_the_folder_of_the_run(
     assert corpus.image_base / corpus.images == Path("/photographs/train_64.zip")
 
 
-def test_cifar_brings_its_images_and_groups_and_has_no_val_split(root: Path) -> None:
-    dataset = config_of(root, "cifar100").datasets["cifar100_lt_50"]
-    assert dataset.root == Path("results/cifar100/lists/cifar100_lt_50")
-    assert list(dataset.splits) == ["train", "test"]
-    assert {files.images for files in dataset.splits.values()} == {Path("images.zip")}
-    assert dataset.group_counts == Path("group_counts.csv")
-    assert dataset.image_base == dataset.root
-
-
 @pytest.mark.parametrize("val_per_class", [0, 5])
 def test_a_folder_of_photographs_has_a_val_split_if_one_is_asked_for(val_per_class: int) -> None:
     source = {

@@ -297,12 +297,6 @@ def test_dataset_changes_apply_to_that_dataset_only(values: dict[str, Any]) -> N
     assert config.tuning_of("world_objects") == config.tuning
 
 
-def test_a_peft_may_have_seeds_of_its_own(values: dict[str, Any]) -> None:
-    config = validate_config(values)
-    assert config.seeds_of("adaptformer") == [0, 1]
-    assert config.seeds_of("vpt") == [0]
-
-
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

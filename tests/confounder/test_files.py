@@ -5,8 +5,6 @@ import pytest
 from dualtail.confounder.files import read_histories
 from dualtail.errors import UserError
 
-HEADER = "train_set,seed,epoch,loss,train_accuracy,A_test,B_test\n"
-
 
 @pytest.mark.parametrize("text", ["", "train_set,seed\nA,0\n"])
 def test_files_that_are_no_curves(tmp_path: Path, text: str) -> None:

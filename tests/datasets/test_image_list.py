@@ -21,13 +21,6 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_paths_may_hold_spaces_and_other_letters(tmp_path: Path) -> None:
-    images = read_image_list(write(tmp_path / "a.txt", "x/ä b.jpg 0\ny.png 2\n\n"))
-    assert images.paths == ["x/ä b.jpg", "y.png"]
-    np.testing.assert_array_equal(images.labels, [0, 2])
-    np.testing.assert_array_equal(images.counts(4), [1, 0, 1, 0])
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

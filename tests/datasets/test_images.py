@@ -80,17 +80,6 @@ def test_a_pack_holds_the_squares(folder: Path) -> None:
         read_pack(folder / "p.safetensors")
 
 
-@pytest.mark.parametrize("where", [".", "all.zip"])
-def test_a_missing_image_is_named_with_its_line(folder: Path, where: str) -> None:
-    (folder / "list.txt").write_text("0.png 0\nnone.png 1\n2.png 0\nnot.png 0\n")
-    images = read_image_list(folder / "list.txt")
-    with (
-        ImageStore(folder / where) as store,
-        pytest.raises(UserError, match=r"list\.txt line 2: none\.png: .*2 of 4 images missing"),
-    ):
-        next(decode_squares(images, store, 16))
-
-
 @given(st.integers(10, 200), st.integers(10, 200), st.integers(16, 40), st.integers(0, 3))
 @settings(deadline=None, max_examples=60)
 def test_the_crop_that_is_evaluated_is_torchvisions_to_the_byte(
@@ -150,16 +139,6 @@ def test_a_thread_of_pixels_is_not_blown_up_into_a_bomb() -> None:
     with pytest.raises(ValueError, match=r"256 x 12800000 pixels; at most"):
         square(Image.new("RGB", (1, 50_000)), 256)
     assert shrunk(Image.new("RGB", (1, 50_000)), 256).size == (1, 50_000)
-
-
-def test_stores_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such folder of images"):
-        ImageStore(tmp_path / "none")
-    with pytest.raises(UserError, match="no such archive of images"):
-        ImageStore(tmp_path / "none.zip")
-    (tmp_path / "bad.zip").write_bytes(b"PK")
-    with pytest.raises(UserError, match="not a readable zip archive"):
-        ImageStore(tmp_path / "bad.zip")
 
 
 def jpeg(image: Image.Image, **options: Any) -> bytes:

@@ -15,7 +15,6 @@ from dualtail.bias.groups import d_groups
 from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.long_tail import cifar_counts
 from dualtail.datasets.make_lists import (
-    lists_from_cifar100,
     lists_from_folder,
     lists_from_table,
 )
@@ -160,14 +159,6 @@ def test_cifar_has_the_counts_of_its_ratio_and_the_groups_of_ratio_100(
     counts = read_counts_csv(tmp_path / "out/group_counts.csv", names)
     assert counts.tolist() == [int(500 * 0.01 ** (c / 99)) for c in range(100)]
     assert [len(group) for group in d_groups(counts).values()] == [35, 35, 30]
-
-
-def test_missing_or_changed_cifar_is_refused(cifar: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cifar-100-python is missing or damaged"):
-        lists_from_cifar100(CifarLists(folder=tmp_path / "none"))
-    (cifar / "cifar-100-python/train").write_bytes(b"x")
-    with pytest.raises(UserError, match="missing or damaged"):
-        lists_from_cifar100(CifarLists(folder=cifar))
 
 
 def test_a_corpus_of_a_list_whose_names_are_by_folder(tmp_path: Path) -> None:

@@ -14,8 +14,6 @@ from dualtail.paper.tables import build_table
 from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import as_frame, concatenate
 
-HERE = "This run, on World-Places"
-
 
 def cell(table, row, column):
     found = table.cells.loc[row, column]

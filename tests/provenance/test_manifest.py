@@ -93,12 +93,6 @@ def test_what_is_no_result_is_not_listed(run: Path, name: str) -> None:
     assert write_manifest(run).files == before
 
 
-def test_a_log_below_a_folder_of_results_is_a_result(run: Path) -> None:
-    (run / "folder/logs").mkdir()
-    (run / "folder/logs/x").write_text("x")
-    assert "folder/logs/x" in write_manifest(run).files
-
-
 def test_hashes_of_unchanged_files_are_not_computed_again(run: Path, monkeypatch) -> None:
     before = write_manifest(run)
     hashed: list[str] = []

@@ -153,13 +153,6 @@ def test_other_backbones_are_refused(tmp_path, make_visual, changes, field):
         load_adapter(path, make_visual(**changes), "float32")
 
 
-def test_the_expected_method(tmp_path, make_visual):
-    path = save(tmp_path / "a.safetensors", trained(make_visual()))
-    load_adapter(path, make_visual(), "float32", peft="adaptformer")
-    with pytest.raises(UserError, match="'adaptformer', not 'vpt-deep'"):
-        load_adapter(path, make_visual(), "float32", peft="vpt-deep")
-
-
 def test_a_file_cannot_choose_python_code_to_run(tmp_path, make_visual):
     code = tmp_path / "own.py"
     code.write_text(

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as tv
 
-from dualtail.errors import UserError
 from dualtail.tuning.augmentation import RATIO, Augment, random_boxes, resized_crops
 from dualtail.tuning.settings import Augmentation
 from dualtail.tuning.training_batches import TrainingBatches, TrainingSet
@@ -118,17 +117,3 @@ def test_flip_alone_mirrors_about_half_and_nothing_else():
     mirrored = (result == images.flip(3)).flatten(1).all(1)
     assert (same ^ mirrored).all()
     assert 0.45 < mirrored.float().mean() < 0.55
-
-
-def test_no_augmentation_is_the_center_crop():
-    images = pixels(3, 20, 24)
-    augment = Augment(Augmentation(crop_scale=None, flip=False), (10, 12), rng())
-    assert torch.equal(augment(images), images[:, :, 5:15, 6:18])
-    assert torch.equal(augment(images[:, :, 5:15, 6:18]), images[:, :, 5:15, 6:18])
-
-
-def test_center_crop_needs_large_enough_images():
-    augment = Augment(Augmentation(crop_scale=None), (32, 32), rng())
-    with pytest.raises(UserError, match=r"20 x 24 .*32 x 32"):
-        augment(pixels())
-    assert Augment(Augmentation(), (32, 32), rng())(pixels()).shape == (6, 3, 32, 32)

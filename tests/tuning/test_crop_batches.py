@@ -122,15 +122,6 @@ def test_the_number_of_threads_does_not_matter(threads):
     assert [batch.shape for batch in one] == [(3, 3, 24, 20), (3, 3, 24, 20), (1, 3, 24, 20)]
 
 
-def test_same_seed_same_batches_and_other_seed_others():
-    order = [torch.arange(7), torch.arange(7)]
-    first, again, other = (crops(Photos(MIXED), order, seed) for seed in (3, 3, 4))
-    assert torch.equal(first[0], again[0])
-    assert torch.equal(first[1], again[1])
-    assert not torch.equal(first[0], first[1])
-    assert not torch.equal(first[0], other[0])
-
-
 def test_images_of_one_size_get_the_boxes_and_flips_of_the_matrix_products():
     photos = Photos([(48, 48)] * 30)
     settings = Augmentation(crop_scale=(0.3, 1.0), flip=True)

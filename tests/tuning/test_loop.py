@@ -225,13 +225,6 @@ def test_micro_batches_change_nothing_but_rounding(
     assert sum(seen) == 2 * sum(passes)
 
 
-@pytest.mark.parametrize("loss", ["ce", "cb"])
-def test_micro_batches_in_float16(make_visual: Make, loss: str) -> None:
-    model = build(make_visual(), precision="float16")
-    history = run(model, *toy(), loss=loss, epochs=12, lr=0.02, micro_batch=6)
-    assert history[-1].train_accuracy > 0.9
-
-
 def test_every_image_once_an_epoch_in_new_orders(make_visual: Make) -> None:
     pixels, labels = toy(n=37)
     images = Squares(pixels)
@@ -397,11 +390,6 @@ def test_parameters_that_are_not_finite_are_never_saved(
     assert state.path.exists() == (step > STEPS)
     if state.path.exists():
         assert all(t.isfinite().all() for t in state.read()[0].values())
-
-
-def test_a_diverging_run_stops(make_visual: Make) -> None:
-    with pytest.raises(UserError, match=r"tuning\.lr"):
-        run(build(make_visual()), *toy(), lr=1e15)
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> list[int]:

@@ -236,17 +236,6 @@ def test_parameters_on_vit_b_16(method, options, n_classes, count):
     assert trained_parameters(peft) == count
 
 
-def test_full_is_every_parameter_of_the_blocks(make_visual):
-    visual = make_visual()
-    peft = build_peft("full", {}, BackboneShape.of(visual), 5, 0)
-    found = {name for name, _ in visual.transformer.resblocks.named_parameters()}
-    mine = {n.removeprefix("blocks.").replace("/", ".") for n, _ in peft.named_parameters()}
-    assert mine == found
-    assert trained_parameters(peft) == trained_parameters(visual.transformer.resblocks)
-    norms = build_peft("layer-norm", {}, BackboneShape.of(visual), 5, 0)
-    assert trained_parameters(norms) == 3 * 4 * 16
-
-
 @given(st.integers(1, 100_000), st.integers(1, 60))
 def test_auto_bottleneck_is_the_formula(n_classes, layers):
     expected = max(1, 2 ** math.floor(math.log2(n_classes / (2 * layers))))
