@@ -112,10 +112,7 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("study: {pefts: [lora]}", "study.pefts: unknown PEFT entry 'lora'; known: adaptformer"),
         ("pefts: {vpt: {seeds: [1, 1]}}", "pefts.vpt.seeds: '1' is listed twice"),
         ("study: {members: []}", "study.members: list should have at least 1 item"),
-        (
-            "fusion: {modes: [votes]}",
-            "fusion.modes: unknown entry of fusion.rules 'votes'",
-        ),
+        ("fusion: {modes: [votes]}", "fusion.modes: unknown entry of fusion.rules 'votes'"),
         (
             "fusion: {rules: {x: {method: logit}}}",
             "fusion.rules.x.method: unknown fusion rule 'logit', did you mean 'logits'?; known: "
