@@ -91,6 +91,37 @@ def world_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def make_open_clip() -> Callable[..., Any]:
+    """Build open_clip's tower, small, with random weights; for references."""
+    import torch
+    from open_clip.model import CLIP
+
+    sizes = {"image_size": 8, "patch_size": 4, "width": 16, "layers": 3}
+    text = {"width": 8, "heads": 1, "layers": 1, "context_length": 4, "vocab_size": 10}
+
+    def make(quick_gelu: bool = False, seed: int = 0, **changes: object) -> Any:
+        vision = {**sizes, "head_width": 8, "mlp_ratio": 2.0, **changes}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            visual = CLIP(6, vision, text, quick_gelu=quick_gelu).visual
+            # Fresh towers have zero biases and unit norms, which hide mistakes.
+            with torch.no_grad():
+                for parameter in visual.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+        return visual.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_visual(make_open_clip: Callable[..., Any]) -> Callable[..., Any]:
+    """Build the same tower as ours."""
+    from dualtail.foundation.open_clip_tower import from_open_clip
+
+    return lambda *args, **changes: from_open_clip(make_open_clip(*args, **changes))
+
+
+@pytest.fixture(scope="session")
 def alive() -> Callable[[int], bool]:
     """Whether a process runs; one that is dead and that nobody has waited for does not."""
 

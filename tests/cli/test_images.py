@@ -132,6 +132,14 @@ def test_audit_predict_and_run_see_the_same_of_an_image(
     assert not np.array_equal(read_outputs("whole.safetensors").logits, expected.logits)
 
 
+def test_markdown_page_and_absent_class(run: Run, photos: Path, models: list[str]) -> None:
+    (photos / "fox").mkdir()
+    run("audit", "--images", "photos", "--model", models[0], "--bootstrap", "10", "--out", "p.md")
+    page = Path("p.md").read_text()
+    assert "1 of 5 classes have no image here (fox)" in page
+    assert "data:image" not in page
+
+
 def test_mistakes_are_one_line(run: Run, photos: Path, models: list[str]) -> None:
     base = ["audit", "--images", "photos", "--model", models[0]]
     assert "written as .html or .md" in run(*base, "--out", "page.pdf", fails=True).output

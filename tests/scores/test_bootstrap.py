@@ -12,7 +12,6 @@ from dualtail.scores.bootstrap import (
     BLOCK,
     FEWEST_DIFFERENT,
     FEWEST_PER_CLASS,
-    indicator,
     interval,
     mean_interval,
     moved_interval,
@@ -48,18 +47,6 @@ def test_the_variance_of_a_class_mean_is_that_of_a_sample_of_its_size():
         values = np.random.default_rng(c).random(n)
         drawn = (values @ mine / n).var()
         np.testing.assert_allclose(drawn, values.var(ddof=1) / n, rtol=0.05)
-
-
-def test_class_accuracy_of_a_replicate_is_binomial():
-    labels = np.repeat(np.arange(3), 50)
-    correct = np.concatenate([np.arange(50) < k for k in (10, 25, 45)]).astype(float)
-    accuracy = (indicator(labels, 3, correct) @ all_weights(labels, 20_000)) / 50
-    p = np.array([0.2, 0.5, 0.9])
-    np.testing.assert_allclose(accuracy.mean(axis=1), p, atol=0.003)
-    np.testing.assert_allclose(accuracy.var(axis=1), p * (1 - p) / 49, rtol=0.04)
-    # Classes are resampled independently, so the mean over them has the mean variance / 3.
-    variance = (p * (1 - p) / 49).sum() / 9
-    np.testing.assert_allclose(accuracy.mean(axis=0).var(), variance, rtol=0.04)
 
 
 @pytest.mark.parametrize("each", [3, 10, 50])

@@ -132,22 +132,6 @@ def test_images_of_one_size_get_the_boxes_and_flips_of_the_matrix_products():
     assert (found - expected).abs().max() <= 1.5
 
 
-def test_half_are_mirrored_and_none_if_not_asked():
-    photos = Photos([(12, 12)])
-    whole = {"scale": (1.0, 1.0), "size": (12, 12)}
-    order = [torch.zeros(400, dtype=torch.int64)]
-    # A share of 1 with a ratio that is not 1 never fits: the central box, the whole image, is taken.
-    image = photos.image(0).permute(2, 0, 1)
-    batch = crops(photos, order, **whole)[0]
-    plain = (batch == image).flatten(1).all(dim=1)
-    mirrored = (batch == image.flip(2)).flatten(1).all(dim=1)
-    chosen = plain | mirrored
-    assert chosen.float().mean() > 0.5
-    assert 0.4 < mirrored[chosen].float().mean() < 0.6
-    unflipped = crops(photos, order, flip=False, **whole)[0]
-    assert not (unflipped == image.flip(2)).flatten(1).all(dim=1).any()
-
-
 def test_an_image_that_cannot_be_read_ends_the_run():
     class Damaged(Photos):
         def image(self, row: int) -> torch.Tensor:

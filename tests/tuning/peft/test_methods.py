@@ -190,25 +190,6 @@ def test_forward_and_gradient_follow_the_definition(make_visual, method, options
 
 
 @pytest.mark.parametrize(
-    "method", ["adapter", "adaptformer", "lora", "lora-ffn", "bias", "layer-norm", "full"]
-)
-def test_these_start_from_the_backbone_unchanged(make_visual, method):
-    model = build_tuned_model(
-        make_visual(),
-        CosineHead(torch.randn(5, 16, generator=torch.Generator().manual_seed(1)), 25.0),
-        peft=method,
-        peft_options={},
-        precision="float32",
-        seed=0,
-    )
-    images = torch.randn(4, 3, 8, 8)
-    plain = make_visual()
-    torch.testing.assert_close(
-        model.features(images), cls_feature(plain, images), rtol=1e-5, atol=1e-5
-    )
-
-
-@pytest.mark.parametrize(
     ("method", "options", "n_classes", "count"),
     [
         ("adaptformer", {}, 1000, 617_868),
