@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from dualtail.datasets.world.generate import generate_dataset
-from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.explain.maps import read_maps
 from dualtail.foundation.settings import Transform
@@ -27,20 +26,11 @@ from dualtail.tuning.heads import build_head
 from dualtail.tuning.peft import parse_peft_options
 from dualtail.tuning.tuned_model import build_tuned_model
 
+from .conftest import CONDITIONS, TINY_WORLD
+
 Clip = Callable[..., Path]
 ARCHITECTURE = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
 NAMES = ["one", "two", "three", "four"]
-WORLD = WorldSettings(
-    n_classes=4,
-    corpus_size=40,
-    train_count_max=4,
-    train_count_min=2,
-    val_per_class=1,
-    test_per_class=3,
-    pairs_per_class=3,
-    min_classes_per_cell=0,
-)
-CONDITIONS = {"both": "both", "body_hidden": "no body", "head_hidden": "no head"}
 
 
 class Study:
@@ -102,7 +92,7 @@ def world_run(
     world_clip: Clip, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Study, ExplainedImages]:
     folder = tmp_path_factory.mktemp("world")
-    generate_dataset(WORLD, "world_places", folder)
+    generate_dataset(TINY_WORLD, "world_places", folder)
     study = Study(folder, world_clip(), Transform(resize=32, crop=32), folder / "test.zip")
     images = ExplainedImages(folder / "pairs.zip", folder / "pairs.csv", True, 8, CONDITIONS)
     for name in ("zero-shot", "la"):
