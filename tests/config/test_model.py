@@ -73,6 +73,14 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("sede: 1", "sede: unknown key, did you mean 'seed'?; allowed: run, results, seed"),
         ("tuning: {lrr: 1}", "tuning.lrr: unknown key, did you mean 'lr'?; allowed: epochs"),
         ("tuning: {lr: fast}", "tuning.lr: input should be a valid number"),
+        (
+            "tuning: {epochs: true}",
+            "tuning.epochs: YAML reads this as true: write a number or text",
+        ),
+        ("tuning: {lr: no}", "tuning.lr: YAML reads this as false"),
+        ("tuning: {lr: .inf}", "tuning.lr: "),
+        (f"tuning: {{epochs: {10**26}}}", "tuning.epochs: "),
+        ("study: {seeds: [0, true]}", "study.seeds: YAML reads this as true"),
         ("tuning: {lr: -1}", "tuning.lr: input should be greater than 0, not -1"),
         (
             "study: {members: [clap]}",
