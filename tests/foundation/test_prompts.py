@@ -15,6 +15,13 @@ def test_filling_replaces_the_slot_and_nothing_else() -> None:
     assert fill("a {}!", "%s \\n") == "a %s \\n!"
 
 
+def test_templates() -> None:
+    found = class_texts(["a {}.", "the {}."], ["owl", "sea_lion"])
+    assert found == [["a owl.", "the owl."], ["a sea lion.", "the sea lion."]]
+    assert prompt_summary(["a {}.", "the {}."]) == "a {}. | the {}."
+    assert prompt_summary(["{}"] * 5) == "{} | {} | {} and 2 more"
+
+
 def test_the_80_templates_of_clip() -> None:
     (texts,) = class_texts("openai-80", ["sea_lion"])
     assert len(texts) == len(set(texts)) == 80
