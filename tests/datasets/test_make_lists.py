@@ -140,14 +140,13 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("factor", [10, 100])
 def test_cifar_has_the_counts_of_its_ratio_and_the_groups_of_ratio_100(
-    cifar: Path, tmp_path: Path, factor: int
+    cifar: Path, tmp_path: Path
 ) -> None:
-    source = ListSource(cifar100=CifarLists(folder=cifar, imbalance_factor=factor))
+    source = ListSource(cifar100=CifarLists(folder=cifar, imbalance_factor=10))
     make_lists.run(source, tmp_path / "out")
     train = read_image_list(tmp_path / "out/train.txt", 100)
-    np.testing.assert_array_equal(train.counts(100), cifar_counts(factor))
+    np.testing.assert_array_equal(train.counts(100), cifar_counts(10))
     assert len(read_image_list(tmp_path / "out/test.txt", 100)) == 300
     assert len(set(train.paths)) == len(train)
     with zipfile.ZipFile(tmp_path / "out/images.zip") as archive:

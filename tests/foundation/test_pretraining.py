@@ -281,8 +281,9 @@ def test_augmentation_changes_images_but_not_their_order() -> None:
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("crop_scale", [None, (0.5, 1.0)])
-@pytest.mark.parametrize("kills", [[1], [3], [4, 1], [7, 2]])
+@pytest.mark.parametrize(
+    ("crop_scale", "kills"), [(None, [1]), (None, [3]), ((0.5, 1.0), [4, 1]), ((0.5, 1.0), [7, 2])]
+)
 def test_killed_and_left_alone_give_the_same_bits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

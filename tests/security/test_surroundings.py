@@ -41,6 +41,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_hard_names_no_home_and_no_cache(
     world_clip: Callable[..., Path], tmp_path: Path, photos: Path
 ) -> None:

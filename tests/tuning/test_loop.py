@@ -315,7 +315,7 @@ def attempt(
 
 
 @pytest.mark.parametrize("way", list(WAYS))
-@pytest.mark.parametrize("kills", [[1], [STEPS], [STEPS + 1], [STEPS + 2, 1]])
+@pytest.mark.parametrize("kills", [[1], [STEPS], [STEPS + 2, 1]])
 def test_killed_and_left_alone_give_the_same_bits(
     make_visual: Make, tmp_path: Path, way: str, kills: list[int]
 ) -> None:
