@@ -328,19 +328,6 @@ def test_killed_and_left_alone_give_the_same_bits(
     assert attempt(make_visual(), state, **WAYS[way]) == attempt(make_visual(), **WAYS[way])
 
 
-def test_a_kill_costs_an_epoch_at_most(
-    make_visual: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    state = StateFile(tmp_path / "state.safetensors", {"setting": "this one"})
-    with pytest.raises(Killed):
-        attempt(make_visual(), state, 2 * STEPS + 1)
-    attempt(make_visual(), state, STEPS)
-    assert "tuning: going on after epoch 2 of 3" in capsys.readouterr().err
-    state.path.write_bytes(state.path.read_bytes()[:-9])
-    attempt(make_visual(), state)
-    assert f"starting anew; the state {state.path} is not used: it" in capsys.readouterr().err
-
-
 def test_a_loss_that_draws_from_torchs_generator(make_visual: Make, tmp_path: Path) -> None:
     class Noisy(nn.Module):
         def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
