@@ -50,3 +50,7 @@ def test_means_and_choices() -> None:
     }
     for order in itertools.islice(itertools.permutations(rows), 3):
         assert headline(pd.DataFrame(list(order))) == expected
+
+
+def test_nothing_scored() -> None:
+    assert headline(pd.DataFrame([row("a")])[:0]) == {}
