@@ -1,6 +1,8 @@
-"""Shared by all tests: small dumps, the reference data where it is, a file server, a cache of the hub."""
+"""Shared by all tests: verbs as they are typed, small dumps and models, the reference data where it is,
+a file server, a cache of the hub."""
 
 import hashlib
+import json
 import os
 import sys
 import threading
@@ -12,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import settings
 
+from dualtail.cli.program import program
 from dualtail.outputs import Outputs, OutputsHeader
 
 # Machines differ in speed, and a test that fails must fail again: no deadlines, fixed examples.
@@ -48,6 +52,73 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if count:
         terminalreporter.section("NOT TESTED", red=True, bold=True)
         terminalreporter.line(f"{count} tests were skipped: {NO_SHARED}", red=True)
+
+
+@pytest.fixture(scope="session")
+def dualtail() -> Callable[..., Result]:
+    """Type a verb: it must pass, or fail with a message."""
+
+    def invoke(*words: object, fails: bool = False) -> Result:
+        result = CliRunner().invoke(program, [str(word) for word in words])
+        assert (result.exit_code != 0) == fails, result.output
+        if fails:
+            assert isinstance(result.exception, SystemExit), result.exception
+            assert "Traceback" not in result.output
+        return result
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def world_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write weights of the world's small CLIP, random by a seed; `world-vit-8,FILE` names it."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def written(seed: int = 0) -> Path:
+        from safetensors.torch import save_file
+
+        from dualtail.foundation.pretraining import build_model
+        from dualtail.foundation.spec import ARCHITECTURES
+
+        path = folder / f"random{seed}.safetensors"
+        if not path.exists():
+            architecture = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
+            state = build_model(architecture, seed).state_dict()
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+        return path
+
+    return written
+
+
+@pytest.fixture(scope="session")
+def make_open_clip() -> Callable[..., Any]:
+    """Build open_clip's tower, small, with random weights; for references."""
+    import torch
+    from open_clip.model import CLIP
+
+    sizes = {"image_size": 8, "patch_size": 4, "width": 16, "layers": 3}
+    text = {"width": 8, "heads": 1, "layers": 1, "context_length": 4, "vocab_size": 10}
+
+    def make(quick_gelu: bool = False, seed: int = 0, **changes: object) -> Any:
+        vision = {**sizes, "head_width": 8, "mlp_ratio": 2.0, **changes}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            visual = CLIP(6, vision, text, quick_gelu=quick_gelu).visual
+            # Fresh towers have zero biases and unit norms, which hide mistakes.
+            with torch.no_grad():
+                for parameter in visual.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+        return visual.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_visual(make_open_clip: Callable[..., Any]) -> Callable[..., Any]:
+    """Build the same tower as ours."""
+    from dualtail.foundation.open_clip_tower import from_open_clip
+
+    return lambda *args, **changes: from_open_clip(make_open_clip(*args, **changes))
 
 
 @pytest.fixture(scope="session")

@@ -137,7 +137,13 @@ WRITERS: dict[str, Callable[[Path, Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if writer is write_figure else name
+        for name, writer in WRITERS.items()
+    ],
+)
 def test_a_full_disk_is_named_and_the_same_call_works_after_room_is_made(
     disk: Path, photos: tuple[ImageList, ImageStore], name: str
 ) -> None:

@@ -119,14 +119,6 @@ def test_the_second_one_is_told_who_owns_the_folder(start: Start, tmp_path: Path
     hold([tmp_path / "a"])
 
 
-def test_a_killed_one_leaves_no_lock(start: Start, tmp_path: Path) -> None:
-    first = hold_elsewhere(start, tmp_path / "a")
-    first.kill()
-    first.wait()
-    hold([tmp_path / "a"])
-    assert f"pid {os.getpid()} " in (tmp_path / "a/.lock.owner").read_text()
-
-
 def test_children_of_a_killed_one_are_told_to_end(
     start: Start, tmp_path: Path, alive: Callable[[int], bool]
 ) -> None:

@@ -110,3 +110,9 @@ def test_the_audit_reads_the_report_of_pip_audit(root: Path) -> None:
     report = json.dumps({"dependencies": packages, "fixes": []})
     assert audit.found(report) == (2, ["a 1: PYSEC-1, fixed in 2"])
     assert audit.found(json.dumps({"dependencies": packages[2:]})) == (0, [])
+
+
+def test_dvc_keeps_to_itself(root: Path) -> None:
+    config = (root / ".dvc/config").read_text()
+    assert "analytics = false" in config
+    assert "url" not in config

@@ -121,11 +121,6 @@ def test_what_is_no_costs_csv(tmp_path: Path, text: str) -> None:
         measured_speeds(tmp_path / "costs.csv")
 
 
-def test_costs_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.csv"):
-        measured_speeds(tmp_path / "none.csv")
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -139,12 +134,6 @@ def test_costs_that_are_not_there(tmp_path: Path) -> None:
 def test_speeds_that_make_no_sense(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         given_speeds(text)
-
-
-def test_without_a_speed_there_are_no_hours(paper: Config) -> None:
-    assert math.isnan(by_place(paper)["tune", "inat2018"].hours({}))
-    assert math.isnan(by_place(paper)["tune", "inat2018"].hours(given_speeds("train=5")))
-    assert by_place(paper)["pack", "inat2018"].hours({}) == 0
 
 
 def test_the_verb(root: Path, paper: Config) -> None:

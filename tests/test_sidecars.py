@@ -8,9 +8,7 @@ from click.testing import CliRunner
 from dualtail.cli.program import program
 from dualtail.datasets.settings import ListSource, TableLists
 from dualtail.errors import UserError
-from dualtail.sidecars import refuse_foreign
 from dualtail.stages import make_lists
-from dualtail.training.history import HISTORY_MARK, write_history
 
 MODEL = ["--model", "world-vit-8,none.safetensors"]
 TUNE = ["tune", *MODEL, "--images", "none", "--out"]
@@ -37,12 +35,6 @@ def test_a_file_of_somebody_else_stays(
     own = '{"train_split_hash": ""}'
     Path(foreign).write_text(own if foreign.endswith("json") else "epoch,lr\n")
     assert "would be replaced" not in CliRunner().invoke(program, words).output
-
-
-def test_curves_have_their_mark(tmp_path: Path) -> None:
-    for row in ({"epoch": 1, "loss": 0.5}, {"train_set": "A", "seed": 0, "epoch": 1, "loss": 0.5}):
-        write_history(tmp_path / "h.csv", [row])
-        refuse_foreign(tmp_path / "h.csv", HISTORY_MARK)
 
 
 def test_lists_do_not_replace_the_table_that_they_are_made_from(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from dualtail.config.model import Config
 from dualtail.errors import UserError
 from dualtail.study import (
     fused_sets,
+    intervened,
     known_priors,
     predictions,
     prior_estimator,
+    reordered,
     students,
     studies_of,
     tunings,
@@ -287,6 +289,36 @@ def test_a_prior_on_images_that_are_trained_on_is_cross_fitted(study: Study) -> 
     assert prior_estimator(other, "world_objects") == "calibrated"
 
 
+@pytest.mark.parametrize(
+    "occlusion",
+    [
+        None,
+        {"table": "mine.csv", "conditions": {"both": "b", "body_hidden": "c", "head_hidden": "d"}},
+        {"table": "pairs.csv", "conditions": {"both": "b", "body_hidden": "c"}},
+    ],
+)
+def test_images_of_another_kind_have_no_known_truth(
+    study: Study, occlusion: dict[str, Any] | None
+) -> None:
+    datasets = ["world_objects", "world_places", "world_species"]
+    config = study(study__datasets=datasets, datasets__world_objects__occlusion=occlusion)
+    assert intervened(config) == datasets[1:]
+    assert intervened(study(study__datasets=datasets)) == datasets
+
+
+def test_what_has_one_seed_has_the_first_of_its_peft(study: Study) -> None:
+    config = study(
+        study__datasets=["world_objects", "world_places"],
+        study__pefts=["adaptformer", "vpt"],
+        study__seeds=[3, 4],
+        pefts__adaptformer__seeds=[6, 5],
+    )
+    rows = predictions(config)
+    assert {row.seed for row in rows if row.dataset in reordered(config)} == {6}
+    assert {row.seed for row in rows if row.explained} == {None, 6}
+    assert {row.peft for row in rows if row.kind == "knn"} == {"", "adaptformer"}
+
+
 def test_studies_that_a_run_can_make(study: Study) -> None:
     first = ["frontier", "prior", "interventional"]
     assert studies_of(study()) == [*first, "fusion_weights"]
@@ -294,3 +326,14 @@ def test_studies_that_a_run_can_make(study: Study) -> None:
     assert studies_of(both) == [*first, "logits_probabilities", "fusion_weights"]
     alone = study(study__members=["clip"], fusion__modes=["logits", "probabilities"])
     assert "logits_probabilities" not in studies_of(alone)
+    nothing = {"modes": ["logits", "probabilities"], "zero_shot": False, "losses": []}
+    assert studies_of(study(fusion=nothing)) == first
+    foreign = study(
+        study__members=["clip"],
+        study__datasets=["mine"],
+        datasets__mine={"label": "Mine", "root": "data/mine"},
+        foundation__clip__weights={"path": "clip.safetensors"},
+    )
+    assert studies_of(foreign) == ["frontier"]
+    whole = study(study__variants=[{"losses": ["la_more", "distill"], "seeds": [0]}])
+    assert studies_of(whole)[-1] == "student"

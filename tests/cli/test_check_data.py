@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner
+from click.testing import Result
 
-from dualtail.cli.program import program
+Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -32,47 +32,36 @@ def files(root: Path, tmp_path: Path) -> list[str]:
     return [str(root / "config.yaml"), str(tmp_path / "mine.yaml")]
 
 
-def test_a_whole_dataset_passes(files: list[str]) -> None:
-    result = CliRunner().invoke(program, ["check-data", *files])
-    assert result.exit_code == 0, result.output
+def test_a_whole_dataset_passes(dualtail: Run, files: list[str]) -> None:
+    result = dualtail("check-data", *files)
     assert "2 class names" in result.output
     assert "ok: every image is there" in result.output
     assert "clip: resize 32, crop 32; weights are there" in result.output
 
 
 def test_images_are_not_said_to_be_there_before_there_are_lists(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dualtail: Run, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(program, ["check-data", str(root / "config.yaml")])
-    assert result.exit_code == 0, result.output
+    result = dualtail("check-data", str(root / "config.yaml"))
     assert result.output.count("ok: nothing is missing; images are checked once") == 3
     assert "every image is there" not in result.output
 
 
-def test_a_missing_image_fails(files: list[str], tmp_path: Path) -> None:
-    (tmp_path / "data/test1.jpg").unlink()
-    result = CliRunner().invoke(program, ["check-data", *files])
-    assert result.exit_code == 1
-    assert "test1.jpg: not in" in result.output
-    assert "(1 of 2 images missing)" in result.output
-
-
 def test_lists_that_the_run_makes_may_be_absent_but_not_their_source(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dualtail: Run, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DUALTAIL_CALTECH101", str(tmp_path / "none"))
     files = [str(root / "config.yaml"), str(root / "config/caltech101.yaml")]
-    result = CliRunner().invoke(program, ["check-data", *files])
-    assert result.exit_code == 1
+    result = dualtail("check-data", *files, fails=True)
     assert "lists are made by the run" in result.output
     assert "none/labels.csv.gz: no such file or folder" in result.output
     assert "none/test_64.zip" in result.output
 
 
 def test_missing_weights_come_with_the_command_that_fetches_them(
-    files: list[str], tmp_path: Path, hub_cache: Callable[..., Path]
+    dualtail: Run, files: list[str], tmp_path: Path, hub_cache: Callable[..., Path]
 ) -> None:
     sources = {
         "clip": {"tag": "openai"},
@@ -91,8 +80,7 @@ def test_missing_weights_come_with_the_command_that_fetches_them(
     changes = {"foundation": models, "study": {"members": list(models)}}
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(changes))
     arguments = ["check-data", *files, str(tmp_path / "models.yaml")]
-    result = CliRunner().invoke(program, arguments)
-    assert result.exit_code == 1
+    result = dualtail(*arguments, fails=True)
     for text in (
         "`dualtail download ViT-B-16-quickgelu,openai` fetches them",
         "`dualtail download hf-hub:me/model` fetches them",
@@ -104,8 +92,7 @@ def test_missing_weights_come_with_the_command_that_fetches_them(
     (tmp_path / "none.safetensors").touch()
     hub_cache("me/model", "open_clip_model.safetensors", b"")
     (tmp_path / "downloads.yaml").write_text("downloads: true\n")
-    result = CliRunner().invoke(program, [*arguments, str(tmp_path / "downloads.yaml")])
-    assert result.exit_code == 0, result.output
+    result = dualtail(*arguments, tmp_path / "downloads.yaml")
     assert (
         "clip: resize 256, crop 224; the run will download the weights of ViT-B-16-quickgelu,openai"
         in result.output
@@ -118,10 +105,12 @@ def change(tmp_path: Path, changes: dict[str, object]) -> str:
     return str(tmp_path / "changes.yaml")
 
 
-def test_prompts_transform_and_groups_are_shown(files: list[str], tmp_path: Path) -> None:
+def test_prompts_transform_and_groups_are_shown(
+    dualtail: Run, files: list[str], tmp_path: Path
+) -> None:
     """The text tower of world-vit-8 reads 12 tokens."""
     (tmp_path / "data/classnames.txt").write_text(f"sea_horse\n{'very ' * 30}old dog\n")
-    shown = CliRunner().invoke(program, ["check-data", *files]).output
+    shown = dualtail("check-data", *files).output
     assert "prompts: 'a photo of a sea horse.', 'a photo of a very very" in shown
     assert "note: 1 of 2 prompts are longer than the 12 tokens that the text tower reads" in shown
     assert "old dog.'" in shown
@@ -132,44 +121,44 @@ def test_prompts_transform_and_groups_are_shown(files: list[str], tmp_path: Path
         "than 20, and classes have 1 to 1 (median 1); scores.many and scores.few set these bounds"
     ) in shown
     bounds = change(tmp_path, {"scores": {"many": 1, "few": 1}})
-    shown = CliRunner().invoke(program, ["check-data", *files, bounds]).output
+    shown = dualtail("check-data", *files, bounds).output
     assert "data/train.txt: 0 / 2 / 0 classes" in shown
     assert "D-Many and D-Few are empty" in shown
 
 
 @pytest.mark.parametrize("name", ["airplane airplane", "Sea_Horse sea horse", "n01440764 tench"])
 def test_names_that_are_lines_of_folder_and_name_are_said(
-    files: list[str], tmp_path: Path, name: str
+    dualtail: Run, files: list[str], tmp_path: Path, name: str
 ) -> None:
     names = tmp_path / "data/classnames.txt"
     if not name.startswith("n0"):  # wnids before every name are taken off by who reads them
         names.write_text(f"{name}\n{name} dog {name} dog\n")
-        result = CliRunner().invoke(program, ["check-data", *files])
-        assert result.exit_code == 1
+        result = dualtail("check-data", *files, fails=True)
         assert "2 of 2 class names seem to hold the name of their folder" in result.output
         assert "set datasets.mine.names_format: folders" in result.output
     names.write_text(f"{name}\nbaboon\n")
-    result = CliRunner().invoke(program, ["check-data", *files])
-    assert result.exit_code == 0, result.output
+    result = dualtail("check-data", *files)
     assert f"note: 1 of 2 class names seem to hold the name of their folder, too ({name})" in (
         result.output
     )
     names.write_text("baboon\nNew York, New Jersey\n")
-    assert "of their folder" not in CliRunner().invoke(program, ["check-data", *files]).output
+    assert "of their folder" not in dualtail("check-data", *files).output
 
 
 def test_classes_without_an_image_where_q_is_estimated_are_named(
-    files: list[str], tmp_path: Path
+    dualtail: Run, files: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "data/test.txt").write_text("test0.jpg 0\n")
-    shown = CliRunner().invoke(program, ["check-data", *files]).output
+    shown = dualtail("check-data", *files).output
     assert (
         "note: q is estimated on test, where 1 of 2 classes have no image (dog): their q is a guess; set "
         "datasets.mine.prior_split to a split that has them, or add images"
     ) in shown
 
 
-def test_a_corpus_of_ones_own_that_is_missing_fails(files: list[str], tmp_path: Path) -> None:
+def test_a_corpus_of_ones_own_that_is_missing_fails(
+    dualtail: Run, files: list[str], tmp_path: Path
+) -> None:
     changes = change(
         tmp_path,
         {
@@ -179,31 +168,28 @@ def test_a_corpus_of_ones_own_that_is_missing_fails(files: list[str], tmp_path: 
     )
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus/list.txt").touch()
-    result = CliRunner().invoke(program, ["check-data", *files, changes])
-    assert result.exit_code == 1
+    result = dualtail("check-data", *files, changes, fails=True)
     assert "corpus/classnames.txt: no such file or folder, of corpora.own" in result.output
     assert "corpus/images.zip: no such file or folder, of corpora.own" in result.output
     assert "corpus/list.txt" not in result.output
 
 
 def test_a_transform_that_does_not_fit_is_refused_and_none_is_the_architectures(
-    files: list[str], tmp_path: Path
+    dualtail: Run, files: list[str], tmp_path: Path
 ) -> None:
     wrong = change(tmp_path, {"foundation": {"clip": {"transform": "clip"}}})
     for verb in ("check-config", "check-data"):
-        result = CliRunner().invoke(program, [verb, *files, wrong])
-        assert result.exit_code == 1
+        result = dualtail(verb, *files, wrong, fails=True)
         assert (
             "changes.yaml: foundation.clip.transform: crop is 224, but world-vit-8 sees images of 32 x 32 "
             "pixels; set foundation.clip.transform: null for its default"
         ) in result.output
     default = change(tmp_path, {"foundation": {"clip": {"transform": None}}})
-    result = CliRunner().invoke(program, ["check-data", *files, default])
+    result = dualtail("check-data", *files, default)
     assert "clip: resize 36, crop 32; weights are there" in result.output
 
 
-def test_a_difference_alone_says_what_goes_before_it(root: Path) -> None:
+def test_a_difference_alone_says_what_goes_before_it(dualtail: Run, root: Path) -> None:
     own = str(root / "config/paper.yaml")
-    result = CliRunner().invoke(program, ["check-config", own])
-    assert result.exit_code == 1
+    result = dualtail("check-config", own, fails=True)
     assert f"`dualtail check-config config.yaml {own}`" in result.output

@@ -11,9 +11,7 @@ from PIL import Image
 
 from dualtail.bias.prior.table import write_prior_csv
 from dualtail.datasets.image_list import read_image_list
-from dualtail.datasets.pack import read_pack
 from dualtail.datasets.train_counts import read_counts_csv
-from dualtail.datasets.whole_pack import WholePack, read_training_pack
 
 Run = Callable[..., Result]
 CHECK = [
@@ -89,33 +87,6 @@ def test_splits_are_given_once_and_train_is_among_them(
     words = [word for s in splits for word in ("--split", s, f"{s}.txt", "images.zip")]
     said = run("check-dataset", "toy", "--class-names", "names.txt", *words, fails=True).output
     assert "--split: train is required, and each split may be given once" in said
-
-
-def test_a_pack_of_squares_with_names_from_a_file_or_from_the_check(run: Run, toy: None) -> None:
-    run(*CHECK)
-    words = ["--dataset", "toy", "--list", "test.txt"]
-    run(*PACK, *words, "--out", "a.safetensors")
-    again = ["out/counts.csv" if word == "names.txt" else word for word in PACK]
-    run(*again, *words, "--out", "b.safetensors", "--threads", "2")
-    assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
-    pack = read_pack(Path("a.safetensors"))
-    assert (pack.header.dataset, pack.header.split) == ("toy", "test")
-    assert pack.header.class_names == ["cat", "dog", "owl, barn"]
-    assert pack.images.shape == (2, 8, 8, 3)
-    assert pack.labels.tolist() == [0, 2]
-    image = np.asarray(Image.open("b.png"))
-    assert any((pack.images[1] == image[:, at : at + 8]).all() for at in (0, 1))
-
-
-def test_training_images_are_packed_whole_if_asked(run: Run, toy: None) -> None:
-    words = ["--list", "train.txt", "--split", "train", "--whole", "format=raw"]
-    run(*PACK, *words, "--out", "train.safetensors")
-    train = read_training_pack(Path("train.safetensors"))
-    assert isinstance(train, WholePack)
-    assert train.header.form == "raw"
-    assert train.sizes.tolist() == [[8, 9]] * 4
-    run(*PACK, *words[:-1], "format=auto,raw_limit_gb=0", "--out", "train.safetensors")
-    assert read_training_pack(Path("train.safetensors")).header.form == "jpeg"
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import Result
-from scipy.special import log_softmax
 
 from dualtail.cli.program import program
-from dualtail.outputs import Outputs, read_outputs
+from dualtail.outputs import read_outputs
 
-Make = Callable[..., Outputs]
 Run = Callable[..., Result]
 
 
@@ -114,42 +112,6 @@ def test_no_verb_writes_over_its_input(run: Run, arrays: Path, words: list[str])
     assert {path: path.read_bytes() for path in arrays.iterdir()} == before
 
 
-def test_a_dump_given_twice_is_refused(run: Run, arrays: Path) -> None:
-    import_arrays(run)
-    output = run("fuse", *["dump.safetensors"] * 2, "--out", "f.safetensors", fails=True).output
-    assert "dump.safetensors: the same dump twice; give each once" in output
-    assert not (arrays / "f.safetensors").exists()
-
-
-def test_scores_need_neither_counts_nor_a_prior(run: Run, arrays: Path) -> None:
-    import_arrays(run)
-    run("score", "dump.safetensors", "--bootstrap", "20", "--out", "scores.csv")
-    assert set(pd.read_csv("scores.csv")["scheme"]) == {"all"}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda a: a.__setitem__((3, 1), np.nan), "logit nan at row 3, class 1 (dog)"),
-        (lambda a: a.__setitem__((3, 1), np.inf), "logit inf at row 3, class 1 (dog)"),
-        (lambda a: a.__setitem__((3, 1), 1e300), "logit inf at row 3"),
-    ],
-)
-def test_bad_logits_are_refused(
-    run: Run, arrays: Path, change: Callable[[np.ndarray], None], message: str
-) -> None:
-    logits = np.load("L.npy", allow_pickle=False)
-    change(logits)
-    np.save("L.npy", logits)
-    result = run(
-        *["import-outputs", "--logits", "L.npy", "--labels", "y.npy"],
-        *["--class-names", "names.txt", "--out", "dump.safetensors"],
-        fails=True,
-    )
-    assert message in result.output
-    assert not Path("dump.safetensors").exists()
-
-
 def test_wrong_arrays_are_refused_and_no_dump_is_left(run: Run, arrays: Path) -> None:
     base = ["import-outputs", "--logits", "L.npy", "--class-names", "names.txt", "--out", "d"]
     assert "--labels is missing" in run(*base, fails=True).output
@@ -159,23 +121,6 @@ def test_wrong_arrays_are_refused_and_no_dump_is_left(run: Run, arrays: Path) ->
     both = ("--labels", "y.npy", "--probabilities", "--logit-scale", "100")
     assert "exclude each other" in run(*base, *both, fails=True).output
     assert not Path("d").exists()
-
-
-def test_one_archive_of_probabilities_is_enough(run: Run, arrays: Path) -> None:
-    """And their predictions are those of the logits."""
-    logits, labels = (np.load(f"{x}.npy", allow_pickle=False) for x in "Ly")
-    np.savez("both.npz", logits=np.exp(log_softmax(logits, axis=1)), labels=labels)
-    names = ["--class-names", "names.txt", "--out"]
-    run("import-outputs", "--logits", "both.npz", "--probabilities", *names, "p.safetensors")
-    found = read_outputs(Path("p.safetensors"))
-    np.testing.assert_array_equal(found.logits.argmax(1), logits.argmax(1))
-    np.testing.assert_array_equal(found.labels, labels)
-
-
-def test_half_precision_stays_half_precision(run: Run, arrays: Path) -> None:
-    np.save("L.npy", np.load("L.npy", allow_pickle=False).astype(np.float16))
-    import_arrays(run)
-    assert read_outputs("dump.safetensors").logits.dtype == np.float16
 
 
 def test_a_wrong_verb_and_a_wrong_ridge_name_the_right_one(run: Run, arrays: Path) -> None:
@@ -248,29 +193,6 @@ def test_several_splits_from_arrays(run: Run, arrays: Path) -> None:
         fails=True,
     ).output
     assert "a is there twice" in message
-
-
-def test_knn_from_arrays(run: Run, arrays: Path) -> None:
-    import_splits(run, "both.safetensors")
-    run("knn", "both.safetensors", "--k", "10", "--out", "knn.safetensors")
-    found = read_outputs(Path("knn.safetensors"))
-    assert (found.logits.argmax(1) == np.load("y.npy", allow_pickle=False)).mean() > 0.9
-    swapped = ["--split", "val", "--bank-split", "test", "--out", "swapped.safetensors"]
-    run("knn", "both.safetensors", *swapped)
-    assert read_outputs("swapped.safetensors").header.split == "val"
-    import_arrays(run)
-    run(
-        *["knn", "both.safetensors", "--bank", "both.safetensors", "--k", "10"],
-        *["--out", "other.safetensors"],
-    )
-    assert Path("other.safetensors").read_bytes() == Path("knn.safetensors").read_bytes()
-    for words, message in (
-        (["both.safetensors", "--split", "val"], "both of the split 'val'"),
-        (["dump.safetensors"], "dump.safetensors: no split 'val'; it has test"),
-        (["both.safetensors", "--k", "0"], "--k"),
-    ):
-        assert message in run("knn", *words, "--out", "x.safetensors", fails=True).output
-    assert not Path("x.safetensors").exists()
 
 
 OWN_RULE = """

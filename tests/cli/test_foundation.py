@@ -182,8 +182,3 @@ def test_mistakes_of_predict_are_one_line(
     said = run("predict", *model, *packs, *words, "--out", "x.safetensors", fails=True).output
     assert message in said
     assert not Path("x.safetensors").exists()
-
-
-def test_neither_images_nor_packs(run: Run, weights: list[Path]) -> None:
-    said = run("predict", "--model", f"world-vit-8,{weights[0]}", "--out", "x", fails=True).output
-    assert "give either --images or --pack" in said

@@ -1,6 +1,5 @@
 """The verbs that make score tables, as rules and people call them."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dualtail.cli.explained_options import explained_images
-from dualtail.cli.program import program
 from dualtail.outputs import Outputs, write_outputs
 from dualtail.study import predictions
 from dualtail.study_table import Prediction, read_study, write_study
@@ -19,20 +17,6 @@ from dualtail.study_table import Prediction, read_study, write_study
 Make = Callable[..., Outputs]
 Run = Callable[..., Result]
 PATTERN = "outputs/{dataset}/{members}/{variant}.safetensors"
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, fails: bool = False) -> Result:
-        result = CliRunner().invoke(program, list(arguments))
-        assert (result.exit_code != 0) == fails, result.output
-        if fails:
-            assert isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    return invoke
 
 
 def test_the_study_of_a_config(run: Run, root: Path) -> None:
@@ -78,50 +62,6 @@ def test_dumps_are_given_or_those_of_a_study(run: Run, make_outputs: Make) -> No
     ):
         assert message in run("score", *words, "--out", "x.csv", fails=True).output
     assert not Path("x.csv").exists()
-
-
-def test_collecting(run: Run, make_outputs: Make) -> None:
-    """From dumps to the tables of a run, by the verbs alone."""
-    write_study(
-        Path("study.csv"),
-        [
-            Prediction("zero-shot", "toy", "a", "zero-shot"),
-            Prediction("tuned", "toy", "a", "vpt-la-0", "vpt", "la", 0),
-        ],
-    )
-    dumps = {
-        "zero-shot": make_outputs(members=["a"], kind="zero-shot", peft="", loss="", split="val"),
-        "vpt-la-0": make_outputs(members=["a"], peft="vpt", split="val"),
-    }
-    for variant, dump in dumps.items():
-        write_outputs(PATTERN.format(dataset="toy", members="a", variant=variant), dump)
-    Path("priors/toy").mkdir(parents=True)
-    zero_shot = "outputs/toy/a/zero-shot.safetensors"
-    run("prior", zero_shot, "--bootstrap", "5", "--out", "priors/toy/a.csv")
-    run(
-        *["score", "--study", "study.csv", "--dataset", "toy", "--outputs", PATTERN],
-        *["--bootstrap", "5", "--class-scores", "classes.parquet", "--out", "s.parquet"],
-    )
-    record = {"dataset": "toy", "member": "a", "peft": "vpt", "loss": "la", "seed": 0}
-    Path("adapters").mkdir()
-    Path("adapters/vpt-la-0.json").write_text(json.dumps(record | {"costs": {"parameters": 7}}))
-    record = {"dataset": "toy", "member": "a", "peft": "", "loss": "", "seed": None}
-    Path("adapters/zero-shot.json").write_text(json.dumps(record | {"costs": {"gflops": 3}}))
-    words = ["collect", "s.parquet", "--class-scores", "classes.parquet", "--study", "study.csv"]
-    words += ["--priors", "priors/{dataset}/{member}.csv", "--records", "adapters/{variant}.json"]
-    run(*words, "--run", "r", "--out", "out")
-    assert sorted(path.name for path in Path("out").iterdir()) == [
-        "class_scores.parquet",
-        "costs.csv",
-        "metrics.json",
-        "priors.csv",
-        "scores.csv",
-        "scores.parquet",
-    ]
-    scores = pd.read_csv("out/scores.csv", keep_default_na=False)
-    assert set(scores["kind"]) == {"zero-shot", "tuned", "prior"}
-    assert pd.read_csv("out/costs.csv")["value"].tolist() == [3, 7]
-    assert len(pd.read_csv("out/priors.csv")) == 5
 
 
 @pytest.fixture

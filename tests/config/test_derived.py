@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtail.config.derived import fill_in, leave_out
+from dualtail.config.derived import fill_in
 from dualtail.config.document import (
     minimal_json,
     read_config,
@@ -17,7 +17,6 @@ from dualtail.config.document import (
     resolved_yaml,
 )
 from dualtail.config.model import Config
-from dualtail.datasets.world.settings import World, WorldSettings
 
 OVERLAYS = [
     None,
@@ -91,19 +90,6 @@ def test_the_world_says_where_its_files_are(root: Path, tmp_path: Path) -> None:
     }
 
 
-def test_where_the_world_is_drawn_to_is_not_among_what_is_drawn(root: Path) -> None:
-    """So that the settings of a drawing job do not name a folder."""
-    elsewhere = World(folder=Path("elsewhere"), unbiased={"more": "clip"})
-    for own in (
-        elsewhere.of_corpora(),
-        elsewhere.of_corpus("more"),
-        elsewhere.of_dataset("world_places"),
-    ):
-        assert type(own) is WorldSettings
-    assert elsewhere.of_corpus("more").unbiased == {"more": "clip"}
-    assert elsewhere.of_corpus("clip") == World().of_corpus("clip")
-
-
 def test_lists_are_made_in_the_folder_of_the_run(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,15 +107,6 @@ def test_lists_are_made_in_the_folder_of_the_run(
     # Of the split that the corpus is drawn from; photographs are in the archive of the training split.
     assert corpus.root == Path("results/caltech101/corpora/openclip")
     assert corpus.image_base / corpus.images == Path("/photographs/train_64.zip")
-
-
-def test_cifar_brings_its_images_and_groups_and_has_no_val_split(root: Path) -> None:
-    dataset = config_of(root, "cifar100").datasets["cifar100_lt_50"]
-    assert dataset.root == Path("results/cifar100/lists/cifar100_lt_50")
-    assert list(dataset.splits) == ["train", "test"]
-    assert {files.images for files in dataset.splits.values()} == {Path("images.zip")}
-    assert dataset.group_counts == Path("group_counts.csv")
-    assert dataset.image_base == dataset.root
 
 
 @pytest.mark.parametrize("val_per_class", [0, 5])
@@ -156,13 +133,6 @@ def test_our_losses_and_fusion_rules_need_not_be_written(root: Path, tmp_path: P
     assert config.losses["la"].options == {"tau": 2}
     assert config.losses["focal"].method == "focal"
     assert list(config.fusion.rules) == ["logits", "probabilities", "fitted", "mean"]
-
-
-def test_values_are_not_changed_in_place(root: Path) -> None:
-    values = yaml.safe_load((root / "config.yaml").read_text())
-    fill_in(values)
-    leave_out(values)
-    assert values == yaml.safe_load((root / "config.yaml").read_text())
 
 
 JUNK = st.recursive(

@@ -30,14 +30,30 @@ def problem(values: dict[str, Any], *files: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("overlays", "message"),
+    [
+        (["tuning: {lr: fast}\nscores: {few: 20}", "tuning: {epochs: 3}"], "0.yaml: tuning.lr: "),
+        (["tuning: {epochs: 3}", "tuning: {lr: fast}"], "1.yaml: tuning.lr: "),
+        (
+            ["foundation: {my.model: {label: Mine, architecture: ViT-B-16}}", "run: x"],
+            "0.yaml: foundation.my.model.weights: missing key",
+        ),
+        (
+            ["study: {variants: [{losses: [la]}, {losses: [lla]}]}"],
+            "0.yaml: study.variants.1.losses: unknown loss 'lla', did you mean",
+        ),
+    ],
+)
 def test_the_last_file_that_sets_a_value_is_named(
-    root: Path, tmp_path: Path, values: dict[str, Any]
+    root: Path, tmp_path: Path, overlays: list[str], message: str
 ) -> None:
-    base, first, second = root / "config.yaml", tmp_path / "1.yaml", tmp_path / "2.yaml"
-    first.write_text("tuning: {lr: fast}\nscores: {few: 20}")
-    second.write_text("tuning: {epochs: 3}")
-    values["tuning"] |= {"lr": "fast", "epochs": 3}
-    assert problem(values, base, first, second).startswith(f"{first}: tuning.lr: ")
+    files = [tmp_path / f"{k}.yaml" for k in range(len(overlays))]
+    for file, text in zip(files, overlays, strict=True):
+        file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_config([root / "config.yaml", *files])
+    assert str(caught.value).startswith(f"{tmp_path}/{message}")
 
 
 def test_a_value_that_no_file_has_is_of_the_command_line(
@@ -47,26 +63,6 @@ def test_a_value_that_no_file_has_is_of_the_command_line(
     assert problem(values, root / "config.yaml").startswith("--config: tuning.lr: ")
     values["tuning"] = {"lr": 0.1, "lrr": 1}
     assert problem(values, root / "config.yaml").startswith("--config: tuning.lrr: unknown key")
-
-
-def test_a_missing_key_is_of_the_file_with_what_it_belongs_to(
-    root: Path, tmp_path: Path, values: dict[str, Any]
-) -> None:
-    mine = tmp_path / "mine.yaml"
-    mine.write_text("foundation: {my.model: {label: Mine, architecture: ViT-B-16}}")
-    values["foundation"]["my.model"] = {"label": "Mine", "architecture": "ViT-B-16"}
-    text = problem(values, root / "config.yaml", mine)
-    assert text.startswith(f"{mine}: foundation.my.model.weights: missing key")
-
-
-def test_an_item_of_a_list_is_found_in_its_file(
-    root: Path, tmp_path: Path, values: dict[str, Any]
-) -> None:
-    mine = tmp_path / "mine.yaml"
-    mine.write_text("study: {variants: [{losses: [la]}, {losses: [lla]}]}")
-    values["study"]["variants"] = [{"losses": ["la"]}, {"losses": ["lla"]}]
-    text = problem(values, root / "config.yaml", mine)
-    assert text.startswith(f"{mine}: study.variants.1.losses: unknown loss 'lla', did you mean")
 
 
 def test_a_folder_without_config_yaml_is_named(
@@ -166,22 +162,3 @@ def test_a_damaged_file_of_a_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("study: {seeds: [x]}")
     with pytest.raises(UserError, match=r"^/.*config\.yaml: "):
         read_resolved(tmp_path / "config.yaml")
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ({"epochs": True}, "tuning.epochs: YAML reads this as true: write a number or text"),
-        ({"lr": False}, "tuning.lr: YAML reads this as false"),
-        ({"lr": float("inf")}, "tuning.lr: "),
-        ({"epochs": 10**26}, "tuning.epochs: 1"),
-    ],
-)
-def test_numbers_are_numbers(values: dict[str, Any], value: dict[str, Any], message: str) -> None:
-    values["tuning"] |= value
-    assert problem(values).startswith(f"--config: {message}")
-
-
-def test_seeds_are_numbers(values: dict[str, Any]) -> None:
-    values["study"]["seeds"] = [0, True]
-    assert problem(values).startswith("--config: study.seeds: YAML reads this as true")

@@ -73,10 +73,41 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("sede: 1", "sede: unknown key, did you mean 'seed'?; allowed: run, results, seed"),
         ("tuning: {lrr: 1}", "tuning.lrr: unknown key, did you mean 'lr'?; allowed: epochs"),
         ("tuning: {lr: fast}", "tuning.lr: input should be a valid number"),
+        (
+            "tuning: {epochs: true}",
+            "tuning.epochs: YAML reads this as true: write a number or text",
+        ),
+        ("tuning: {lr: no}", "tuning.lr: YAML reads this as false"),
+        ("tuning: {lr: .inf}", "tuning.lr: "),
+        (f"tuning: {{epochs: {10**26}}}", "tuning.epochs: "),
+        ("study: {seeds: [0, true]}", "study.seeds: YAML reads this as true"),
         ("tuning: {lr: -1}", "tuning.lr: input should be greater than 0, not -1"),
         (
             "study: {members: [clap]}",
             "study.members: unknown foundation model 'clap', did you mean",
+        ),
+        ("tuning: {augmentation: {crop_scale: [0.5, 0.2]}}", "crop_scale must be"),
+        ("tuning: {augmentation: {crop_scale: [0.5, 1.5]}}", "crop_scale must be"),
+        (
+            "tuning: {augmentation: {crop_scale: [0, 1]}}",
+            "crop_scale.0: input should be greater than 0",
+        ),
+        (
+            "scratch: {training: {architecture: resnet50, width: 8}}",
+            "scratch.training: width: only resnet20, ",
+        ),
+        ("scratch: {training: {architecture: resnet33}}", "architecture: input should be"),
+        ("scratch: {training: {momentum: 1.0}}", "scratch.training.momentum: input should be less"),
+        ("scratch: {seeds: [3, 0, 3]}", "scratch.seeds: '3' is listed twice"),
+        ("confounder: {train_per_class: 9}", "confounder.train_per_class: input should be greater"),
+        ("confounder: {seeds: [1, 2, 1]}", "confounder.seeds: '1' is listed twice"),
+        (
+            "confounder: {stable_diffusion: {model: x, size: 513}}",
+            "size: input should be a multiple",
+        ),
+        (
+            "confounder: {stable_diffusion: {model: x, classes: {a: [b, c]}}}",
+            "classes: dictionary should have at least 2 items",
         ),
         ("tuning: {head: {type: cosin}}", "tuning.head.type: input should be 'cosine', 'linear'"),
         (
@@ -89,10 +120,7 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("study: {pefts: [lora]}", "study.pefts: unknown PEFT entry 'lora'; known: adaptformer"),
         ("pefts: {vpt: {seeds: [1, 1]}}", "pefts.vpt.seeds: '1' is listed twice"),
         ("study: {members: []}", "study.members: list should have at least 1 item"),
-        (
-            "fusion: {modes: [votes]}",
-            "fusion.modes: unknown entry of fusion.rules 'votes'",
-        ),
+        ("fusion: {modes: [votes]}", "fusion.modes: unknown entry of fusion.rules 'votes'"),
         (
             "fusion: {rules: {x: {method: logit}}}",
             "fusion.rules.x.method: unknown fusion rule 'logit', did you mean 'logits'?; known: "
@@ -266,23 +294,12 @@ def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(
     assert "\n" not in text
 
 
-def test_a_missing_file_is_named(root: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.yaml: cannot be read"):
-        read_config([root / "none.yaml"])
-
-
 def test_dataset_changes_apply_to_that_dataset_only(values: dict[str, Any]) -> None:
     values["datasets"]["world_places"]["tuning"] = {"epochs": 7, "augmentation": {"flip": True}}
     config = validate_config(values)
     assert config.tuning_of("world_places").epochs == 7
     assert config.tuning_of("world_places").lr == config.tuning.lr
     assert config.tuning_of("world_objects") == config.tuning
-
-
-def test_a_peft_may_have_seeds_of_its_own(values: dict[str, Any]) -> None:
-    config = validate_config(values)
-    assert config.seeds_of("adaptformer") == [0, 1]
-    assert config.seeds_of("vpt") == [0]
 
 
 @pytest.mark.parametrize(

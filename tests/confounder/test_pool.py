@@ -71,13 +71,6 @@ def test_samples_are_the_first_training_images(tmp_path: Path, shown: Numbered |
         assert list(image[0, 0]) == [10 * sample.label + sample.factor, position % 3, 0]
 
 
-def test_equal_sources_give_equal_bytes(tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        write_pool(tmp_path / folder, Numbered(), Numbered(8), PER_CLASS, samples=2)
-    for name in file_names():
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
 def test_damaged_samples_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     with pytest.raises(UserError, match=r"samples\.csv: not a list of samples"):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dualtail.confounder import world_images
 from dualtail.confounder.world_images import CHUNK, WorldImages
 from dualtail.datasets.world.creatures import creatures
 from dualtail.datasets.world.settings import WorldSettings
@@ -25,7 +26,8 @@ def test_only_one_part_shows(factor: int, monkeypatch: pytest.MonkeyPatch) -> No
     codes = creatures(WORLD)
     for part, name in enumerate(("head_codes", "body_codes")):
         other = replace(codes, **{name: np.roll(getattr(codes, name), 1, axis=0)})
-        monkeypatch.setattr(source, "_creatures", other)
+        monkeypatch.setattr(world_images, "creatures", lambda _, other=other: other)
+        source = WorldImages(WORLD, 6, 16)
         after = [drawn(source, label, factor) for label in range(6)]
         same = [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
         assert same == [part != factor] * 6

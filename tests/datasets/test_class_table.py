@@ -74,14 +74,6 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, message: str) -> N
     assert "\n" not in str(refused.value)
 
 
-def test_what_is_not_utf8_has_a_cure(tmp_path: Path) -> None:
-    (tmp_path / "counts.csv").write_bytes("name,count\nBär,1\n".encode("latin-1"))
-    with pytest.raises(
-        UserError, match=r"counts\.csv: not UTF-8 text at byte 12; save it as UTF-8"
-    ):
-        read_counts_csv(tmp_path / "counts.csv")
-
-
 def test_names_that_come_twice_need_an_index(tmp_path: Path) -> None:
     twice = ["missile", "missile"]
     (tmp_path / "a.csv").write_text("name,count\nmissile,1\nmissile,2\n")

@@ -42,13 +42,6 @@ def test_pareto_is_its_quantiles_and_becomes_exponential() -> None:
     np.testing.assert_allclose(close, tail_shares(LongTail(imbalance_factor=50.0), 40), rtol=1e-5)
 
 
-@pytest.mark.parametrize("factor", [10, 50, 100])
-def test_cifar_counts_are_those_of_lift(factor: int) -> None:
-    expected = [int(500 * (1.0 / factor) ** (c / 99.0)) for c in range(100)]
-    np.testing.assert_array_equal(cifar_counts(factor), expected)
-    assert cifar_counts(factor)[-1] == 500 // factor
-
-
 @given(TAILS, st.integers(2, 60), st.integers(0, 10**4))
 def test_apportioned_counts_sum_exactly_and_keep_the_order(
     tail: LongTail, n: int, more: int

@@ -48,16 +48,6 @@ def test_folders_that_the_file_says(tmp_path: Path, text: str) -> None:
     assert (found.names, found.folders) == (NAMES, WNIDS)
 
 
-def test_numbers_in_names_are_no_labels(tmp_path: Path) -> None:
-    (tmp_path / "n.txt").write_text("boeing 737\nboeing 747\nairbus a320\n")
-    assert read_class_names(tmp_path / "n.txt") == ["boeing 737", "boeing 747", "airbus a320"]
-    (tmp_path / "n.txt").write_text("boeing 737\nboeing 747\n")
-    assert read_class_names(tmp_path / "n.txt") == ["boeing 737", "boeing 747"]
-
-    (tmp_path / "n.txt").write_text("class 0\nclass 1\nclass 2\n")
-    assert read_class_names(tmp_path / "n.txt") == ["class 0", "class 1", "class 2"]
-
-
 def test_two_classes_of_one_name_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "n.txt").write_text("missile\ncat\nmissile\n")
     assert read_class_names(tmp_path / "n.txt") == ["missile", "cat", "missile"]

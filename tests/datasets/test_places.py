@@ -67,27 +67,6 @@ def test_a_reordered_set_has_its_own_list_images_of_the_pool_and_the_rest_of_its
     assert found.inputs(found.files(name, "train"), nothing)[1] == found.image_list(name, "train")
 
 
-def test_of_the_users_data_only_what_is_there_is_waited_for(places: Any) -> None:
-    found = places(
-        own(
-            root="lists",
-            images_root="/photos",
-            val=None,
-            train={"list": "a.txt", "images": "train"},
-            test={"list": "b.txt", "images": "test.zip"},
-        )
-    )
-    files = found.files("mine", *found.splits("mine"))
-    assert files == [
-        *("lists/classnames.txt", "lists/a.txt", "lists/b.txt"),
-        *("/photos/train", "/photos/test.zip"),
-    ]
-    assert found.inputs(files, nothing) == []
-    there = {"lists/a.txt", "/photos/test.zip"}
-    assert found.inputs(files, there.__contains__) == ["lists/a.txt", "/photos/test.zip"]
-    assert found.list_sources("mine") == []
-
-
 def test_lists_that_are_made_come_as_a_folder(places: Any, tmp_path: Path) -> None:
     table = {
         "table": "given/t.csv",

@@ -3,10 +3,7 @@
 import inspect
 import re
 
-import pytest
-
-from dualtail.downloads.sources import find_sources, listing, source_named, sources
-from dualtail.errors import UserError
+from dualtail.downloads.sources import find_sources, listing, sources
 
 
 def test_rows_are_well_formed() -> None:
@@ -41,11 +38,3 @@ def test_checksums_are_those_of_torchvision() -> None:
     for split in ("train", "val"):
         (found,) = find_sources(f"imagenet_images.{split}")
         assert (found.file, found.md5) == imagenet.ARCHIVE_META[split]
-
-
-def test_names_and_groups() -> None:
-    names = ["inat2018.train", "inat2018.test", "inat2018.categories"]
-    assert [s.name for s in find_sources("inat2018")] == names
-    assert source_named("inat2018") is None
-    with pytest.raises(UserError, match="did you mean 'imagenet_lt'"):
-        find_sources("imagenetlt")

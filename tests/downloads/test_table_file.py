@@ -28,18 +28,6 @@ def changed(source: Source, **changes: Any) -> Source:
     return Source(**(vars(source) | changes))
 
 
-@pytest.mark.parametrize("known", [{"sha256": SHA256}, {"sha256": "", "md5": MD5}])
-def test_a_file_comes_once(
-    server: Any, source: Source, tmp_path: Path, known: dict[str, str]
-) -> None:
-    target = tmp_path / "deep/er/x.txt"
-    assert have(changed(source, **known), target)
-    assert not have(changed(source, **known), target)
-    assert target.read_bytes() == CONTENT
-    assert [path.name for path in target.parent.iterdir()] == ["x.txt"]
-    assert server.requests == ["/file.bin"]
-
-
 @pytest.mark.parametrize(
     ("known", "expected"),
     [({"sha256": "0" * 64}, "0" * 64), ({"sha256": "", "md5": "0" * 32}, "0" * 32)],

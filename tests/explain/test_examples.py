@@ -64,15 +64,6 @@ def test_predictors_are_found_by_what_they_are() -> None:
         examples.map_of(members="clip")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\x08\0\0\0\0\0\0\0{}      "])
-def test_wrong_files(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "x.safetensors"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UserError, match=r"x\.safetensors: not a file of examples"):
-        read_examples(path)
-
-
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.data())
 def test_the_choice(labels: list[int], data: st.DataObject) -> None:
     right = data.draw(st.lists(st.integers(0, len(labels) - 1), unique=True).map(sorted))

@@ -10,11 +10,35 @@ from torch import nn
 
 from dualtail.explain.grad_cam import grad_cam
 from dualtail.explain.maps import fuse_maps
+from dualtail.foundation.vision import VisionTower
 from dualtail.tuning.backbone import cls_of_tokens, last_tokens
-from dualtail.tuning.tuned_model import TunedModel
+from dualtail.tuning.heads import build_head
+from dualtail.tuning.tuned_model import TunedModel, build_tuned_model
 
+C, WIDTH = 5, 16
 Make = Callable[..., TunedModel]
 CLASSES = torch.tensor([0, 3, 3, 1])
+
+
+@pytest.fixture
+def make_model(make_visual: Callable[..., VisionTower]) -> Callable[..., TunedModel]:
+    def make(peft: str = "adaptformer", seed: int = 0) -> TunedModel:
+        generator = torch.Generator().manual_seed(seed)
+        head = build_head("cosine", torch.randn(C, WIDTH, generator=generator), 25.0)
+        model = build_tuned_model(
+            make_visual(seed=seed, image_size=(8, 12)),
+            head,
+            peft=peft,
+            peft_options={},
+            precision="float32",
+            seed=seed,
+        )
+        with torch.no_grad():  # methods start as the identity; here they must act
+            for parameter in model.peft.parameters():
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+        return model
+
+    return make
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
-import torch.nn.functional as F
 
 from dualtail.errors import UserError
 from dualtail.foundation import towers
@@ -39,16 +38,6 @@ def shaken(architecture: dict) -> open_clip.model.CLIP:
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
     return model
-
-
-@pytest.mark.parametrize("size", [4, 8, 16])
-def test_patches_are_what_the_convolution_sees(size: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(2, 3, 32, 32, generator=generator)
-    weight = torch.randn(5, 3, size, size, generator=generator)
-    expected = F.conv2d(images, weight, stride=size).flatten(2).transpose(1, 2)
-    got = towers.patches(images, size) @ weight.flatten(1).T
-    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

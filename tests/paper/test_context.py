@@ -20,14 +20,6 @@ def test_sets_of_few_members_are_all_and_of_many_some(context):
     assert [sizes.count(size) for size in range(1, 8)] == [7, 21, 0, 0, 0, 7, 1]
 
 
-def test_labels_and_roles(context):
-    assert context.members_label("clip+metaclip") == "CLIP + MetaCLIP"
-    assert context.members_label("clip|metaclip") == "CLIP-MetaCLIP"
-    assert context.places == "world_places"
-    assert replace(context, roles={}).places == "world_objects"
-    assert replace(context, primary="metaclip").first_member == "metaclip"
-
-
 @pytest.mark.parametrize("name", ["datasets", "members", "pefts", "seeds"])
 def test_nothing_to_show_is_refused(context, name):
     with pytest.raises(UserError, match=name):
@@ -37,35 +29,6 @@ def test_nothing_to_show_is_refused(context, name):
 def test_unknown_primary_is_refused(context):
     with pytest.raises(UserError, match="known: clip, openclip, metaclip"):
         replace(context, primary="blip")
-
-
-def test_from_config():
-    config = {
-        "run": "r",
-        "study": {"datasets": ["b"], "members": ["y", "x"], "pefts": ["p", "r"], "seeds": [1, 2]},
-        "datasets": {
-            "a": {"label": "A", "role": "", "official": "", "val": {}},
-            "b": {"label": "B", "role": "inat2018", "official": "inat2018", "val": None},
-        },
-        "foundation": {"x": {"label": "X"}, "y": {"label": "Y"}},
-        "pefts": {
-            "p": {"label": "P", "seeds": [3]},
-            "q": {"label": "Q", "seeds": [4]},
-            "r": {"label": "R", "seeds": None},
-        },
-        "scores": {"p_groups_from": "x"},
-        "world": {"datasets": {"a": "smooth"}},
-    }
-    found = PaperContext.from_config(config)
-    assert (found.datasets, found.roles) == ({"b": "B"}, {"b": "inat2018"})
-    assert (found.in_role("inat2018"), found.in_role("imagenet_lt")) == ("b", None)
-    assert found.is_official("b")
-    assert found.without_val == ("b",)
-    assert list(found.members.items()) == [("y", "Y"), ("x", "X")]
-    assert (found.first_member, found.seeds) == ("x", (1, 2))
-    assert (found.peft_seeds, found.first_seed) == ({"p": (3,)}, 3)
-    assert not found.world, "the run shows nothing of it"
-    assert PaperContext.from_config(config | {"world": {"datasets": {"b": "smooth"}}}).world
 
 
 def test_from_the_default_config(root):

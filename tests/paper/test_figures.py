@@ -12,7 +12,6 @@ from dualtail.paper.contents import FIGURES
 from dualtail.paper.figures import build_figure
 from dualtail.paper.heatmap import draw
 from dualtail.paper.lookup import ScoreLookup
-from dualtail.paper.sorted_curves import smooth
 from dualtail.paper.style import write_figure
 from dualtail.scores.bootstrap import Estimate
 
@@ -187,26 +186,6 @@ def test_a_run_without_the_study_or_the_scratch_network(scores, per_class, conte
         build_figure(9, ScoreLookup(scores, replace(context, config={}), per_class))
     with pytest.raises(UserError, match="lack 'scratch resnet20 la'"):
         build_figure(9, ScoreLookup(scores, context, per_class[per_class["kind"] != "scratch"]))
-
-
-def test_smoothing():
-    flat = smooth(np.full(20, 7.0), 2.0)
-    np.testing.assert_allclose(flat, 7.0)
-    values = np.random.default_rng(0).random(20)
-    # By hand at one inner and one end position.
-    for i in (0, 9):
-        weights = [np.exp(-0.5 * ((i - j) / 2.0) ** 2) for j in range(20)]
-        assert smooth(values, 2.0)[i] == pytest.approx(np.average(values, weights=weights))
-    np.testing.assert_allclose(smooth(np.arange(41.0), 2.0)[20], 20.0)
-    gap = values.copy()
-    gap[5] = np.nan
-    found = smooth(gap, 1.0)
-    for i in (
-        4,
-        5,
-    ):  # beside the class without images, and at its place: it counts as absent, not as 0
-        weights = [np.exp(-0.5 * (i - j) ** 2) * (j != 5) for j in range(20)]
-        assert found[i] == pytest.approx(np.average(values, weights=weights))
 
 
 @pytest.mark.parametrize("number", [2, 11])

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from dualtail.paper.layout import (
     Table,
     best_cells,
-    escape_latex,
     grid,
     to_csv,
     to_html,
@@ -141,12 +140,6 @@ def test_any_name_can_be_set_in_latex(name):
     text = to_latex(Table(number=1, title=name, caption=name, cells=cells, notes=(name,)))
     if not set(name) & set("\x85\u2028\u2029\x1c\x1d\x1e"):  # what splitlines takes for a line end
         check_latex(text)
-
-
-def test_latex_escapes():
-    assert escape_latex(r"a_b\c{50%}~^<") == (
-        r"a\_b\textbackslash{}c\{50\%\}\textasciitilde{}\textasciicircum{}\textless{}"
-    )
 
 
 def test_files(tmp_path):

@@ -3,13 +3,8 @@
 import numpy as np
 import pytest
 
-from dualtail.paper.seed_spread import Spread, pooled, widened
+from dualtail.paper.seed_spread import pooled, widened
 from dualtail.scores.bootstrap import Estimate
-
-
-def test_variances_of_several_predictors_are_pooled():
-    assert pooled([[1.0, 3.0], [5.0], [0.0, 1.0, 2.0]]) == Spread((2 + 2) / 3, 3)
-    assert pooled([[1.0], []]) == Spread(0.0, 0)
 
 
 def test_a_single_seed_leaves_the_interval_of_test_sampling():

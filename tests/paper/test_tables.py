@@ -14,8 +14,6 @@ from dualtail.paper.tables import build_table
 from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import as_frame, concatenate
 
-HERE = "This run, on World-Places"
-
 
 def cell(table, row, column):
     found = table.cells.loc[row, column]
@@ -56,26 +54,6 @@ def test_table_4_leaves_out_what_has_no_bank(scores, context):
     )
     with pytest.raises(UserError, match="no dataset has one"):
         build_table(4, ScoreLookup(scores, replace(context, without_val=tuple(context.datasets))))
-
-
-def test_table_5_sets_this_run_beside_published_methods(scores, context):
-    table = build_table(5, ScoreLookup(scores, context))
-    published = "Published, on Places365-LT"
-    assert cell(table, (published, "LIFT"), ("Overall",)) == 51.5
-    assert cell(table, (published, "VL-LTR"), ("Extra data",)) == "yes"
-    assert cell(table, (published, "Decoder"), ("D-Few",)) is None
-    assert cell(table, (published, "Ours (the paper's fusion)"), ("D-Few",)) == 52.54
-    # World-Places is tuned for 7 epochs; parameters of the members are 1e4, 2e4, 3e4.
-    rows = [(HERE, "CLIP with LA"), (HERE, "3 models with LA, fused by probabilities")]
-    assert [cell(table, row, ("Epochs",)) for row in rows] == [7.0, 7.0]
-    assert [cell(table, row, ("Params (M)",)) for row in rows] == pytest.approx([0.01, 0.06])
-    assert not any("with CE" in label for _, label in table.cells.index)
-    fused = scores[(scores["kind"] == "fused") & (scores["fusion"] == "logits")]
-    costs = scores[scores["kind"] == "cost"]
-    more = pd.concat([scores, fused.assign(loss="ce"), costs.assign(loss="ce")])
-    assert (HERE, "3 models with CE, fused by logits") in build_table(
-        5, ScoreLookup(more, context)
-    ).cells.index
 
 
 def test_best_of_other_images_is_sought_apart(scores, context):

@@ -8,9 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from click.testing import CliRunner, Result
 
-from dualtail.cli.program import program
 from dualtail.errors import UserError
 from dualtail.explain.examples import write_examples
 from dualtail.files import write_text
@@ -72,14 +70,9 @@ def options(files: PaperFiles) -> list[str]:
     return found
 
 
-def dualtail(*words: object) -> Result:
-    return CliRunner().invoke(program, [str(word) for word in words])
-
-
-def test_tables_are_those_of_the_scores(files, scores, context, tmp_path: Path):
+def test_tables_are_those_of_the_scores(dualtail, files, scores, context, tmp_path: Path):
     numbers = [number for number in TABLES if number not in (7, 11)]
-    done = dualtail("tables", *numbers, "all_predictors", *options(files), "--out", tmp_path)
-    assert done.exit_code == 0, done.output
+    dualtail("tables", *numbers, "all_predictors", *options(files), "--out", tmp_path)
     written = (tmp_path / "all_predictors.csv").read_text()
     assert written == to_csv(build_table("all_predictors", ScoreLookup(scores, context)))
     for number in numbers:
@@ -89,9 +82,10 @@ def test_tables_are_those_of_the_scores(files, scores, context, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_figures_are_those_of_the_scores(files, scores, per_class, context, tmp_path: Path):
-    done = dualtail("figures", *FIGURES, *options(files), "--out", tmp_path)
-    assert done.exit_code == 0, done.output
+def test_figures_are_those_of_the_scores(
+    dualtail, files, scores, per_class, context, tmp_path: Path
+):
+    dualtail("figures", *FIGURES, *options(files), "--out", tmp_path)
     for number in FIGURES:
         written = pd.read_csv(tmp_path / f"figure_{number:02d}.csv")
         data = build_figure(number, ScoreLookup(scores, context, per_class)).data
@@ -103,18 +97,16 @@ def test_figures_are_those_of_the_scores(files, scores, per_class, context, tmp_
         assert len(png) > 10_000
 
 
-def test_summary_and_comparison(files, scores, per_class, context, tmp_path: Path):
-    done = dualtail("summary", *options(files), "--out", tmp_path / "s.md")
-    assert done.exit_code == 0, done.output
+def test_summary_and_comparison(dualtail, files, scores, per_class, context, tmp_path: Path):
+    dualtail("summary", *options(files), "--out", tmp_path / "s.md")
     assert (tmp_path / "s.md").read_text() == build_summary(scores, per_class, context)
     page, csv = tmp_path / "c.md", tmp_path / "c.csv"
-    done = dualtail("compare", *options(files), "--out", page, "--csv", csv)
-    assert done.exit_code == 0, done.output
+    dualtail("compare", *options(files), "--out", page, "--csv", csv)
     assert page.read_text().startswith("# The paper beside the run `toy`")
     assert set(pd.read_csv(csv)["verdict"]) == {"other data", "no unit", "not run"}
 
 
-def test_the_page_of_a_run(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_page_of_a_run(dualtail, files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Of a copied run: what made it is in the manifest beside its config."""
     config = tmp_path / "config.yaml"
     shutil.copy(files.config, config)
@@ -123,15 +115,12 @@ def test_the_page_of_a_run(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     manifest = {"version": 2, "folder": "results/toy", "files": {}, "sources": {}}
     manifest |= {"jobs": {"j": job}, "environments": {"e": {"numpy": "1.2.3"}}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    assert dualtail("figures", 10, 2, *options(files), "--out", tmp_path).exit_code == 0
+    dualtail("figures", 10, 2, *options(files), "--out", tmp_path)
     monkeypatch.chdir(tmp_path)
     page = tmp_path / "index.html"
     words = [*options(files._replace(config=config)), "--tables", "1,2", "--out", page]
     words += ["--figure", "figure_10.png", "--figure", "figure_02.png"]
-    done = dualtail(
-        "report", *words, "--settings", '{"tuning":{"lr":0.1}}', "--left-out", "why not"
-    )
-    assert done.exit_code == 0, done.output
+    dualtail("report", *words, "--settings", '{"tuning":{"lr":0.1}}', "--left-out", "why not")
     text = page.read_text()
     order = ["Table 1. ", "Figure 2. Data and parameter imbalance", "Figure 10. ", "tuning.lr"]
     order += ["Why not.", "dualtail tune x", "numpy 1.2.3"]
@@ -148,17 +137,16 @@ def test_the_page_of_a_run(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (["--tables", "1,x"], "--tables: must be numbers separated by commas"),
     ],
 )
-def test_options_of_the_page_that_are_none(files, tmp_path: Path, words, message):
+def test_options_of_the_page_that_are_none(dualtail, files, tmp_path: Path, words, message):
     few = options(PaperFiles(files.config, files.scores))
-    done = dualtail("report", *few, *words, "--out", tmp_path / "index.html")
-    assert done.exit_code != 0
+    done = dualtail("report", *few, *words, "--out", tmp_path / "index.html", fails=True)
     assert message in done.output
     assert not (tmp_path / "index.html").exists()
 
 
-def test_accuracies_need_config_and_scores_alone(files, scores, context, tmp_path: Path):
+def test_accuracies_need_config_and_scores_alone(dualtail, files, scores, context, tmp_path: Path):
     few = options(PaperFiles(files.config, files.scores))
-    assert dualtail("tables", 8, *few, "--out", tmp_path).exit_code == 0
+    dualtail("tables", 8, *few, "--out", tmp_path)
     assert (tmp_path / "table_08.csv").read_text() == to_csv(
         build_table(8, ScoreLookup(scores, context))
     )
@@ -175,10 +163,9 @@ def test_accuracies_need_config_and_scores_alone(files, scores, context, tmp_pat
         (["compare", "--histories", "h.csv"], "--samples and --histories go together"),
     ],
 )
-def test_what_is_not_given_is_asked_for(files, tmp_path: Path, words, message):
+def test_what_is_not_given_is_asked_for(dualtail, files, tmp_path: Path, words, message):
     few = options(PaperFiles(files.config, files.scores))
-    done = dualtail(*words, *few, "--out", tmp_path / "out")
-    assert done.exit_code != 0
+    done = dualtail(*words, *few, "--out", tmp_path / "out", fails=True)
     (line,) = [line for line in done.output.splitlines() if line.startswith("Error: ")]
     assert re.search(message, line)
     assert not (tmp_path / "out").exists()

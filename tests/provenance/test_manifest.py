@@ -93,23 +93,6 @@ def test_what_is_no_result_is_not_listed(run: Path, name: str) -> None:
     assert write_manifest(run).files == before
 
 
-def test_a_log_below_a_folder_of_results_is_a_result(run: Path) -> None:
-    (run / "folder/logs").mkdir()
-    (run / "folder/logs/x").write_text("x")
-    assert "folder/logs/x" in write_manifest(run).files
-
-
-def test_hashes_of_unchanged_files_are_not_computed_again(run: Path, monkeypatch) -> None:
-    before = write_manifest(run)
-    hashed: list[str] = []
-    monkeypatch.setattr(module, "sha256_file", lambda path: hashed.append(path) or sha256(path))
-    assert write_manifest(run) == before
-    assert not hashed
-    (run / "one.txt").write_text("other\n")
-    assert write_manifest(run).files["one.txt"].sha256 == sha256(run / "one.txt")
-    assert hashed == [f"{run}/one.txt"]
-
-
 def test_an_edited_file_was_made_by_nobody(run: Path) -> None:
     (run / "end.txt").write_text("edited")
     found = write_manifest(run)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from dualtail.errors import UserError
 from dualtail.outputs import Outputs, imported_outputs
 from dualtail.report.audit import Audit, AuditSettings, audit_outputs, names_of
-from dualtail.report.audit_combinations import Combination, combinations_of, cross_fit
+from dualtail.report.audit_combinations import Combination, cross_fit
 from dualtail.report.audit_page import answer, audit_page
 
 QUICK = AuditSettings(bootstrap=100)
@@ -125,12 +124,6 @@ def test_a_model_beside_a_useless_one_stays_alone() -> None:
     assert abs(found.gain.value) < 0.02
 
 
-def test_three_models_are_tried_in_pairs_too() -> None:
-    combinations = combinations_of(3)
-    assert len(combinations) == len(set(combinations)) == 3 * 2 + 4 * 2 * 2
-    assert {one.models for one in combinations} >= {(0, 2), (1, 2), (0, 1, 2)}
-
-
 def test_too_few_images_are_said() -> None:
     found = audit_outputs(dumps_of(simulated(2, np.zeros((2, 3))), 2), settings=QUICK)
     assert found.combinations is None
@@ -160,9 +153,3 @@ def test_dumps_of_one_model_get_names_that_tell_them_apart() -> None:
     assert names_of([named("one/x.safetensors"), named("two/x.safetensors")])[0].startswith("one")
     audit = audit_outputs([named("b", **tuned)], settings=QUICK)
     assert "clip: these outputs are tuned" in " ".join(audit.cautions)
-
-
-def test_dumps_of_other_images_are_refused(log_q: np.ndarray) -> None:
-    one, other = dumps_of(simulated(4, log_q), 4)[0], dumps_of(simulated(5, log_q), 5)[1]
-    with pytest.raises(UserError, match="images or labels differ"):
-        audit_outputs([one, other], settings=QUICK)

@@ -72,15 +72,6 @@ def test_html_is_one_file_and_well_formed(audit: Audit) -> None:
     assert [pictures[0] for pictures in figures] == [pictures[0] for pictures in again]
 
 
-def test_the_answer_comes_first_and_names_the_classes(audit: Audit) -> None:
-    head = audit_page(audit, "md").split("\n## ")[0]
-    model = audit.models[0]
-    assert f"**clip under-serves {model.under_served.size} of 6 classes**" in head
-    assert "plain" in head
-    assert audit.combinations is not None
-    assert f"{100 * audit.combinations.gain.value:+.1f} points" in head
-
-
 def test_nothing_found_is_said(make_outputs: Callable[..., Outputs]) -> None:
     rng = np.random.default_rng(0)
     base = make_outputs(n=30, c=3)

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from PIL import Image, PngImagePlugin
 
-from dualtail.bias.groups import D_GROUPS, P_GROUPS
 from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import ScoreLookup
@@ -104,14 +103,6 @@ def test_numbers_of_groups_and_gains_are_those_of_the_score_table(
                 known += [found["ci_low"].mean(), found["ci_high"].mean()]
             assert shown[0] == pytest.approx(known[0], abs=1e-4)
             assert len(shown) == len(known)
-
-
-def test_groups_of_classes_are_those_that_were_scored(page: str) -> None:
-    photos = data_of(page)["datasets"][0]
-    assert [D_GROUPS[k] for k in unpack(photos["d"]).astype(int)] == [
-        g for g in D_GROUPS for _ in range(3)
-    ]
-    assert [P_GROUPS[k] for k in unpack(photos["p"]).astype(int)] == list(P_GROUPS) * 3
 
 
 def test_groups_by_other_counts_are_not_guessed(make_run) -> None:

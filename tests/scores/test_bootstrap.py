@@ -12,8 +12,6 @@ from dualtail.scores.bootstrap import (
     BLOCK,
     FEWEST_DIFFERENT,
     FEWEST_PER_CLASS,
-    differing,
-    indicator,
     interval,
     mean_interval,
     moved_interval,
@@ -51,18 +49,6 @@ def test_the_variance_of_a_class_mean_is_that_of_a_sample_of_its_size():
         np.testing.assert_allclose(drawn, values.var(ddof=1) / n, rtol=0.05)
 
 
-def test_class_accuracy_of_a_replicate_is_binomial():
-    labels = np.repeat(np.arange(3), 50)
-    correct = np.concatenate([np.arange(50) < k for k in (10, 25, 45)]).astype(float)
-    accuracy = (indicator(labels, 3, correct) @ all_weights(labels, 20_000)) / 50
-    p = np.array([0.2, 0.5, 0.9])
-    np.testing.assert_allclose(accuracy.mean(axis=1), p, atol=0.003)
-    np.testing.assert_allclose(accuracy.var(axis=1), p * (1 - p) / 49, rtol=0.04)
-    # Classes are resampled independently, so the mean over them has the mean variance / 3.
-    variance = (p * (1 - p) / 49).sum() / 9
-    np.testing.assert_allclose(accuracy.mean(axis=0).var(), variance, rtol=0.04)
-
-
 @pytest.mark.parametrize("each", [3, 10, 50])
 def test_intervals_cover(each):
     rng = np.random.default_rng(0)
@@ -98,12 +84,6 @@ def test_intervals_are_stretched_as_students(freedom):
     assert student_stretch(freedom) == pytest.approx(expected, abs=1e-11)
 
 
-def test_differing_images_are_counted():
-    assert differing(np.array([1, 1, 0, 1])) == 1
-    assert differing(np.array([0, -1, 1, 0, 1, -1])) == 4
-    assert differing(np.array([], int)) == 0
-
-
 def test_the_interval_of_macro_f1_is_moved_by_twice_the_bias():
     drawn = np.random.default_rng(0).normal(0.5, 0.01, 50_000)
     enough = np.array([FEWEST_PER_CLASS, 50, 0])
@@ -125,13 +105,6 @@ def test_weights_follow_images_of_shuffled_labels():
     assert (weights[[1, 3]] == 1).all()  # the only images of their classes
     np.testing.assert_allclose(weights[[0, 2, 4]].sum(axis=0), 3, rtol=1e-6)
     assert weights[[0, 2, 4]].var() > 0
-
-
-def test_indicator_sums_values_by_row():
-    rows, values = np.array([1, 0, 1]), np.array([2.0, 0.0, -1.0])
-    weights = np.array([[1, 0], [5, 5], [2, 3]], dtype=np.float32)
-    np.testing.assert_array_equal(indicator(rows, 3) @ weights, [[5, 5], [3, 3], [0, 0]])
-    np.testing.assert_array_equal(indicator(rows, 3, values) @ weights, [[0, 0], [0, -3], [0, 0]])
 
 
 @pytest.mark.parametrize(("labels", "replicates"), [(np.array([0]), 0), (np.array([], int), 5)])

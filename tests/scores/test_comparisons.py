@@ -65,11 +65,6 @@ def test_gains_are_those_of_the_paper():
     )
 
 
-def test_joined_columns_name_what_differs():
-    gla = joined(HEADERS[6], HEADERS[3])
-    assert (gla["loss"], gla["adjustment"], gla["seed"]) == ("ce|la", "gla|", 0)
-
-
 def test_a_fusion_is_compared_with_those_of_one_member_less():
     fused = {"loss": "la", "fusion": "logits"} | TUNED
     headers = [

@@ -116,7 +116,8 @@ def test_the_learning_rate_is_that_of_torchs_schedule() -> None:
 def test_every_image_once_an_epoch_in_steps_of_nearly_equal_size() -> None:
     pixels, labels = colored(13)
     images = Images(pixels)
-    run(small(), images, labels, epochs=2, batch_size=4)
+    history = run(small(), images, labels, epochs=2, batch_size=4, lr=0.1)
+    assert [row.lr for row in history] == [cosine_rates(0.1, 8)[last] for last in (3, 7)]
     first, second = images.asked[:4], images.asked[4:]
     for epoch in (first, second):
         assert sorted(row for step in epoch for row in step) == list(range(13))

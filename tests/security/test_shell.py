@@ -55,15 +55,6 @@ def test_values_of_settings_reach_the_verb_intact(found: dict[str, str]) -> None
     assert parse_values(received) == found
 
 
-@given(texts)
-@settings(max_examples=30)
-def test_a_config_reaches_its_verb_intact(text: str) -> None:
-    """As rule resolve_config passes it: one argument of JSON."""
-    params = type("Params", (), {"values": json.dumps({"label": text})})
-    command = snakemake_format("printf '%s\\0' {params.values:q}", params=params)
-    assert json.loads(through_a_shell(command)[0]) == {"label": text}
-
-
 @given(st.lists(texts.filter(lambda t: t and "\0" not in t), min_size=1, max_size=4))
 @settings(max_examples=60)
 def test_lists_of_paths_reach_the_verb_intact(found: list[str]) -> None:

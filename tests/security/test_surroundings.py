@@ -1,9 +1,9 @@
 """Where it runs: caches that cannot be written, no home, and what files may be called."""
 
-import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,20 +41,15 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_hard_names_no_home_and_no_cache(tmp_path: Path, photos: Path) -> None:
+@pytest.mark.slow
+def test_hard_names_no_home_and_no_cache(
+    world_clip: Callable[..., Path], tmp_path: Path, photos: Path
+) -> None:
     """Below /proc nobody can write, root included. The audit uses torch, open_clip and matplotlib."""
-    from safetensors.torch import save_file
-
-    from dualtail.foundation.pretraining import build_model
-
-    model = build_model(json.loads(WORLD.read_text()), 0)
-    save_file(
-        {k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path / "w.safetensors"
-    )
     environment = os.environ | dict.fromkeys(CACHES, "/proc/nowhere")
     environment.pop("HOME", None)
     arguments = [
-        *["audit", "--images", photos, "--model", f"{WORLD},{tmp_path / 'w.safetensors'}"],
+        *["audit", "--images", photos, "--model", f"{WORLD},{world_clip()}"],
         *[
             "--bootstrap",
             "5",

@@ -1,16 +1,17 @@
 """Collecting a run: every table from a small study's files, and the file at fault in messages."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from click.testing import Result
 
 from dualtail.bias.prior.table import write_prior_csv
-from dualtail.errors import UserError
 from dualtail.scores.schema import PER_CLASS, SCORES, as_frame, read_frame, write_frame
-from dualtail.stages import collect
 from dualtail.study_table import Prediction, write_study
 
 PRIORS, RECORDS = "priors/{dataset}/{member}.csv", "adapters/{dataset}/{members}/{variant}.json"
@@ -72,21 +73,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_text(json.dumps(record | {"costs": {"gflops": 2.5}}))
 
 
-def run(names: tuple[str, ...] = ("photos", "places")) -> None:
-    collect.run(
-        [Path(f"{name}.parquet") for name in names],
-        [Path(f"{name}.classes.parquet") for name in ("photos", "places")],
-        Path("study.csv"),
-        PRIORS,
-        RECORDS,
-        "r",
-        Path("out"),
-    )
+@pytest.fixture
+def collect(folder: None, dualtail: Callable[..., Result]) -> Callable[..., Result]:
+    """The verb, on score tables of these datasets."""
+
+    def run(*names: str, fails: bool = False) -> Result:
+        words = ["collect", *(f"{name}.parquet" for name in names), "--study", "study.csv"]
+        words += [f"--class-scores={name}.classes.parquet" for name in ("photos", "places")]
+        words += ["--priors", PRIORS, "--records", RECORDS, "--run", "r", "--out", "out"]
+        return dualtail(*words, fails=fails)
+
+    return run
 
 
-@pytest.mark.usefixtures("folder")
-def test_all_tables_of_a_run() -> None:
-    run()
+def test_all_tables_of_a_run(collect: Callable[..., Result]) -> None:
+    collect("photos", "places")
+    names = ["class_scores.parquet", "costs.csv", "metrics.json", "priors.csv"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        *names,
+        "scores.csv",
+        "scores.parquet",
+    ]
     scores = read_frame("out/scores.parquet", SCORES)
     pd.testing.assert_frame_equal(scores, read_frame("out/scores.csv", SCORES))
     found = scores[["dataset", "kind", "split", "metric", "value"]].values.tolist()
@@ -121,7 +128,6 @@ def test_all_tables_of_a_run() -> None:
     ]
 
 
-@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
@@ -134,16 +140,15 @@ def test_all_tables_of_a_run() -> None:
         ("study.csv", None, r"study\.csv: cannot be read"),
     ],
 )
-def test_the_file_that_is_wrong_is_named(path: str, text: str | None, message: str) -> None:
+def test_the_file_that_is_wrong_is_named(
+    collect: Callable[..., Result], path: str, text: str | None, message: str
+) -> None:
     if text is None:
         Path(path).unlink()
     else:
         Path(path).write_text(text)
-    with pytest.raises(UserError, match=message):
-        run()
+    assert re.search(message, collect("photos", "places", fails=True).output)
 
 
-@pytest.mark.usefixtures("folder")
-def test_a_table_that_is_given_twice_is_refused() -> None:
-    with pytest.raises(UserError, match="the same number twice"):
-        run(("photos", "photos"))
+def test_a_table_that_is_given_twice_is_refused(collect: Callable[..., Result]) -> None:
+    assert "the same number twice" in collect("photos", "photos", fails=True).output

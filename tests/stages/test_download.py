@@ -11,18 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from click.testing import Result
 from safetensors.torch import save
 
-from dualtail.cli.program import program
 from dualtail.downloads import sources
 from dualtail.foundation.weights_record import read_record
 
 PutInCache = Callable[..., Path]
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(program, list(arguments))
+Run = Callable[..., Result]
 
 
 def archive(names: list[str]) -> bytes:
@@ -81,13 +77,14 @@ def weights(value: float = 0.0) -> bytes:
     return save({"x": torch.full((3,), value)})
 
 
-def test_a_group_goes_to_a_folder_and_its_terms_are_said(table: None, tmp_path: Path) -> None:
-    result = run("download", "toy", "--to", str(tmp_path / "here"))
-    assert result.exit_code == 0, result.output
+def test_a_group_goes_to_a_folder_and_its_terms_are_said(
+    dualtail: Run, table: None, tmp_path: Path
+) -> None:
+    result = dualtail("download", "toy", "--to", tmp_path / "here")
     assert "terms of toy.train, toy.names: be kind" in result.output
     assert "(fetched, verified by its sha256)" in result.output
     assert (tmp_path / "here/train.txt").read_bytes() == b"a.jpg 0\n"
-    again = run("download", "toy.names", "--to", str(tmp_path / "here"))
+    again = dualtail("download", "toy.names", "--to", tmp_path / "here")
     assert "(was there, verified by its sha256)" in again.output
 
 
@@ -103,96 +100,96 @@ def test_a_group_goes_to_a_folder_and_its_terms_are_said(table: None, tmp_path: 
         (["ViT-B-61,openai"], "no architecture 'ViT-B-61', did you mean 'ViT-B-16'"),
     ],
 )
-def test_mistakes_are_one_line(table: None, arguments: list[str], message: str) -> None:
-    result = run("download", *arguments)
-    assert result.exit_code != 0
+def test_mistakes_are_one_line(
+    dualtail: Run, table: None, arguments: list[str], message: str
+) -> None:
+    result = dualtail("download", *arguments, fails=True)
     assert message in result.output
 
 
 def test_what_is_not_fetched_is_told_and_verified_once_there(
-    table: None, server: Any, tmp_path: Path
+    dualtail: Run, table: None, server: Any, tmp_path: Path
 ) -> None:
-    ask = ["download", "imagenet_images", "--to", str(tmp_path)]
-    result = run(*ask)
-    assert result.exit_code == 1
+    ask = ["download", "imagenet_images", "--to", tmp_path]
+    result = dualtail(*ask, fails=True)
     assert "ask its owners at" in result.output
     assert f"{tmp_path / 'train.tar'}' | sha256sum -c" in result.output
     (tmp_path / "train.tar").touch()
-    assert "was there, verified" in run(*ask).output
-    assert run("download", "--list").output.count("\n") == 9
+    assert "was there, verified" in dualtail(*ask).output
+    assert dualtail("download", "--list").output.count("\n") == 9
     assert server.requests == []
 
 
-def test_cifar_comes_unpacked(table: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run("download", "cifar100", "--to", str(tmp_path))
-    assert result.exit_code == 0, result.output
+def test_cifar_comes_unpacked(
+    dualtail: Run, table: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = dualtail("download", "cifar100", "--to", tmp_path)
     assert (tmp_path / "cifar-100-python/meta").read_bytes() == b"data"
     from dualtail.downloads.wanted import UNPACKED
 
     monkeypatch.setitem(UNPACKED, "evil", "evil")
-    result = run("download", "evil", "--to", str(tmp_path / "in"))
+    result = dualtail("download", "evil", "--to", tmp_path / "in", fails=True)
     assert "cannot be unpacked" in result.output
     assert not (tmp_path / "evil").exists()
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["c.tar.gz"]
 
 
 def test_weights_of_a_tag_go_where_runs_look_for_them(
-    server: Any, hub: PutInCache, tmp_path: Path
+    dualtail: Run, server: Any, hub: PutInCache, tmp_path: Path
 ) -> None:
     """clip is a safetensors file on the hub; a repository without one has its .bin taken."""
     clip = "/timm/vit_base_patch16_clip_224.openai/resolve/main/open_clip_model.safetensors"
     server.files[clip] = weights()
-    result = run("download", "clip")
-    assert result.exit_code == 0, result.output
+    result = dualtail("download", "clip")
     assert "research output of OpenAI" in result.output
     out = tmp_path / "record.json"
-    assert run("fetch-weights", "--model", "clip", "--out", str(out)).exit_code == 0
+    dualtail("fetch-weights", "--model", "clip", "--out", out)
     assert read_record(out).file.read_bytes() == weights()
-    assert "(was there)" in run("download", "ViT-B-16-quickgelu,openai").output
+    assert "(was there)" in dualtail("download", "ViT-B-16-quickgelu,openai").output
     assert server.requests.count(clip) == 1
 
     server.files[
         "/laion/CLIP-ViT-B-16-laion2B-s34B-b88K/resolve/main/open_clip_pytorch_model.bin"
     ] = b"b"
     carried = tmp_path / "carried"
-    result = run("download", "openclip", "--to", str(carried))
-    assert result.exit_code == 0, result.output
+    result = dualtail("download", "openclip", "--to", carried)
     assert len(list(carried.rglob("snapshots/*/open_clip_pytorch_model.bin"))) == 1
 
-    result = run("download", "metaclip")
-    assert result.exit_code == 1
+    result = dualtail("download", "metaclip", fails=True)
     assert "has no open_clip_model.safetensors" in result.output
 
 
 def test_what_the_hub_did_not_state_is_refused_and_removed(
-    server: Any, hub: PutInCache, tmp_path: Path
+    dualtail: Run, server: Any, hub: PutInCache, tmp_path: Path
 ) -> None:
     server.files["/me/model/resolve/main/open_clip_model.safetensors"] = weights()
     server.stated["/me/model/resolve/main/open_clip_model.safetensors"] = "0" * 64
-    result = run("download", "hf-hub:me/model")
+    result = dualtail("download", "hf-hub:me/model", fails=True)
     assert f"came damaged: expected sha256 {'0' * 64}" in result.output
     assert not list((tmp_path / "hub").rglob("0" * 64))
 
 
-def test_a_hub_id_brings_its_config_and_tokenizer(server: Any, hub: PutInCache) -> None:
+def test_a_hub_id_brings_its_config_and_tokenizer(
+    dualtail: Run, server: Any, hub: PutInCache
+) -> None:
     server.files["/me/model/resolve/v2/open_clip_model.safetensors"] = weights()
-    result = run("download", "hf-hub:me/model@v2")
-    assert result.exit_code == 0, result.output
+    result = dualtail("download", "hf-hub:me/model@v2")
     assert "open_clip_config" not in result.output
     server.files["/me/model/resolve/main/open_clip_model.safetensors"] = weights()
     server.files["/me/model/resolve/main/open_clip_config.json"] = (
         b'{"model_cfg": {"text_cfg": {"hf_tokenizer_name": "us/words"}}}'
     )
     server.files["/us/words/resolve/main/tokenizer.json"] = b"{}"
-    result = run("download", "hf-hub:me/model")
-    assert result.exit_code == 0, result.output
+    result = dualtail("download", "hf-hub:me/model")
     assert "tokenizer.json (fetched)" in result.output
     hub("me/model", "open_clip_config.json", b"[]")
-    assert "is not a config of open_clip" in run("download", "hf-hub:me/model").output
+    assert (
+        "is not a config of open_clip" in dualtail("download", "hf-hub:me/model", fails=True).output
+    )
 
 
 def test_a_tokenizer_of_the_hub_comes_with_the_weights_and_is_used(
-    server: Any, hub: PutInCache
+    dualtail: Run, server: Any, hub: PutInCache
 ) -> None:
     """SigLIP's text tower has one; CLIP's own comes with open_clip."""
     pytest.importorskip("transformers")
@@ -222,15 +219,14 @@ def test_a_tokenizer_of_the_hub_comes_with_the_weights_and_is_used(
     server.files[repository + "tokenizer_config.json"] = json.dumps(
         {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}
     ).encode()
-    result = run("download", "ViT-B-16-SigLIP,webli")
-    assert result.exit_code == 0, result.output
+    dualtail("download", "ViT-B-16-SigLIP,webli")
     tokens = tokenizer_of(spec)(["a cat", "A dog"])
     assert tokens.shape == (2, 64)
     assert tokens[:, :3].tolist() == [[2, 3, 0], [2, 1, 0]]
 
 
 def test_all_for_a_study_puts_files_where_the_config_wants_them(
-    root: Path, table: None, server: Any, hub: PutInCache, tmp_path: Path
+    dualtail: Run, root: Path, table: None, server: Any, hub: PutInCache, tmp_path: Path
 ) -> None:
     lists = {s: {"list": f"my_{s}.txt"} for s in ("train", "val", "test")}
     official = {"official": "imagenet_lt", "root": str(tmp_path / "lists")}
@@ -249,9 +245,8 @@ def test_all_for_a_study_puts_files_where_the_config_wants_them(
     }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(changes))
     server.files["/me/model/resolve/main/open_clip_model.safetensors"] = weights()
-    options = ["--all-for", str(root / "config.yaml"), "--all-for", str(tmp_path / "mine.yaml")]
-    result = run("download", *options)
-    assert result.exit_code == 0, result.output
+    options = ["--all-for", root / "config.yaml", "--all-for", tmp_path / "mine.yaml"]
+    result = dualtail("download", *options)
     assert (tmp_path / "lists/my_val.txt").read_bytes() == b"val/a.jpg 0\n"
     assert (tmp_path / "lists/classnames.txt").is_file()
     assert (tmp_path / "cifar/cifar-100-python/meta").is_file()
@@ -259,20 +254,20 @@ def test_all_for_a_study_puts_files_where_the_config_wants_them(
         result.output
     )
     asked = len(server.requests)
-    again = run("download", *options)
-    assert again.exit_code == 0, again.output
+    dualtail("download", *options)
     assert len(server.requests) == asked
 
 
 FETCH = ["fetch-weights", "--model", "ViT-B-32,hf-hub:me/model"]
 
 
-def test_a_run_downloads_only_if_asked(server: Any, hub: PutInCache, tmp_path: Path) -> None:
+def test_a_run_downloads_only_if_asked(
+    dualtail: Run, server: Any, hub: PutInCache, tmp_path: Path
+) -> None:
     server.files["/me/model/resolve/main/open_clip_model.safetensors"] = weights()
     out = tmp_path / "record.json"
-    fetch = [*FETCH, "--out", str(out)]
-    result = run(*fetch)
-    assert result.exit_code == 1
+    fetch = [*FETCH, "--out", out]
+    result = dualtail(*fetch, fails=True)
     for text in (
         "--model ViT-B-32,hf-hub:me/model: the weights of hf-hub:me/model are not on this machine",
         "`dualtail download hf-hub:me/model` fetches them",
@@ -282,8 +277,7 @@ def test_a_run_downloads_only_if_asked(server: Any, hub: PutInCache, tmp_path: P
     assert server.requests == []
     assert not out.exists()
 
-    result = run(*fetch, "--download")
-    assert result.exit_code == 0, result.output
+    result = dualtail(*fetch, "--download")
     first = out.read_bytes()
     record = read_record(out)
     assert record.sha256 == hashlib.sha256(weights()).hexdigest()
@@ -291,13 +285,13 @@ def test_a_run_downloads_only_if_asked(server: Any, hub: PutInCache, tmp_path: P
 
     # Found again without the network, and the record is the same to the byte.
     asked = len(server.requests)
-    assert run(*fetch).exit_code == 0
-    assert run("fetch-weights", "--model", "hf-hub:me/model", "--out", str(out)).exit_code == 0
+    dualtail(*fetch)
+    dualtail("fetch-weights", "--model", "hf-hub:me/model", "--out", out)
     assert out.read_bytes() == first
     assert len(server.requests) == asked
 
     record.file.write_bytes(weights(1.0))
-    assert "is damaged (expected sha256" in run(*fetch).output
+    assert "is damaged (expected sha256" in dualtail(*fetch, fails=True).output
 
 
 @pytest.mark.parametrize(
@@ -307,14 +301,19 @@ def test_a_run_downloads_only_if_asked(server: Any, hub: PutInCache, tmp_path: P
         ("clop", "did you mean 'clip'?"),
     ],
 )
-def test_models_without_weights_to_fetch(model: str, message: str, tmp_path: Path) -> None:
-    result = run("fetch-weights", "--model", model, "--out", str(tmp_path / "record.json"))
-    assert result.exit_code == 1
+def test_models_without_weights_to_fetch(
+    dualtail: Run, model: str, message: str, tmp_path: Path
+) -> None:
+    result = dualtail(
+        "fetch-weights", "--model", model, "--out", tmp_path / "record.json", fails=True
+    )
     assert message in result.output
 
 
-def test_what_was_fetched_must_be_weights(server: Any, hub: PutInCache, tmp_path: Path) -> None:
+def test_what_was_fetched_must_be_weights(
+    dualtail: Run, server: Any, hub: PutInCache, tmp_path: Path
+) -> None:
     server.files["/me/model/resolve/main/open_clip_model.safetensors"] = b"not tensors"
-    result = run(*FETCH, "--download", "--out", str(tmp_path / "record.json"))
+    result = dualtail(*FETCH, "--download", "--out", tmp_path / "record.json", fails=True)
     assert "truncated, or not a safetensors file" in result.output
     assert not (tmp_path / "record.json").exists()

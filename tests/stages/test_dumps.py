@@ -100,15 +100,6 @@ def test_the_split_that_q_is_estimated_on(
     assert json.loads((tmp_path / "q.json").read_text())["split"] == used
 
 
-def test_without_val_the_split_must_be_named(tmp_path: Path, write: Callable[..., Path]) -> None:
-    dump = write("zs", "train", "test", **ZERO_SHOT)
-    with pytest.raises(
-        UserError, match="no split 'val'; it has train, test: name one with --split"
-    ):
-        prior.run(dump, None, "exact", 0.0, 10, 0, None, tmp_path / "q.csv")
-    assert not (tmp_path / "q.csv").exists()
-
-
 def test_a_prior_of_tuned_outputs_is_remarked_upon(
     tmp_path: Path, write: Callable[..., Path]
 ) -> None:

@@ -1,6 +1,7 @@
 """Explaining models from end to end: small random CLIPs, a tiny world, and a user's own images."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,10 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from dualtail.datasets.world.generate import generate_dataset
-from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.explain.maps import read_maps
-from dualtail.foundation.pretraining import build_model
 from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
 from dualtail.foundation.tower_file import load_image_model
@@ -28,29 +26,18 @@ from dualtail.tuning.heads import build_head
 from dualtail.tuning.peft import parse_peft_options
 from dualtail.tuning.tuned_model import build_tuned_model
 
+from .conftest import CONDITIONS, TINY_WORLD
+
+Clip = Callable[..., Path]
 ARCHITECTURE = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
 NAMES = ["one", "two", "three", "four"]
-WORLD = WorldSettings(
-    n_classes=4,
-    corpus_size=40,
-    train_count_max=4,
-    train_count_min=2,
-    val_per_class=1,
-    test_per_class=3,
-    pairs_per_class=3,
-    min_classes_per_cell=0,
-)
-CONDITIONS = {"both": "both", "body_hidden": "no body", "head_hidden": "no head"}
 
 
 class Study:
     """A zero-shot and a tuned model of random weights, and their dumps on a test split."""
 
-    def __init__(self, folder: Path, transform: Transform, images: Path, seed: int = 0) -> None:
+    def __init__(self, folder: Path, weights: Path, transform: Transform, images: Path) -> None:
         self.folder = folder
-        weights = folder / f"clip{seed}.safetensors"
-        model = build_model(ARCHITECTURE, seed)
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, weights)
         self.spec = FoundationSpec(
             member="clip",
             architecture="world-vit-8",
@@ -59,7 +46,7 @@ class Study:
             transform=transform,
             templates=["a photo of a {}."],
         )
-        self.adapter = folder / f"la{seed}.safetensors"
+        self.adapter = folder / f"la-{weights.name}"
         self._tune()
         self.text = folder / "text.safetensors"
         data = find_images(images, folder / "test.txt", folder / "classnames.txt", "places", "test")
@@ -101,10 +88,12 @@ class Study:
 
 
 @pytest.fixture(scope="module")
-def world_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, ExplainedImages]:
+def world_run(
+    world_clip: Clip, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Study, ExplainedImages]:
     folder = tmp_path_factory.mktemp("world")
-    generate_dataset(WORLD, "world_places", folder)
-    study = Study(folder, Transform(resize=32, crop=32), folder / "test.zip")
+    generate_dataset(TINY_WORLD, "world_places", folder)
+    study = Study(folder, world_clip(), Transform(resize=32, crop=32), folder / "test.zip")
     images = ExplainedImages(folder / "pairs.zip", folder / "pairs.csv", True, 8, CONDITIONS)
     for name in ("zero-shot", "la"):
         study.explain(name, images)
@@ -150,7 +139,7 @@ def test_text_features_from_their_file_change_nothing(
     assert (tmp_path / "out").read_bytes() == (study.folder / "zero-shot.safetensors").read_bytes()
 
 
-def test_a_users_own_images(tmp_path: Path) -> None:
+def test_a_users_own_images(world_clip: Clip, tmp_path: Path) -> None:
     """No table: test images alone, of many sizes."""
     rng = np.random.default_rng(0)
     for k in range(5):
@@ -158,7 +147,7 @@ def test_a_users_own_images(tmp_path: Path) -> None:
         Image.fromarray(image).save(tmp_path / f"{k}.png")
     (tmp_path / "test.txt").write_text("".join(f"{k}.png {k % 4}\n" for k in range(5)))
     (tmp_path / "classnames.txt").write_text("\n".join(NAMES))
-    study = Study(tmp_path, Transform(resize=50, crop=32), tmp_path)
+    study = Study(tmp_path, world_clip(), Transform(resize=50, crop=32), tmp_path)
     images = ExplainedImages(tmp_path, tmp_path / "test.txt", is_table=False, most=4)
     out, maps = study.explain("la", images)
     found, reference = read_outputs(out), read_outputs(tmp_path / "la-test.safetensors")
@@ -169,13 +158,13 @@ def test_a_users_own_images(tmp_path: Path) -> None:
 
 
 def test_what_does_not_belong_together(
-    world_run: tuple[Study, ExplainedImages], tmp_path: Path
+    world_clip: Clip, world_run: tuple[Study, ExplainedImages], tmp_path: Path
 ) -> None:
     study, images = world_run
     out, maps = tmp_path / "out", tmp_path / "maps"
     (tmp_path / "test.txt").write_text((study.folder / "test.txt").read_text())
     (tmp_path / "classnames.txt").write_text((study.folder / "classnames.txt").read_text())
-    other = Study(tmp_path, study.spec.transform, study.folder / "test.zip", seed=1)
+    other = Study(tmp_path, world_clip(1), study.spec.transform, study.folder / "test.zip")
     with pytest.raises(UserError, match=r"tuned on weights .*; name the foundation model"):
         run(replace(study.predictor("la"), adapter=other.adapter), images, out, maps)
     with pytest.raises(UserError, match="tuned with peft 'adaptformer', not 'vpt-deep'"):

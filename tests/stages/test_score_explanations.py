@@ -23,19 +23,10 @@ from dualtail.stages.explained_images import ExplainedImages
 from dualtail.stages.score_explanations import Explanations
 from dualtail.study_table import Prediction, write_study
 
+from .conftest import CONDITIONS, TINY_WORLD
+
 Make = Callable[..., Outputs]
-WORLD = WorldSettings(
-    n_classes=4,
-    corpus_size=40,
-    train_count_max=4,
-    train_count_min=2,
-    val_per_class=1,
-    test_per_class=3,
-    pairs_per_class=3,
-    min_classes_per_cell=0,
-    display_size=48,
-)
-CONDITIONS = {"both": "both", "body_hidden": "no body", "head_hidden": "no head"}
+
 MEMBERS = ("clip", "openclip")
 ROWS = np.array([0, 2, 3, 5, 7, 8, 9, 11])
 """Of twelve pairs, those with maps."""
@@ -113,7 +104,7 @@ def arrays(dump: Outputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def world(tmp_path: Path, make_outputs: Make) -> tuple[Explained, ExplainedImages]:
-    generate_dataset(WORLD, "world_places", tmp_path)
+    generate_dataset(TINY_WORLD, "world_places", tmp_path)
     images = ExplainedImages(tmp_path / "pairs.zip", tmp_path / "pairs.csv", True, 8, CONDITIONS)
     labels = pd.read_csv(tmp_path / "pairs.csv")["label"].to_numpy()
 
@@ -128,7 +119,7 @@ def test_scores_are_of_every_explained_prediction_under_every_condition(
     world: tuple[Explained, ExplainedImages],
 ) -> None:
     explained, images = world
-    explained.score(images, WORLD)
+    explained.score(images, TINY_WORLD)
     scores = read_frame(explained.folder / "scores.parquet", SCORES)
     assert len(scores) == 3 * 8 * 2
     assert set(scores["split"]) == {f"occlusion-{c}" for c in CONDITIONS}
@@ -145,7 +136,7 @@ def test_scores_are_of_every_explained_prediction_under_every_condition(
 
 def test_shares_and_examples_of_a_world(world: tuple[Explained, ExplainedImages]) -> None:
     explained, images = world
-    explained.score(images, WORLD)
+    explained.score(images, TINY_WORLD)
     shares = pd.read_csv(explained.folder / "shares.csv", keep_default_na=False)
     assert shares["region"].tolist() == 3 * ["head", "body", "elsewhere"]
     assert shares["members"].tolist() == [m for m in (*MEMBERS, "clip+openclip") for _ in range(3)]
@@ -157,9 +148,9 @@ def test_shares_and_examples_of_a_world(world: tuple[Explained, ExplainedImages]
     paths = pd.read_csv(explained.folder / "pairs.csv")["path_both"].tolist()
     first = paths.index(examples.header.images[0])
     assert {paths.index(path) for path in examples.header.images} == set(ROWS.tolist())
-    shown = plan_pairs(WORLD, "world_places")[1].take(np.array([first])).show(False, True)
+    shown = plan_pairs(TINY_WORLD, "world_places")[1].take(np.array([first])).show(False, True)
     np.testing.assert_array_equal(
-        examples.pictures[0, 2], render_plan(WORLD, "world_places", shown, 48)[0]
+        examples.pictures[0, 2], render_plan(TINY_WORLD, "world_places", shown, 48)[0]
     )
     who = {"members": "clip+openclip", "peft": "vpt", "loss": "la", "seed": 3, "fusion": "logits"}
     fused = read_outputs(
@@ -201,7 +192,7 @@ def test_maps_of_members_are_fused_only_if_their_predictions_are(
     explained, images = world
     single = [row for row in explained.study if row.kind != "fused"]
     write_study(explained.folder / "study.csv", single)
-    explained.score(images, WORLD)
+    explained.score(images, TINY_WORLD)
     examples = read_examples(explained.folder / "examples.safetensors")
     assert [shown.members for shown in examples.header.mapped] == list(MEMBERS)
 
@@ -213,28 +204,28 @@ def test_what_does_not_belong_together(world: tuple[Explained, ExplainedImages])
     maps = np.zeros((8, 4, 4), dtype=np.float32)
     write_maps(path, MemberMaps(ROWS, {"vpt-ce-0": maps}))
     with pytest.raises(UserError, match=r"no Grad-CAM maps of 'vpt-la-3'"):
-        explained.score(images, WORLD)
+        explained.score(images, TINY_WORLD)
     write_maps(path, MemberMaps(ROWS[::-1].copy(), {"vpt-la-3": maps}))
     with pytest.raises(UserError, match="maps of different images; explain again"):
-        explained.score(images, WORLD)
+        explained.score(images, TINY_WORLD)
     path.unlink()
     with pytest.raises(
         UserError, match=r"vpt-la-3\.maps\.safetensors: not a file of Grad-CAM maps"
     ):
-        explained.score(images, WORLD)
+        explained.score(images, TINY_WORLD)
     path.write_bytes(kept)
     other = ExplainedImages(images.root, images.source, True, 8, {"both": "b", "hidden": "h"})
     with pytest.raises(
         UserError, match="a world draws both, body_hidden, head_hidden, not 'hidden'"
     ):
-        explained.score(other, WORLD)
+        explained.score(other, TINY_WORLD)
     with pytest.raises(UserError, match=r"no split 'occlusion-hidden'; it has occlusion-both, "):
         explained.score(other, None)
     explained.file("clip+openclip", "zero-shot-logits").unlink()
     with pytest.raises(
         UserError, match=r"zero-shot-logits\.safetensors: no such file, but .*study"
     ):
-        explained.score(images, WORLD)
+        explained.score(images, TINY_WORLD)
     write_study(explained.folder / "study.csv", [explained.study[0]])
     with pytest.raises(UserError, match="no tuned model is explained"):
-        explained.score(images, WORLD)
+        explained.score(images, TINY_WORLD)

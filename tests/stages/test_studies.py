@@ -8,16 +8,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from dualtail.bias.combined_outputs import fuse_outputs
-from dualtail.cli.program import program
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, write_outputs
 from dualtail.stages import study_controls, study_interventions, study_prior
 from dualtail.study_table import Prediction, write_study
 
 Make = Callable[..., Outputs]
+Run = Callable[..., object]
 MODES = ("logits", "probabilities")
 PATTERN = "{dataset}/{members}/{variant}.safetensors"
 
@@ -52,12 +51,9 @@ def write_config(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def dualtail(*words: object) -> None:
-    done = CliRunner().invoke(program, [str(word) for word in words])
-    assert done.exit_code == 0, done.output
-
-
-def test_priors_are_estimated_on_their_split(make_outputs: Make, tmp_path: Path) -> None:
+def test_priors_are_estimated_on_their_split(
+    dualtail: Run, make_outputs: Make, tmp_path: Path
+) -> None:
     identity = {"kind": "zero-shot", "peft": "", "loss": "", "dataset": "toy", "members": ["a"]}
     identity |= {"class_names": list("vwxyz")}
     val, test = (make_outputs(**identity, seed=k, split=s) for k, s in enumerate(("val", "test")))
@@ -83,7 +79,9 @@ def test_priors_are_estimated_on_their_split(make_outputs: Make, tmp_path: Path)
         assert (tmp_path / "both" / file).read_text() == (tmp_path / "val" / file).read_text()
 
 
-def test_equal_weights_against_fitted_ones(make_outputs: Make, tmp_path: Path) -> None:
+def test_equal_weights_against_fitted_ones(
+    dualtail: Run, make_outputs: Make, tmp_path: Path
+) -> None:
     """Zero-shot with a split val; of the tuned models test alone, which is cross-fitted."""
     for k, member in enumerate("ab"):
         for variant, splits in (("zero-shot", ("val", "test")), ("p-la-3", ("test",))):
@@ -175,7 +173,9 @@ def interventions(make_outputs: Make, tmp_path: Path) -> Interventions:
     )
 
 
-def test_interventions_cover_zero_shot_and_fused_models(interventions: Interventions) -> None:
+def test_interventions_cover_zero_shot_and_fused_models(
+    dualtail: Run, interventions: Interventions
+) -> None:
     ((dataset, truth),) = interventions.datasets
     dualtail(
         *("study-interventions", "--dataset", dataset, truth, "--study", interventions.study),
@@ -217,7 +217,7 @@ def test_what_is_wrong_with_interventions_is_one_line(
     assert not interventions.out.exists()
 
 
-def test_controls(make_outputs: Make, tmp_path: Path) -> None:
+def test_controls(dualtail: Run, make_outputs: Make, tmp_path: Path) -> None:
     sets = {"corpora": ["m0", "m1"], "seeds": ["m0", "m2"]}
     for models in sets.values():
         singles = [make_outputs(seed=int(m[1]), members=[m], dataset="toy") for m in models]

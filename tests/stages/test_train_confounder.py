@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -64,25 +63,6 @@ def test_both_sets_are_trained_on_and_tested_on(images: Path, tmp_path: Path) ->
             assert found.n_images == 60
             accuracy = 100 * (found.logits.argmax(axis=1) == found.labels).mean()
             assert history[f"{test_set}_test"].iloc[-1] == pytest.approx(accuracy, abs=1e-5)
-
-
-def test_sets_in_memory_are_what_was_drawn(images: Path) -> None:
-    names = (images / "classnames.txt").read_text().split()
-    a, b = (train_confounder.read_set(images, f"{s}_test", names, 16) for s in "AB")
-    assert a.images.shape == b.images.shape == (60, 16, 16, 3)
-    assert list(np.bincount(b.labels)) == [20, 20, 20]
-    shared = {i.tobytes() for i in a.images} & {i.tobytes() for i in b.images}
-    assert len(shared) == 3 * (10 + 2)
-    assert a.header.split_hash != b.header.split_hash
-
-
-def test_the_samples_are_the_pools_first_images_enlarged(images: Path) -> None:
-    from dualtail.confounder.files import read_sample_images, read_samples
-
-    samples = read_samples(images / "samples.csv")
-    shown = read_sample_images(images / "samples.csv", samples)
-    assert len(shown) == 3 * 2 * 2
-    assert {image.shape for image in shown} == {(WORLD.display_size, WORLD.display_size, 3)}
 
 
 def test_neither_world_nor_stable_diffusion(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,39 +16,24 @@ import torch
 from safetensors.torch import load_file
 
 from dualtail.cli.flags import flags
-from dualtail.datasets.settings import PackSettings
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.settings import Transform
 from dualtail.outputs import read_outputs
 from dualtail.scratch.resnet import build_model
 from dualtail.scratch.settings import ScratchTraining
-from dualtail.stages import pack, train_scratch
+from dualtail.stages import train_scratch
 from dualtail.stages.train_scratch import ScratchTask
 from dualtail.tuning.settings import Augmentation
 
+from .conftest import colored_packs, pack_split
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def packed(folder: Path, whole: bool = False) -> Path:
-    """Packs of red, green and blue images; the training images whole if asked."""
-    from PIL import Image
-
-    (folder / "classnames.txt").write_text("red\ngreen\nblue\n")
-    rng = np.random.default_rng(0)
-    for split, n in (("train", 8), ("test", 4)):
-        lines = []
-        for row in range(3 * n):
-            pixels = rng.integers(0, 90, (8, 8, 3), dtype=np.uint8)
-            pixels[..., row % 3] += 120
-            Image.fromarray(pixels).save(folder / f"{split}{row}.png")
-            lines.append(f"{split}{row}.png {row % 3}\n")
-        (folder / f"{split}.txt").write_text("".join(lines))
-        pack_split(folder, split, PackSettings() if whole and split == "train" else None)
+    colored_packs(folder, {"train": 8, "test": 4}, (8, 8), whole)
     return folder
-
-
-def pack_split(folder: Path, split: str, whole: PackSettings | None = None) -> None:
-    names, out = folder / "classnames.txt", folder / f"{split}.safetensors"
-    pack.run("toy", split, folder / f"{split}.txt", folder, names, 8, whole, 1, out)
 
 
 def task(folder: Path, **changes: Any) -> ScratchTask:
@@ -85,14 +69,6 @@ def run(task: ScratchTask, out: Path) -> list[bytes]:
     weights, history, outputs = (out / name for name in (WEIGHTS, "history.csv", OUTPUTS))
     train_scratch.run(task, weights, history, outputs)
     return [(out / name).read_bytes() for name in FILES]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_outputs_weights_and_history(tmp_path: Path) -> None:
@@ -192,7 +168,7 @@ def test_a_pack_that_was_written_again_is_another_training(
         patch.setenv("LIVES", "4")
         run(own, tmp_path / "out")
     if again:
-        pack_split(folder, "train")
+        pack_split(folder, "train", 8)
     run(own, tmp_path / "out")
     said = capsys.readouterr().err
     assert ("is not used: it was made with another training pack\n" in said) == again

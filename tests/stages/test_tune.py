@@ -1,9 +1,10 @@
 """Tuning end to end: a small random CLIP, packs of a few colored images."""
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from dualtail.bias.prior.table import write_prior_csv
-from dualtail.datasets.settings import PackSettings
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.loading import load_foundation, tokenizer_of
-from dualtail.foundation.pretraining import build_model
 from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import ARCHITECTURES, FoundationSpec
@@ -32,6 +30,9 @@ from dualtail.stages.tune import Part, TunedFiles, Tuning, run
 from dualtail.tuning.adapter_file import read_adapter_header
 from dualtail.tuning.settings import Augmentation, HeadSettings, TuningSettings
 
+from .conftest import colored_packs
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 ARCHITECTURE = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
 NAMES = ["red", "green", "blue"]
 SETTINGS = TuningSettings(
@@ -44,35 +45,13 @@ SETTINGS = TuningSettings(
 ADAPTFORMER, CE = Part("adaptformer", {"bottleneck": 2}, "adaptformer"), Part("ce", {}, "ce")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(world_clip: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packs, weights in two forms, text features, a prior."""
     folder = tmp_path_factory.mktemp("tune")
-    (folder / "classnames.txt").write_text("\n".join(NAMES))
-    rng = np.random.default_rng(0)
-    for split, n in (("train", 6), ("val", 2), ("test", 4)):
-        lines = []
-        for row in range(3 * n):
-            pixels = rng.integers(0, 90, (32, 40, 3), dtype=np.uint8)
-            pixels[..., row % 3] += 120
-            Image.fromarray(pixels).save(folder / f"{split}{row}.png")
-            lines.append(f"{split}{row}.png {row % 3}\n")
-        (folder / f"{split}.txt").write_text("".join(lines))
-        whole = PackSettings() if split == "train" else None
-        lists, names = folder / f"{split}.txt", folder / "classnames.txt"
-        out = folder / f"{split}.safetensors"
-        pack.run("toy", split, lists, folder, names, 32, whole, 1, out)
-    state = {k: v.contiguous() for k, v in build_model(ARCHITECTURE, 0).state_dict().items()}
-    save_file(state, folder / "clip.safetensors")
-    torch.save(state, folder / "clip.pt")
+    colored_packs(folder, {"train": 6, "val": 2, "test": 4}, (32, 40), whole=True)
+    shutil.copy(world_clip(), folder / "clip.safetensors")
+    torch.save(load_file(world_clip()), folder / "clip.pt")
     spec = spec_of(folder)
     model, weights_hash = load_foundation(spec)
     features = text_features(model, tokenizer_of(spec), class_texts(spec.templates, NAMES))
@@ -223,23 +202,6 @@ def test_a_student_of_weight_0_is_its_control(
         assert not torch.equal(values, found["student"][name]), name
     record = json.loads((tmp_path / "student/record.json").read_text())
     assert record["teachers"][0]["adapter_hash"] == sha256_file(start)
-
-
-def test_a_killed_student_goes_on_to_the_same_files(
-    folder: Path,
-    tmp_path: Path,
-    teachers: tuple[Path, list[Path]],
-    monkeypatch: pytest.MonkeyPatch,
-    mortal_loss: str,
-) -> None:
-    start, _ = teachers
-    tuning = tuning_of(folder, start=start, loss=Part(mortal_loss, {}, "mine"))
-    alone = tuned(tuning, tmp_path / "alone")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setenv("LIVES", "4")
-        tuned(tuning, tmp_path / "killed")
-    killed = tuned(tuning, tmp_path / "killed")
-    assert killed.adapter.read_bytes() == alone.adapter.read_bytes()
 
 
 def test_teachers_of_other_images_are_refused(

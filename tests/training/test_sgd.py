@@ -50,16 +50,3 @@ def test_a_parameter_may_get_its_first_gradient_later(fused: bool) -> None:
         own.step()
     torch.testing.assert_close(a.detach(), torch.full((3,), 1 - 0.5 * (1 + 1.9 + 2.71)))
     torch.testing.assert_close(b.detach(), torch.full((3,), 1 - 0.5 * (1 + 1.9)))
-
-
-def test_a_scaler_skips_steps_that_overflow() -> None:
-    """Also the first: the velocity then starts with the second."""
-    p = nn.Parameter(torch.ones(2))
-    own = Sgd([p], lr=0.5, momentum=0.9, weight_decay=0.0, fused=False)
-    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
-    for value in (float("inf"), 1.0, 1.0):
-        own.zero_grad()
-        scaler.scale((p * value).sum()).backward()
-        scaler.step(own)  # type: ignore[arg-type]
-        scaler.update()
-    torch.testing.assert_close(p.detach(), torch.full((2,), 1 - 0.5 * (1 + 1.9)))

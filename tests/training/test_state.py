@@ -62,22 +62,6 @@ def test_optimizer_batch_norm_and_generators_go_on(
     assert bits(fresh) == bits(killed)
 
 
-def test_a_gradient_scaler_goes_on(tmp_path: Path) -> None:
-    file = StateFile(tmp_path / "state.safetensors", KEY)
-    found = []
-    for _ in range(2):
-        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-        optimizer = OPTIMIZERS["sgd"]([nn.Parameter(torch.ones(2))])
-        found.append(Trained({}, optimizer, {}, scaler))
-    assert found[0].scaler is not None
-    assert found[1].scaler is not None
-    found[0].scaler.scale(torch.ones(1))
-    found[0].scaler.update(256.0)
-    file.write(found[0].capture(), [])
-    found[1].restore(file.read()[0])
-    assert found[1].scaler.state_dict() == found[0].scaler.state_dict()
-
-
 @given(values=st.lists(st.floats(allow_nan=False), max_size=5))
 def test_histories_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]

@@ -5,10 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
-from dualtail.errors import UserError
 from dualtail.tuning.augmentation import RATIO, Augment, random_boxes, resized_crops
 from dualtail.tuning.settings import Augmentation
 from dualtail.tuning.training_batches import TrainingBatches, TrainingSet
@@ -42,24 +40,6 @@ def test_crops_against_torchvision_one_by_one(height, width, out_height, out_wid
         if mirrored:
             expected = tv.horizontal_flip(expected)
         torch.testing.assert_close(result, expected, rtol=1e-4, atol=2e-2)
-
-
-def test_shrinking_agrees_with_pillow():
-    """Pillow rounds to whole gray levels twice, so within 1 level."""
-    image = pixels(1, 40, 40)[0]
-    box = torch.tensor([[3, 5, 33, 31]])
-    found = resized_crops(image[None], box, (8, 8))[0]
-    cut = Image.fromarray(image.permute(1, 2, 0).numpy()).crop((5, 3, 36, 36))
-    expected = np.asarray(cut.resize((8, 8), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-    assert np.abs(found.numpy() - expected).max() <= 1.001
-
-
-def test_whole_image_to_its_own_size_is_exact():
-    images = pixels()
-    boxes = torch.tensor([[0, 0, 20, 24]]).expand(6, -1)
-    assert torch.equal(resized_crops(images, boxes, (20, 24)), images.float())
-    flip = torch.ones(6, dtype=torch.bool)
-    assert torch.equal(resized_crops(images, boxes, (20, 24), flip), images.flip(3).float())
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2**31))
@@ -137,17 +117,3 @@ def test_flip_alone_mirrors_about_half_and_nothing_else():
     mirrored = (result == images.flip(3)).flatten(1).all(1)
     assert (same ^ mirrored).all()
     assert 0.45 < mirrored.float().mean() < 0.55
-
-
-def test_no_augmentation_is_the_center_crop():
-    images = pixels(3, 20, 24)
-    augment = Augment(Augmentation(crop_scale=None, flip=False), (10, 12), rng())
-    assert torch.equal(augment(images), images[:, :, 5:15, 6:18])
-    assert torch.equal(augment(images[:, :, 5:15, 6:18]), images[:, :, 5:15, 6:18])
-
-
-def test_center_crop_needs_large_enough_images():
-    augment = Augment(Augmentation(crop_scale=None), (32, 32), rng())
-    with pytest.raises(UserError, match=r"20 x 24 .*32 x 32"):
-        augment(pixels())
-    assert Augment(Augmentation(), (32, 32), rng())(pixels()).shape == (6, 3, 32, 32)

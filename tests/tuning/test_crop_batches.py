@@ -122,15 +122,6 @@ def test_the_number_of_threads_does_not_matter(threads):
     assert [batch.shape for batch in one] == [(3, 3, 24, 20), (3, 3, 24, 20), (1, 3, 24, 20)]
 
 
-def test_same_seed_same_batches_and_other_seed_others():
-    order = [torch.arange(7), torch.arange(7)]
-    first, again, other = (crops(Photos(MIXED), order, seed) for seed in (3, 3, 4))
-    assert torch.equal(first[0], again[0])
-    assert torch.equal(first[1], again[1])
-    assert not torch.equal(first[0], first[1])
-    assert not torch.equal(first[0], other[0])
-
-
 def test_images_of_one_size_get_the_boxes_and_flips_of_the_matrix_products():
     photos = Photos([(48, 48)] * 30)
     settings = Augmentation(crop_scale=(0.3, 1.0), flip=True)
@@ -139,22 +130,6 @@ def test_images_of_one_size_get_the_boxes_and_flips_of_the_matrix_products():
     stacked = torch.stack([photos.image(row) for row in range(30)]).permute(0, 3, 1, 2)
     expected = Augment(settings, (32, 32), rng(5))(stacked)
     assert (found - expected).abs().max() <= 1.5
-
-
-def test_half_are_mirrored_and_none_if_not_asked():
-    photos = Photos([(12, 12)])
-    whole = {"scale": (1.0, 1.0), "size": (12, 12)}
-    order = [torch.zeros(400, dtype=torch.int64)]
-    # A share of 1 with a ratio that is not 1 never fits: the central box, the whole image, is taken.
-    image = photos.image(0).permute(2, 0, 1)
-    batch = crops(photos, order, **whole)[0]
-    plain = (batch == image).flatten(1).all(dim=1)
-    mirrored = (batch == image.flip(2)).flatten(1).all(dim=1)
-    chosen = plain | mirrored
-    assert chosen.float().mean() > 0.5
-    assert 0.4 < mirrored[chosen].float().mean() < 0.6
-    unflipped = crops(photos, order, flip=False, **whole)[0]
-    assert not (unflipped == image.flip(2)).flatten(1).all(dim=1).any()
 
 
 def test_an_image_that_cannot_be_read_ends_the_run():

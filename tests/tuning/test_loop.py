@@ -16,7 +16,7 @@ from dualtail.training.state import StateFile
 from dualtail.tuning.backbone import cls_feature
 from dualtail.tuning.head_start import text_weight
 from dualtail.tuning.heads import CosineHead
-from dualtail.tuning.loop import cosine_lr, tune
+from dualtail.tuning.loop import tune
 from dualtail.tuning.losses import make_loss
 from dualtail.tuning.settings import Augmentation, TuningSettings
 from dualtail.tuning.teacher_logits import TeacherLogits
@@ -202,15 +202,6 @@ def test_each_image_meets_its_own_teacher_row(make_visual: Make) -> None:
         assert history[0].loss == pytest.approx(whole, rel=1e-5)
 
 
-def test_cosine_schedule_against_torch() -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
-    for epoch in range(10):
-        assert cosine_lr(0.3, epoch, 10) == pytest.approx(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-
-
 @pytest.mark.parametrize("micro_batch", [1, 5, 16])
 @pytest.mark.parametrize("loss", ["ce", "ldam", "cb", "lade"])
 def test_micro_batches_change_nothing_but_rounding(
@@ -232,13 +223,6 @@ def test_micro_batches_change_nothing_but_rounding(
     twice = loss in ("cb", "lade")
     passes = [size * (1 + (twice and micro_batch < size)) for size in (16, 16, 4)]
     assert sum(seen) == 2 * sum(passes)
-
-
-@pytest.mark.parametrize("loss", ["ce", "cb"])
-def test_micro_batches_in_float16(make_visual: Make, loss: str) -> None:
-    model = build(make_visual(), precision="float16")
-    history = run(model, *toy(), loss=loss, epochs=12, lr=0.02, micro_batch=6)
-    assert history[-1].train_accuracy > 0.9
 
 
 def test_every_image_once_an_epoch_in_new_orders(make_visual: Make) -> None:
@@ -331,7 +315,7 @@ def attempt(
 
 
 @pytest.mark.parametrize("way", list(WAYS))
-@pytest.mark.parametrize("kills", [[1], [STEPS], [STEPS + 1], [STEPS + 2, 1]])
+@pytest.mark.parametrize("kills", [[1], [STEPS], [STEPS + 2, 1]])
 def test_killed_and_left_alone_give_the_same_bits(
     make_visual: Make, tmp_path: Path, way: str, kills: list[int]
 ) -> None:
@@ -342,19 +326,6 @@ def test_killed_and_left_alone_give_the_same_bits(
             attempt(make_visual(), state, lives, **WAYS[way])
         assert state.path.exists() == (kills[0] >= STEPS)
     assert attempt(make_visual(), state, **WAYS[way]) == attempt(make_visual(), **WAYS[way])
-
-
-def test_a_kill_costs_an_epoch_at_most(
-    make_visual: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    state = StateFile(tmp_path / "state.safetensors", {"setting": "this one"})
-    with pytest.raises(Killed):
-        attempt(make_visual(), state, 2 * STEPS + 1)
-    attempt(make_visual(), state, STEPS)
-    assert "tuning: going on after epoch 2 of 3" in capsys.readouterr().err
-    state.path.write_bytes(state.path.read_bytes()[:-9])
-    attempt(make_visual(), state)
-    assert f"starting anew; the state {state.path} is not used: it" in capsys.readouterr().err
 
 
 def test_a_loss_that_draws_from_torchs_generator(make_visual: Make, tmp_path: Path) -> None:
@@ -406,11 +377,6 @@ def test_parameters_that_are_not_finite_are_never_saved(
     assert state.path.exists() == (step > STEPS)
     if state.path.exists():
         assert all(t.isfinite().all() for t in state.read()[0].values())
-
-
-def test_a_diverging_run_stops(make_visual: Make) -> None:
-    with pytest.raises(UserError, match=r"tuning\.lr"):
-        run(build(make_visual()), *toy(), lr=1e15)
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> list[int]:

@@ -136,20 +136,6 @@ def smoke_run(
 
 
 @pytest.fixture(scope="session")
-def random_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def random_weights(world_clip: Callable[..., Path]) -> dict[str, Path]:
     """Weights of two models of the world, untrained: runs with them need no corpora."""
-    import json
-
-    from safetensors.torch import save_file
-
-    from dualtail.foundation.pretraining import build_model
-    from dualtail.foundation.spec import ARCHITECTURES
-
-    folder = tmp_path_factory.mktemp("weights")
-    architecture = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
-    files = {}
-    for seed, member in enumerate(("clip", "openclip")):
-        files[member] = folder / f"{member}.safetensors"
-        model = build_model(architecture, seed)
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, files[member])
-    return files
+    return {member: world_clip(seed) for seed, member in enumerate(("clip", "openclip"))}

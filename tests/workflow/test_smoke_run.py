@@ -21,9 +21,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from dualtail.config.document import read_config
-from dualtail.outputs import read_outputs
-
 pytestmark = pytest.mark.slow
 
 Checkout = Any
@@ -157,27 +154,6 @@ def test_killed_again_and_again_it_gives_the_same_files(
     assert not list(checkout.folder.rglob(".*.unfinished")), "rubbish is left"
 
 
-def test_neighbors_are_those_among_the_validation_images(finished: Checkout) -> None:
-    """Brute force in float64, from the features in the dump of the tuned model."""
-    folder = finished.results / "outputs/world_places/clip"
-    bank, queries = (
-        read_outputs(folder / "adaptformer-la-0.safetensors", split) for split in ("val", "test")
-    )
-    assert bank.header.split_hash != queries.header.split_hash
-    found = read_outputs(folder / "adaptformer-la-0-knn.safetensors")
-    settings = read_config([finished.results / "config.yaml"]).knn
-    known, asked = (
-        f / np.linalg.norm(f, axis=1, keepdims=True)
-        for f in (np.asarray(d.features, dtype=float) for d in (bank, queries))
-    )
-    for row, cosines in enumerate(asked @ known.T):
-        nearest = np.argsort(-cosines, kind="stable")[: settings.k]
-        votes = np.zeros(bank.n_classes)
-        np.add.at(votes, bank.labels[nearest], np.exp(cosines[nearest] / settings.temperature))
-        shares = np.exp(found.logits[row].astype(float))
-        np.testing.assert_allclose(shares, votes / votes.sum(), atol=2e-3)
-
-
 def test_a_wrong_config_is_one_line_that_names_the_file(finished: Checkout) -> None:
     (finished.folder / "mine.yaml").write_text("tuning: {lrr: 1}\n")
     process = subprocess.run(
@@ -191,20 +167,6 @@ def test_a_wrong_config_is_one_line_that_names_the_file(finished: Checkout) -> N
     text = process.stdout + process.stderr
     line = next(x for x in text.splitlines() if "mine.yaml: " in x)
     assert "tuning.lrr: unknown key, did you mean 'lr'?" in line
-
-
-def test_a_read_only_results_folder_is_a_clear_error(finished: Checkout, tmp_path: Path) -> None:
-    """Not even root may write to a file used as a folder."""
-    (finished.folder / "blocked").write_text("")
-    process = subprocess.run(
-        [*finished.command, "--config", "results=blocked", "--resources", "gpu=1"],
-        cwd=finished.folder,
-        env=finished.environment,
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode != 0
-    assert "blocked" in process.stderr + process.stdout
 
 
 def test_the_report_has_captions(finished: Checkout) -> None:

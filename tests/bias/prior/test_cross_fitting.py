@@ -16,9 +16,10 @@ from dualtail.errors import UserError
 
 
 def long_tailed(seed: int, n_classes: int = 8, largest: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """Logits log p(x | c) + log q of Gaussian data with a long tail of labels."""
+    """Logits log p(x | c) + log q of Gaussian data with a long tail of labels; one image of the last."""
     rng = np.random.default_rng(seed)
     counts = np.maximum(2, largest * 0.6 ** np.arange(n_classes)).astype(int)
+    counts[-1] = 1
     labels = np.repeat(np.arange(n_classes), counts)
     means = 2 * rng.standard_normal((n_classes, 5))
     x = means[labels] + rng.standard_normal((labels.size, 5))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from dualtail.bias.prior import regression as regression_module
-from dualtail.bias.prior.estimate import certify, estimate_prior
+from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
 from dualtail.errors import UserError
 
@@ -73,11 +73,6 @@ def test_the_certificate_is_what_a_direct_computation_gives(make_gaussian: Calla
     penalty = estimate.ridge / (2 * n) * centered @ centered
     assert estimate.objective == pytest.approx(loss + penalty, rel=1e-12)
     assert estimate.gradient <= 1e-6
-
-
-def test_a_certificate_can_fail(make_gaussian: Callable) -> None:
-    data = make_gaussian()
-    assert certify(data.logits, data.labels, np.full(12, -np.log(12))).residual > 0.01
 
 
 def test_recovers_the_true_prior(make_gaussian: Callable) -> None:
@@ -267,13 +262,6 @@ def test_single_precision_survives_priors_far_beyond_its_range(
     np.testing.assert_allclose(estimate.log_q, normalized(expected), atol=5e-3)
 
 
-def test_the_same_seed_gives_the_same_bits(make_gaussian: Callable) -> None:
-    data = make_gaussian()
-    first, second = (estimate_prior(data.logits, data.labels, seed=3) for _ in range(2))
-    assert first.q.tobytes() == second.q.tobytes()
-    assert first.ridge_path == second.ridge_path
-
-
 @pytest.mark.parametrize("estimator", PRIOR_ESTIMATORS.values())
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -281,6 +269,8 @@ def test_the_same_seed_gives_the_same_bits(make_gaussian: Callable) -> None:
         ({"logits": np.zeros((0, 3)), "labels": np.zeros(0, dtype=int)}, "no images"),
         ({"logits": np.zeros(3)}, "shape"),
         ({"logits": np.zeros((3, 1))}, "at least two"),
+        ({"logits": np.zeros((3, 2), dtype=int)}, "type int64"),
+        ({"logits": [["a", "b"]] * 3}, "type"),
         ({"logits": [[0, 0], [np.nan, 0], [0, 0]]}, "row 1, class 0 is nan"),
         ({"logits": [[0, 0], [0, 0], [0, np.inf]]}, "row 2, class 1 is inf"),
         ({"labels": [0, 1]}, "labels: shape"),

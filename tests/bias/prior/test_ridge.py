@@ -13,7 +13,6 @@ from dualtail.bias.folds import FOLDS, stratified_folds
 from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.bias.prior.regression import BiasRegression
 from dualtail.bias.prior.ridge import RIDGES, choose_ridge
-from dualtail.errors import UserError
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=80), st.integers(2, 6), st.integers(0, 99))
@@ -73,8 +72,3 @@ def test_one_image_a_class_still_works(make_gaussian: Callable) -> None:
     estimate = estimate_prior(data.logits, data.labels)
     assert estimate.converged
     assert np.isfinite(estimate.log_q).all()
-
-
-def test_one_image_cannot_choose() -> None:
-    with pytest.raises(UserError, match="at least two images"):
-        estimate_prior(np.array([[0.0, 1.0]]), np.array([0]))

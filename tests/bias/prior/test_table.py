@@ -132,14 +132,6 @@ def test_a_file_of_another_dataset_is_refused(tmp_path: Path) -> None:
         read_prior_csv(path, ["bee", "ant"])
 
 
-def test_files_that_are_not_text_or_not_there_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read"):
-        read_prior_csv(tmp_path / "absent.csv")
-    (tmp_path / "q.csv").write_bytes(b"class_index,q\n0,\xff\xfe\n")
-    with pytest.raises(UserError, match="UTF-8"):
-        read_prior_csv(tmp_path / "q.csv")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -5,11 +5,15 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dualtail.errors import UserError
 from dualtail.tuning.backbone import BackboneShape, cls_feature
 from dualtail.tuning.heads import CosineHead
 from dualtail.tuning.peft import parse_peft_options, peft_class
+from dualtail.tuning.peft.adaptformer import ParallelAdapter
+from dualtail.tuning.peft.bottleneck import auto_bottleneck
 from dualtail.tuning.peft.low_rank import LowRank
 from dualtail.tuning.peft.ssf import ScaleShift
 from dualtail.tuning.peft_options import PEFT_OPTIONS
@@ -45,6 +49,7 @@ def written_out(weights, images, heads, layers, tap, patch=4):
             for name, value in weights.items()
             if name.startswith(f"transformer.resblocks.{layer}.")
         }
+        x = tap("before", layer, x, None)
         h = tap("ln_1", layer, norm(x, w["ln_1.weight"], w["ln_1.bias"]), x)
         d = h.shape[2]
         split = []
@@ -57,12 +62,13 @@ def written_out(weights, images, heads, layers, tap, patch=4):
         attended = torch.softmax(q @ k.transpose(2, 3) / math.sqrt(d // heads), -1) @ v
         attended = attended.transpose(1, 2).reshape(batch, -1, d)
         out = attended @ w["attn.out_proj.weight"].T + w["attn.out_proj.bias"]
-        x = x + tap("out_proj", layer, out, attended)
+        x = x + w.get("ls_1.gamma", 1) * tap("out_proj", layer, out, attended)
         h = tap("ln_2", layer, norm(x, w["ln_2.weight"], w["ln_2.bias"]), x)
         h = tap("c_fc", layer, h @ w["mlp.c_fc.weight"].T + w["mlp.c_fc.bias"], h)
         h = h * 0.5 * (1 + torch.erf(h / math.sqrt(2)))
         h = tap("c_proj", layer, h @ w["mlp.c_proj.weight"].T + w["mlp.c_proj.bias"], h)
-        x = x + tap("ffn", layer, h, x)
+        x = x + tap("ffn", layer, w.get("ls_2.gamma", 1) * h, x)
+        x = tap("after", layer, x, None)
     return norm(x[:, 0], weights["ln_post.weight"], weights["ln_post.bias"])
 
 
@@ -76,6 +82,11 @@ def definition(method, p, layers, first):
             return value
         if method == "vpt-shallow" and place == "tokens":
             return torch.cat([value, p["prompts"].expand(len(value), -1, -1)], 1)
+        if method == "vpt-deep" and place in ("before", "after"):
+            prompts = p[f"blocks.{own}.prompts"].expand(len(value), -1, -1)
+            if place == "before":
+                return torch.cat([value, prompts], 1)
+            return value[:, : -prompts.shape[1]]
         if method in ("adapter", "adaptformer") and place == "ffn":
             a = {k.removeprefix(f"adapters.{own}."): v for k, v in p.items()}
             source = value if method == "adapter" else inputs
@@ -108,6 +119,8 @@ def definition(method, p, layers, first):
 
 CASES = [
     ("vpt-shallow", {"prompts": 3}),
+    ("vpt-deep", {"prompts": 4}),
+    ("vpt-deep", {"prompts": 2, "blocks": 2}),
     ("adapter", {"bottleneck": 4}),
     ("adapter", {"bottleneck": 4, "blocks": 2}),
     ("adaptformer", {"bottleneck": 5}),
@@ -141,7 +154,8 @@ def built(visual, method, options, seed=0):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(("method", "options"), CASES)
 def test_forward_and_gradient_follow_the_definition(make_visual, method, options, dtype):
-    visual = make_visual()
+    scaled = method in ("adaptformer", "vpt-deep")  # of which layer scale says what it scales
+    visual = make_visual(ls_init_value=0.5 if scaled else None)
     tower, peft = built(visual, method, options)
     tower, peft = tower.to(dtype), peft.to(dtype)
     names = [name for name, _ in peft.named_parameters()]
@@ -176,63 +190,52 @@ def test_forward_and_gradient_follow_the_definition(make_visual, method, options
 
 
 @pytest.mark.parametrize(
-    "method", ["adapter", "adaptformer", "lora", "lora-ffn", "bias", "layer-norm", "full"]
-)
-def test_these_start_from_the_backbone_unchanged(make_visual, method):
-    model = build_tuned_model(
-        make_visual(),
-        CosineHead(torch.randn(5, 16, generator=torch.Generator().manual_seed(1)), 25.0),
-        peft=method,
-        peft_options={},
-        precision="float32",
-        seed=0,
-    )
-    images = torch.randn(4, 3, 8, 8)
-    plain = make_visual()
-    torch.testing.assert_close(
-        model.features(images), cls_feature(plain, images), rtol=1e-5, atol=1e-5
-    )
-
-
-@pytest.mark.parametrize(
-    ("method", "options", "count"),
+    ("method", "options", "n_classes", "count"),
     [
-        ("adaptformer", {}, 617_868),
-        ("adapter", {}, 617_868 - 12),  # no learned scale
-        ("adapter", {"blocks": 3}, (617_868 - 12) // 4),
-        ("vpt-deep", {}, 12 * 10 * 768),
-        ("vpt-deep", {"blocks": 6}, 6 * 10 * 768),
-        ("vpt-shallow", {}, 10 * 768),
-        ("lora", {}, 12 * 2 * 2 * 32 * 768),
-        ("lora-ffn", {"rank": 4}, 12 * 2 * 4 * (768 + 3072)),
-        ("ssf", {}, 12 * 2 * (2 * 768 + 4 * 768 + 3072 + 768)),
-        ("ssf", {"norms": False, "ffn": False}, 12 * 2 * 4 * 768),
-        ("bias", {}, 12 * 11 * 768),
-        ("layer-norm", {}, 12 * 4 * 768),
-        ("full", {}, 85_054_464),
-        ("full", {"blocks": 1}, 7_087_872),
+        ("adaptformer", {}, 1000, 617_868),
+        ("adaptformer", {}, 365, 175_212),
+        ("adaptformer", {}, 8142, 4_749_324),
+        ("adapter", {}, 1000, 617_868 - 12),  # no learned scale
+        ("adapter", {"blocks": 3}, 1000, (617_868 - 12) // 4),
+        ("vpt-deep", {}, 1000, 12 * 10 * 768),
+        ("vpt-deep", {"blocks": 6}, 1000, 6 * 10 * 768),
+        ("vpt-shallow", {}, 1000, 10 * 768),
+        ("lora", {}, 1000, 12 * 2 * 2 * 32 * 768),
+        ("lora-ffn", {"rank": 4}, 1000, 12 * 2 * 4 * (768 + 3072)),
+        ("ssf", {}, 1000, 12 * 2 * (2 * 768 + 4 * 768 + 3072 + 768)),
+        ("ssf", {"norms": False, "ffn": False}, 1000, 12 * 2 * 4 * 768),
+        ("bias", {}, 1000, 12 * 11 * 768),
+        ("layer-norm", {}, 1000, 12 * 4 * 768),
+        ("full", {}, 1000, 85_054_464),
+        ("full", {"blocks": 1}, 1000, 7_087_872),
     ],
 )
-def test_parameters_on_vit_b_16_with_1000_classes(method, options, count):
+def test_parameters_on_vit_b_16(method, options, n_classes, count):
     with torch.device("meta"):
         options = parse_peft_options(method, options)
-        peft = peft_class(method)(VIT_B_16, 1000, options, None)
+        peft = peft_class(method)(VIT_B_16, n_classes, options, None)
     assert trained_parameters(peft) == count
 
 
-def test_full_is_every_parameter_of_the_blocks(make_visual):
-    visual = make_visual()
-    peft = build_peft("full", {}, BackboneShape.of(visual), 5, 0)
-    found = {name for name, _ in visual.transformer.resblocks.named_parameters()}
-    mine = {n.removeprefix("blocks.").replace("/", ".") for n, _ in peft.named_parameters()}
-    assert mine == found
-    assert trained_parameters(peft) == trained_parameters(visual.transformer.resblocks)
-    norms = build_peft("layer-norm", {}, BackboneShape.of(visual), 5, 0)
-    assert trained_parameters(norms) == 3 * 4 * 16
+@given(st.integers(1, 100_000), st.integers(1, 60))
+def test_auto_bottleneck_is_the_formula(n_classes, layers):
+    expected = max(1, 2 ** math.floor(math.log2(n_classes / (2 * layers))))
+    assert auto_bottleneck(n_classes, layers) == expected
 
 
 def test_starts_follow_lift():
     generator = torch.Generator().manual_seed(0)
+    prompts = [
+        block.prompts.detach() for block in build_peft("vpt-deep", {}, VIT_B_16, 365, seed=0).blocks
+    ]
+    bound = math.sqrt(6 / (3 * 16 * 16 + 768))
+    assert 0.99 * bound < torch.stack(prompts).abs().max() <= bound
+    assert torch.stack(prompts).std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+    assert not torch.equal(*prompts[:2])
+    down = ParallelAdapter(300, 400, 1.0, generator).down.weight  # Kaiming's normal, a = sqrt 5
+    z = down * math.sqrt(3 * 300)
+    assert z.std().item() == pytest.approx(1, rel=4 / math.sqrt(2 * z.numel()))
+    assert (z.abs() > 1.96).float().mean().item() == pytest.approx(0.05, abs=0.003)
     low = LowRank(400, 300, 16, generator)
     assert not low.b.any()
     assert low.a.abs().max() <= 1 / 4
@@ -297,6 +300,11 @@ def test_half_precision_trains_in_float32_and_only_the_method(make_visual, metho
         ("ssf", {"ffn": False, "norms": False, "attention": False}, "must be true"),
         ("vpt-shallow", {"blocks": 1}, "blocks"),
         ("bias", {"bottleneck": 1}, "bottleneck"),
+        ("adaptformer", {"botleneck": 8}, "adaptformer.*'botleneck': .*bottleneck, scale"),
+        ("adaptformer", {"bottleneck": 0}, "bottleneck"),
+        ("adaptformer", {"bottleneck": "automatic"}, "bottleneck"),
+        ("vpt-deep", {"prompts": -1}, "prompts"),
+        ("vpt-deep", {"prompts": 1.5}, "prompts"),
         ("lora_ffn", {}, "did you mean 'lora-ffn'"),
     ],
 )
