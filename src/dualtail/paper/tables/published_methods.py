@@ -13,7 +13,7 @@ OURS = "Ours"
 """Name of the paper's own method in its tables."""
 
 
-def beside_published(lookup: ScoreLookup, number: int, role: str) -> Table:
+def build(lookup: ScoreLookup, number: int, role: str) -> Table:
     """Lay out the table of one dataset of the paper (role): published methods, then this run's.
 
     Raises:
