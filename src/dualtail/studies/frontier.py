@@ -4,7 +4,7 @@ from dualtail.paper.frontier import front, nine_group_worst, recommend
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.predictors import name_of
-from dualtail.paper.style import BLUE, DOUBLE, GRAY, VERMILION, PaperFigure, styled
+from dualtail.paper.style import BLUE, GRAY, VERMILION, PaperFigure, drawing
 
 MARKS = {"Zero-shot": (GRAY, "o"), "Tuned": (BLUE, "s")}
 FORMATS = {"GFLOPs": "{:.3g}", "Images/s": "{:,.0f}"}
@@ -71,12 +71,10 @@ def frontier_table(lookup: ScoreLookup) -> Table:
 def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
     """Draw a panel for each dataset: accuracy over GFLOPs, the Pareto front as a line."""
     import pandas as pd
-    from matplotlib.figure import Figure
 
     context = lookup.context
     rows = []
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 2.6))
+    with drawing(2.6) as figure:
         axes = figure.subplots(1, len(context.datasets), squeeze=False)[0]
         for ax, (dataset, label) in zip(axes, context.datasets.items(), strict=True):
             advice = recommend(lookup, dataset)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.style import DOUBLE, MEMBERS, PaperFigure, legend_above, styled
+from dualtail.paper.style import MEMBERS, PaperFigure, drawing, legend_above
 from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.class_means import class_means
 from dualtail.studies.interventions import Distances
@@ -116,7 +116,6 @@ def interventional_figure(
     Of the last tuning of each dataset; `fused` are the models that are fusions, drawn as squares.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     last = {dataset: tuning for dataset, tuning, _, _ in rows}
     data = [
@@ -130,8 +129,7 @@ def interventional_figure(
         if what == PREDICTION and last[d] == t
     ]
     frame = pd.DataFrame(data)
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 2.6))
+    with drawing(2.6) as figure:
         axes = figure.subplots(1, len(last), sharex=True, sharey=True, squeeze=False)[0]
         for ax, dataset in zip(axes, last, strict=True):
             panel = frame[frame["dataset"] == dataset]

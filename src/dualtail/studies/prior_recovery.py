@@ -13,13 +13,12 @@ from dualtail.paper.layout import Table, grid
 from dualtail.paper.style import (
     BLACK,
     BLUE,
-    DOUBLE,
     GRAY,
     GREEN,
     VERMILION,
     PaperFigure,
+    drawing,
     legend_above,
-    styled,
 )
 from dualtail.paper.truth import Recovery, recovery
 
@@ -125,13 +124,10 @@ COLUMNS: dict[str, Callable[[Recovery], float]] = {
 
 def prior_figure(estimates: "pd.DataFrame") -> PaperFigure:
     """Draw a panel per dataset (row) and model (column): a mark per class and estimator."""
-    from matplotlib.figure import Figure
-
     datasets, members = (list(dict.fromkeys(estimates[c])) for c in ("dataset", "member"))
     values = estimates[["q", "q_true"]].to_numpy()
     limits = [0.7 * values.min(), 1.4 * values.max()]
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 0.5 + 2.1 * len(datasets)))
+    with drawing(0.5 + 2.1 * len(datasets)) as figure:
         axes = figure.subplots(len(datasets), len(members), sharex=True, sharey=True, squeeze=False)
         for line, dataset in zip(axes, datasets, strict=True):
             line[0].set_ylabel("estimated $q$")
