@@ -106,7 +106,7 @@ def test_figures_are_those_of_the_scores(files, scores, per_class, context, tmp_
 def test_summary_and_comparison(files, scores, per_class, context, tmp_path: Path):
     done = dualtail("summary", *options(files), "--out", tmp_path / "s.md")
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "s.md").read_text() == build_summary(scores, per_class, context)
+    assert (tmp_path / "s.md").read_text() == build_summary(ScoreLookup(scores, context, per_class))
     page, csv = tmp_path / "c.md", tmp_path / "c.csv"
     done = dualtail("compare", *options(files), "--out", page, "--csv", csv)
     assert done.exit_code == 0, done.output

@@ -214,7 +214,7 @@ def _left_out(classes: Mapping[str, Any] | None) -> list[str]:
 
 def _published(lookup: ScoreLookup) -> PageTable | None:
     """The published numbers that can be compared with this run's, or None."""
-    compared: Any = compare(lookup.scores, lookup.context).to_dict("records")
+    compared: Any = compare(lookup).to_dict("records")
     rows = []
     for row in compared:
         if row["verdict"] in COMPARABLE:

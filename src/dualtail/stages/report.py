@@ -9,12 +9,11 @@ from typing import Any
 from dualtail.errors import UserError
 from dualtail.files import write_text
 from dualtail.paper.files import PaperFiles
-from dualtail.paper.lookup import ScoreLookup
 from dualtail.provenance.manifest import environment, read_manifest
 from dualtail.report.history import History, history, jobs_behind
 from dualtail.report.pictures import in_order, read_picture
 from dualtail.report.run_page import Beside, run_page
-from dualtail.stages.paper_inputs import class_scores, paper_context, scores_and_costs
+from dualtail.stages.paper_inputs import read_lookup
 
 
 def run(
@@ -40,7 +39,7 @@ def run(
     Raises:
         UserError: an input is missing or not what it should be.
     """
-    lookup = ScoreLookup(scores_and_costs(files), paper_context(files), class_scores(files))
+    lookup = read_lookup(files, classes=True)
     beside = Beside(
         pictures=[read_picture(path) for path in in_order(list(figures))],
         tables=tables,
