@@ -108,7 +108,6 @@ def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable
     The argument is named like the section in snake case: `TuningSettings` -> `tuning_settings`.
 
     Args:
-        section: A model of settings.
         without: Fields that are no options here; they keep their defaults.
     """
     name = _snake(section.__name__)

@@ -64,11 +64,8 @@ def write_pool(
     """Make all images and write the study's folder.
 
     Args:
-        folder: Where to.
-        source: Makes the images of the pool.
         shown: Makes the samples, which are its first training images; None: the pool's own.
         per_class: split -> images per class, in each set.
-        samples: Samples per class and part, at most.
 
     Raises:
         UserError: the folder cannot be written, or the source fails.

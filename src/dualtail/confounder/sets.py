@@ -47,14 +47,7 @@ def pool_counts(per_class: int) -> tuple[int, int]:
 
 
 def images_of(name: str, split: str, n_classes: int, per_class: int) -> list[PoolImage]:
-    """Return the images of one split of a set, by class, factor and number.
-
-    Args:
-        name: A key of `SETS`.
-        split: train or test.
-        n_classes: C.
-        per_class: Images per class.
-    """
+    """Return the images of one split of a set, by class, factor and number."""
     counts = factor_counts(per_class, SETS[name])
     return [
         PoolImage(split, label, factor, number)

@@ -66,10 +66,6 @@ class StableDiffusionImages:
 
     Every image has noise of its own seed, so that it does not depend on how many are made.
 
-    Args:
-        settings: Pipeline, classes, prompt, steps.
-        seed: Of all images.
-
     Raises:
         UserError: see `load_pipeline`.
     """

@@ -63,11 +63,7 @@ def read_conditions(
 
 
 def write_conditions(table: Path, images: dict[str, ImageList]) -> None:
-    """Write a table that `read_conditions` reads.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write a table that `read_conditions` reads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*(f"path_{condition}" for condition in images), "label"])

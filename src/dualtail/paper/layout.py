@@ -73,7 +73,6 @@ def grid(
     Args:
         rows: Labels of each row, and what `cell` gets for it.
         columns: The same of each column.
-        row_names: Name of each level of the rows.
         cell: Row and column -> an estimate, a number or text.
     """
     import pandas as pd

@@ -150,9 +150,7 @@ def audit_outputs(
     """Audit outputs of one or more models over the same labelled images.
 
     Args:
-        dumps: One per model.
         train_counts: (C,) training images per class, for nine groups.
-        settings: Intervals and groups.
 
     Raises:
         UserError: no dump, dumps of different images, fewer than two classes with a label.

@@ -79,10 +79,6 @@ class ShownClaim(NamedTuple):
 def run_page(lookup: ScoreLookup, beside: Beside) -> str:
     """Return the page of a run as HTML that needs no other file.
 
-    Args:
-        lookup: The score table with the rows of costs, and the class accuracies if there are any.
-        beside: Figures, settings and history.
-
     Raises:
         UserError: the scores have no row of the run.
     """

@@ -25,12 +25,6 @@ def run(
 ) -> str:
     """Write the page, and return the answer as lines for the user.
 
-    Args:
-        dumps: One per model, over the same images.
-        train_counts: CSV of training images per class, for nine groups.
-        settings: Intervals and groups.
-        out: The page, .html or .md.
-
     Raises:
         UserError: counts that cannot be read, dumps of different images, or another suffix.
     """
@@ -69,10 +63,6 @@ def predict_dumps(
     """Run every model over labelled images.
 
     Args:
-        specs: The models.
-        data: The images.
-        precision: Arithmetic of the vision towers.
-        threads: Decoders.
         keep_outputs: Folder for the dumps, for `dualtail audit --outputs`, `fuse`, `score` and so on.
 
     Raises:

@@ -29,19 +29,6 @@ def run(
     """Write scores.csv, scores.parquet, class_scores.parquet, costs.csv, metrics.json and priors.csv.
 
     Costs hold measured times: they differ from run to run, the other tables do not.
-
-    Args:
-        scores: Score tables.
-        class_scores: Tables of class accuracies.
-        study: Written by `dualtail study`: what has a prior (zero-shot rows), and a cost (also tuned rows).
-        priors: Path of a prior, with {dataset} and {member}; its record stands beside it (.json).
-        records: Path of the record of a tuning or of a zero-shot prediction, with {dataset}, {members}
-            and {variant}.
-        run_name: For the column `run`.
-        out: Folder of the tables.
-
-    Raises:
-        UserError: an input is missing or not what it should be.
     """
     rows = read_study(study)
     zero_shot = [(row, file_of(row, priors, study)) for row in rows if row.kind == "zero-shot"]

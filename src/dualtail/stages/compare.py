@@ -11,11 +11,7 @@ from dualtail.stages.paper_inputs import read_lookup
 
 
 def run(files: PaperFiles, out: Path, csv: Path) -> None:
-    """Write the page as Markdown, and all numbers of it as CSV.
-
-    Raises:
-        UserError: an input is missing or not what it should be.
-    """
+    """Write the page as Markdown, and all numbers of it as CSV."""
     lookup = read_lookup(files)
     compared = compare(lookup)
     page = build_page(compared, judge_all(lookup), lookup.context)

@@ -32,15 +32,6 @@ def run(
 ) -> str:
     """Convert, and return what was found as a line for the user.
 
-    Args:
-        checkpoint: LIFT's or LIFT+'s `checkpoint.pth.tar`.
-        spec: The foundation model it was tuned on.
-        head: What its classifier is, if it has no bias: the checkpoint does not say.
-        scale: Of a cosine classifier.
-        loss, seed: What it was tuned with, for tables; the checkpoint does not say.
-        categories: `categories.json` if it was tuned on iNaturalist, whose classes LIFT renumbers.
-        out: The adapter file.
-
     Raises:
         UserError: an unreadable or unsupported checkpoint, another foundation model, or an
             iNaturalist model without categories.

@@ -142,10 +142,6 @@ def predict_images(
     """Run a model over images: zero-shot, or with the PEFT and head of an adapter file.
 
     Args:
-        spec: The foundation model.
-        data: The images.
-        precision: Arithmetic of the vision tower.
-        threads: Decoders.
         tuned: What it was tuned to; None: zero-shot.
         text_out: File for the text features of the classes; None: none.
 
@@ -178,9 +174,6 @@ def predict_packs(
     """Run a model over packed splits of one dataset.
 
     Args:
-        spec: The foundation model.
-        packs: Files of `dualtail pack`.
-        precision: Arithmetic of the vision tower.
         tuned: What it was tuned to; None: zero-shot.
         text_out: File for the text features of the classes; None: none.
         record: File (JSON) for what a prediction costs: GFLOPs per image, images per second; None: none.

@@ -25,20 +25,7 @@ def run(
     out: Path,
     brief: Path | None = None,
 ) -> None:
-    """Write the page, and the same without figures and class explorer.
-
-    Args:
-        files: What tables and figures are made from.
-        figures: PNG files, shown in the order of the paper.
-        tables: Numbers of the tables of the paper that are shown.
-        left_out: What the study cannot fill, and why.
-        settings: Those that differ from the defaults, JSON; None: not known.
-        out: The page, HTML.
-        brief: The page without figures and class explorer; None: none is written.
-
-    Raises:
-        UserError: an input is missing or not what it should be.
-    """
+    """Write the page, and the same without figures and class explorer."""
     lookup = read_lookup(files, classes=True)
     beside = Beside(
         pictures=[read_picture(path) for path in in_order(list(figures))],

@@ -10,11 +10,7 @@ from dualtail.studies.frontier import frontier_figure, frontier_table
 
 
 def run(files: PaperFiles, out: Path) -> None:
-    """Write frontier.csv, frontier.md, and the figure under figures/.
-
-    Raises:
-        UserError: a table that is missing or not what it should be.
-    """
+    """Write frontier.csv, frontier.md, and the figure under figures/."""
     lookup = read_lookup(files)
     write_table(frontier_table(lookup), out)
     write_figure(frontier_figure(lookup), out / "figures")

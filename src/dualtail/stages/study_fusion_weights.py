@@ -16,11 +16,6 @@ from dualtail.study_table import Prediction, file_of
 def run(config: Path, outputs: str, out: Path) -> None:
     """Write fusion_weights.csv and .md: what is fused, with the first PEFT entry and its first seed.
 
-    Args:
-        config: The resolved config of the run.
-        outputs: Pattern of dumps: {dataset}, {members}, {variant}.
-        out: Folder to write to.
-
     Raises:
         UserError: unreadable dumps, or dumps of different images.
     """

@@ -35,13 +35,6 @@ def run(
 ) -> None:
     """Write interventional.csv, interventional.md, and the figure under figures/.
 
-    Args:
-        datasets: Drawn by the world with either part hidden, and what it says of them (truth.json).
-        study: What the run predicts.
-        config: The resolved config of the run.
-        explained: Pattern of dumps with a split a condition: {dataset}, {members}, {variant}.
-        out: Folder to write to.
-
     Raises:
         UserError: unreadable dumps, dumps that do not belong together, no truth.
     """

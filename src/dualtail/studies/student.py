@@ -23,7 +23,6 @@ def student_rows(
 
     Args:
         found: Role -> its outputs on one test split.
-        replicates, seed: Of the bootstrap.
 
     Raises:
         UserError: dumps of different images.

@@ -14,11 +14,7 @@ OURS = "Ours"
 
 
 def build(lookup: ScoreLookup, number: int, role: str) -> Table:
-    """Lay out the table of one dataset of the paper (role): published methods, then this run's.
-
-    Raises:
-        UserError: no dataset has that role, or the scores lack outputs or costs.
-    """
+    """Lay out the table of one dataset of the paper (role): published methods, then this run's."""
     context = lookup.context
     dataset = context.in_role(role)
     if dataset is None:

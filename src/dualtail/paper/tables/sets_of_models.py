@@ -15,11 +15,7 @@ def of_first_peft(lookup: ScoreLookup) -> Table:
 
 
 def of_second_peft(lookup: ScoreLookup) -> Table:
-    """Lay out Table 11.
-
-    Raises:
-        UserError: the run has a single PEFT entry, or the scores lack tuned or fused outputs.
-    """
+    """Lay out Table 11."""
     _, *others = lookup.context.pefts
     if not others:
         raise UserError("table 11 shows a second PEFT method: study.pefts needs at least two")
