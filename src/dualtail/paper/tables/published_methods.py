@@ -1,4 +1,4 @@
-"""Published methods on one dataset of the paper and this run's, side by side (Tables 5, 6 and 7)."""
+"""Published methods on one dataset of the paper and this run's, side by side (Table 5, Table 6, Table 7)."""
 
 from itertools import product
 

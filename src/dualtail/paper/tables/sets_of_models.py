@@ -1,4 +1,4 @@
-"""Single models and their fusion (backdoor adjustment, Eq. 7), tuned with LA (Tables 8 and 11)."""
+"""Single models and their fusion (backdoor adjustment, Eq. 7), tuned with LA (Table 8, Table 11)."""
 
 from dualtail.bias.member_sets import ALL_SETS_UP_TO
 from dualtail.errors import UserError
