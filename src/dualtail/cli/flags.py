@@ -14,6 +14,7 @@ import click
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 PLAIN = (bool, int, float, str)
@@ -145,7 +146,7 @@ def flags(section: BaseModel, without: Collection[str] = ()) -> str:
     for key, value in whole.items():
         field = type(section).model_fields[key]
         default = field.get_default(call_default_factory=True)
-        if value == _plain(default) and not field.is_required():
+        if value == to_jsonable_python(default) and not field.is_required():
             continue
         value = short.get(key, value)
         option = f"--{key.replace('_', '-')}"
@@ -179,7 +180,9 @@ def _first_problem(error: ValidationError) -> tuple[list[str], str]:
 
 def _default_text(field: FieldInfo) -> str:
     """The text on a default in help; none for an empty one."""
-    default = None if field.is_required() else _plain(field.get_default(call_default_factory=True))
+    if field.is_required():
+        return ""
+    default = to_jsonable_python(field.get_default(call_default_factory=True))
     if default in (None, "", {}, []):
         return ""
     return f"  [default: {default if isinstance(default, PLAIN) else values_text(default)}]"
@@ -212,17 +215,6 @@ def _kinds(annotation: Any) -> list[Any]:
 def _is_compound(kind: Any) -> bool:
     is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
     return is_section or (get_origin(kind) or kind) in (dict, list, tuple)
-
-
-def _plain(value: Any) -> Any:
-    """A default as JSON has it."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, PLAIN) or value is None else str(value)
 
 
 def _cut(text: str) -> list[str]:
