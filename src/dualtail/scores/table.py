@@ -16,7 +16,7 @@ from dualtail.scores.bootstrap import (
     moved_interval,
     weight_blocks,
 )
-from dualtail.scores.comparisons import JOINED, comparisons, gap_changes, joined, joined_change
+from dualtail.scores.comparisons import JOINED, comparisons, gap_changes, joined
 from dualtail.scores.gaps import difference, root, squared_gap, squared_gap_change
 from dualtail.scores.schema import (
     PER_CLASS,
@@ -356,7 +356,7 @@ def _gap_change_rows(
         ]
         found = squared_gap_change(*pairs)
         members = joined(headers[after.left], headers[after.right])["members"]
-        identity = joined_change(headers[after.left], headers[before.left], str(members))
+        identity = joined(headers[after.left], headers[before.left]) | {"members": members}
         n_classes = pairs[0].images.size
         rows.append(identity | _row("squared_gap_change", "all", "Overall", n_classes, *found))
     return rows
