@@ -36,9 +36,6 @@ def run(
         dump: Outputs of a CE-tuned model; for gla-zs without `zero_shot`, zero-shot outputs.
         wanted: (one of `ADJUSTMENTS`, the adjusted dump); None: the one that uses all that is given.
         zero_shot: Zero-shot outputs with at least the splits of `dump`.
-
-    Raises:
-        UserError: something is missing, or an input does not fit.
     """
     found = read_splits(dump)
     given = {"--prior": prior, "--train-counts": train_counts, "--zero-shot": zero_shot}

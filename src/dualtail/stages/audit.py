@@ -23,11 +23,7 @@ SUFFIXES = (".html", ".md")
 def run(
     dumps: Sequence[Outputs], train_counts: Path | None, settings: AuditSettings, out: Path
 ) -> str:
-    """Write the page, and return the answer as lines for the user.
-
-    Raises:
-        UserError: counts that cannot be read, dumps of different images, or another suffix.
-    """
+    """Write the page, and return the answer as lines for the user."""
     check_suffix(out)
     names = dumps[0].header.class_names
     counts = None if train_counts is None else read_counts_csv(train_counts, names)

@@ -15,10 +15,6 @@ def run(settings: ConfounderSettings, world: WorldSettings | None, seed: int, ou
     Args:
         world: Draws the creatures where Stable Diffusion is not asked for.
         seed: Of Stable Diffusion; the world has its own.
-
-    Raises:
-        UserError: neither source is set, the extra for Stable Diffusion is missing, or the folder
-            cannot be written.
     """
     per_class = {"train": settings.train_per_class, "test": settings.test_per_class}
     if settings.stable_diffusion is not None:

@@ -43,9 +43,6 @@ def predict_pack(
 
     Args:
         identity: Fields of `OutputsHeader` that the pack does not say: dataset, kind, members ...
-
-    Raises:
-        UserError: see `predict`.
     """
     header = OutputsHeader(
         split=pack.header.split,
@@ -71,9 +68,6 @@ def predict_split(
 
     Args:
         label: For people; by default the header's title.
-
-    Raises:
-        UserError: see `predict`.
     """
     side = transform.crop
     predictions = predict(

@@ -53,11 +53,7 @@ class Predictor:
 
 
 def run(predictor: Predictor, images: ExplainedImages, out: Path, maps: Path) -> None:
-    """Write a dump with a split a condition, and the maps of the true classes (none of zero-shot ones).
-
-    Raises:
-        UserError: weights, an adapter or images that cannot be read or do not belong together.
-    """
+    """Write a dump with a split a condition, and the maps of the true classes (none of zero-shot ones)."""
     header = read_outputs(predictor.reference, check=False).header
     lists = explained_lists(images, len(header.class_names))
     visible = next(iter(lists.values()))

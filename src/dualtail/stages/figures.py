@@ -10,11 +10,7 @@ from dualtail.stages.paper_inputs import read_lookup
 
 
 def run(numbers: Sequence[int], files: PaperFiles, out: Path) -> None:
-    """Write figures as PDF and PNG, and the numbers they draw as CSV, into a folder.
-
-    Raises:
-        UserError: no such figure, or the scores lack rows that it shows.
-    """
+    """Write figures as PDF and PNG, and the numbers they draw as CSV, into a folder."""
     lookup = read_lookup(files, classes=True)
     for number in numbers:
         write_figure(build_figure(number, lookup), out)

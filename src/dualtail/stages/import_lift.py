@@ -30,12 +30,7 @@ def run(
     categories: Path | None,
     out: Path,
 ) -> str:
-    """Convert, and return what was found as a line for the user.
-
-    Raises:
-        UserError: an unreadable or unsupported checkpoint, another foundation model, or an
-            iNaturalist model without categories.
-    """
+    """Convert, and return what was found as a line for the user."""
     adapter = read_lift_checkpoint(checkpoint)
     if categories is not None:
         adapter = in_order_of_ids(adapter, category_names(categories))

@@ -22,11 +22,7 @@ def run(
     temperature: float,
     out: Path,
 ) -> str:
-    """Write the outputs of the kNN; return what `write_outputs` says on the features of a dump.
-
-    Raises:
-        UserError: a dump without features, or a bank that is not of the same model and dataset.
-    """
+    """Write the outputs of the kNN; return what `write_outputs` says on the features of a dump."""
     queries = read_outputs(dump, split)
     if bank is None:
         neighbors = read_outputs(dump, bank_split or BANK_SPLIT)

@@ -20,9 +20,6 @@ def run(images: Path, parts_list: Path, out: Path) -> str:
     """Write every image whole and with each part hidden, and the table of them; return a snippet.
 
     `out` gets `<condition>/<path>.png` and, last, `occlusion.csv`.
-
-    Raises:
-        UserError: a wrong line, an image or mask that cannot be read, or that does not fit.
     """
     parts = read_parts(parts_list)
     names: dict[str, list[str]] = {VISIBLE: [], **{c: [] for c in parts.conditions}}

@@ -45,11 +45,7 @@ def run(
     seed: int,
     out: Path,
 ) -> None:
-    """Pre-train a model on one core; write its checkpoint, which open_clip loads, and its history.
-
-    Raises:
-        UserError: a corpus or architecture that cannot be read, or that do not go together.
-    """
+    """Pre-train a model on one core; write its checkpoint, which open_clip loads, and its history."""
     set_up("cpu", 1)
     curve = sidecar(out, ".history.csv", HISTORY_MARK)
     config = architecture_config(architecture)

@@ -43,12 +43,7 @@ def run(
     truth: tuple[Path, Path] | None,
     out: Path,
 ) -> str:
-    """Estimate q, write it as CSV with a JSON record beside it, and return what to tell the user.
-
-    Raises:
-        UserError: an unreadable dump, a corpus without one of its classes, or a file that is not ours in
-            the place of the record.
-    """
+    """Estimate q, write it as CSV with a JSON record beside it, and return what to tell the user."""
     outputs = read_outputs(dump, split, default=SPLIT)
     beside = None if out == STDOUT else sidecar(out, ".json", '"estimator"')
     names = outputs.header.class_names

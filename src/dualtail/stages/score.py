@@ -41,11 +41,7 @@ def run(
     class_scores: Path | None,
     out: Path,
 ) -> str:
-    """Score, write the tables, and return the overall accuracies as lines for the user.
-
-    Raises:
-        UserError: dumps that do not belong together, counts or a prior of other classes.
-    """
+    """Score, write the tables, and return the overall accuracies as lines for the user."""
     outputs = [read_outputs(path, split) for path in dumps]
     names = outputs[0].header.class_names
     counts = None if train_counts is None else read_counts_csv(train_counts, names)

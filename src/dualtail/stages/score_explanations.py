@@ -71,11 +71,7 @@ def run(
     out_shares: Path,
     out_examples: Path,
 ) -> None:
-    """Write scores by condition, shares of Grad-CAM maps, and the examples of figures.
-
-    Raises:
-        UserError: dumps, maps or images that do not belong together, or are not there.
-    """
+    """Write scores by condition, shares of Grad-CAM maps, and the examples of figures."""
     unknown = set(explained.images.conditions) - set(DRAWN_VISIBLE)
     if explained.world is not None and unknown:
         known = ", ".join(DRAWN_VISIBLE)

@@ -15,11 +15,7 @@ LOSS = "la"
 
 
 def run(config: Path, outputs: str, out: Path) -> None:
-    """Write controls.csv and controls.md: the sets of models of `studies.controls` on every dataset.
-
-    Raises:
-        UserError: no set of models, unreadable dumps, or dumps of different images.
-    """
+    """Write controls.csv and controls.md: the sets of models of `studies.controls` on every dataset."""
     context = read_context(config)
     settings = context.config
     sets = settings["studies"]["controls"]

@@ -10,11 +10,7 @@ from dualtail.studies.fusion_modes import fusion_modes_figure, fusion_modes_tabl
 
 
 def run(files: PaperFiles, out: Path) -> None:
-    """Write logits_probabilities.csv, logits_probabilities.md, and the figure under figures/.
-
-    Raises:
-        UserError: the scores lack a fusion.
-    """
+    """Write logits_probabilities.csv, logits_probabilities.md, and the figure under figures/."""
     lookup = read_lookup(files)
     write_table(fusion_modes_table(lookup), out)
     write_figure(fusion_modes_figure(lookup), out / "figures")

@@ -31,11 +31,7 @@ from dualtail.study_table import Prediction, file_of, read_study
 def run(
     datasets: Sequence[tuple[str, Path]], study: Path, config: Path, explained: str, out: Path
 ) -> None:
-    """Write interventional.csv, interventional.md, and the figure under figures/.
-
-    Raises:
-        UserError: unreadable dumps, dumps that do not belong together, no truth.
-    """
+    """Write interventional.csv, interventional.md, and the figure under figures/."""
     context = read_context(config)
     studied = []
     for dataset, truth in datasets:

@@ -9,9 +9,5 @@ from dualtail.stages.paper_inputs import read_lookup
 
 
 def run(files: PaperFiles, out: Path) -> None:
-    """Write the summary as Markdown.
-
-    Raises:
-        UserError: the scores lack rows that it speaks of.
-    """
+    """Write the summary as Markdown."""
     write_text(out, build_summary(read_lookup(files, classes=True)))

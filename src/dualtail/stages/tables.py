@@ -10,11 +10,7 @@ from dualtail.stages.paper_inputs import read_lookup
 
 
 def run(tables: Sequence[int | str], files: PaperFiles, out: Path) -> None:
-    """Write tables as CSV, Markdown and LaTeX into a folder.
-
-    Raises:
-        UserError: no such table, or the scores lack rows that it shows.
-    """
+    """Write tables as CSV, Markdown and LaTeX into a folder."""
     lookup = read_lookup(files)
     for table in tables:
         write_table(build_table(table, lookup), out)

@@ -157,11 +157,6 @@ def run(tuning: Tuning, files: TunedFiles) -> list[Outputs]:
 
     Returns:
         The outputs.
-
-    Raises:
-        UserError: weights or packs that cannot be read, a class without training images, a loss that
-            diverges, an adapter to start from of other weights or classes, or teachers' dumps of other
-            images.
     """
     visual, text, weights_hash = _foundation(tuning)
     check_crop(tuning.spec, visual)
