@@ -145,9 +145,10 @@ def flags(section: BaseModel, without: Collection[str] = ()) -> str:
     short = section.model_dump(mode="json", exclude=set(without), exclude_defaults=True)
     for key, value in whole.items():
         field = type(section).model_fields[key]
-        default = field.get_default(call_default_factory=True)
-        if value == to_jsonable_python(default) and not field.is_required():
-            continue
+        if not field.is_required():
+            default = field.get_default(call_default_factory=True)
+            if value == to_jsonable_python(default):
+                continue
         value = short.get(key, value)
         option = f"--{key.replace('_', '-')}"
         if value is True or value is False:
