@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from dualtail.confounder.sets import (
     SETS,
-    SPLITS,
     FactorClass,
     PoolImage,
     images_of,
@@ -46,12 +45,6 @@ class PartImages(Protocol):
 def list_name(name: str, split: str) -> str:
     """Return the file of the images of a set: `A_train.txt`."""
     return f"{name}_{split}.txt"
-
-
-def file_names() -> list[str]:
-    """Return the names of all files of the study's folder."""
-    lists = [list_name(name, split) for name in SETS for split in SPLITS]
-    return ["images.zip", *lists, "classnames.txt", "samples.csv", "samples.zip"]
 
 
 def write_pool(

@@ -9,8 +9,6 @@ SETS = {"A": 0.5, "B": 0.9}
 DATASET = "six_classes"
 """Name of the study's data in dumps and in the score table."""
 
-SPLITS = ("train", "test")
-
 
 @dataclass(frozen=True)
 class FactorClass:
