@@ -88,9 +88,9 @@ def _check_names(config: Config, dataset: str, found: DatasetCheck) -> None:
         found.facts.append(f"{line}{of}")
 
 
-def _shown(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
 
 
 def _check_corpus(places: Places, model: str) -> list[str]:
