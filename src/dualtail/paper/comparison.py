@@ -150,10 +150,9 @@ class _Run:
 
     def costs(self, dataset: str, members: tuple[str, ...], metric: str) -> Estimate | None:
         """The sum of a cost over members tuned with LA."""
-        predictors = [cost(member, self.context.first_peft) for member in members]
-        found = [self.score(dataset, p, metric=metric, split="") for p in predictors]
-        known = [one.value for one in found if one is not None]
-        return Estimate(sum(known)) if len(known) == len(members) else None
+        tunings = [cost(member, self.context.first_peft) for member in members]
+        found = self._lookup.costs(dataset, tunings, metric)
+        return Estimate(sum(found)) if found else None
 
 
 def _table_1(run: _Run, number: Published, dataset: str) -> Estimate | None:

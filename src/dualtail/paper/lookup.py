@@ -174,6 +174,11 @@ class ScoreLookup:
             return mean
         return widened(mean, self._spreads[_alike(key)], len(seeds))
 
+    def costs(self, dataset: str, tunings: Sequence[Predictor], metric: str) -> list[float]:
+        """Return what each of some tunings costs (see `cost`); nothing if it is not known of all."""
+        found = [self.find(dataset, tuning, metric, split="") for tuning in tunings]
+        return [number.value for number in found if number] if all(found) else []
+
     def get(
         self,
         dataset: str,
