@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import click
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_snake
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -111,7 +112,7 @@ def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable
     Args:
         without: Fields that are no options here; they keep their defaults.
     """
-    name = _snake(section.__name__)
+    name = to_snake(section.__name__)
     fields = {key: field for key, field in section.model_fields.items() if key not in without}
 
     def decorate(verb: Verb) -> Verb:
@@ -248,7 +249,3 @@ def _flow(value: Any) -> str:
 
 def _is_simple(key: object) -> bool:
     return isinstance(key, str) and key.replace("_", "").replace(".", "").replace("-", "").isalnum()
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
