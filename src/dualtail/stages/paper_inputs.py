@@ -33,8 +33,9 @@ def read_lookup(files: PaperFiles, classes: bool = False) -> ScoreLookup:
     """
     tables = [files.scores, *([files.costs] if files.costs is not None else [])]
     scores = concatenate([read_frame(table, SCORES) for table in tables], SCORES)
-    with_classes = classes and files.class_scores is not None
-    per_class = read_frame(files.class_scores, PER_CLASS) if with_classes else None
+    per_class = None
+    if classes and files.class_scores is not None:
+        per_class = read_frame(files.class_scores, PER_CLASS)
     return ScoreLookup(scores, paper_context(files), per_class)
 
 
