@@ -11,7 +11,6 @@ from dualtail.paper.hidden_parts import hidden_parts
 from dualtail.paper.lookup import (
     DECOUPLING,
     GLA_TRAIN,
-    SPLIT,
     Predictor,
     ScoreLookup,
     cost,
@@ -138,15 +137,11 @@ class _Run:
         return None if value is None else Estimate(float(value))
 
     def score(
-        self,
-        dataset: str,
-        predictor: Predictor,
-        group: str = "Overall",
-        metric: str = "accuracy",
-        split: str = SPLIT,
+        self, dataset: str, predictor: Predictor, group: str = "Overall", **what: str
     ) -> Estimate | None:
+        """A number of the run; what the paper calls All is Overall here."""
         group = "Overall" if group == "All" else group
-        return self._lookup.find(dataset, predictor, metric, group, split)
+        return self._lookup.find(dataset, predictor, group=group, **what)
 
     def costs(self, dataset: str, members: tuple[str, ...], metric: str) -> Estimate | None:
         """The sum of a cost over members tuned with LA."""
