@@ -30,13 +30,13 @@ INTERVAL_NOTE = (
 class Table:
     """One table of the paper, or of a study of ours."""
 
-    number: int | None
-    """its number in the paper; names its files; None: it is not in the paper"""
     title: str
     caption: str
     """what is shown, on what, in which unit"""
     cells: "pd.DataFrame"
     """rows and columns a MultiIndex of one or more levels; entries are an `Estimate`, a number or text"""
+    number: int | None = None
+    """its number in the paper; names its files; None: it is not in the paper"""
     formats: Mapping[str, str] = field(default_factory=dict)
     """last level of a column -> format of its numbers; default two decimals"""
     best: bool = False

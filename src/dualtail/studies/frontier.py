@@ -42,7 +42,6 @@ def frontier_table(lookup: ScoreLookup) -> Table:
 
     columns = (*FORMATS, "Validation", "Accuracy", *GROUPS, WORST)
     return Table(
-        number=None,
         name="frontier",
         title="Candidates to deploy, and what they cost",
         caption=(
@@ -126,7 +125,6 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
             ax.set_xlabel("GFLOPs per image")
         axes[0].set_ylabel("accuracy on test images, %")
     return PaperFigure(
-        number=None,
         name="frontier",
         title="Accuracy against cost",
         caption=(

@@ -55,7 +55,6 @@ def fusion_modes_table(lookup: ScoreLookup) -> Table:
         return lookup.get(dataset, by_logits if name == "logits" else by_probabilities)
 
     return Table(
-        number=None,
         name="logits_probabilities",
         title="Fusion by logits against fusion by probabilities",
         caption=(
@@ -123,7 +122,6 @@ def fusion_modes_figure(lookup: ScoreLookup) -> PaperFigure:
         figure.supxlabel("accuracy by logits less by probabilities (percentage points)", fontsize=8)
         legend_above(axes[0])
     return PaperFigure(
-        number=None,
         name="logits_probabilities",
         title="Fusion by logits against fusion by probabilities",
         caption="Difference of accuracy with 95 % intervals; right of the line logits are better.",

@@ -168,7 +168,6 @@ def weights_table(
         return members[member] + comma + rest if member in members else what
 
     return Table(
-        number=None,
         name="fusion_weights",
         title="Equal weights against fitted ones",
         caption=(

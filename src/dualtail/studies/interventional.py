@@ -74,7 +74,6 @@ def _values(one: Studied) -> NDArray[np.float64]:
 def interventional_table(rows: dict[tuple[str, str, str, str], list[Estimate]]) -> Table:
     """Lay out the rows of `interventional_rows`."""
     return Table(
-        number=None,
         name="interventional",
         title="Predictions under interventions against the true P(Y|do(X))",
         caption=(
@@ -155,7 +154,6 @@ def interventional_figure(
         axes[0].set_ylim(0, 1.08 * frame[["distance", "distance_high"]].max().max())
         legend_above(axes[0])
     return PaperFigure(
-        number=None,
         name="interventional",
         title="Distance from the true P(Y|do(X)) over the change under the intervention",
         caption=(

@@ -89,7 +89,6 @@ def prior_table(estimates: "pd.DataFrame") -> Table:
         for (d, m, e), rows in estimates.groupby(["dataset", "member", "estimator"], sort=False)
     }
     return Table(
-        number=None,
         name="prior",
         title="Estimated against true pre-training prior",
         caption=(
@@ -143,7 +142,6 @@ def prior_figure(estimates: "pd.DataFrame") -> PaperFigure:
             ax.set_xlabel("true share of the corpus")
         legend_above(axes[0, 0])
     return PaperFigure(
-        number=None,
         name="prior",
         title="Estimated against true pre-training prior",
         caption="A mark per class and estimator; on the line the estimate is the truth.",

@@ -50,7 +50,6 @@ def student_table(
     """Lay out (dataset, model, predictor) and its numbers."""
     columns = [("", ACCURACY), *(("Difference", over) for over in OVER)]
     return Table(
-        number=None,
         name="student",
         title="One model that learned from several",
         caption=(

@@ -25,7 +25,6 @@ def build(lookup: ScoreLookup) -> Table:
     columns: list[tuple[tuple[str, ...], Any]] = [((g,), (g, "accuracy")) for g in groups]
     columns.append((("Macro F1",), ("Overall", "macro_f1")))
     return Table(
-        number=None,
         name=NAME,
         title="Every predictor of this run",
         caption=(
