@@ -95,7 +95,7 @@ def write_figure(path: Path, _: Any) -> None:
     figure = Figure()
     figure.subplots().plot(NOISE.ravel())  # larger than the disk already as PDF
     data = pd.DataFrame({"x": range(3)})
-    style.write_figure(style.PaperFigure(1, "a title", "a caption", figure, data), path.parent)
+    style.write_figure(style.PaperFigure("a title", "a caption", figure, data, 1), path.parent)
 
 
 def write_scores(path: Path, _: Any) -> None:

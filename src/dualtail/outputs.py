@@ -396,9 +396,9 @@ def read_outputs(
     return outputs
 
 
-def read_splits(path: str | Path, *, check: bool = True) -> list[Outputs]:
+def read_splits(path: str | Path) -> list[Outputs]:
     """Memory-map all splits of a dump, in the order of writing; see `read_outputs`."""
-    return [read_outputs(path, split, check=check) for split in splits_of(path)]
+    return [read_outputs(path, split) for split in splits_of(path)]
 
 
 @dataclass(frozen=True)

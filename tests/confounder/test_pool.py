@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 from dualtail.confounder.files import read_sample_images, read_samples
-from dualtail.confounder.pool import file_names, write_pool
+from dualtail.confounder.pool import write_pool
 from dualtail.confounder.sets import FactorClass
 from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.images import ImageStore, decode_square
 from dualtail.errors import UserError
 
+FILES = (
+    *("images.zip", "classnames.txt", "samples.csv", "samples.zip"),
+    *("A_train.txt", "A_test.txt", "B_train.txt", "B_test.txt"),
+)
 PER_CLASS = {"train": 10, "test": 20}
 
 
@@ -37,7 +41,7 @@ class Numbered:
 
 def test_lists_and_images_agree(tmp_path: Path) -> None:
     write_pool(tmp_path, Numbered(), None, PER_CLASS, samples=3)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(file_names())
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(FILES)
     with ImageStore(tmp_path / "images.zip") as store:
         for name, first_share in (("A", 0.5), ("B", 0.9)):
             for split, n in PER_CLASS.items():

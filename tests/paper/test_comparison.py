@@ -15,7 +15,7 @@ from dualtail.paper.published import published_numbers
 
 @pytest.fixture(scope="module")
 def compared(scores, plain_context) -> pd.DataFrame:
-    return compare(scores, plain_context)
+    return compare(ScoreLookup(scores, plain_context))
 
 
 def one(frame, item, row, column, dataset="places365_lt", peft="adaptformer"):
@@ -133,7 +133,7 @@ def real(context):
 
 
 def test_verdicts_need_the_papers_data_and_models(scores, context):
-    frame = compare(scores, real(context))
+    frame = compare(ScoreLookup(scores, real(context)))
     judged = frame[frame["verdict"].isin(["within", "outside"])]
     assert len(judged) > 150
     others = frame[frame["verdict"].isin(["other data", "other models"])]
@@ -144,7 +144,7 @@ def test_verdicts_need_the_papers_data_and_models(scores, context):
         expected = "within" if abs(row.difference) <= allowed + 1e-9 else "outside"
         assert row.verdict == expected
     small = replace(real(context), config=context.config)
-    assert "other models" in set(compare(scores, small)["verdict"])
+    assert "other models" in set(compare(ScoreLookup(scores, small))["verdict"])
 
 
 def test_a_run_that_repeats_the_paper_is_within_everywhere(scores, context):
@@ -165,7 +165,7 @@ def test_a_run_that_repeats_the_paper_is_within_everywhere(scores, context):
         assert chosen.sum() == 1
         rows.loc[chosen, "value"] = float(line.value) + 0.9
     for shift, verdict in ((0.0, "within"), (0.2, "outside")):
-        frame = compare(rows.assign(value=rows["value"] + shift), real(context))
+        frame = compare(ScoreLookup(rows.assign(value=rows["value"] + shift), real(context)))
         assert set(frame.loc[frame["item"] == "table8", "verdict"]) == {verdict}
 
 
@@ -197,24 +197,30 @@ def test_table_13_is_the_mean_over_samples(scores, context):
         for k, names in enumerate(samples.values())
         for i, name in enumerate(names)
     ]
-    found = compare(pd.concat([scores, *more]), replace(context, reordered=study))
+    found = compare(ScoreLookup(pd.concat([scores, *more]), replace(context, reordered=study)))
     values = {
         column: one(found, "table13", "Overall accuracy", column, peft="")["ours"]
         for column in ("Uniform", "Reverse", "Balance")
     }
     assert values == {"Uniform": 40.5, "Reverse": 50.5, "Balance": 60.5}
-    partly = compare(pd.concat([scores, more[0], *more[2:]]), replace(context, reordered=study))
+    partly = compare(
+        ScoreLookup(pd.concat([scores, more[0], *more[2:]]), replace(context, reordered=study))
+    )
     assert one(partly, "table13", "Overall accuracy", "Uniform", peft="")["verdict"] == "not run"
 
 
 def test_members_of_other_names_or_in_another_order(scores, context):
-    frame = compare(scores, replace(context, members={"clip": "Mine", "metaclip": "MetaCLIP"}))
+    frame = compare(
+        ScoreLookup(scores, replace(context, members={"clip": "Mine", "metaclip": "MetaCLIP"}))
+    )
     assert one(frame, "table1", "CLIP", "D-Few", peft="")["verdict"] == "not run"
     assert one(frame, "table1", "MetaCLIP", "D-Few", peft="")["verdict"] == "other data"
     # Joined names are in the order of the config, published ones in the paper's.
     turned = replace(context, members={"openclip": "OpenCLIP", "clip": "CLIP"})
     both = scores["members"].str.replace("clip|openclip", "openclip|clip", regex=False)
-    found = one(compare(scores.assign(members=both), turned), "table2", "CLIP-OpenCLIP", "ZS")
+    found = one(
+        compare(ScoreLookup(scores.assign(members=both), turned)), "table2", "CLIP-OpenCLIP", "ZS"
+    )
     assert found["verdict"] == "other data"
 
 
@@ -248,11 +254,11 @@ def test_the_page(scores, context, compared):
 
 def test_the_page_of_the_papers_own_data_and_of_data_that_take_no_place(scores, context):
     found = real(context)
-    text = page(compare(scores, found), scores, found)
+    text = page(compare(ScoreLookup(scores, found)), scores, found)
     assert "Of the paper's own data: World-Objects, World-Places." in text
     assert " outside |" in text
     none = replace(context, roles={})
-    frame = compare(scores, none)
+    frame = compare(ScoreLookup(scores, none))
     judged = set(frame.loc[frame["verdict"] != "not run", "item"])
     assert judged == {"table9", "table15", "fig8"}  # of no dataset
     assert "World-Places takes the place of none" in page(frame, scores, none)

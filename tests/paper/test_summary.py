@@ -7,11 +7,12 @@ import pytest
 
 from dualtail.errors import UserError
 from dualtail.paper.claims import CLAIMS
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.summary import build_summary
 
 
 def test_a_whole_run_is_judged(scores, per_class, context):
-    text = build_summary(scores, per_class, context)
+    text = build_summary(ScoreLookup(scores, context, per_class))
     assert text.startswith("# Summary of the run `toy`\n")
     assert "not run" not in text
     assert "nan" not in text
@@ -32,11 +33,11 @@ def test_it_says_with_which_seeds_every_peft_was_tuned(scores, per_class, contex
     pefts = {"adaptformer": "AdaptFormer", "lora": "LoRA", "vpt": "VPT"}
     own = replace(context, pefts=pefts, seeds=(0, 1), peft_seeds={"vpt": (2,)})
     said = "tuned with AdaptFormer, LoRA (means over seeds 0, 1) and VPT (seed 2), on World-"
-    assert said in build_summary(scores, per_class, own)
+    assert said in build_summary(ScoreLookup(scores, own, per_class))
 
 
 def test_its_numbers_come_from_the_scores(scores, per_class, context):
-    text = build_summary(scores, per_class, context)
+    text = build_summary(ScoreLookup(scores, context, per_class))
     row = scores.query(
         "dataset == 'world_places' and kind == 'fused' and fusion == 'logits' "
         "and members == 'clip+openclip+metaclip' and metric == 'accuracy' and group == 'Overall' "
@@ -52,11 +53,11 @@ def test_its_numbers_come_from_the_scores(scores, per_class, context):
 
 
 def test_the_world_and_the_truth_are_shown_where_there_is_one(scores, per_class, context):
-    text = build_summary(scores, per_class, context)
+    text = build_summary(ScoreLookup(scores, context, per_class))
     assert "recovers the true one" in text
     assert "each of the nine D x P groups has at least 3 classes" in text
     assert "learning rate 0.1**, the paper 0.01" in text
-    plain = build_summary(scores, per_class, replace(context, priors={}, world=False))
+    plain = build_summary(ScoreLookup(scores, replace(context, priors={}, world=False), per_class))
     assert "recovers the true one" not in plain
     assert "deliberate" not in plain
 
@@ -66,7 +67,9 @@ def test_a_run_of_one_model_says_its_accuracy_and_what_it_cannot_judge_once(
 ):
     own = scores["members"].isin(["clip"]) & scores["loss"].isin(["", "la"])
     own &= scores["kind"].isin(["zero-shot", "tuned"])
-    text = build_summary(scores[own], per_class, replace(context, members={"clip": "CLIP"}))
+    text = build_summary(
+        ScoreLookup(scores[own], replace(context, members={"clip": "CLIP"}), per_class)
+    )
     places = scores[own].query("dataset == 'world_places' and kind == 'tuned' and split == 'test'")
     la = places.query("metric == 'accuracy'").set_index("group")["value"]
     assert text.splitlines()[2].startswith("Foundation model CLIP, tuned with AdaptFormer")
@@ -84,10 +87,10 @@ def test_a_run_of_one_model_says_its_accuracy_and_what_it_cannot_judge_once(
 
 
 def test_what_was_not_run_is_said(scores, per_class, context):
-    text = build_summary(scores[scores["kind"] != "fused"], per_class, context)
+    text = build_summary(ScoreLookup(scores[scores["kind"] != "fused"], context, per_class))
     assert "- **6. Every further model adds to the fusion**: the scores of run 'toy' lack" in text
-    nothing = build_summary(scores[scores["kind"] == "cost"], per_class, context)
+    nothing = build_summary(ScoreLookup(scores[scores["kind"] == "cost"], context, per_class))
     assert "None of them can be judged on it" in nothing
     assert "nan" not in text + nothing
     with pytest.raises(UserError, match="no row of the run 'else'"):
-        build_summary(scores, per_class, replace(context, run="else"))
+        build_summary(ScoreLookup(scores, replace(context, run="else"), per_class))

@@ -56,7 +56,7 @@ def test_empty_groups_and_classes_without_test_images(scores, per_class, context
 
 
 def test_the_summary_says_it_first_and_gives_no_verdict_on_it(scores, per_class, context):
-    text = build_summary(scores, per_class, with_prior(context, 0.1, 4.0))
+    text = build_summary(ScoreLookup(scores, with_prior(context, 0.1, 4.0), per_class))
     assert text.split("\n")[2] == "## Before you rely on it"
     _, *rest = text.split("\n## ")[1].splitlines()
     assert "World-Places" in rest[1]

@@ -99,7 +99,7 @@ def test_figures_are_those_of_the_scores(
 
 def test_summary_and_comparison(dualtail, files, scores, per_class, context, tmp_path: Path):
     dualtail("summary", *options(files), "--out", tmp_path / "s.md")
-    assert (tmp_path / "s.md").read_text() == build_summary(scores, per_class, context)
+    assert (tmp_path / "s.md").read_text() == build_summary(ScoreLookup(scores, context, per_class))
     page, csv = tmp_path / "c.md", tmp_path / "c.csv"
     dualtail("compare", *options(files), "--out", page, "--csv", csv)
     assert page.read_text().startswith("# The paper beside the run `toy`")

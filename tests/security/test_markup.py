@@ -87,7 +87,7 @@ def test_the_audit_page_holds_only_its_own_tags(audit: Audit, name: str) -> None
 def test_tables_keep_their_shape(name: str) -> None:
     rows, columns = [((name,), 0), (("b",), 1)], [((name,), 0), (("y",), 1)]
     cells = grid(rows, columns, ["row"], lambda i, j: float(i + j))
-    table = Table(3, name, f"On {name}.", cells, notes=(name,))
+    table = Table(name, f"On {name}.", cells, 3, notes=(name,))
     lines = to_markdown(table).splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 4

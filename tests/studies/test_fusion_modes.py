@@ -7,6 +7,7 @@ from dualtail.bias.combined_outputs import fuse_outputs
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader
 from dualtail.paper.context import PaperContext
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.scores.schema import as_frame
 from dualtail.scores.table import score_outputs
 from dualtail.studies.fusion_modes import DIFFERENCE, fusion_modes_figure, fusion_modes_table
@@ -60,7 +61,7 @@ def accuracy(dump, classes) -> float:
 
 
 def test_the_table_has_accuracies_and_paired_differences(dumps, scores) -> None:
-    table = fusion_modes_table(scores, CONTEXT)
+    table = fusion_modes_table(ScoreLookup(scores, CONTEXT))
     assert list(table.cells.index) == [
         ("Toy", "zero-shot", "A + B"),
         ("Toy", "AdaptFormer, LA", "A + B"),
@@ -75,9 +76,9 @@ def test_the_table_has_accuracies_and_paired_differences(dumps, scores) -> None:
             assert line[DIFFERENCE, group].value == pytest.approx(gain, abs=1e-5)
     shown = [cell.value for cell in table.cells[DIFFERENCE, "Overall"]]
     assert any(shown)
-    assert fusion_modes_figure(scores, CONTEXT).data["gain"].tolist() == shown
+    assert fusion_modes_figure(ScoreLookup(scores, CONTEXT)).data["gain"].tolist() == shown
 
 
 def test_scores_without_the_comparison_are_refused(scores) -> None:
     with pytest.raises(UserError, match="lack the accuracy_gain"):
-        fusion_modes_table(as_frame(scores[scores["metric"] == "accuracy"]), CONTEXT)
+        fusion_modes_table(ScoreLookup(as_frame(scores[scores["metric"] == "accuracy"]), CONTEXT))

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 
 from dualtail.cli.flags import SectionParam, options
-from dualtail.cli.shared_options import ANY, FILE, SEED, with_options
+from dualtail.cli.shared_options import ANY, FEW, FILE, MANY, SEED, with_options
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.datasets.settings import (
     ListSource,
@@ -119,8 +119,8 @@ def draw_corpus(
     type=OUT_FILE,
     help="CSV to write: class names, and training images per class.",
 )
-@click.option("--many", default=100, show_default=True, help="D-Many: more training images.")
-@click.option("--few", default=20, show_default=True, help="D-Few: fewer training images.")
+@MANY
+@FEW
 @click.pass_context
 def check_dataset(
     context: click.Context,

@@ -8,7 +8,7 @@ import click
 
 from dualtail.bias.settings import ADJUSTMENTS, PriorSettings
 from dualtail.cli.flags import MethodParam, options
-from dualtail.cli.shared_options import FILE, SEED_RANGE
+from dualtail.cli.shared_options import FILE, seed_of
 from dualtail.cli.verb import OUT_FILE, verb
 from dualtail.scores.settings import KnnSettings
 
@@ -109,9 +109,7 @@ def inspect(file: Path) -> None:
     "for a split that is also trained on; early-stopped: the reference's 1000 SGD steps.",
 )
 @options(PriorSettings, without={"split", "estimator"})
-@click.option(
-    "--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of folds and bootstrap."
-)
+@seed_of("folds and bootstrap")
 @click.option("--true-list", type=FILE, help="Image list of the pre-training corpus, if known.")
 @click.option("--true-names", type=FILE, help="Class names of that list.")
 @OUT

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import click
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_snake
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 PLAIN = (bool, int, float, str)
@@ -108,10 +110,9 @@ def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable
     The argument is named like the section in snake case: `TuningSettings` -> `tuning_settings`.
 
     Args:
-        section: A model of settings.
         without: Fields that are no options here; they keep their defaults.
     """
-    name = _snake(section.__name__)
+    name = to_snake(section.__name__)
     fields = {key: field for key, field in section.model_fields.items() if key not in without}
 
     def decorate(verb: Verb) -> Verb:
@@ -145,9 +146,10 @@ def flags(section: BaseModel, without: Collection[str] = ()) -> str:
     short = section.model_dump(mode="json", exclude=set(without), exclude_defaults=True)
     for key, value in whole.items():
         field = type(section).model_fields[key]
-        default = field.get_default(call_default_factory=True)
-        if value == _plain(default) and not field.is_required():
-            continue
+        if not field.is_required():
+            default = field.get_default(call_default_factory=True)
+            if value == to_jsonable_python(default):
+                continue
         value = short.get(key, value)
         option = f"--{key.replace('_', '-')}"
         if value is True or value is False:
@@ -180,7 +182,9 @@ def _first_problem(error: ValidationError) -> tuple[list[str], str]:
 
 def _default_text(field: FieldInfo) -> str:
     """The text on a default in help; none for an empty one."""
-    default = None if field.is_required() else _plain(field.get_default(call_default_factory=True))
+    if field.is_required():
+        return ""
+    default = to_jsonable_python(field.get_default(call_default_factory=True))
     if default in (None, "", {}, []):
         return ""
     return f"  [default: {default if isinstance(default, PLAIN) else values_text(default)}]"
@@ -215,17 +219,6 @@ def _is_compound(kind: Any) -> bool:
     return is_section or (get_origin(kind) or kind) in (dict, list, tuple)
 
 
-def _plain(value: Any) -> Any:
-    """A default as JSON has it."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, PLAIN) or value is None else str(value)
-
-
 def _cut(text: str) -> list[str]:
     """Cut at commas that are not inside brackets, braces or quotes."""
     parts, depth = [""], 0
@@ -256,7 +249,3 @@ def _flow(value: Any) -> str:
 
 def _is_simple(key: object) -> bool:
     return isinstance(key, str) and key.replace("_", "").replace(".", "").replace("-", "").isalnum()
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from dualtail.cli.flags import MethodParam, options
+from dualtail.cli.flags import options
 from dualtail.cli.model_options import (
     Compute,
     ModelArgument,
     compute_options,
     model_options,
 )
-from dualtail.cli.shared_options import ANY, FILE, PRECISION, SEED, labelled_images
+from dualtail.cli.shared_options import ADAPTER_PEFT, ANY, FILE, SEED, labelled_images, precision
 from dualtail.cli.verb import OUT_FILE, verb
 from dualtail.foundation.pretraining_settings import PretrainingSettings
 
@@ -89,11 +89,7 @@ def pretrain(
 @verb("predict")
 @model_options
 @click.option("--adapter", type=FILE, help="Adapter file; without it the outputs are zero-shot.")
-@click.option(
-    "--peft",
-    type=MethodParam(),
-    help="Its method, needed only if it is one of your own: path/to/file.py:Class.",
-)
+@ADAPTER_PEFT
 @click.option(
     "--pack",
     "packs",
@@ -104,7 +100,7 @@ def pretrain(
 @labelled_images(required=False)
 @click.option("--dataset", help="Name of the dataset in the dump.  [default: of the folder]")
 @click.option("--split", help="Name of the split in the dump.  [default: test]")
-@PRECISION
+@precision("float32")
 @compute_options
 @click.option(
     "--text-features-out",

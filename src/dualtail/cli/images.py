@@ -11,7 +11,16 @@ from dualtail.cli.model_options import (
     compute_options,
     models_options,
 )
-from dualtail.cli.shared_options import ANY, FILE, PRECISION, SEED_RANGE, labelled_images
+from dualtail.cli.shared_options import (
+    ANY,
+    FEW,
+    FILE,
+    MANY,
+    SEED_RANGE,
+    labelled_images,
+    precision,
+    seed_of,
+)
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 
 
@@ -25,11 +34,11 @@ from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 @click.option("--split", help="With --outputs: its split.  [default: the only split, or test]")
 @models_options
 @labelled_images(required=False)
-@PRECISION
+@precision("float32")
 @compute_options
 @click.option("--train-counts", type=FILE, help="CSV with a column count per class: nine groups.")
-@click.option("--many", default=100, show_default=True, help="D-Many: more training images.")
-@click.option("--few", default=20, show_default=True, help="D-Few: fewer training images.")
+@MANY
+@FEW
 @click.option(
     "--bootstrap",
     default=200,
@@ -37,9 +46,7 @@ from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
     type=click.IntRange(2),
     help="Replicates for the 95 % intervals.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of folds and bootstrap."
-)
+@seed_of("folds and bootstrap")
 @click.option("--keep-outputs", type=OUT_FOLDER, help="Folder for the dumps.")
 @click.option("--out", default="audit.html", show_default=True, type=OUT_FILE, help=".html or .md")
 def audit(

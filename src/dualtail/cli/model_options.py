@@ -38,11 +38,7 @@ class ModelArgument:
         return Path(self.texts[0]) if Path(self.texts[0]).is_dir() else None
 
     def spec(self) -> "FoundationSpec":
-        """Resolve the one model; imports open_clip if its architecture is not a JSON file.
-
-        Raises:
-            UserError: see `parse_model`.
-        """
+        """Resolve the one model; imports open_clip if its architecture is not a JSON file."""
         from dualtail.foundation.model_argument import parse_model
 
         return parse_model(
@@ -54,11 +50,7 @@ class ModelArgument:
         )
 
     def specs(self) -> "list[FoundationSpec]":
-        """Resolve all.
-
-        Raises:
-            UserError: see `parse_models`.
-        """
+        """Resolve all."""
         from dualtail.foundation.model_argument import parse_models
 
         return parse_models(

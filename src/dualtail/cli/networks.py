@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from dualtail.cli.flags import MethodParam, SectionParam, options
+from dualtail.cli.flags import SectionParam, options
 from dualtail.cli.model_options import Compute, compute_options
-from dualtail.cli.shared_options import FILE, SEED
+from dualtail.cli.shared_options import FILE, LOSS, LOSS_NAME, SEED
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.confounder.settings import ConfounderSettings
 from dualtail.datasets.world.settings import WorldSettings
@@ -33,14 +33,8 @@ HISTORY = click.option("--history", type=OUT_FILE, help="Training curve to write
     type=SectionParam(Transform),
     help="Evaluation transform: resize=256,crop=224.",
 )
-@click.option(
-    "--loss",
-    default="la",
-    show_default=True,
-    type=MethodParam(),
-    help="Loss and its options: la,tau=1.5; or path/to/file.py:Class.",
-)
-@click.option("--loss-name", help="Its name in tables.  [default: the loss]")
+@LOSS
+@LOSS_NAME
 @click.option("--dataset", help="Name of the dataset in dumps.  [default: of the pack]")
 @SEED
 @options(ScratchTraining)

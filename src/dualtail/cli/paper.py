@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dualtail.cli.shared_options import FILE
+from dualtail.cli.shared_options import FILE, dumps_of, pattern
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.paper.contents import TABLES
 from dualtail.paper.files import PaperFiles
@@ -16,6 +16,9 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 CONFIG = click.option(
     "--config", required=True, type=FILE, help="config.yaml of the run, from `dualtail resolve`."
+)
+STUDY = click.option(
+    "--study", required=True, type=FILE, help="study.csv of the run, from `dualtail study`."
 )
 NUMBERS = click.argument("numbers", nargs=-1, required=True, type=int)
 
@@ -238,15 +241,11 @@ def study_prior(priors: tuple[tuple[Path, Path, Path], ...], config: Path, out: 
     help="Dataset whose images the world drew with either part hidden, and its truth.json. Repeat for "
     "each.",
 )
-@click.option(
-    "--study", required=True, type=FILE, help="study.csv of the run, from `dualtail study`."
-)
+@STUDY
 @CONFIG
-@click.option(
+@pattern(
     "--explained",
-    required=True,
-    metavar="PATTERN",
-    help="Outputs with a part hidden; {dataset}, {members} and {variant} are filled in.",
+    "Outputs with a part hidden; {dataset}, {members} and {variant} are filled in.",
 )
 @folder("studies")
 def study_interventions(
@@ -282,12 +281,7 @@ def study_fusion(files: PaperFiles, out: Path) -> None:
 
 @verb("study-fusion-weights")
 @CONFIG
-@click.option(
-    "--outputs",
-    required=True,
-    metavar="PATTERN",
-    help="Outputs of single models; {dataset}, {members} and {variant} are filled in.",
-)
+@dumps_of("single models")
 @folder("studies")
 def study_fusion_weights(config: Path, outputs: str, out: Path) -> None:
     """Set fusion with equal weights against fitted weights and temperatures.
@@ -320,12 +314,7 @@ def study_frontier(files: PaperFiles, out: Path) -> None:
 
 @verb("study-controls")
 @CONFIG
-@click.option(
-    "--outputs",
-    required=True,
-    metavar="PATTERN",
-    help="Outputs of models and fusions; {dataset}, {members} and {variant} are filled in.",
-)
+@dumps_of("models and fusions")
 @folder("studies")
 def study_controls(config: Path, outputs: str, out: Path) -> None:
     """Compare fusing several corpora with fusing seeds of one, with and without visibility bias.
@@ -343,16 +332,9 @@ def study_controls(config: Path, outputs: str, out: Path) -> None:
 
 
 @verb("study-student")
-@click.option(
-    "--study", required=True, type=FILE, help="study.csv of the run, from `dualtail study`."
-)
+@STUDY
 @CONFIG
-@click.option(
-    "--outputs",
-    required=True,
-    metavar="PATTERN",
-    help="Outputs of models and fusions; {dataset}, {members} and {variant} are filled in.",
-)
+@dumps_of("models and fusions")
 @folder("studies")
 def study_student(study: Path, config: Path, outputs: str, out: Path) -> None:
     """Set models that learned from several against their start, their control and their teachers fused.

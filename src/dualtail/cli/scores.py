@@ -8,7 +8,7 @@ import click
 from dualtail.cli.dumps import OUT
 from dualtail.cli.explained_options import explained_images
 from dualtail.cli.flags import SectionParam, options
-from dualtail.cli.shared_options import FILE, SEED_RANGE
+from dualtail.cli.shared_options import FILE, pattern, seed_of
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.datasets.world.settings import WorldSettings
 from dualtail.foundation.settings import Transform
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 DATASET = click.option("--dataset", help="With --study: the dataset.")
 RUN_NAME = click.option("--run", "run_name", default="", help="For the column `run`.")
-SEED = click.option(
-    "--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of the bootstrap."
-)
+SEED = seed_of("the bootstrap")
 STUDY_HELP = "Table of a run's predictions, from `dualtail study`."
 
 
@@ -182,25 +180,15 @@ def score_explanations(
     "--class-scores", multiple=True, type=FILE, help="Table of class accuracies; one or more."
 )
 @click.option("--study", required=True, type=FILE, help=STUDY_HELP)
-@click.option(
-    "--priors",
-    required=True,
-    metavar="PATTERN",
-    help="Path of a prior, with {dataset} and {member}; its record is beside it (.json).",
+@pattern(
+    "--priors", "Path of a prior, with {dataset} and {member}; its record is beside it (.json)."
 )
-@click.option(
+@pattern(
     "--records",
-    required=True,
-    metavar="PATTERN",
-    help="Path of the records of tunings and zero-shot predictions, with {dataset}, {members}, {variant}.",
+    "Path of the records of tunings and zero-shot predictions, with {dataset}, {members}, {variant}.",
 )
 @RUN_NAME
-@click.option(
-    "--out",
-    required=True,
-    type=OUT_FOLDER,
-    help="Folder to write to.",
-)
+@click.option("--out", required=True, type=OUT_FOLDER, help="Folder to write to.")
 def collect(
     scores: tuple[Path, ...],
     class_scores: tuple[Path, ...],

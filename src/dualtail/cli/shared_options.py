@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dualtail.cli.flags import MethodParam
 from dualtail.config.section import LARGEST
 
 Verb = Callable[..., Any]
@@ -35,13 +36,50 @@ ANY = Input(path_type=Path)
 
 SEED_RANGE = click.IntRange(0, LARGEST)
 SEED = click.option("--seed", default=0, show_default=True, type=SEED_RANGE)
-PRECISION = click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    default="float32",
-    show_default=True,
-    help="Arithmetic of the vision tower.",
+MANY = click.option("--many", default=100, show_default=True, help="D-Many: more training images.")
+FEW = click.option("--few", default=20, show_default=True, help="D-Few: fewer training images.")
+ADAPTER_PEFT = click.option(
+    "--peft",
+    type=MethodParam(),
+    help="Its method, needed only if it is one of your own: path/to/file.py:Class.",
 )
+LOSS = click.option(
+    "--loss",
+    default="la",
+    show_default=True,
+    type=MethodParam(),
+    help="Loss and its options: la,tau=1.5; or path/to/file.py:Class.",
+)
+LOSS_NAME = click.option("--loss-name", help="Its name in tables.  [default: the loss]")
+
+
+def precision(default: str) -> Callable[[Verb], Verb]:
+    """The option of a model's arithmetic."""
+    return click.option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        default=default,
+        show_default=True,
+        help="Arithmetic of the vision tower.",
+    )
+
+
+def seed_of(what: str) -> Callable[[Verb], Verb]:
+    """The option of a seed that is of this."""
+    return click.option(
+        "--seed", default=0, show_default=True, type=SEED_RANGE, help=f"Seed of {what}."
+    )
+
+
+def pattern(option: str, help: str) -> Callable[[Verb], Verb]:
+    """The option of a path in which names in braces are filled in."""
+    return click.option(option, required=True, metavar="PATTERN", help=help)
+
+
+def dumps_of(what: str) -> Callable[[Verb], Verb]:
+    """The option of the dumps that a study reads."""
+    filled = "{dataset}, {members} and {variant} are filled in"
+    return pattern("--outputs", f"Outputs of {what}; {filled}.")
 
 
 def with_options(verb: Verb, *options: Callable[[Verb], Verb]) -> Verb:

@@ -8,7 +8,7 @@ import click
 from dualtail.cli.explained_options import explained_images
 from dualtail.cli.flags import MethodParam, options
 from dualtail.cli.model_options import Compute, ModelArgument, compute_options, model_options
-from dualtail.cli.shared_options import FILE, SEED
+from dualtail.cli.shared_options import ADAPTER_PEFT, FILE, LOSS, LOSS_NAME, SEED, precision
 from dualtail.cli.tuning_data import TuningData, tuning_data
 from dualtail.cli.verb import OUT, OUT_FILE, OUT_FOLDER, verb
 from dualtail.tuning.settings import TuningSettings
@@ -41,14 +41,8 @@ def _method_name(method: str) -> str:
     help="Method and its options: adaptformer,bottleneck=8; or path/to/file.py:Class.",
 )
 @click.option("--peft-name", help="Its name in tables.  [default: the method]")
-@click.option(
-    "--loss",
-    default="la",
-    show_default=True,
-    type=MethodParam(),
-    help="Loss and its options: la,tau=1.5; or path/to/file.py:Class.",
-)
-@click.option("--loss-name", help="Its name in tables.  [default: the loss]")
+@LOSS
+@LOSS_NAME
 @click.option("--prior", type=FILE, help="CSV of q (`dualtail prior`), for losses that read it.")
 @click.option(
     "--retrain-head-of",
@@ -156,11 +150,7 @@ def _files(out: Path, outputs: Path | None) -> "TunedFiles":
 @model_options
 @explained_images
 @click.option("--adapter", type=FILE, help="Of the tuned model.  [default: zero-shot]")
-@click.option(
-    "--peft",
-    type=MethodParam(),
-    help="Its method, needed only if it is one of your own: path/to/file.py:Class.",
-)
+@ADAPTER_PEFT
 @click.option(
     "--text-features",
     type=FILE,
@@ -169,13 +159,7 @@ def _files(out: Path, outputs: Path | None) -> "TunedFiles":
 @click.option(
     "--reference", required=True, type=FILE, help="The model's dump on the test split: what it is."
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    default="bfloat16",
-    show_default=True,
-    help="Arithmetic of the vision tower.",
-)
+@precision("bfloat16")
 @compute_options
 @click.option(
     "--maps", required=True, type=OUT_FILE, help="Grad-CAM maps to write (none of zero-shot)."

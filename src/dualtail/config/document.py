@@ -105,7 +105,7 @@ def resolve(text: str) -> Config:
 
 
 def resolved_yaml(config: Config) -> str:
-    """Return every value that decides results, as YAML; `read_resolved` reads it.
+    """Return every value that decides results, as YAML.
 
     Tables and figures read it as plain values. Folders that follow from where the run is are left out.
     """
@@ -114,16 +114,6 @@ def resolved_yaml(config: Config) -> str:
     return yaml.safe_dump(
         left, default_flow_style=None, sort_keys=False, allow_unicode=True, width=WIDTH
     )
-
-
-def read_resolved(path: Path) -> Config:
-    """Read <results>/<run>/config.yaml; where it stands says what `results` is.
-
-    Raises:
-        UserError: a file that is missing or not YAML, or a wrong key or value.
-    """
-    values = read_yaml(path) | {"results": path.parent.parent.as_posix()}
-    return validate_config(values, [path], str(path))
 
 
 def json_schema() -> str:

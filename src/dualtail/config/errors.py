@@ -34,7 +34,6 @@ def explain(
     """Turn pydantic's report into one line about its first problem.
 
     Args:
-        error: What pydantic found.
         model: The model that was validated, to list the keys allowed at the place.
         values: What was validated.
         files: The files that the values were merged from, later ones over earlier ones.

@@ -4,12 +4,12 @@ Both are YAML that reads back as the same config.
 """
 
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from dualtail.config.derived import leave_out
 from dualtail.config.model import Config
@@ -94,18 +94,10 @@ def _comment(text: str, indent: int) -> list[str]:
 def _flow(value: Any) -> str:
     """One line of YAML."""
     text = yaml.safe_dump(
-        _plain(value), default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
+        to_jsonable_python(value),
+        default_flow_style=True,
+        width=10**6,
+        allow_unicode=True,
+        sort_keys=False,
     )
     return text.removesuffix("\n").removesuffix("...").strip()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -70,3 +70,10 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def listed(names: Iterable[str]) -> str:
     """Return names with commas between."""
     return ", ".join(str(name) for name in names)
+
+
+def first_of(names: Iterable[str], most: int = 3) -> str:
+    """Return the first names, and how many more there are: `ant, bee, cat and 7 more`."""
+    known = list(names)
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return f"{listed(known[:most])}{more}"

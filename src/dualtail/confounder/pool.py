@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from dualtail.confounder.sets import (
     SETS,
-    SPLITS,
     FactorClass,
     PoolImage,
     images_of,
@@ -48,12 +47,6 @@ def list_name(name: str, split: str) -> str:
     return f"{name}_{split}.txt"
 
 
-def file_names() -> list[str]:
-    """Return the names of all files of the study's folder."""
-    lists = [list_name(name, split) for name in SETS for split in SPLITS]
-    return ["images.zip", *lists, "classnames.txt", "samples.csv", "samples.zip"]
-
-
 def write_pool(
     folder: Path,
     source: PartImages,
@@ -64,11 +57,8 @@ def write_pool(
     """Make all images and write the study's folder.
 
     Args:
-        folder: Where to.
-        source: Makes the images of the pool.
         shown: Makes the samples, which are its first training images; None: the pool's own.
         per_class: split -> images per class, in each set.
-        samples: Samples per class and part, at most.
 
     Raises:
         UserError: the folder cannot be written, or the source fails.

@@ -9,8 +9,6 @@ SETS = {"A": 0.5, "B": 0.9}
 DATASET = "six_classes"
 """Name of the study's data in dumps and in the score table."""
 
-SPLITS = ("train", "test")
-
 
 @dataclass(frozen=True)
 class FactorClass:
@@ -47,14 +45,7 @@ def pool_counts(per_class: int) -> tuple[int, int]:
 
 
 def images_of(name: str, split: str, n_classes: int, per_class: int) -> list[PoolImage]:
-    """Return the images of one split of a set, by class, factor and number.
-
-    Args:
-        name: A key of `SETS`.
-        split: train or test.
-        n_classes: C.
-        per_class: Images per class.
-    """
+    """Return the images of one split of a set, by class, factor and number."""
     counts = factor_counts(per_class, SETS[name])
     return [
         PoolImage(split, label, factor, number)

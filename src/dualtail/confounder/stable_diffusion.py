@@ -65,13 +65,6 @@ class StableDiffusionImages:
     """Makes images from the prompt of a class and part.
 
     Every image has noise of its own seed, so that it does not depend on how many are made.
-
-    Args:
-        settings: Pipeline, classes, prompt, steps.
-        seed: Of all images.
-
-    Raises:
-        UserError: see `load_pipeline`.
     """
 
     def __init__(self, settings: StableDiffusionSettings, seed: int) -> None:

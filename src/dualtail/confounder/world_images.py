@@ -19,7 +19,6 @@ class WorldImages:
     """Draws parts of creatures; the other part is hidden behind an occluder.
 
     Args:
-        world: The world.
         n_classes: Its first classes, so many (or all, if it has fewer).
         size: Side of the images in pixels; the same seeds look the same at any size.
     """

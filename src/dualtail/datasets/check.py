@@ -69,13 +69,9 @@ def check_dataset(
     """Check one dataset without decoding an image.
 
     Args:
-        class_names: File of class names.
-        names_format: How it is written.
-        names: Corrected, or as published.
         splits: Split -> (image list, folder or zip archive of images); `train` must be among them.
         official: Dataset whose official lists these must be, or "".
         group_counts: CSV of counts that make the D-groups; None: the training images.
-        many, few: Bounds of the D-groups, as in `d_groups`.
     """
     found = DatasetCheck()
     found.lists = _read_lists(splits, official, found)

@@ -1,11 +1,11 @@
 """Whether everything that a study needs is there: images, lists, class names, prompts, and weights."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dualtail.config.model import Config
+from dualtail.config.names import first_of
 from dualtail.datasets.check import DatasetCheck
 from dualtail.datasets.how_to_get import OWN, get_cifar100
 from dualtail.datasets.places import Places
@@ -52,7 +52,7 @@ def _note_prior_split(config: Config, dataset: str, found: DatasetCheck) -> None
     if absent.size:
         found.facts.append(
             f"note: q is estimated on {split}, where {absent.size} of {len(found.names)} classes have no "
-            f"image ({_shown([found.names[c] for c in absent])}): their q is a guess; set "
+            f"image ({first_of([found.names[c] for c in absent])}): their q is a guess; set "
             f"datasets.{dataset}.prior_split to a split that has them, or add images"
         )
 
@@ -64,7 +64,7 @@ def _check_names(config: Config, dataset: str, found: DatasetCheck) -> None:
     doubled = with_folder(found.names)
     said = (
         f"{len(doubled)} of {len(found.names)} class names seem to hold the name of their folder, too "
-        f"({_shown(doubled)}); if so, set datasets.{dataset}.names_format: folders, or correct the file"
+        f"({first_of(doubled)}); if so, set datasets.{dataset}.names_format: folders, or correct the file"
     )
     if 2 * len(doubled) > len(found.names):
         found.problems.append(said)
@@ -86,11 +86,6 @@ def _check_names(config: Config, dataset: str, found: DatasetCheck) -> None:
     for line, models in lines.items():
         of = "" if models == config.models else f" ({', '.join(models)})"
         found.facts.append(f"{line}{of}")
-
-
-def _shown(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
 
 
 def _check_corpus(places: Places, model: str) -> list[str]:

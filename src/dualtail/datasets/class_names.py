@@ -57,9 +57,14 @@ def dataset_class_names(
     if version == "as_published":
         return names
     by_folder = dict(zip(folders, names, strict=True))
-    return [
-        _name_of_folder(path, by_folder, folder, images) for folder in label_folders(images, path)
-    ]
+    wanted = label_folders(images, path)
+    lacking = next((folder for folder in wanted if folder not in by_folder), None)
+    if lacking is not None:
+        raise UserError(
+            f"{path}: no line for the folder {lacking!r} of {images.source}; "
+            "lines are `folder class name`"
+        )
+    return [by_folder[folder] for folder in wanted]
 
 
 def label_folders(images: ImageList, names: Path) -> list[str]:
@@ -104,46 +109,24 @@ def category_names(path: Path) -> list[str]:
     return names
 
 
-def _name_of_folder(path: Path, by_folder: dict[str, str], folder: str, images: ImageList) -> str:
-    try:
-        return by_folder[folder]
-    except KeyError:
-        raise UserError(
-            f"{path}: no line for the folder {folder!r} of {images.source}; "
-            "lines are `folder class name`"
-        ) from None
-
-
 def _folder_lines(path: Path) -> tuple[list[str], list[str]]:
-    folders: list[str] = []
-    names: list[str] = []
-    for row, line in enumerate(_stripped_lines(path)):
-        folder, _, name = line.partition(" ")
-        if not name.strip():
-            raise UserError(f"{path} line {row + 1}: {line[:80]!r} is not `folder class name`")
-        folders.append(folder)
-        names.append(name.strip())
-    # Names may come twice (ImageNet has two classes "missile"), folders may not.
-    _refuse_repetition(path, folders, "folder")
-    check_readable(path, names)
-    return folders, names
-
-
-def _stripped_lines(path: Path) -> list[str]:
     lines = [line.strip() for line in read_lines(path)]
     if not lines:
         raise UserError(f"{path}: no class names")
-    for row, line in enumerate(lines):
-        if not line:
-            raise UserError(f"{path} line {row + 1}: blank class name")
-    return lines
-
-
-def _refuse_repetition(path: Path, values: list[str], what: str) -> None:
-    first: dict[str, int] = {}
-    for row, value in enumerate(values):
-        if value in first:
+    if "" in lines:
+        raise UserError(f"{path} line {lines.index('') + 1}: blank class name")
+    names: list[str] = []
+    line_of: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        folder, _, name = line.partition(" ")
+        if not name.strip():
+            raise UserError(f"{path} line {number}: {line[:80]!r} is not `folder class name`")
+        # Names may come twice (ImageNet has two classes "missile"), folders may not.
+        if folder in line_of:
             raise UserError(
-                f"{path} line {row + 1}: {what} {value!r} is on line {first[value] + 1} already"
+                f"{path} line {number}: folder {folder!r} is on line {line_of[folder]} already"
             )
-        first[value] = row
+        line_of[folder] = number
+        names.append(name.strip())
+    check_readable(path, names)
+    return list(line_of), names

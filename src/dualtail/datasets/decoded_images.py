@@ -17,7 +17,6 @@ class DecodedImages:
         images: The list; every file is looked for at once.
         store: Where the files are; must stay open.
         side: Shorter side after resizing, in pixels.
-        threads: Decoders.
 
     Raises:
         UserError: a missing file; while reading, a corrupt one.

@@ -47,7 +47,6 @@ class CentralSquares:
 
     Args:
         pack: Whole images, packed for `side`.
-        side: Shorter side after resizing, in pixels.
     """
 
     def __init__(self, pack: WholePack, side: int) -> None:

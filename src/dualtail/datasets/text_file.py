@@ -42,11 +42,7 @@ def read_text_file(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file. Only line breaks end a line: names may hold Unicode's other separators.
-
-    Raises:
-        UserError: see `read_text_file`.
-    """
+    """The lines of a text file. Only line breaks end a line: names may hold Unicode's other separators."""
     return lines_of(read_text_file(path))
 
 

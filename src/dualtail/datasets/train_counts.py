@@ -26,7 +26,6 @@ def read_counts_csv(path: Path, class_names: Sequence[str] | None = None) -> np.
     """Read a file of `write_counts_csv`, or any table per class with a column `count`.
 
     Args:
-        path: The file, see `read_class_table`.
         class_names: The classes it must describe, in label order.
 
     Returns:

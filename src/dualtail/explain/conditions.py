@@ -63,11 +63,7 @@ def read_conditions(
 
 
 def write_conditions(table: Path, images: dict[str, ImageList]) -> None:
-    """Write a table that `read_conditions` reads.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write a table that `read_conditions` reads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*(f"path_{condition}" for condition in images), "label"])
@@ -78,11 +74,7 @@ def write_conditions(table: Path, images: dict[str, ImageList]) -> None:
 
 
 def read_list(path: Path, most: int, n_classes: int | None = None) -> dict[str, ImageList]:
-    """Read images from a plain list, at most `most` of them, evenly over the classes.
-
-    Raises:
-        UserError: see `read_image_list`.
-    """
+    """Read images from a plain list, at most `most` of them, evenly over the classes."""
     images = read_image_list(path, n_classes)
     rows = spread_over_classes(images.labels, most)
     chosen = ImageList(path, [images.paths[row] for row in rows], images.labels[rows])

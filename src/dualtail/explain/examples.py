@@ -116,11 +116,7 @@ def choose_examples(
 
 
 def write_examples(path: Path, examples: Examples) -> None:
-    """Write examples as one safetensors file, atomically.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write examples as one safetensors file, atomically."""
     from safetensors.numpy import save_file
 
     tensors = {

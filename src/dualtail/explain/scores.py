@@ -29,9 +29,6 @@ def score_condition(
 
     Args:
         dumps: Outputs on the same images under one condition.
-        run: Name of the run.
-        replicates: Replicates of the class-stratified bootstrap over images.
-        seed: Of the bootstrap.
 
     Raises:
         UserError: dumps of different images.
@@ -85,7 +82,6 @@ def share_rows(
         regions: (K, R, H, W), how far a pixel belongs to a region; at most 1 in sum.
         names: R names.
         labels: (K,) classes: shares are means over classes, intervals class-stratified.
-        replicates, seed: Of the bootstrap over images.
 
     Returns:
         R + 1 rows: region, share and area (both in %, the area is what an even map would give), the

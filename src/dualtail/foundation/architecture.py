@@ -40,9 +40,6 @@ def vision_config(architecture: str) -> dict[str, Any] | None:
     """What the config of an architecture says of its vision tower; None if open_clip has none of this name.
 
     Reads open_clip's file instead of importing it, which takes seconds.
-
-    Raises:
-        UserError: see `architecture_config`.
     """
     config = architecture_config(architecture)
     if config is None:

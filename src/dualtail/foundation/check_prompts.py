@@ -15,8 +15,6 @@ def check_prompts(prompts: PromptSet, class_names: Sequence[str], tokenizer: Any
     """Return lines for the user: the first prompts, and how many the text tower cuts.
 
     Args:
-        prompts: A prompt set of the config.
-        class_names: (C,)
         tokenizer: See `loading.tokenizer_of`.
 
     Raises:

@@ -57,8 +57,6 @@ def parse_model(
     it. Imports open_clip for architectures by name.
 
     Args:
-        text: The argument.
-        templates: The prompt set.
         activation: native, or QuickGELU whatever the model was trained with.
         member: Its name in dumps; None: made of the argument.
         transform: What the model sees of an image; None: `default_transform`.

@@ -114,7 +114,6 @@ def pretrain(
             name.
         prompt_template: for example "a photo of a {}.".
         architecture: an open_clip model config (embed_dim, vision_cfg, text_cfg) with a plain ViT.
-        settings: the optimizer's settings.
         seed: of initialization and order.
         description: title of the progress bar.
         state: where the state is between two epochs; None: nowhere.

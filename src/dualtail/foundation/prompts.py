@@ -1,12 +1,12 @@
 """Prompt sets: what the config names, as the texts that are encoded."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
 from dualtail.foundation.settings import Descriptors, PromptSet
+from dualtail.json_text import read_json
 
 
 def fill(template: str, class_name: str) -> str:
@@ -47,10 +47,7 @@ def _openai_templates() -> list[str]:
 
 
 def _read_descriptors(path: Path, class_names: Sequence[str]) -> list[list[str]]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a readable JSON file ({error})") from error
+    values = read_json(path)
     if not isinstance(values, dict):
         raise UserError(f'{path}: must map class names to lists of texts: {{"class": ["text"]}}')
     spaced = {key.replace("_", " "): texts for key, texts in values.items()}

@@ -25,11 +25,8 @@ def write_text_features(
     """Write features, atomically; equal features give equal bytes.
 
     Args:
-        path: The file.
         features: (C, E) float32, a row per class.
-        class_names: C names.
         weights_hash: SHA-256 of the weights of the model that encoded them.
-        prompts: The prompt set in words.
 
     Raises:
         UserError: features that are not finite, or the file cannot be written.

@@ -57,11 +57,7 @@ def load_image_model(spec: FoundationSpec) -> tuple[ImageModel, str]:
 
 
 def load_without_text(spec: FoundationSpec) -> tuple[ImageModel | nn.Module, str]:
-    """The same for every kind of tower: what cannot be read here is open_clip's whole model.
-
-    Raises:
-        UserError: see `load_foundation`.
-    """
+    """The same for every kind of tower: what cannot be read here is open_clip's whole model."""
     sizes = None
     if spec.weights is not None and spec.architecture_config is not None:
         sizes = tower_sizes(spec.architecture_config, spec.activation)

@@ -27,9 +27,7 @@ def text_features(
 
     Args:
         model: An open_clip model.
-        tokenizer: Its tokenizer.
         texts: One or more texts for each of C classes.
-        batch_size: Texts per step.
 
     Returns:
         (C, E) float32 on the model's device, each row of length one.

@@ -11,7 +11,6 @@ from dualtail.paper.hidden_parts import hidden_parts
 from dualtail.paper.lookup import (
     DECOUPLING,
     GLA_TRAIN,
-    SPLIT,
     Predictor,
     ScoreLookup,
     cost,
@@ -79,7 +78,7 @@ class Published(NamedTuple):
     note: str
 
 
-def compare(scores: "pd.DataFrame", context: PaperContext) -> "pd.DataFrame":
+def compare(lookup: ScoreLookup) -> "pd.DataFrame":
     """Return a row for every published number, columns as in `COLUMNS`.
 
     The verdict is `within` or `outside` by `TOLERANCES` if this run is of the very dataset and of
@@ -88,19 +87,15 @@ def compare(scores: "pd.DataFrame", context: PaperContext) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    run = _Run(ScoreLookup(scores, context))
+    run = _Run(lookup)
     rows = [_row(Published(*line), run) for line in published_numbers().itertuples(index=False)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     floats = ["ours", "ci_low", "ci_high", "difference"]
     return frame.assign(**{name: frame[name].astype("float64").round(6) for name in floats})
 
 
-class _LackingError(Exception):
-    """The run has no such member or PEFT method."""
-
-
 class _Run:
-    """This run's counterparts of published numbers."""
+    """This run's counterparts of published numbers; one that it cannot have is a UserError or None."""
 
     def __init__(self, lookup: ScoreLookup) -> None:
         self._lookup = lookup
@@ -118,12 +113,12 @@ class _Run:
         finder = FINDERS.get(number.item)
         try:
             return None if finder is None else finder(self, number, dataset)
-        except _LackingError:
+        except UserError:
             return None
 
     def member(self, label: str) -> str:
         if label not in self._members:
-            raise _LackingError
+            raise UserError(f"no member is called {label}")
         return self._members[label]
 
     def members(self, labels: str) -> tuple[str, ...]:
@@ -133,7 +128,7 @@ class _Run:
 
     def peft(self, number: Published) -> str:
         if number.peft and number.peft not in self._pefts:
-            raise _LackingError
+            raise UserError(f"no PEFT entry is called {number.peft}")
         return self._pefts[number.peft] if number.peft else self.context.first_peft
 
     def setting(self, dataset: str, name: str) -> Estimate | None:
@@ -142,22 +137,17 @@ class _Run:
         return None if value is None else Estimate(float(value))
 
     def score(
-        self,
-        dataset: str,
-        predictor: Predictor,
-        group: str = "Overall",
-        metric: str = "accuracy",
-        split: str = SPLIT,
+        self, dataset: str, predictor: Predictor, group: str = "Overall", **what: str
     ) -> Estimate | None:
+        """A number of the run; what the paper calls All is Overall here."""
         group = "Overall" if group == "All" else group
-        return self._lookup.find(dataset, predictor, metric, group, split)
+        return self._lookup.find(dataset, predictor, group=group, **what)
 
     def costs(self, dataset: str, members: tuple[str, ...], metric: str) -> Estimate | None:
         """The sum of a cost over members tuned with LA."""
-        predictors = [cost(member, self.context.first_peft) for member in members]
-        found = [self.score(dataset, p, metric=metric, split="") for p in predictors]
-        known = [one.value for one in found if one is not None]
-        return Estimate(sum(known)) if len(known) == len(members) else None
+        tunings = [cost(member, self.context.first_peft) for member in members]
+        found = self._lookup.costs(dataset, tunings, metric)
+        return Estimate(sum(found)) if found else None
 
 
 def _table_1(run: _Run, number: Published, dataset: str) -> Estimate | None:
@@ -263,11 +253,7 @@ def _hidden_part(run: _Run, number: Published, dataset: str) -> Estimate | None:
     else:
         single = number.row == "P(Y|X)"
         identity |= {"members": context.first_member if single else run.member(number.row)}
-    try:
-        confidence = examples.confidence(**identity)
-    except UserError:
-        return None
-    return Estimate(float(confidence[shown[position - 1]]))
+    return Estimate(float(examples.confidence(**identity)[shown[position - 1]]))
 
 
 FINDERS: Mapping[str, Callable[[_Run, Published, str], Estimate | None]] = {

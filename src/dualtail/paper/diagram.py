@@ -94,10 +94,7 @@ def draw_diagram(
     """Draw arrows, then boxes over their ends, in a part of a figure.
 
     Args:
-        figure: Where to.
         corner: The lower left one of the part, inches.
-        panel: What.
-        title: Stands in the upper left.
     """
     figure.set_layout_engine("none")
     unit = 1 / figure.get_size_inches()

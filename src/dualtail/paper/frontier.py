@@ -168,8 +168,9 @@ def _candidate(lookup: ScoreLookup, dataset: str, predictor: Predictor) -> Candi
     """The candidate, or None where its accuracy or its cost is not known."""
     accuracy = lookup.find(dataset, predictor)
     models = tuple(predictor.members.split("+"))
-    gflops = _costs(lookup, dataset, predictor, models, "gflops")
-    speeds = _costs(lookup, dataset, predictor, models, "images_per_second")
+    tunings = [cost(model, predictor.peft, predictor.loss) for model in models]
+    gflops = lookup.costs(dataset, tunings, "gflops")
+    speeds = lookup.costs(dataset, tunings, "images_per_second")
     if accuracy is None or accuracy.value != accuracy.value or not gflops or not speeds:
         return None
     return Candidate(
@@ -180,13 +181,3 @@ def _candidate(lookup: ScoreLookup, dataset: str, predictor: Predictor) -> Candi
         images_per_second=1 / sum(1 / speed for speed in speeds),
         validation=lookup.find(dataset, predictor, "validation_accuracy"),
     )
-
-
-def _costs(
-    lookup: ScoreLookup, dataset: str, predictor: Predictor, models: Sequence[str], metric: str
-) -> list[float]:
-    found = [
-        lookup.find(dataset, cost(model, predictor.peft, predictor.loss), metric, split="")
-        for model in models
-    ]
-    return [number.value for number in found if number] if all(found) else []

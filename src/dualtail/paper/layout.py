@@ -30,13 +30,13 @@ INTERVAL_NOTE = (
 class Table:
     """One table of the paper, or of a study of ours."""
 
-    number: int | None
-    """its number in the paper; names its files; None: it is not in the paper"""
     title: str
     caption: str
     """what is shown, on what, in which unit"""
     cells: "pd.DataFrame"
     """rows and columns a MultiIndex of one or more levels; entries are an `Estimate`, a number or text"""
+    number: int | None = None
+    """its number in the paper; names its files; None: it is not in the paper"""
     formats: Mapping[str, str] = field(default_factory=dict)
     """last level of a column -> format of its numbers; default two decimals"""
     best: bool = False
@@ -73,7 +73,6 @@ def grid(
     Args:
         rows: Labels of each row, and what `cell` gets for it.
         columns: The same of each column.
-        row_names: Name of each level of the rows.
         cell: Row and column -> an estimate, a number or text.
     """
     import pandas as pd

@@ -7,7 +7,7 @@ from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
 from dualtail.paper.seed_spread import Spread, pooled, widened
 from dualtail.scores.bootstrap import Estimate
-from dualtail.scores.schema import SCHEME_GROUPS, SPREAD_GROUPS
+from dualtail.scores.schema import KEY, SCHEME_GROUPS, SPREAD_GROUPS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,19 +25,7 @@ SPLIT = "test"
 _SCHEME_OF = {group: scheme for scheme, groups in SCHEME_GROUPS.items() for group in groups} | {
     group: scheme for scheme, group in SPREAD_GROUPS.items()
 }
-_FIELDS = (
-    "dataset",
-    "kind",
-    "members",
-    "peft",
-    "loss",
-    "adjustment",
-    "fusion",
-    "split",
-    "scheme",
-    "group",
-    "metric",
-)
+_FIELDS = [name for name in KEY if name not in ("run", "seed")]
 _SEEDS_ALIKE = [
     _FIELDS.index(name)
     for name in ("dataset", "kind", "peft", "split", "scheme", "group", "metric")
@@ -173,6 +161,11 @@ class ScoreLookup:
         if len(seeds) == 1:
             return mean
         return widened(mean, self._spreads[_alike(key)], len(seeds))
+
+    def costs(self, dataset: str, tunings: Sequence[Predictor], metric: str) -> list[float]:
+        """Return what each of some tunings costs (see `cost`); nothing if it is not known of all."""
+        found = [self.find(dataset, tuning, metric, split="") for tuning in tunings]
+        return [number.value for number in found if number] if all(found) else []
 
     def get(
         self,

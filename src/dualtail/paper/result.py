@@ -33,7 +33,6 @@ def headline(lookup: ScoreLookup) -> Table:
         label = f"{len(context.members)} models, {loss_name(best.loss, context)}"
         columns.append(((label, f"fused by {context.fusion_label(best.fusion)}"), best))
     return Table(
-        number=None,
         name="headline",
         title="Accuracy",
         caption=f"Mean over classes on the test split, %; tuned with {context.pefts[context.first_peft]}.",
@@ -63,7 +62,6 @@ def by_groups(lookup: ScoreLookup) -> Table:
     ]
     groups = ("Overall", *SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"])
     return Table(
-        number=None,
         name="accuracy-by-groups",
         title="Accuracy by groups of classes",
         caption=f"In %, {MEAN}.",

@@ -16,7 +16,6 @@ def read_context(path: Path, **files: Any) -> PaperContext:
     table again.
 
     Args:
-        path: The file.
         files: What `PaperContext.from_config` takes besides.
 
     Raises:

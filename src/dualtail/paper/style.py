@@ -75,14 +75,14 @@ STYLE: dict[Any, Any] = {
 class PaperFigure:
     """One figure of the paper, or of a study of ours."""
 
-    number: int | None
-    """its number in the paper; names its files; None: it is not in the paper"""
     title: str
     caption: str
     """what is shown, on what, in which unit"""
     figure: "Figure"
     data: "pd.DataFrame"
     """the numbers that are drawn, one row a mark"""
+    number: int | None = None
+    """its number in the paper; names its files; None: it is not in the paper"""
     name: str = ""
     """of the files of a figure that is not in the paper"""
 

@@ -1,7 +1,6 @@
 """summary.md: what came out of a run, in sentences whose numbers come from the score table."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from dualtail.errors import UserError
 from dualtail.paper import frontier
@@ -14,24 +13,19 @@ from dualtail.paper.result import by_groups, sentences
 from dualtail.paper.thin_data import Lack, lacks
 from dualtail.paper.truth import is_known, recovery
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 PAPER_RATE = 0.01
 """Learning rate of the paper's tuning (Table 10)."""
 
 
-def build_summary(
-    scores: "pd.DataFrame", per_class: "pd.DataFrame | None", context: PaperContext
-) -> str:
+def build_summary(lookup: ScoreLookup) -> str:
     """Return the summary as Markdown.
 
     Raises:
         UserError: the scores have no row of this run, or no class accuracies are given.
     """
-    if not (scores["run"] == context.run).any():
+    context = lookup.context
+    if lookup.scores.empty:
         raise UserError(f"the scores have no row of the run {context.run!r}")
-    lookup = ScoreLookup(scores, context, per_class)
     lacking = lacks(lookup)
     judged = judge_all(lookup)
     lines = [f"# Summary of the run `{context.run}`", ""]
@@ -55,7 +49,9 @@ def build_summary(
         lines += [f"## {number}. {title}", "", f"See {where}.", ""]
         for dataset, label in context.datasets.items():
             found = judged[title, dataset]
-            text = f"{NOT_RUN} ({found})." if isinstance(found, str) else _paragraph(found)
+            text = f"{NOT_RUN} ({found})."
+            if isinstance(found, Claim):
+                text = f"**{found.verdict}**. {' '.join(found.sentences)}"
             lines += [f"- **{label}** – {text}"]
         lines.append("")
     lines += _absent(absent)
@@ -71,10 +67,6 @@ def recommendations(lookup: ScoreLookup) -> dict[str, list[str]]:
         for dataset, label in lookup.context.datasets.items()
         if (advice := frontier.recommend(lookup, dataset))
     }
-
-
-def _paragraph(claim: Claim) -> str:
-    return f"**{claim.verdict}**. " + " ".join(claim.sentences)
 
 
 def _result(lookup: ScoreLookup) -> list[str]:

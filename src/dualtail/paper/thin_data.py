@@ -1,15 +1,11 @@
 """Warnings about too few data: the setting that helps, and the verdicts that are withheld."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
+from dualtail.config.names import first_of, listed
 from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import SPLIT, ScoreLookup
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-NAMED = 3
 
 
 class Lack(NamedTuple):
@@ -43,7 +39,7 @@ def _of_test(lookup: ScoreLookup, dataset: str) -> list[Lack]:
         return []
     says = (
         f"{len(absent)} of {len(classes)} classes have no {SPLIT} image "
-        f"({_named(absent['class_name'])}): they are in no mean."
+        f"({first_of(absent['class_name'])}): they are in no mean."
     )
     return [Lack(dataset, says, f"Add images to the list of `datasets.{dataset}.test`.")]
 
@@ -59,7 +55,7 @@ def _of_groups(lookup: ScoreLookup, dataset: str) -> list[Lack]:
     empty = list(dict.fromkeys(rows["group"]))
     if not empty:
         return []
-    says = f"No class with {SPLIT} images is in {_named(empty, len(empty))}: nothing is said of it."
+    says = f"No class with {SPLIT} images is in {listed(empty)}: nothing is said of it."
     cure = (
         "`scores.many` and `scores.few` set the bounds of D-groups, `scores.p_groups` the P-groups."
     )
@@ -84,7 +80,7 @@ def prior_lacks(context: PaperContext, dataset: str) -> list[Lack]:
     if len(absent):
         says = (
             f"{len(absent)} of {len(prior)} classes have no image in {split!r} "
-            f"({_named(absent)}): {who} of them is a guess, and so is their P-group."
+            f"({first_of(absent)}): {who} of them is a guess, and so is their P-group."
         )
         found.append(Lack(dataset, says, cure, len(absent) > MOST_ABSENT * len(prior)))
     if ratio > WIDEST:
@@ -94,9 +90,3 @@ def prior_lacks(context: PaperContext, dataset: str) -> list[Lack]:
         )
         found.append(Lack(dataset, says, cure, spoils_q=True))
     return found
-
-
-def _named(names: "pd.Series | list[str]", shown: int = NAMED) -> str:
-    listed = [str(name) for name in names]
-    more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
-    return ", ".join(listed[:shown]) + more

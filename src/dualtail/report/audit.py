@@ -13,6 +13,7 @@ from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.calibration import estimate_prior_calibrated
 from dualtail.bias.prior.estimate import PriorEstimate
 from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
+from dualtail.config.names import first_of
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.report.audit_combinations import Combination, CrossFitted, cross_fit
@@ -150,9 +151,7 @@ def audit_outputs(
     """Audit outputs of one or more models over the same labelled images.
 
     Args:
-        dumps: One per model.
         train_counts: (C,) training images per class, for nine groups.
-        settings: Intervals and groups.
 
     Raises:
         UserError: no dump, dumps of different images, fewer than two classes with a label.
@@ -302,10 +301,9 @@ def _cautions(images: np.ndarray, names: list[str]) -> list[str]:
     absent = np.flatnonzero(images == 0)
     present = images[images > 0]
     if absent.size:
-        shown = ", ".join(names[i] for i in absent[:5])
-        more = f" and {absent.size - 5} more" if absent.size > 5 else ""
+        shown = first_of([names[i] for i in absent], 5)
         said.append(
-            f"{absent.size} of {images.size} classes have no image here ({shown}{more}): nothing can "
+            f"{absent.size} of {images.size} classes have no image here ({shown}): nothing can "
             "be said about them, and they are left out of every ranking."
         )
     if present.min() < FEW_LABELS:

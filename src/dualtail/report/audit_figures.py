@@ -19,11 +19,8 @@ SHOWN = 10
 
 def prior_figure(model: ModelAudit, class_names: list[str]) -> bytes:
     """The least and most favored classes with intervals; beside it accuracy against q of all."""
-    with style.styled():
-        from matplotlib.figure import Figure
-
-        ends = _ends(model)
-        figure = Figure(figsize=(style.DOUBLE, max(2.4, 0.19 * len(ends) + 0.9)))
+    ends = _ends(model)
+    with style.drawing(max(2.4, 0.19 * len(ends) + 0.9)) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
         share = model.share
         low, high = (
@@ -59,15 +56,12 @@ def nine_groups_figure(model: ModelAudit) -> bytes:
     from dualtail.paper.heatmap import draw
 
     assert model.nine_groups is not None
-    with style.styled():
-        from matplotlib.figure import Figure
-
-        found = {
-            name: Estimate(*(100 * number for number in estimate))
-            for name, (estimate, _) in model.nine_groups.items()
-        }
-        groups = [[found[f"{d}/{p}"] for d in D_GROUPS] for p in P_GROUPS]
-        figure = Figure(figsize=(style.SINGLE, 2.9))
+    found = {
+        name: Estimate(*(100 * number for number in estimate))
+        for name, (estimate, _) in model.nine_groups.items()
+    }
+    groups = [[found[f"{d}/{p}"] for d in D_GROUPS] for p in P_GROUPS]
+    with style.drawing(2.9, style.SINGLE) as figure:
         axes = figure.subplots()
         image = draw(
             axes,

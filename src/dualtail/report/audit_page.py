@@ -31,7 +31,6 @@ def audit_page(audit: Audit, kind: str, figures: Sequence[Figures] = ()) -> str:
     """Return an audit as a page.
 
     Args:
-        audit: The numbers.
         kind: html or md.
         figures: Of every model; shown in HTML only.
     """

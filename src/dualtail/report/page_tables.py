@@ -38,7 +38,7 @@ class PageTable:
     """whether rows can be searched"""
 
 
-def page_table(table: Table, name: str = "") -> PageTable:
+def page_table(table: Table) -> PageTable:
     """Return a table of the paper, or of a study, for a page."""
     cells, labels = table.cells, list(table.cells.index.names)
     columns = [(*("" for _ in range(cells.columns.nlevels - 1)), str(label)) for label in labels]
@@ -51,7 +51,7 @@ def page_table(table: Table, name: str = "") -> PageTable:
         for entry, line in zip(index, to_cells(table), strict=True)
     ]
     return PageTable(
-        name=name or (table.stem if table.number is None else f"table-{table.number}"),
+        name=table.stem if table.number is None else f"table-{table.number}",
         heading=table.heading,
         caption=table.caption,
         above=spans if any(above) else [],

@@ -79,10 +79,6 @@ class ShownClaim(NamedTuple):
 def run_page(lookup: ScoreLookup, beside: Beside) -> str:
     """Return the page of a run as HTML that needs no other file.
 
-    Args:
-        lookup: The score table with the rows of costs, and the class accuracies if there are any.
-        beside: Figures, settings and history.
-
     Raises:
         UserError: the scores have no row of the run.
     """
@@ -214,7 +210,7 @@ def _left_out(classes: Mapping[str, Any] | None) -> list[str]:
 
 def _published(lookup: ScoreLookup) -> PageTable | None:
     """The published numbers that can be compared with this run's, or None."""
-    compared: Any = compare(lookup.scores, lookup.context).to_dict("records")
+    compared: Any = compare(lookup).to_dict("records")
     rows = []
     for row in compared:
         if row["verdict"] in COMPARABLE:

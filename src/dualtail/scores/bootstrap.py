@@ -51,8 +51,6 @@ def weight_blocks(labels: np.ndarray, replicates: int, seed: int) -> Iterator[np
 
     Args:
         labels: (N,) int class of each image.
-        replicates: Number of replicates in all, B.
-        seed: Seed of the resampling.
 
     Raises:
         UserError: no replicate asked for, or no image.

@@ -37,7 +37,6 @@ def class_means(values: FloatArray, labels: IntArray, replicates: int, seed: int
     Args:
         values: (K, N), one row per quantity.
         labels: (N,) classes.
-        replicates, seed: Of the class-stratified bootstrap.
     """
     if labels.size == 0:
         return [Estimate(float("nan"))] * len(values)

@@ -61,11 +61,6 @@ def gap_changes(headers: Sequence[OutputsHeader]) -> list[GapChange]:
     ]
 
 
-def joined_change(after: OutputsHeader, before: OutputsHeader, members: str) -> dict:
-    """Return the identifying columns of a `GapChange`, of the gaps' left headers."""
-    return joined(after, before) | {"members": members}
-
-
 def _members(pair: Comparison, headers: Sequence[OutputsHeader]) -> tuple[str, str]:
     return headers[pair.left].members_key, headers[pair.right].members_key
 

@@ -11,9 +11,6 @@ GROUPS = ("Overall", "D-Few", "P-Few")
 def headline(scores: "pd.DataFrame") -> dict[str, dict[str, dict[str, float]]]:
     """Return test accuracies, averaged over models and tuning seeds, in percent.
 
-    Args:
-        scores: A score table.
-
     Returns:
         dataset -> prediction -> group -> accuracy. A prediction is `zero-shot`, a tuning
         (`adaptformer-la`) or either with all members fused (`adaptformer-la-logits`).

@@ -83,11 +83,7 @@ def check_predictions(labels: np.ndarray, predictions: np.ndarray, n_classes: in
 def per_class_accuracy(
     labels: np.ndarray, predictions: np.ndarray, n_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the accuracy of every class (C,), NaN where it has no image, and its images (C,).
-
-    Raises:
-        UserError: see `check_predictions`.
-    """
+    """Return the accuracy of every class (C,), NaN where it has no image, and its images (C,)."""
     check_predictions(labels, predictions, n_classes)
     images = np.bincount(labels, minlength=n_classes)
     correct = np.bincount(labels[labels == predictions], minlength=n_classes)
@@ -125,9 +121,6 @@ def macro_f1(labels: np.ndarray, predictions: np.ndarray, n_classes: int) -> flo
     """Return the unweighted mean F1 of the classes that have images.
 
     F1 = 2 TP / (images + predicted), 0 for a class that is never predicted.
-
-    Raises:
-        UserError: see `check_predictions`.
     """
     check_predictions(labels, predictions, n_classes)
     images = np.bincount(labels, minlength=n_classes)

@@ -16,7 +16,7 @@ from dualtail.scores.bootstrap import (
     moved_interval,
     weight_blocks,
 )
-from dualtail.scores.comparisons import JOINED, comparisons, gap_changes, joined, joined_change
+from dualtail.scores.comparisons import JOINED, comparisons, gap_changes, joined
 from dualtail.scores.gaps import difference, root, squared_gap, squared_gap_change
 from dualtail.scores.schema import (
     PER_CLASS,
@@ -143,13 +143,10 @@ def score_outputs(
         dumps: Outputs on one split; logits may be memory-mapped, they are read once.
         validation: For each dump the same predictor on another split, which gives its temperature,
             `ece_calibrated` and `validation_accuracy`, or None.
-        run: Name of the run, first column of the table.
         train_counts: (C,) downstream training images, for the per-class table, or None.
         d_groups: (C,) labels D-Many, D-Medium, D-Few, or None: no schemes D and DxP.
         p_groups: (C,) labels P-Many, P-Medium, P-Few, or None: no schemes P and DxP.
         q: (C,) pre-training prior, for the per-class table, or None.
-        replicates: Bootstrap replicates.
-        seed: Seed of the bootstrap.
 
     Raises:
         UserError: no dumps, dumps of different splits, two dumps that would share their rows, a
@@ -359,7 +356,7 @@ def _gap_change_rows(
         ]
         found = squared_gap_change(*pairs)
         members = joined(headers[after.left], headers[after.right])["members"]
-        identity = joined_change(headers[after.left], headers[before.left], str(members))
+        identity = joined(headers[after.left], headers[before.left]) | {"members": members}
         n_classes = pairs[0].images.size
         rows.append(identity | _row("squared_gap_change", "all", "Overall", n_classes, *found))
     return rows

@@ -35,12 +35,7 @@ def run(
     Args:
         dump: Outputs of a CE-tuned model; for gla-zs without `zero_shot`, zero-shot outputs.
         wanted: (one of `ADJUSTMENTS`, the adjusted dump); None: the one that uses all that is given.
-        prior: CSV of q.
-        train_counts: CSV of training images per class.
         zero_shot: Zero-shot outputs with at least the splits of `dump`.
-
-    Raises:
-        UserError: something is missing, or an input does not fit.
     """
     found = read_splits(dump)
     given = {"--prior": prior, "--train-counts": train_counts, "--zero-shot": zero_shot}

@@ -23,17 +23,7 @@ SUFFIXES = (".html", ".md")
 def run(
     dumps: Sequence[Outputs], train_counts: Path | None, settings: AuditSettings, out: Path
 ) -> str:
-    """Write the page, and return the answer as lines for the user.
-
-    Args:
-        dumps: One per model, over the same images.
-        train_counts: CSV of training images per class, for nine groups.
-        settings: Intervals and groups.
-        out: The page, .html or .md.
-
-    Raises:
-        UserError: counts that cannot be read, dumps of different images, or another suffix.
-    """
+    """Write the page, and return the answer as lines for the user."""
     check_suffix(out)
     names = dumps[0].header.class_names
     counts = None if train_counts is None else read_counts_csv(train_counts, names)
@@ -69,10 +59,6 @@ def predict_dumps(
     """Run every model over labelled images.
 
     Args:
-        specs: The models.
-        data: The images.
-        precision: Arithmetic of the vision towers.
-        threads: Decoders.
         keep_outputs: Folder for the dumps, for `dualtail audit --outputs`, `fuse`, `score` and so on.
 
     Raises:

@@ -25,7 +25,6 @@ def run(
         splits: Split -> (image list, folder or zip archive of images); train must be among them.
         group_counts: CSV of counts that make the D-groups, in place of the training images.
         train_counts: CSV of class names and training images per class, written if nothing is wrong.
-        many, few: Bounds of the D-groups.
 
     Returns:
         What was found; nothing is raised.

@@ -10,6 +10,7 @@ from typing import Any
 from dualtail.datasets.text_file import read_text_file
 from dualtail.errors import UserError
 from dualtail.files import write_text
+from dualtail.json_text import read_json
 from dualtail.scores.headline import headline
 from dualtail.scores.schema import PER_CLASS, SCORES, as_frame, concatenate, read_frame, write_frame
 from dualtail.study_table import Prediction, file_of, read_study
@@ -29,19 +30,6 @@ def run(
     """Write scores.csv, scores.parquet, class_scores.parquet, costs.csv, metrics.json and priors.csv.
 
     Costs hold measured times: they differ from run to run, the other tables do not.
-
-    Args:
-        scores: Score tables.
-        class_scores: Tables of class accuracies.
-        study: Written by `dualtail study`: what has a prior (zero-shot rows), and a cost (also tuned rows).
-        priors: Path of a prior, with {dataset} and {member}; its record stands beside it (.json).
-        records: Path of the record of a tuning or of a zero-shot prediction, with {dataset}, {members}
-            and {variant}.
-        run_name: For the column `run`.
-        out: Folder of the tables.
-
-    Raises:
-        UserError: an input is missing or not what it should be.
     """
     rows = read_study(study)
     zero_shot = [(row, file_of(row, priors, study)) for row in rows if row.kind == "zero-shot"]
@@ -110,10 +98,7 @@ def _row(run: str, dataset: str, kind: str, member: str, metric: str) -> dict[st
 
 def _read(path: Path, *keys: str) -> dict[str, Any]:
     """A record with these keys."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable JSON file ({error})") from error
+    record = read_json(path)
     missing = [key for key in keys if not isinstance(record, dict) or key not in record]
     if missing:
         raise UserError(f"{path}: no {missing[0]!r} in this record; make it again")

@@ -7,18 +7,13 @@ from dualtail.paper.claims import judge_all
 from dualtail.paper.comparison import compare
 from dualtail.paper.comparison_page import build_page
 from dualtail.paper.files import PaperFiles
-from dualtail.paper.lookup import ScoreLookup
-from dualtail.stages.paper_inputs import paper_context, scores_and_costs
+from dualtail.stages.paper_inputs import read_lookup
 
 
 def run(files: PaperFiles, out: Path, csv: Path) -> None:
-    """Write the page as Markdown, and all numbers of it as CSV.
-
-    Raises:
-        UserError: an input is missing or not what it should be.
-    """
-    scores, context = scores_and_costs(files), paper_context(files)
-    compared = compare(scores, context)
-    page = build_page(compared, judge_all(ScoreLookup(scores, context)), context)
+    """Write the page as Markdown, and all numbers of it as CSV."""
+    lookup = read_lookup(files)
+    compared = compare(lookup)
+    page = build_page(compared, judge_all(lookup), lookup.context)
     write_text(csv, compared.to_csv(index=False, lineterminator="\n"))
     write_text(out, page)

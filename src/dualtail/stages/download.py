@@ -17,11 +17,7 @@ from dualtail.foundation.hub import CONFIG_FILE, find_here
 
 
 def run(wanted: list[Wanted], mirror_first: bool, say: Callable[[str], None]) -> None:
-    """Have every file in place; terms are said before.
-
-    Raises:
-        UserError: see `table_file.have` and `fetch_first`; or files whose commands were printed.
-    """
+    """Have every file in place; terms are said before."""
     terms: dict[str, dict[str, None]] = {}
     for item in wanted:
         terms.setdefault(item.terms, {})[item.name] = None

@@ -13,14 +13,8 @@ def run(settings: ConfounderSettings, world: WorldSettings | None, seed: int, ou
     """Make the images, with Stable Diffusion or as the world draws them; write lists and samples.
 
     Args:
-        settings: What is drawn, and how many images.
         world: Draws the creatures where Stable Diffusion is not asked for.
         seed: Of Stable Diffusion; the world has its own.
-        out: Folder to write to.
-
-    Raises:
-        UserError: neither source is set, the extra for Stable Diffusion is missing, or the folder
-            cannot be written.
     """
     per_class = {"train": settings.train_per_class, "test": settings.test_per_class}
     if settings.stable_diffusion is not None:

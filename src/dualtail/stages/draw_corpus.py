@@ -19,11 +19,7 @@ def run(
     out_list: Path,
     out_class_names: Path,
 ) -> None:
-    """Write the list of the corpus, and its class names, one per line.
-
-    Raises:
-        UserError: a list or names that cannot be read, or a class without an image.
-    """
+    """Write the list of the corpus, and its class names, one per line."""
     images = read_image_list(image_list)
     found = dataset_class_names(class_names, names_format, names, images)
     images.check_labels(len(found))

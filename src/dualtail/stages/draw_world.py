@@ -10,10 +10,6 @@ from dualtail.files import atomic_path
 
 
 def run(world: WorldSettings, out: Path) -> None:
-    """Write the picture as PNG.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write the picture as PNG."""
     with atomic_path(out) as temporary:
         Image.fromarray(contact_sheet(world)).save(temporary, "PNG")

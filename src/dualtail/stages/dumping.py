@@ -1,4 +1,6 @@
-"""Shared by the stages that run models: predicting packed splits, and the header of a dump."""
+"""Shared by the stages that run models: predicting a split, and the header of a dump."""
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.outputs import ModelRecord, Outputs, OutputsHeader
 from dualtail.tuning.inference import predict
+from dualtail.tuning.pixels import ImageSource
 from dualtail.tuning.views import Views
 
 
@@ -34,27 +37,53 @@ def check_crop(spec: FoundationSpec, visual: torch.nn.Module) -> None:
 
 
 def predict_pack(
-    model: torch.nn.Module, pack: Pack | WholePack, header: OutputsHeader, transform: Transform
+    model: torch.nn.Module, pack: Pack | WholePack, transform: Transform, **identity: Any
 ) -> Outputs:
     """Run a model over a packed split.
 
-    Raises:
-        UserError: see `predict`.
+    Args:
+        identity: Fields of `OutputsHeader` that the pack does not say: dataset, kind, members ...
+    """
+    header = OutputsHeader(
+        split=pack.header.split,
+        split_hash=pack.header.split_hash,
+        class_names=pack.header.class_names,
+        **identity,
+    )
+    label = f"{header.members_key} on {header.dataset}/{header.split}"
+    images = evaluation_images(pack, transform.resize)
+    return predict_split(model, images, pack.labels, transform, header, label)
+
+
+def predict_split(
+    model: torch.nn.Module,
+    images: ImageSource,
+    labels: np.ndarray,
+    transform: Transform,
+    header: OutputsHeader,
+    label: str = "",
+    batch_size: int = 256,
+) -> Outputs:
+    """Run a model over images with labels (N,).
+
+    Args:
+        label: For people; by default the header's title.
     """
     side = transform.crop
     predictions = predict(
         model,
-        evaluation_images(pack, transform.resize),
+        images,
         views=Views(transform.views, (side, side), transform.random_views),
         mean=transform.mean,
         std=transform.std,
-        label=f"{header.members_key} on {header.dataset}/{header.split}",
+        batch_size=batch_size,
+        label=label or header.title,
     )
     return Outputs(
         header=header,
         logits=predictions.logits,
-        labels=pack.labels,
-        image_index=np.arange(len(pack), dtype=np.int64),
+        labels=labels,
+        image_index=np.arange(len(images), dtype=np.int64),
         features=predictions.features,
         predictions=predictions.classes,
         source=header.title,

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from dualtail.datasets.decoded_images import DecodedImages
-from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.images import ImageStore
 from dualtail.explain.conditions import spread_over_classes
 from dualtail.explain.grad_cam import grad_cam
@@ -24,12 +23,10 @@ from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, OutputsHeader, read_outputs, write_outputs
 from dualtail.stages.adapters import load_tuned
 from dualtail.stages.compute import best_device
-from dualtail.stages.dumping import check_crop
+from dualtail.stages.dumping import check_crop, predict_split
 from dualtail.stages.explained_images import ExplainedImages, explained_lists
-from dualtail.tuning.inference import predict
 from dualtail.tuning.pixels import Normalize, center_crop, load_batch
 from dualtail.tuning.tuned_model import DTYPES, Precision, TunedModel
-from dualtail.tuning.views import Views
 
 BATCH = 64
 
@@ -56,11 +53,7 @@ class Predictor:
 
 
 def run(predictor: Predictor, images: ExplainedImages, out: Path, maps: Path) -> None:
-    """Write a dump with a split a condition, and the maps of the true classes (none of zero-shot ones).
-
-    Raises:
-        UserError: weights, an adapter or images that cannot be read or do not belong together.
-    """
+    """Write a dump with a split a condition, and the maps of the true classes (none of zero-shot ones)."""
     header = read_outputs(predictor.reference, check=False).header
     lists = explained_lists(images, len(header.class_names))
     visible = next(iter(lists.values()))
@@ -72,9 +65,8 @@ def run(predictor: Predictor, images: ExplainedImages, out: Path, maps: Path) ->
         for condition, listed in lists.items():
             split = {"split": explained_split(condition), "split_hash": listed.hash}
             source = DecodedImages(listed, store, transform.resize)
-            found.append(
-                _outputs(model, source, listed, header.model_copy(update=split), transform)
-            )
+            about = header.model_copy(update=split)
+            found.append(predict_split(model, source, listed.labels, transform, about))
         if isinstance(model, TunedModel):
             source = DecodedImages(visible, store, transform.resize)
             drawn[maps_name(header)] = _maps(model, source, rows, visible.labels, transform)
@@ -116,34 +108,6 @@ def _zero_shot(predictor: Predictor, names: Sequence[str]) -> ZeroShotModel:
         found = load_foundation(spec)[0].to(device)
         text = text_features(found, tokenizer_of(spec), class_texts(spec.templates, names))
     return ZeroShotModel(found, text, DTYPES[predictor.precision]).to(device)
-
-
-def _outputs(
-    model: torch.nn.Module,
-    source: DecodedImages,
-    images: ImageList,
-    header: OutputsHeader,
-    transform: Transform,
-) -> Outputs:
-    side = transform.crop
-    found = predict(
-        model,
-        source,
-        views=Views(transform.views, (side, side), transform.random_views),
-        mean=transform.mean,
-        std=transform.std,
-        label=header.title,
-    )
-    index = np.arange(len(images), dtype=np.int64)
-    return Outputs(
-        header=header,
-        logits=found.logits,
-        labels=images.labels,
-        image_index=index,
-        features=found.features,
-        source=header.title,
-        predictions=found.classes,
-    )
 
 
 def _maps(

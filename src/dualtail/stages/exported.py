@@ -37,7 +37,7 @@ class ExportedModel:
         record = model_record(spec, tuned["weights_hash"], precision, tuned["adapter_hash"])
         identity: dict[str, Any] = {"kind": "tuned", "members": [spec.member], "models": [record]}
         identity |= {key: tuned[key] or "" for key in ("peft", "loss")} | {"seed": tuned["seed"]}
-        return Loaded(model.to(best_device()), class_names, identity)
+        return Loaded(model.to(best_device()), identity)
 
 
 def exported_spec(folder: Path, member: str | None, transform: Transform | None) -> FoundationSpec:

@@ -10,12 +10,7 @@ from dualtail.foundation.weights_record import write_record
 
 
 def run(model: str, download: bool, out: Path) -> None:
-    """Write the record of a model's weights.
-
-    Raises:
-        UserError: nothing of this name; the weights are not on this machine and may not or cannot be
-            downloaded; or their file is damaged.
-    """
+    """Write the record of a model's weights."""
     files, name = files_of_model(model)
     try:
         record = weights_of(files, name, download)

@@ -7,9 +7,5 @@ from dualtail.datasets.world.settings import WorldSettings
 
 
 def run(world: WorldSettings, corpus: str, out: Path) -> None:
-    """Write images.zip, list.txt, classnames.txt, truth.json and truth.csv to the folder `out`.
-
-    Raises:
-        UserError: the world has no such corpus, or the folder cannot be written.
-    """
+    """Write images.zip, list.txt, classnames.txt, truth.json and truth.csv to the folder `out`."""
     generate_corpus(world, corpus, out)

@@ -7,9 +7,5 @@ from dualtail.datasets.world.settings import WorldSettings
 
 
 def run(world: WorldSettings, dataset: str, out: Path) -> None:
-    """Write three splits, class names, truth and paired images to the folder `out`.
-
-    Raises:
-        UserError: the world has no such dataset, or the folder cannot be written.
-    """
+    """Write three splits, class names, truth and paired images to the folder `out`."""
     generate_dataset(world, dataset, out)

@@ -7,9 +7,5 @@ from dualtail.datasets.world.settings import WorldSettings
 
 
 def run(world: WorldSettings, dataset: str, out: Path) -> None:
-    """Write pool.zip and pool.txt to the folder `out`.
-
-    Raises:
-        UserError: the world has no such dataset, it has no pool, or the folder cannot be written.
-    """
+    """Write pool.zip and pool.txt to the folder `out`."""
     generate_pool(world, dataset, out)

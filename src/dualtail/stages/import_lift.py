@@ -30,21 +30,7 @@ def run(
     categories: Path | None,
     out: Path,
 ) -> str:
-    """Convert, and return what was found as a line for the user.
-
-    Args:
-        checkpoint: LIFT's or LIFT+'s `checkpoint.pth.tar`.
-        spec: The foundation model it was tuned on.
-        head: What its classifier is, if it has no bias: the checkpoint does not say.
-        scale: Of a cosine classifier.
-        loss, seed: What it was tuned with, for tables; the checkpoint does not say.
-        categories: `categories.json` if it was tuned on iNaturalist, whose classes LIFT renumbers.
-        out: The adapter file.
-
-    Raises:
-        UserError: an unreadable or unsupported checkpoint, another foundation model, or an
-            iNaturalist model without categories.
-    """
+    """Convert, and return what was found as a line for the user."""
     adapter = read_lift_checkpoint(checkpoint)
     if categories is not None:
         adapter = in_order_of_ids(adapter, category_names(categories))

@@ -39,10 +39,6 @@ def run(
 
     Half precision stays, anything wider is stored as float32. Without an image list, the labels identify a
     split.
-
-    Raises:
-        UserError: an array that cannot be read or is no logits, or shapes, labels or values that no dump
-            may have.
     """
     names = read_class_names(class_names)
     return write_outputs(

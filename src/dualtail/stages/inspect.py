@@ -11,11 +11,7 @@ BLOCK = 4096
 
 
 def describe(path: Path) -> str:
-    """Return a few lines about a dump: from what it is, and of every split how much, and its accuracy.
-
-    Raises:
-        UserError: see `dualtail.outputs.read_outputs`.
-    """
+    """Return a few lines about a dump: from what it is, and of every split how much, and its accuracy."""
     splits = read_splits(path)
     header = splits[0].header
     rows = [

@@ -22,20 +22,7 @@ def run(
     temperature: float,
     out: Path,
 ) -> str:
-    """Write the outputs of the kNN; return what `write_outputs` says on the features of a dump.
-
-    Args:
-        dump: With features.
-        split: What is classified; None: the only split, else test.
-        bank: Dump of the same model with the labeled neighbors; None: `dump` itself.
-        bank_split: Its split of them; None: val (of another dump its only split, else val).
-        k: Neighbors that vote.
-        temperature: Of the weights of votes.
-        out: The dump to write.
-
-    Raises:
-        UserError: a dump without features, or a bank that is not of the same model and dataset.
-    """
+    """Write the outputs of the kNN; return what `write_outputs` says on the features of a dump."""
     queries = read_outputs(dump, split)
     if bank is None:
         neighbors = read_outputs(dump, bank_split or BANK_SPLIT)

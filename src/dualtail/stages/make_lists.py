@@ -20,11 +20,7 @@ from dualtail.stages.progress import log_line
 
 
 def run(source: ListSource, out: Path) -> None:
-    """Write <split>.txt and classnames.txt, and images.zip and group_counts.csv for CIFAR-100-LT.
-
-    Raises:
-        UserError: a source that cannot be read, has too few images, or would be replaced.
-    """
+    """Write <split>.txt and classnames.txt, and images.zip and group_counts.csv for CIFAR-100-LT."""
     named = source.table or source.annotations
     refuse_inputs((out / file for file in source.files), named.files if named else ())
     if source.table is not None:

@@ -8,7 +8,7 @@ from dualtail.datasets.pack import Pack
 from dualtail.datasets.packed_images import training_images
 from dualtail.datasets.whole_pack import WholePack
 from dualtail.foundation.settings import Transform
-from dualtail.outputs import ModelRecord, Outputs, OutputsHeader
+from dualtail.outputs import ModelRecord, Outputs
 from dualtail.scratch.loop import Row, train
 from dualtail.scratch.resnet import ScratchModel, build_model
 from dualtail.scratch.settings import ScratchTraining
@@ -76,18 +76,17 @@ def network_outputs(
     seed: int,
 ) -> list[Outputs]:
     """Run a network over packed splits."""
-    found = []
-    for pack in packs:
-        header = OutputsHeader(
+    return [
+        predict_pack(
+            model,
+            pack,
+            transform,
             kind="scratch",
             dataset=dataset,
-            split=pack.header.split,
-            split_hash=pack.header.split_hash,
-            class_names=pack.header.class_names,
             members=[record.member],
             loss=loss,
             seed=seed,
             models=[record],
         )
-        found.append(predict_pack(model, pack, header, transform))
-    return found
+        for pack in packs
+    ]

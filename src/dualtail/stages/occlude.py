@@ -20,14 +20,6 @@ def run(images: Path, parts_list: Path, out: Path) -> str:
     """Write every image whole and with each part hidden, and the table of them; return a snippet.
 
     `out` gets `<condition>/<path>.png` and, last, `occlusion.csv`.
-
-    Args:
-        images: Folder or zip archive of the images and masks.
-        parts_list: See `read_parts`.
-        out: Folder to write.
-
-    Raises:
-        UserError: a wrong line, an image or mask that cannot be read, or that does not fit.
     """
     parts = read_parts(parts_list)
     names: dict[str, list[str]] = {VISIBLE: [], **{c: [] for c in parts.conditions}}

@@ -24,9 +24,6 @@ def run(
     """Write the pack.
 
     Class names stand one per line, or in the CSV of `check-dataset`. Without `whole`: central squares.
-
-    Raises:
-        UserError: a list, names or an image that cannot be read: which file, which line.
     """
     names = read_class_names(class_names)
     listed = read_image_list(image_list, len(names), images)

@@ -9,6 +9,7 @@ from dualtail.errors import UserError
 from dualtail.explain.examples import read_examples
 from dualtail.paper.context import PaperContext
 from dualtail.paper.files import PaperFiles
+from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.run_config import read_context
 from dualtail.scores.schema import PER_CLASS, SCORES, concatenate, read_frame
 
@@ -21,29 +22,25 @@ SHARES_TEXT = ("dataset", "members", "peft", "loss", "fusion", "region")
 SHARES_NUMBERS = ("seed", "share", "ci_low", "ci_high", "area", "n_images")
 
 
-def scores_and_costs(files: PaperFiles) -> "pd.DataFrame":
-    """The score table with the rows of costs.
+def read_lookup(files: PaperFiles, classes: bool = False) -> ScoreLookup:
+    """The numbers of a run with its costs, names, roles, priors and explained images.
+
+    Args:
+        classes: Read the accuracies of the classes as well, if they are given.
 
     Raises:
-        UserError: a table that is missing or not what it should be.
+        UserError: a file that is missing or not what it should be.
     """
     tables = [files.scores, *([files.costs] if files.costs is not None else [])]
-    return concatenate([read_frame(table, SCORES) for table in tables], SCORES)
-
-
-def class_scores(files: PaperFiles) -> "pd.DataFrame | None":
-    """The accuracies of the classes, if they are given.
-
-    Raises:
-        UserError: they are missing or not what they should be.
-    """
-    if files.class_scores is None:
-        return None
-    return read_frame(files.class_scores, PER_CLASS)
+    scores = concatenate([read_frame(table, SCORES) for table in tables], SCORES)
+    per_class = None
+    if classes and files.class_scores is not None:
+        per_class = read_frame(files.class_scores, PER_CLASS)
+    return ScoreLookup(scores, paper_context(files), per_class)
 
 
 def paper_context(files: PaperFiles) -> PaperContext:
-    """Names, order, roles, priors and explained images of the run.
+    """Names, order, roles, priors and explained images of a run.
 
     Raises:
         UserError: a file that is missing or not what it should be.

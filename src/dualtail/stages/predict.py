@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from dualtail.datasets.class_names import read_class_names
@@ -27,11 +26,9 @@ from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, OutputsHeader
 from dualtail.stages.adapters import load_tuned
 from dualtail.stages.compute import best_device
-from dualtail.stages.dumping import check_crop, model_record, predict_pack
+from dualtail.stages.dumping import check_crop, model_record, predict_pack, predict_split
 from dualtail.tuning.cost import forward_gflops
-from dualtail.tuning.inference import predict
 from dualtail.tuning.tuned_model import DTYPES, Precision
-from dualtail.tuning.views import Views
 
 
 @dataclass(frozen=True)
@@ -39,17 +36,7 @@ class Loaded:
     """A model on its device, and what its dumps say of it."""
 
     module: torch.nn.Module
-    class_names: list[str]
     identity: dict[str, Any]
-
-    def header(self, dataset: str, split: str, split_hash: str) -> OutputsHeader:
-        return OutputsHeader(
-            dataset=dataset,
-            split=split,
-            split_hash=split_hash,
-            class_names=self.class_names,
-            **self.identity,
-        )
 
 
 class Loadable(Protocol):
@@ -99,7 +86,7 @@ class Tuned:
             "loss": str(tuning.get("loss", "")),
             "seed": tuning.get("seed"),
         }
-        return Loaded(model.to(best_device()), class_names, identity)
+        return Loaded(model.to(best_device()), identity)
 
 
 @dataclass(frozen=True)
@@ -155,10 +142,6 @@ def predict_images(
     """Run a model over images: zero-shot, or with the PEFT and head of an adapter file.
 
     Args:
-        spec: The foundation model.
-        data: The images.
-        precision: Arithmetic of the vision tower.
-        threads: Decoders.
         tuned: What it was tuned to; None: zero-shot.
         text_out: File for the text features of the classes; None: none.
 
@@ -166,27 +149,17 @@ def predict_images(
         UserError: weights or images that cannot be read, or an adapter of other weights or classes.
     """
     model = _load(spec, data.class_names, precision, tuned, text_out)
-    header = model.header(data.dataset, data.split, data.images.hash)
-    transform, side = spec.transform, spec.transform.crop
-    with ImageStore(data.root) as store:
-        predictions = predict(
-            model.module,
-            DecodedImages(data.images, store, transform.resize, threads),
-            views=Views(transform.views, (side, side), transform.random_views),
-            mean=transform.mean,
-            std=transform.std,
-            batch_size=64,
-            label=header.title,
-        )
-    return Outputs(
-        header=header,
-        logits=predictions.logits,
-        labels=data.images.labels,
-        image_index=np.arange(len(data.images), dtype=np.int64),
-        features=predictions.features,
-        predictions=predictions.classes,
-        source=header.title,
+    header = OutputsHeader(
+        dataset=data.dataset,
+        split=data.split,
+        split_hash=data.images.hash,
+        class_names=data.class_names,
+        **model.identity,
     )
+    labels, transform = data.images.labels, spec.transform
+    with ImageStore(data.root) as store:
+        images = DecodedImages(data.images, store, transform.resize, threads)
+        return predict_split(model.module, images, labels, transform, header, batch_size=64)
 
 
 def predict_packs(
@@ -201,9 +174,6 @@ def predict_packs(
     """Run a model over packed splits of one dataset.
 
     Args:
-        spec: The foundation model.
-        packs: Files of `dualtail pack`.
-        precision: Arithmetic of the vision tower.
         tuned: What it was tuned to; None: zero-shot.
         text_out: File for the text features of the classes; None: none.
         record: File (JSON) for what a prediction costs: GFLOPs per image, images per second; None: none.
@@ -231,12 +201,7 @@ def predict_packs(
     model = _load(spec, first.class_names, precision, tuned, text_out)
     started = time.perf_counter()
     found = [
-        predict_pack(
-            model.module,
-            pack,
-            model.header(first.dataset, pack.header.split, pack.header.split_hash),
-            spec.transform,
-        )
+        predict_pack(model.module, pack, spec.transform, dataset=first.dataset, **model.identity)
         for pack in opened
     ]
     if record is not None:
@@ -282,4 +247,4 @@ def _load(
     module = ZeroShotModel(foundation, text, DTYPES[precision])
     record = model_record(spec, weights_hash, precision)
     identity = {"kind": "zero-shot", "members": [spec.member], "models": [record]}
-    return Loaded(module.to(best_device()), class_names, identity)
+    return Loaded(module.to(best_device()), identity)

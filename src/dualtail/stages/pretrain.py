@@ -45,18 +45,7 @@ def run(
     seed: int,
     out: Path,
 ) -> None:
-    """Pre-train a model on one core; write its checkpoint, which open_clip loads, and its history.
-
-    Args:
-        architecture: One that comes with dualtail, or a JSON file; its image size is that of the images.
-        corpus: What is learned from.
-        settings: How.
-        seed: Of initial weights and order.
-        out: The checkpoint; `<out without suffix>.history.csv` is written beside it.
-
-    Raises:
-        UserError: a corpus or architecture that cannot be read, or that do not go together.
-    """
+    """Pre-train a model on one core; write its checkpoint, which open_clip loads, and its history."""
     set_up("cpu", 1)
     curve = sidecar(out, ".history.csv", HISTORY_MARK)
     config = architecture_config(architecture)

@@ -43,22 +43,7 @@ def run(
     truth: tuple[Path, Path] | None,
     out: Path,
 ) -> str:
-    """Estimate q, write it as CSV with a JSON record beside it, and return what to tell the user.
-
-    Args:
-        dump: Zero-shot outputs on a balanced split.
-        split: Which; None: the only one, else val.
-        estimator: A key of `PRIOR_ESTIMATORS`.
-        ridge: A number, or "auto"; not for the early-stopped estimator.
-        bootstrap: Replicates of the intervals.
-        seed: Of folds and bootstrap.
-        truth: Image list and class names of the pre-training corpus, where it is known.
-        out: The CSV.
-
-    Raises:
-        UserError: an unreadable dump, a corpus without one of its classes, or a file that is not ours in
-            the place of the record.
-    """
+    """Estimate q, write it as CSV with a JSON record beside it, and return what to tell the user."""
     outputs = read_outputs(dump, split, default=SPLIT)
     beside = None if out == STDOUT else sidecar(out, ".json", '"estimator"')
     names = outputs.header.class_names

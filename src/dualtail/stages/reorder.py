@@ -14,11 +14,7 @@ from dualtail.stages.progress import log_line
 def run(
     pool: Path, train: Path, prior: Path, order: Order, sample: int, seed: int, out: Path
 ) -> None:
-    """Write the list: counts of `train`, given to classes in the order of `prior`; images of `pool`.
-
-    Raises:
-        UserError: a list or prior that cannot be read, or a pool with too few images of a class.
-    """
+    """Write the list: counts of `train`, given to classes in the order of `prior`; images of `pool`."""
     q = read_prior_csv(prior).q
     images = read_image_list(pool, len(q))
     counts = reordered_counts(read_image_list(train, len(q)).counts(len(q)), q, order)

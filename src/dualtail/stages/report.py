@@ -9,12 +9,11 @@ from typing import Any
 from dualtail.errors import UserError
 from dualtail.files import write_text
 from dualtail.paper.files import PaperFiles
-from dualtail.paper.lookup import ScoreLookup
 from dualtail.provenance.manifest import environment, read_manifest
 from dualtail.report.history import History, history, jobs_behind
 from dualtail.report.pictures import in_order, read_picture
 from dualtail.report.run_page import Beside, run_page
-from dualtail.stages.paper_inputs import class_scores, paper_context, scores_and_costs
+from dualtail.stages.paper_inputs import read_lookup
 
 
 def run(
@@ -26,21 +25,8 @@ def run(
     out: Path,
     brief: Path | None = None,
 ) -> None:
-    """Write the page, and the same without figures and class explorer.
-
-    Args:
-        files: What tables and figures are made from.
-        figures: PNG files, shown in the order of the paper.
-        tables: Numbers of the tables of the paper that are shown.
-        left_out: What the study cannot fill, and why.
-        settings: Those that differ from the defaults, JSON; None: not known.
-        out: The page, HTML.
-        brief: The page without figures and class explorer; None: none is written.
-
-    Raises:
-        UserError: an input is missing or not what it should be.
-    """
-    lookup = ScoreLookup(scores_and_costs(files), paper_context(files), class_scores(files))
+    """Write the page, and the same without figures and class explorer."""
+    lookup = read_lookup(files, classes=True)
     beside = Beside(
         pictures=[read_picture(path) for path in in_order(list(figures))],
         tables=tables,

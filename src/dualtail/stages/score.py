@@ -23,11 +23,6 @@ VALIDATION = "val"
 def dumps_of_study(study: Path, dataset: str, pattern: str) -> list[Path]:
     """Return the dumps of a dataset's predictions.
 
-    Args:
-        study: Written by `dualtail study`.
-        dataset: Its name there.
-        pattern: Path of a dump, with {dataset}, {members} and {variant}.
-
     Raises:
         UserError: an unreadable study, nothing of this dataset, or a dump that is not there.
     """
@@ -46,23 +41,7 @@ def run(
     class_scores: Path | None,
     out: Path,
 ) -> str:
-    """Score, write the tables, and return the overall accuracies as lines for the user.
-
-    Args:
-        dumps: One per predictor.
-        split: What is scored; None: the only split, else test.
-        train_counts: CSV of training images per class.
-        group_counts: CSV of counts that make the D-groups; None: `train_counts`.
-        prior: CSV of q, makes the P-groups.
-        settings: Groups and intervals; who gives q is decided by `prior`.
-        run_name: For the column `run`.
-        seed: Of the bootstrap.
-        class_scores: File for the accuracies of classes, or None.
-        out: The score table.
-
-    Raises:
-        UserError: dumps that do not belong together, counts or a prior of other classes.
-    """
+    """Score, write the tables, and return the overall accuracies as lines for the user."""
     outputs = [read_outputs(path, split) for path in dumps]
     names = outputs[0].header.class_names
     counts = None if train_counts is None else read_counts_csv(train_counts, names)

@@ -71,23 +71,7 @@ def run(
     out_shares: Path,
     out_examples: Path,
 ) -> None:
-    """Write scores by condition, shares of Grad-CAM maps, and the examples of figures.
-
-    Args:
-        study: Written by `dualtail study`: its explained predictions are scored.
-        pattern: Path of their dumps, with {dataset}, {members} and {variant}; those of tuned models have
-            maps beside them (.maps.safetensors).
-        explained: The images.
-        run_name: For the column `run`.
-        bootstrap: Replicates of intervals.
-        seed: Of the bootstrap.
-        out_scores: Score table.
-        out_shares: CSV of shares of maps by region.
-        out_examples: File of examples.
-
-    Raises:
-        UserError: dumps, maps or images that do not belong together, or are not there.
-    """
+    """Write scores by condition, shares of Grad-CAM maps, and the examples of figures."""
     unknown = set(explained.images.conditions) - set(DRAWN_VISIBLE)
     if explained.world is not None and unknown:
         known = ", ".join(DRAWN_VISIBLE)

@@ -15,16 +15,7 @@ LOSS = "la"
 
 
 def run(config: Path, outputs: str, out: Path) -> None:
-    """Write controls.csv and controls.md: the sets of models of `studies.controls` on every dataset.
-
-    Args:
-        config: The resolved config of the run.
-        outputs: Pattern of dumps: {dataset}, {members}, {variant}.
-        out: Folder to write to.
-
-    Raises:
-        UserError: no set of models, unreadable dumps, or dumps of different images.
-    """
+    """Write controls.csv and controls.md: the sets of models of `studies.controls` on every dataset."""
     context = read_context(config)
     settings = context.config
     sets = settings["studies"]["controls"]

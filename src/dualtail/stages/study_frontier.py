@@ -4,18 +4,13 @@ from pathlib import Path
 
 from dualtail.paper.files import PaperFiles
 from dualtail.paper.layout import write_table
-from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.style import write_figure
-from dualtail.stages.paper_inputs import paper_context, scores_and_costs
+from dualtail.stages.paper_inputs import read_lookup
 from dualtail.studies.frontier import frontier_figure, frontier_table
 
 
 def run(files: PaperFiles, out: Path) -> None:
-    """Write frontier.csv, frontier.md, and the figure under figures/.
-
-    Raises:
-        UserError: a table that is missing or not what it should be.
-    """
-    lookup = ScoreLookup(scores_and_costs(files), paper_context(files))
+    """Write frontier.csv, frontier.md, and the figure under figures/."""
+    lookup = read_lookup(files)
     write_table(frontier_table(lookup), out)
     write_figure(frontier_figure(lookup), out / "figures")

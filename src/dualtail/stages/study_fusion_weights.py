@@ -14,16 +14,7 @@ from dualtail.study_table import Prediction, file_of
 
 
 def run(config: Path, outputs: str, out: Path) -> None:
-    """Write fusion_weights.csv and .md: what is fused, with the first PEFT entry and its first seed.
-
-    Args:
-        config: The resolved config of the run.
-        outputs: Pattern of dumps: {dataset}, {members}, {variant}.
-        out: Folder to write to.
-
-    Raises:
-        UserError: unreadable dumps, or dumps of different images.
-    """
+    """Write fusion_weights.csv and .md: what is fused, with the first PEFT entry and its first seed."""
     context = read_context(config)
     settings = context.config
     rows: dict[tuple[str, str], list[Row]] = {}

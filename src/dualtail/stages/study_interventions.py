@@ -1,14 +1,12 @@
 """Stage study-interventions: predictions under interventions against the true P(Y | do(X))."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from dualtail.errors import UserError
 from dualtail.explain.splits import DRAWN_VISIBLE, explained_split
+from dualtail.json_text import read_json
 from dualtail.outputs import OutputsHeader, read_outputs
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import write_table
@@ -33,22 +31,11 @@ from dualtail.study_table import Prediction, file_of, read_study
 def run(
     datasets: Sequence[tuple[str, Path]], study: Path, config: Path, explained: str, out: Path
 ) -> None:
-    """Write interventional.csv, interventional.md, and the figure under figures/.
-
-    Args:
-        datasets: Drawn by the world with either part hidden, and what it says of them (truth.json).
-        study: What the run predicts.
-        config: The resolved config of the run.
-        explained: Pattern of dumps with a split a condition: {dataset}, {members}, {variant}.
-        out: Folder to write to.
-
-    Raises:
-        UserError: unreadable dumps, dumps that do not belong together, no truth.
-    """
+    """Write interventional.csv, interventional.md, and the figure under figures/."""
     context = read_context(config)
     studied = []
     for dataset, truth in datasets:
-        visibility = read_visibility(_read_json(truth))
+        visibility = read_visibility(read_json(truth))
         for model in _models(read_study(study, dataset), context):
             file = file_of(model, explained, study)
             studied.append(_studied(file, visibility, context))
@@ -107,10 +94,3 @@ def _model(header: OutputsHeader, context: PaperContext) -> str:
     if header.fusion:
         return f"fused, {header.fusion}"
     return context.members[header.members_key]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a readable JSON file ({error})") from error

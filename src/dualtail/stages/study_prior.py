@@ -14,17 +14,7 @@ from dualtail.studies.prior_recovery import KnownPrior, estimate_all, prior_figu
 
 
 def run(priors: Sequence[tuple[Path, Path, Path]], config: Path, out: Path) -> None:
-    """Write prior.csv, prior.md, and the figure under figures/.
-
-    Args:
-        priors: Zero-shot dump; image list and class names of the corpus that the model was pre-trained
-            on.
-        config: The resolved config of the run.
-        out: Folder to write to.
-
-    Raises:
-        UserError: an unreadable dump, or a corpus without one of its classes.
-    """
+    """Write prior.csv, prior.md, and the figure under figures/."""
     context = read_context(config)
     estimates = estimate_all([_known(*files, context) for files in priors], context.config["seed"])
     write_table(prior_table(estimates), out)

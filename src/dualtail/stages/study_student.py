@@ -12,17 +12,7 @@ from dualtail.study_table import file_of, read_study
 
 
 def run(study: Path, config: Path, outputs: str, out: Path) -> None:
-    """Write student.csv and student.md.
-
-    Args:
-        study: What the run predicts.
-        config: The resolved config of the run.
-        outputs: Pattern of dumps: {dataset}, {members}, {variant}.
-        out: Folder to write to.
-
-    Raises:
-        UserError: no student, unreadable dumps, or dumps of different images.
-    """
+    """Write student.csv and student.md."""
     context = read_context(config)
     settings = context.config
     sets = student_sets(read_study(study), settings["losses"])

@@ -5,17 +5,12 @@ from pathlib import Path
 
 from dualtail.paper.files import PaperFiles
 from dualtail.paper.layout import write_table
-from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.tables import build_table
-from dualtail.stages.paper_inputs import paper_context, scores_and_costs
+from dualtail.stages.paper_inputs import read_lookup
 
 
 def run(tables: Sequence[int | str], files: PaperFiles, out: Path) -> None:
-    """Write tables as CSV, Markdown and LaTeX into a folder.
-
-    Raises:
-        UserError: no such table, or the scores lack rows that it shows.
-    """
-    lookup = ScoreLookup(scores_and_costs(files), paper_context(files))
+    """Write tables as CSV, Markdown and LaTeX into a folder."""
+    lookup = read_lookup(files)
     for table in tables:
         write_table(build_table(table, lookup), out)

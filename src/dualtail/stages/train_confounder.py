@@ -56,11 +56,7 @@ class ConfounderTask:
 
 
 def run(task: ConfounderTask, history: Path, out: Path) -> None:
-    """Train one network; write its history, and a dump with the splits A_test and B_test.
-
-    Raises:
-        UserError: images or lists that cannot be read, or a loss that diverges.
-    """
+    """Train one network; write its history, and a dump with the splits A_test and B_test."""
     names = read_lines(task.folder / "classnames.txt")
     images = read_set(task.folder, f"{task.train_set}_train", names, task.image_size)
     tests = [read_set(task.folder, f"{s}_test", names, task.image_size) for s in SETS]

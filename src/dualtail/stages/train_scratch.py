@@ -55,11 +55,7 @@ class ScratchTask:
 
 
 def run(task: ScratchTask, weights: Path, history: Path, outputs: Path) -> None:
-    """Train one network; write its weights, history and dump.
-
-    Raises:
-        UserError: packs that cannot be read, a class without training images, a loss that diverges.
-    """
+    """Train one network; write its weights, history and dump."""
     pack = read_training_pack(task.train_pack)
     state = _state(task, pack, weights)
     model, rows = train_network(

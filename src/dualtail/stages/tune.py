@@ -25,7 +25,7 @@ from dualtail.foundation.text_features import read_text_features
 from dualtail.foundation.tower_file import image_model, load_image_model
 from dualtail.foundation.vision import VisionTower
 from dualtail.foundation.zero_shot import text_features
-from dualtail.outputs import Outputs, OutputsHeader, write_outputs
+from dualtail.outputs import Outputs, write_outputs
 from dualtail.sidecars import refuse_foreign, sidecar
 from dualtail.stages.adapters import load_tuned
 from dualtail.stages.checkpointing import (
@@ -157,11 +157,6 @@ def run(tuning: Tuning, files: TunedFiles) -> list[Outputs]:
 
     Returns:
         The outputs.
-
-    Raises:
-        UserError: weights or packs that cannot be read, a class without training images, a loss that
-            diverges, an adapter to start from of other weights or classes, or teachers' dumps of other
-            images.
     """
     visual, text, weights_hash = _foundation(tuning)
     check_crop(tuning.spec, visual)
@@ -388,19 +383,19 @@ def _predict(
             raise UserError(
                 f"{path}: {pack.n_classes} classes, but {tuning.train_pack} has {model.head.n_classes}"
             )
-        header = OutputsHeader(
+        outputs = predict_pack(
+            model,
+            pack,
+            spec.transform,
             kind="tuned",
             dataset=tuning.dataset,
-            split=pack.header.split,
-            split_hash=pack.header.split_hash,
-            class_names=pack.header.class_names,
             members=[spec.member],
             peft=tuning.peft.name,
             loss=tuning.loss.name,
             seed=tuning.seed,
             models=[record],
         )
-        found.append(predict_pack(model, pack, header, spec.transform))
+        found.append(outputs)
     return found
 
 

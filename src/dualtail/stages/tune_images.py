@@ -85,12 +85,9 @@ def make_packs(
     """Write lists and packs, but for splits that are packed already: a repeated command goes on.
 
     Args:
-        data: The images.
-        dataset: Its name in packs.
         side: Shorter side after resizing, in pixels.
         whole: Pack whole training images, for random crops.
         folder: Where `lists` and `packs` go.
-        threads: Decoders.
 
     Returns:
         Split -> its pack.

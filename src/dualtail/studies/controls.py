@@ -76,7 +76,6 @@ def controls_table(rows: dict[tuple[str, str, str], list[Estimate]], tuning: str
     """Lay out (dataset, SET or DIFFERENCE, name) -> numbers; `tuning` says how all are tuned."""
     columns = [("", SINGLE), ("Fused", MODES[0]), ("Fused", MODES[1]), ("", GAIN)]
     return Table(
-        number=None,
         name="controls",
         title="Several corpora against several seeds of one, with and without visibility bias",
         caption=(

@@ -4,7 +4,7 @@ from dualtail.paper.frontier import front, nine_group_worst, recommend
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.predictors import name_of
-from dualtail.paper.style import BLUE, DOUBLE, GRAY, VERMILION, PaperFigure, styled
+from dualtail.paper.style import BLUE, GRAY, VERMILION, PaperFigure, drawing
 
 MARKS = {"Zero-shot": (GRAY, "o"), "Tuned": (BLUE, "s")}
 FORMATS = {"GFLOPs": "{:.3g}", "Images/s": "{:,.0f}"}
@@ -42,7 +42,6 @@ def frontier_table(lookup: ScoreLookup) -> Table:
 
     columns = (*FORMATS, "Validation", "Accuracy", *GROUPS, WORST)
     return Table(
-        number=None,
         name="frontier",
         title="Candidates to deploy, and what they cost",
         caption=(
@@ -71,12 +70,10 @@ def frontier_table(lookup: ScoreLookup) -> Table:
 def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
     """Draw a panel for each dataset: accuracy over GFLOPs, the Pareto front as a line."""
     import pandas as pd
-    from matplotlib.figure import Figure
 
     context = lookup.context
     rows = []
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 2.6))
+    with drawing(2.6) as figure:
         axes = figure.subplots(1, len(context.datasets), squeeze=False)[0]
         for ax, (dataset, label) in zip(axes, context.datasets.items(), strict=True):
             advice = recommend(lookup, dataset)
@@ -128,7 +125,6 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
             ax.set_xlabel("GFLOPs per image")
         axes[0].set_ylabel("accuracy on test images, %")
     return PaperFigure(
-        number=None,
         name="frontier",
         title="Accuracy against cost",
         caption=(

@@ -1,23 +1,17 @@
 """Fusion by logits against fusion by probabilities, for every set of members: a pivot of the scores."""
 
-from typing import TYPE_CHECKING
-
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over
 from dualtail.paper.style import (
     BLUE,
-    DOUBLE,
     GRAY,
     GREEN,
     VERMILION,
     PaperFigure,
+    drawing,
     legend_above,
-    styled,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MODES = ("logits", "probabilities")
 DIFFERENCE = "logits less probabilities"
@@ -45,13 +39,13 @@ def fused_pairs(
     return found
 
 
-def fusion_modes_table(scores: "pd.DataFrame", context: PaperContext) -> Table:
+def fusion_modes_table(lookup: ScoreLookup) -> Table:
     """Lay out the table.
 
     Raises:
         UserError: the scores lack a fusion, or the comparison of two.
     """
-    lookup = ScoreLookup(scores, context)
+    context = lookup.context
 
     def cell(pair: tuple[str, Predictor, Predictor], column: tuple[str, str]) -> object:
         dataset, by_logits, by_probabilities = pair
@@ -61,7 +55,6 @@ def fusion_modes_table(scores: "pd.DataFrame", context: PaperContext) -> Table:
         return lookup.get(dataset, by_logits if name == "logits" else by_probabilities)
 
     return Table(
-        number=None,
         name="logits_probabilities",
         title="Fusion by logits against fusion by probabilities",
         caption=(
@@ -81,27 +74,24 @@ def fusion_modes_table(scores: "pd.DataFrame", context: PaperContext) -> Table:
     )
 
 
-def fusion_modes_figure(scores: "pd.DataFrame", context: PaperContext) -> PaperFigure:
+def fusion_modes_figure(lookup: ScoreLookup) -> PaperFigure:
     """Draw a panel per dataset: the difference of every set of members, a mark per tuning.
 
     Raises:
         UserError: the scores lack the comparison of two fusions.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
-    lookup = ScoreLookup(scores, context)
     data = pd.DataFrame(
         [
             {"dataset": label, "tuning": tuning, "models": models}
             | dict(zip(("gain", "low", "high"), found, strict=True))
-            for (label, tuning, models), (dataset, one, two) in fused_pairs(context).items()
+            for (label, tuning, models), (dataset, one, two) in fused_pairs(lookup.context).items()
             for found in [lookup.get(dataset, over(one, two), "accuracy_gain")]
         ]
     )
     datasets, tunings, sets = (list(dict.fromkeys(data[c])) for c in data.columns[:3])
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 0.9 + 0.35 * len(sets)))
+    with drawing(0.9 + 0.35 * len(sets)) as figure:
         axes = figure.subplots(1, len(datasets), sharex=True, sharey=True, squeeze=False)[0]
         for ax, dataset in zip(axes, datasets, strict=True):
             ax.axvline(0, color=GRAY, lw=0.6)
@@ -132,7 +122,6 @@ def fusion_modes_figure(scores: "pd.DataFrame", context: PaperContext) -> PaperF
         figure.supxlabel("accuracy by logits less by probabilities (percentage points)", fontsize=8)
         legend_above(axes[0])
     return PaperFigure(
-        number=None,
         name="logits_probabilities",
         title="Fusion by logits against fusion by probabilities",
         caption="Difference of accuracy with 95 % intervals; right of the line logits are better.",

@@ -67,7 +67,6 @@ def weight_rows(
     Args:
         labeled: Outputs of the members on the split to fit on; if that is test, it is cross-fitted.
         test: Outputs of the same members on the test split.
-        replicates, seed: Of the bootstrap over test images.
 
     Raises:
         UserError: members on different images.
@@ -169,7 +168,6 @@ def weights_table(
         return members[member] + comma + rest if member in members else what
 
     return Table(
-        number=None,
         name="fusion_weights",
         title="Equal weights against fitted ones",
         caption=(

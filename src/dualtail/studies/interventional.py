@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualtail.paper.layout import Table, grid
-from dualtail.paper.style import DOUBLE, MEMBERS, PaperFigure, legend_above, styled
+from dualtail.paper.style import MEMBERS, PaperFigure, drawing, legend_above
 from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.class_means import class_means
 from dualtail.studies.interventions import Distances
@@ -74,7 +74,6 @@ def _values(one: Studied) -> NDArray[np.float64]:
 def interventional_table(rows: dict[tuple[str, str, str, str], list[Estimate]]) -> Table:
     """Lay out the rows of `interventional_rows`."""
     return Table(
-        number=None,
         name="interventional",
         title="Predictions under interventions against the true P(Y|do(X))",
         caption=(
@@ -116,7 +115,6 @@ def interventional_figure(
     Of the last tuning of each dataset; `fused` are the models that are fusions, drawn as squares.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     last = {dataset: tuning for dataset, tuning, _, _ in rows}
     data = [
@@ -130,8 +128,7 @@ def interventional_figure(
         if what == PREDICTION and last[d] == t
     ]
     frame = pd.DataFrame(data)
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 2.6))
+    with drawing(2.6) as figure:
         axes = figure.subplots(1, len(last), sharex=True, sharey=True, squeeze=False)[0]
         for ax, dataset in zip(axes, last, strict=True):
             panel = frame[frame["dataset"] == dataset]
@@ -157,7 +154,6 @@ def interventional_figure(
         axes[0].set_ylim(0, 1.08 * frame[["distance", "distance_high"]].max().max())
         legend_above(axes[0])
     return PaperFigure(
-        number=None,
         name="interventional",
         title="Distance from the true P(Y|do(X)) over the change under the intervention",
         caption=(

@@ -13,13 +13,12 @@ from dualtail.paper.layout import Table, grid
 from dualtail.paper.style import (
     BLACK,
     BLUE,
-    DOUBLE,
     GRAY,
     GREEN,
     VERMILION,
     PaperFigure,
+    drawing,
     legend_above,
-    styled,
 )
 from dualtail.paper.truth import Recovery, recovery
 
@@ -90,7 +89,6 @@ def prior_table(estimates: "pd.DataFrame") -> Table:
         for (d, m, e), rows in estimates.groupby(["dataset", "member", "estimator"], sort=False)
     }
     return Table(
-        number=None,
         name="prior",
         title="Estimated against true pre-training prior",
         caption=(
@@ -125,13 +123,10 @@ COLUMNS: dict[str, Callable[[Recovery], float]] = {
 
 def prior_figure(estimates: "pd.DataFrame") -> PaperFigure:
     """Draw a panel per dataset (row) and model (column): a mark per class and estimator."""
-    from matplotlib.figure import Figure
-
     datasets, members = (list(dict.fromkeys(estimates[c])) for c in ("dataset", "member"))
     values = estimates[["q", "q_true"]].to_numpy()
     limits = [0.7 * values.min(), 1.4 * values.max()]
-    with styled():
-        figure = Figure(figsize=(DOUBLE, 0.5 + 2.1 * len(datasets)))
+    with drawing(0.5 + 2.1 * len(datasets)) as figure:
         axes = figure.subplots(len(datasets), len(members), sharex=True, sharey=True, squeeze=False)
         for line, dataset in zip(axes, datasets, strict=True):
             line[0].set_ylabel("estimated $q$")
@@ -147,7 +142,6 @@ def prior_figure(estimates: "pd.DataFrame") -> PaperFigure:
             ax.set_xlabel("true share of the corpus")
         legend_above(axes[0, 0])
     return PaperFigure(
-        number=None,
         name="prior",
         title="Estimated against true pre-training prior",
         caption="A mark per class and estimator; on the line the estimate is the truth.",

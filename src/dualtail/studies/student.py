@@ -23,7 +23,6 @@ def student_rows(
 
     Args:
         found: Role -> its outputs on one test split.
-        replicates, seed: Of the bootstrap.
 
     Raises:
         UserError: dumps of different images.
@@ -51,7 +50,6 @@ def student_table(
     """Lay out (dataset, model, predictor) and its numbers."""
     columns = [("", ACCURACY), *(("Difference", over) for over in OVER)]
     return Table(
-        number=None,
         name="student",
         title="One model that learned from several",
         caption=(

@@ -31,7 +31,6 @@ def student_sets(
     """Find the students of a study.
 
     Args:
-        rows: Its predictions.
         losses: Entry of the config's `losses` -> its `start` and `teacher`.
     """
 

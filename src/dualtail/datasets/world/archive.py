@@ -49,7 +49,6 @@ def write_image_zip(path: Path, batches: Iterable[tuple[list[str], NDArray[np.ui
     """Write images as PNG members of a zip file, atomically; equal images give equal bytes.
 
     Args:
-        path: the zip file.
         batches: member names and images (B, H, W, 3) uint8, batch by batch.
     """
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:

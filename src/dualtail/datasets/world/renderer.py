@@ -7,6 +7,7 @@ same image elsewhere.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,9 +162,9 @@ class Renderer:
             rows = np.flatnonzero(visible)
             if len(rows):
                 colors = _part_colors(codes[rows], jitter[rows, part], saturation[rows])
-                draw = (_draw_head, _draw_body)[part]
                 own_y = y[rows] - np.float32(center)
-                draw(layers, rows, codes[rows], colors, x[rows], own_y, edge[rows])
+                shown = _Part(codes[rows], colors, x[rows], own_y, edge[rows])
+                layers.add(rows, *(_head_layers, _body_layers)[part](shown))
 
     def _pose(self, scene: Scene, draws: "_Draws") -> tuple[Array, Array, Array]:
         """Return the creature's coordinates x, y (B, P) and the width of a pixel in them (B, 1)."""
@@ -305,66 +306,57 @@ def _part_colors(codes: NDArray[np.int64], jitter: Array, saturation: Array) -> 
     return main, second_color.astype(np.float32), outline
 
 
-def _draw_part(
-    distance: Array,
-    codes: NDArray[np.int64],
-    colors: tuple[Array, ...],
-    x: Array,
-    y: Array,
-    edge: Array,
-) -> list[Array]:
-    """Layers of a part, front to back: pattern, main color, dark rim."""
-    main, second, outline = colors
-    inside = _cover(distance + np.float32(0.03), edge)
+class _Part(NamedTuple):
+    """Heads or bodies to draw, R of them, each in its own coordinates."""
+
+    codes: NDArray[np.int64]
+    """(R, 4)"""
+    colors: tuple[Array, ...]
+    """main, second and outline color, each (R, 3)"""
+    x: Array
+    y: Array
+    """(R, P)"""
+    edge: Array
+    """(R, 1) width of a pixel"""
+
+
+def _part_layers(part: _Part, distance: Array) -> list[Array]:
+    """Coverage and color of a part's layers, front to back: pattern, main color, dark rim."""
+    main, second, outline = part.colors
+    inside = _cover(distance + np.float32(0.03), part.edge)
     return [
-        inside * shapes.pattern(codes[:, PATTERN], x, y, edge), second,
+        inside * shapes.pattern(part.codes[:, PATTERN], part.x, part.y, part.edge), second,
         inside, main,
-        _cover(distance, edge), outline,
+        _cover(distance, part.edge), outline,
     ]  # fmt: skip
 
 
-def _draw_head(
-    layers: _Layers,
-    rows: NDArray[np.int64],
-    codes: NDArray[np.int64],
-    colors: tuple[Array, ...],
-    x: Array,
-    y: Array,
-    edge: Array,
-) -> None:
+def _head_layers(part: _Part) -> list[Array]:
     """Eyes, mouth and cheeks, then the head; solid heads show the second color on the cheeks."""
+    codes, colors, x, y, edge = part
     distance = shapes.by_group(shapes.SHAPES["head"], codes[:, SHAPE], x, y)
     side = np.abs(x)
     eye = shapes.disk(side - np.float32(0.125), y, 0.0)
     smile = np.abs(shapes.disk(x, y + np.float32(0.09), 0.10)) - np.float32(0.014)
     cheek = shapes.disk(side - np.float32(0.185), y + np.float32(0.125), 0.06)
-    white = np.ones((len(rows), 3), np.float32)
+    white = np.ones((len(x), 3), np.float32)
     dark = np.broadcast_to(np.array(DARK, np.float32), white.shape)
-    layers.add(
-        rows,
+    return [
         _cover(eye - np.float32(0.042), edge), dark,
         _cover(eye - np.float32(0.085), edge), white,
         _cover(np.maximum(smile, y + np.float32(0.12)), edge), dark,
         _cover(cheek, edge), colors[1],
-        *_draw_part(distance, codes, colors, x, y, edge),
-    )  # fmt: skip
+        *_part_layers(part, distance),
+    ]  # fmt: skip
 
 
-def _draw_body(
-    layers: _Layers,
-    rows: NDArray[np.int64],
-    codes: NDArray[np.int64],
-    colors: tuple[Array, ...],
-    x: Array,
-    y: Array,
-    edge: Array,
-) -> None:
+def _body_layers(part: _Part) -> list[Array]:
     """The body, then two feet in the second color that look out below it."""
+    codes, colors, x, y, edge = part
     distance = shapes.by_group(shapes.SHAPES["body"], codes[:, SHAPE], x, y)
     feet = shapes.ellipse(np.abs(x) - np.float32(0.18), y + np.float32(0.35), 0.13, 0.09)
-    layers.add(
-        rows,
-        *_draw_part(distance, codes, colors, x, y, edge),
+    return [
+        *_part_layers(part, distance),
         _cover(feet + np.float32(0.03), edge), colors[1],
         _cover(feet, edge), colors[2],
-    )  # fmt: skip
+    ]  # fmt: skip

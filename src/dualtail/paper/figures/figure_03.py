@@ -12,11 +12,7 @@ COLUMNS += [*ORDERS, "accuracy", "smoothed"]
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw a row per dataset, and in it the same accuracies in two orders of the classes.
-
-    Raises:
-        UserError: the class accuracies lack the outputs, the training counts or q.
-    """
+    """Draw a row per dataset, and in it the same accuracies in two orders of the classes."""
     import pandas as pd
 
     context = lookup.context

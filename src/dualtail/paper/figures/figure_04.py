@@ -27,11 +27,7 @@ SHARES = 1.75
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw some images with their maps, and below the share of all maps on each part.
-
-    Raises:
-        UserError: there are no explained images, or no maps of a model.
-    """
+    """Draw some images with their maps, and below the share of all maps on each part."""
     import pandas as pd
     from matplotlib.cm import ScalarMappable
 

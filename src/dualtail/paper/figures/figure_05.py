@@ -55,11 +55,7 @@ INTERVENED = (
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw the graph, observed and under the intervention; below it a lane per member, with priors.
-
-    Raises:
-        UserError: no class accuracies are given.
-    """
+    """Draw the graph, observed and under the intervention; below it a lane per member, with priors."""
     context, half = lookup.context, DOUBLE / 2
     observed = Panel("observed", half, GRAPH, CAUSES, OBSERVED)
     intervened = Panel("intervention", half, GRAPH, CAUSES, INTERVENED)

@@ -10,11 +10,7 @@ FUSION = "logits"
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw the two panels.
-
-    Raises:
-        UserError: a single member, or the scores lack the fused outputs or P-groups.
-    """
+    """Draw the two panels."""
     import pandas as pd
 
     context = lookup.context

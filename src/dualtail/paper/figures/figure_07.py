@@ -13,11 +13,7 @@ TITLES = {"consistency": "consistent", "reverse": "reversed", "balance": "balanc
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw the original and a panel per order (the first sample): a mark per class, log q over log pi_S.
-
-    Raises:
-        UserError: the class accuracies lack one of the training sets.
-    """
+    """Draw the original and a panel per order (the first sample): a mark per class, log q over log pi_S."""
     import pandas as pd
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

@@ -18,11 +18,7 @@ OPACITY = {"nothing hidden": 0.35, "part hidden": 1.0}
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw a column per image: whole, with a part hidden, and what the models make of both.
-
-    Raises:
-        UserError: no dataset has images with hidden parts, or a model's confidences are missing.
-    """
+    """Draw a column per image: whole, with a part hidden, and what the models make of both."""
     import pandas as pd
     from matplotlib.patches import Patch
 

@@ -14,11 +14,7 @@ LOOKS = {"tuned": Look(BLUE, "-", "o"), "scratch": Look(BLACK, (0, (4, 1.5)), "D
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw both curves over the classes in the order of q.
-
-    Raises:
-        UserError: the run trains nothing from scratch, or the tables lack its outputs or q.
-    """
+    """Draw both curves over the classes in the order of q."""
     import pandas as pd
 
     context = lookup.context

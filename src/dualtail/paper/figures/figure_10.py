@@ -11,11 +11,7 @@ ROWS = 6
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw further images of every dataset with their maps.
-
-    Raises:
-        UserError: there are no explained images of a dataset, or no maps of a model.
-    """
+    """Draw further images of every dataset with their maps."""
     import pandas as pd
 
     context = lookup.context

@@ -14,11 +14,7 @@ GAP = 0.06
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw a row per class, the images of both factors side by side.
-
-    Raises:
-        UserError: the run has no six-class study, or its samples cannot be read.
-    """
+    """Draw a row per class, the images of both factors side by side."""
     import pandas as pd
 
     context = lookup.context

@@ -16,11 +16,7 @@ STYLES = {"A": (BLACK, "-"), "B": (DATA, (0, (4, 1.5)))}
 
 
 def build(lookup: ScoreLookup) -> PaperFigure:
-    """Draw a panel a test set, a curve a training set: mean and extremes over seeds.
-
-    Raises:
-        UserError: the run has no six-class study, its curves cannot be read, or the scores lack it.
-    """
+    """Draw a panel a test set, a curve a training set: mean and extremes over seeds."""
 
     context = lookup.context
     curves = read_histories(context.six_classes.histories)

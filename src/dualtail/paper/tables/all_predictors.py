@@ -12,11 +12,7 @@ NAME = "all_predictors"
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row per dataset and predictor; Overall, D-groups, P-groups, macro F1 as columns.
-
-    Raises:
-        UserError: nothing is scored.
-    """
+    """Lay out a row per dataset and predictor; Overall, D-groups, P-groups and macro F1 as columns."""
     context = lookup.context
     rows: list[tuple[tuple[str, ...], Any]] = [
         ((label, name_of(predictor, context)), (dataset, predictor))
@@ -29,7 +25,6 @@ def build(lookup: ScoreLookup) -> Table:
     columns: list[tuple[tuple[str, ...], Any]] = [((g,), (g, "accuracy")) for g in groups]
     columns.append((("Macro F1",), ("Overall", "macro_f1")))
     return Table(
-        number=None,
         name=NAME,
         title="Every predictor of this run",
         caption=(

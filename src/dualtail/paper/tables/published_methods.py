@@ -1,4 +1,4 @@
-"""Published methods on one dataset of the paper and this run's, side by side (Tables 5, 6 and 7)."""
+"""Published methods on one dataset of the paper and this run's, side by side (Table 5, Table 6, Table 7)."""
 
 from itertools import product
 
@@ -13,12 +13,8 @@ OURS = "Ours"
 """Name of the paper's own method in its tables."""
 
 
-def beside_published(lookup: ScoreLookup, number: int, role: str) -> Table:
-    """Lay out the table of one dataset of the paper (role): published methods, then this run's.
-
-    Raises:
-        UserError: no dataset has that role, or the scores lack outputs or costs.
-    """
+def build(lookup: ScoreLookup, number: int, role: str) -> Table:
+    """Lay out the table of one dataset of the paper (role): published methods, then this run's."""
     context = lookup.context
     dataset = context.in_role(role)
     if dataset is None:

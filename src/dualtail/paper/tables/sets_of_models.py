@@ -1,6 +1,7 @@
-"""Single models and their fusion (backdoor adjustment, Eq. 7), tuned with LA (Tables 8 and 11)."""
+"""Single models and their fusion (backdoor adjustment, Eq. 7), tuned with LA (Table 8, Table 11)."""
 
 from dualtail.bias.member_sets import ALL_SETS_UP_TO
+from dualtail.errors import UserError
 from dualtail.paper.layout import Table
 from dualtail.paper.lookup import ScoreLookup, fused
 from dualtail.paper.tables.accuracies import D_AND_OVERALL, of_models
@@ -8,12 +9,21 @@ from dualtail.paper.tables.accuracies import D_AND_OVERALL, of_models
 FUSIONS = {"logits": "Fused, logits", "probabilities": "Fused, probabilities"}
 
 
-def sets_of_models(lookup: ScoreLookup, number: int, peft: str) -> Table:
-    """Lay out one row per set of members, for both fusion modes.
+def of_first_peft(lookup: ScoreLookup) -> Table:
+    """Lay out Table 8."""
+    return _sets_of_models(lookup, 8, lookup.context.first_peft)
 
-    Raises:
-        UserError: the scores lack tuned or fused outputs.
-    """
+
+def of_second_peft(lookup: ScoreLookup) -> Table:
+    """Lay out Table 11."""
+    _, *others = lookup.context.pefts
+    if not others:
+        raise UserError("table 11 shows a second PEFT method: study.pefts needs at least two")
+    return _sets_of_models(lookup, 11, others[0])
+
+
+def _sets_of_models(lookup: ScoreLookup, number: int, peft: str) -> Table:
+    """One row per set of members, for both fusion modes."""
     context = lookup.context
     subsets = context.subsets()
     sets = [("Single", "logits", subset) for subset in subsets if len(subset) == 1]

@@ -11,11 +11,7 @@ WHAT = {"Eq. 5": "average_gap", "Without noise": "gap_without_noise"}
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row per PEFT and pair of models; zero-shot, CE and LA as columns.
-
-    Raises:
-        UserError: a single member, or the scores lack outputs.
-    """
+    """Lay out the table: a row per PEFT and pair of models; zero-shot, CE and LA as columns."""
     context = lookup.context
     if len(context.members) < 2:
         raise UserError("table 2 compares foundation models: study.members needs at least two")

@@ -10,9 +10,6 @@ def build(lookup: ScoreLookup) -> Table:
     """Lay out the table: a row per dataset and loss; D-groups and Overall as columns.
 
     GLA-Train is a row where the scores have it for every dataset.
-
-    Raises:
-        UserError: no dataset with a validation split, or the scores lack outputs of the kNN.
     """
     context = lookup.context
     member, peft = context.first_member, context.first_peft

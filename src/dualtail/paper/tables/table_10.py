@@ -17,11 +17,7 @@ ROWS = {
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table from the resolved config: `tuning` with each dataset's changes.
-
-    Raises:
-        UserError: the config lacks a hyper-parameter.
-    """
+    """Lay out the table from the resolved config: `tuning` with each dataset's changes."""
     context = lookup.context
 
     def cell(path: str, dataset: str) -> str:

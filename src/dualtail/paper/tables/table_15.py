@@ -12,11 +12,7 @@ METRICS = {"Confidence": "true_class_confidence", "Accuracy": "accuracy"}
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: the four images of Figure 8, then means over all images.
-
-    Raises:
-        UserError: no dataset has images with hidden parts, or their scores are missing.
-    """
+    """Lay out the table: the four images of Figure 8, then means over all images."""
     context = lookup.context
     if not context.occluded:
         raise UserError("table 15: no images with hidden parts: set datasets.NAME.occlusion")

@@ -8,11 +8,7 @@ from dualtail.paper.six_classes import final_accuracies
 
 
 def build(lookup: ScoreLookup) -> Table:
-    """Lay out the table: a row per class, a column per factor; what the study gave stands below.
-
-    Raises:
-        UserError: the run has no six-class study, or the scores lack it.
-    """
+    """Lay out the table: a row per class, a column per factor; what the study gave stands below."""
     context = lookup.context
     samples = read_samples(context.six_classes.samples)
     parts = {(s.class_name, s.factor): s.part for s in samples}
