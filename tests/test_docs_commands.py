@@ -1,4 +1,4 @@
-"""Commands of README and docs: their verbs, options and targets exist; those of own-logits.md are run."""
+"""Commands of README and docs: verbs, options and targets exist; own-logits.md is run to the letter."""
 
 import re
 import shlex
@@ -128,4 +128,4 @@ def test_the_config_of_own_images_is_right_also_with_own_parts(
     for files, n_tunings in ((["mine.yaml"], 4), (["mine.yaml", "parts.yaml"], 12)):
         done = CliRunner().invoke(program, ["check-config", "default.yaml", *files])
         assert done.exit_code == 0, done.output
-        assert f"1 datasets, 2 foundation models, {n_tunings} tunings" in done.output
+        assert f"1 dataset, 2 foundation models, {n_tunings} tunings" in done.output

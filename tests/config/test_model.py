@@ -207,6 +207,7 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("prompts: {photo: ['no slot']}", "prompt set 'photo': every template needs exactly one"),
         ("transforms: {world: {crop: 64}}", "crop 64 is larger than resize 32"),
         ("scores: {p_groups_from: clap}", "scores.p_groups_from: unknown member 'clap'"),
+        ('pefts: {vpt: {label: " "}}', "pefts.vpt.label: is empty; write the name that tables"),
         ("scores: {few: 200}", "scores.few: must not exceed scores.many"),
         ("run: 'a/b'", "run: string should match pattern"),
         (

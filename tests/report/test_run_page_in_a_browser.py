@@ -84,6 +84,8 @@ def test_nothing_sticks_out(page: Any) -> None:
         details.click()
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width == page.viewport_size["width"]
+    picture = page.locator("#figure-2 img").bounding_box()
+    assert picture["width"] >= 640, "its text is readable; narrow windows scroll it sideways"
     assert page.title() == "What came out of the run “toy”"
 
 

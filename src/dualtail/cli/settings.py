@@ -46,9 +46,16 @@ def check_config(files: tuple[Path, ...]) -> None:
     config = read_config(files)
     study = config.study
     tunings = sum(row.kind == "tuned" for row in predictions(config))
+    counted = ", ".join(
+        f"{n} {what}" if n == 1 else f"{n} {what}s"
+        for n, what in (
+            (len(study.datasets), "dataset"),
+            (len(study.members), "foundation model"),
+            (tunings, "tuning"),
+        )
+    )
     click.echo(
-        f"run {config.run}: {len(study.datasets)} datasets, {len(study.members)} foundation models, "
-        f"{tunings} tunings, outputs in {(config.results / config.run).as_posix()}/"
+        f"run {config.run}: {counted}, outputs in {(config.results / config.run).as_posix()}/"
     )
 
 

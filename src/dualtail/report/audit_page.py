@@ -85,9 +85,10 @@ def _answer(audit: Audit, model: ModelAudit) -> list[str]:
         )
     least, most = _mean_accuracy(model, True), _mean_accuracy(model, False)
     third = max(1, n_present // 3)
+    classes = "class is" if third == 1 else "classes are"
     second = (
         f"It behaves as if its pre-training had shown the most favored class {_factor(factor)} times as "
-        f"often as the least favored. The {third} least favored classes are right "
+        f"often as the least favored. The {third} least favored {classes} right "
         f"{100 * least:.0f} % of the time, the {third} most favored {100 * most:.0f} %."
     )
     lines = [first, second]

@@ -70,8 +70,8 @@
       const place = claim.querySelector(".figures");
       if (!claim.open || place.childElementCount) return;
       for (const link of claim.querySelectorAll('a[href^="#figure-"]')) {
-        const image = document.getElementById(link.hash.slice(1)).querySelector("img");
-        place.append(image.cloneNode());
+        const drawing = document.getElementById(link.hash.slice(1)).querySelector(".scroll");
+        place.append(drawing.cloneNode(true));
       }
     });
   }
