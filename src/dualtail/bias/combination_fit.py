@@ -26,6 +26,8 @@ class Combination(NamedTuple):
     """(M,) what logits are multiplied by, 1 / temperature"""
     weights: FloatArray
     """(M,) P(m), sum 1; (0,) where there are none"""
+    at_bound: tuple[int, ...] = ()
+    """(M,) -1 or 1 where a scale lies at the lower or upper bound of its search, else 0; () of replicates"""
 
 
 @dataclass(frozen=True, eq=False)
