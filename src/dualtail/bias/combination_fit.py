@@ -82,7 +82,8 @@ def fit_combination(problem: Problem, labels: IntArray, *, seed: int = 0) -> Com
     draw, generator = class_resampler(labels), np.random.default_rng(seed)
     found = [problem.nearby(everyone * draw(generator), whole) for _ in range(REPLICATES)]
     scales, weights = (
-        np.percentile([one[k] for one in found], (2.5, 97.5), axis=0).T for k in range(2)
+        np.percentile(drawn, (2.5, 97.5), axis=0).T
+        for drawn in ([one.scales for one in found], [one.weights for one in found])
     )
     return CombinationFit(whole, folds, held_out.argmax(axis=1), scales, weights, problem.gap)
 
