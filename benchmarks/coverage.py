@@ -26,6 +26,9 @@ from dualtail.bias.prior.bootstrap import bootstrap_prior
 from dualtail.bias.prior.calibration import estimate_prior_calibrated
 from dualtail.bias.prior.estimate import estimate_prior
 from dualtail.outputs import Outputs, OutputsHeader
+from dualtail.report.audit_combinations import CrossFitted, cross_fit, right_by_folds
+from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.class_means import ClassMeans
 from dualtail.scores.schema import KEY
 from dualtail.scores.table import score_outputs
 
@@ -134,6 +137,62 @@ def _truth(model: Model, rng: np.random.Generator) -> pd.Series:
         squares = sum(part[rows] ** 2 for part in parts) / len(parts)
         truth[rows] = squares**0.5
     return truth
+
+
+def combination_coverage(
+    n_classes: int, each: int, draws: int, replicates: int = 200, seed: int = 0
+) -> dict[str, Cell]:
+    """Return coverage of an audit's combinations: of all that it tries, the best, and the best's gain.
+
+    The truth is the accuracy, on `TRUE_IMAGES` // 10 fresh images per class, of the q and the choice that
+    each half of the images made; of "procedure", the mean of these truths over the draws.
+    """
+    model, rng = Model(n_classes, seed), np.random.default_rng([seed, each, 1])
+    fresh, totals = (
+        audited(model, TRUE_IMAGES // 10, rng),
+        defaultdict(lambda: np.zeros(3, dtype=int)),
+    )
+    seen: list[tuple[list[Estimate], list[float]]] = []
+    for draw in range(draws):
+        dumps = audited(model, each, rng)
+        fitted = cross_fit(dumps, draw)
+        assert fitted is not None
+        judge = ClassMeans(np.asarray(dumps[0].labels), n_classes, replicates, draw)
+        gain = fitted.chosen_right - fitted.single_right.astype(float)
+        found = [judge.mean(v) for v in (*fitted.right, fitted.chosen_right, gain)]
+        seen.append((found, true_means(fitted, fresh)))
+    expected = np.mean([truth[-2:] for _, truth in seen], axis=0)
+    for found, truth in seen:
+        names = [*["each combination"] * (len(found) - 2), "the best", "gain of the best"]
+        checked = [*zip(names, found, truth, strict=True)]
+        checked += [
+            (f"{name}, procedure", one, true)
+            for name, one, true in zip(names[-2:], found[-2:], expected, strict=True)
+        ]
+        for name, one, true in checked:
+            totals[name] += [1, not np.isnan(one.low), one.low <= true <= one.high]
+    return {label: Cell(*map(int, counts)) for label, counts in totals.items()}
+
+
+def audited(model: Model, each: int, rng: np.random.Generator) -> list[Outputs]:
+    """Dumps that are close rivals: both models zero-shot, and one tuned with LA."""
+    drawn = model.draw(each, rng)
+    return [drawn[0], drawn[3], drawn[5]]
+
+
+def true_means(fitted: CrossFitted, fresh: list[Outputs]) -> list[float]:
+    """Accuracy of every combination, of the chosen ones, and their gain: fresh images, both halves' mean."""
+    every = [
+        right_by_folds(fitted.combinations, fresh, np.full(fresh[0].n_images, half), fitted.log_q)
+        for half in (0, 1)
+    ]
+    means = np.mean(every, axis=2)  # fresh classes are of equal size
+    place = fitted.combinations.index
+    best, single = (
+        (means[0, place(of[1])] + means[1, place(of[0])]) / 2
+        for of in (fitted.chosen, fitted.singles)
+    )
+    return [*means.mean(axis=0), best, best - single]
 
 
 def prior_coverage(n_classes: int, sigma: float, draws: int) -> dict[str, tuple[float, float]]:

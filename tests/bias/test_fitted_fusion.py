@@ -174,6 +174,32 @@ def test_members_that_never_err_or_say_nothing_have_finite_numbers(method: str) 
             assert (one.weights >= 0).all()
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("weights", [None, "fitted"])
+def test_scales_at_a_bound_are_told(method: str, weights) -> None:
+    labels = np.repeat(np.arange(3), 8)
+    noise = np.random.default_rng(0).normal(size=(24, 3))
+    perfect, wrong, fair = np.eye(3)[labels], np.eye(3)[(labels + 1) % 3], np.eye(3)[labels] + noise
+    for pair, expected in (
+        ([fair, 2 * fair], (0, 0)),
+        ([fair, perfect], (0, 1)),
+        ([wrong, fair], (-1, 0)),
+        ([1e3 * wrong, 1e-3 * wrong], (-1, -1)),
+    ):
+        found = solve(pair, labels, method, weights, calibrate=True)
+        if method == "logits" and weights == "fitted" and expected == (0, 1):
+            expected = (0, 1) if found.weights[0] == 0 else (1, 1)  # the sum is never wrong either
+        assert found.at_bound == expected
+    uncalibrated = solve([fair, perfect], labels, method, weights)
+    summed = method == "logits" and weights == "fitted"
+    assert uncalibrated.at_bound[1] == int(summed)
+    one_error = perfect.copy()
+    one_error[0] = [1.0, 1.1, 0.0]
+    if not summed:  # the sum of these two is never wrong
+        found = solve([fair, one_error], labels, method, weights, calibrate=True)
+        assert found.at_bound == (0, 0)
+
+
 def test_each_fold_is_fitted_on_the_others() -> None:
     logits, labels = members([2.0, 1.0, 1.5])
     fit = fit_combination(fusion_problem(logits, labels, "probabilities", "fitted", True), labels)

@@ -315,6 +315,38 @@ def test_what_is_fitted_is_said_kept_and_used(
     assert said[2].startswith(f"P(c): a {fit.whole.weights[0]:.3f}")
 
 
+def test_temperatures_at_a_bound_are_said_with_what_they_mean(
+    tmp_path: Path, make_outputs: Make
+) -> None:
+    def dump(name: str, logits: Callable[[np.ndarray], np.ndarray]) -> Path:
+        made = make_outputs(n=40, split="val", members=[name])
+        found = logits(np.eye(5, dtype=np.float32)[made.labels]).astype(np.float16)
+        write_outputs(tmp_path / name, replace(made, logits=found, predictions=None))
+        return tmp_path / name
+
+    def rolled(eye: np.ndarray) -> np.ndarray:
+        return np.roll(eye, 1, axis=1)
+
+    def nearly(eye: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(40)[:, None] < 1, rolled(eye), eye)
+
+    dumps = [dump("never-errs", np.array), dump("always-errs", rolled), dump("errs-once", nearly)]
+    way = fuse.Fused("logits", {}, "", "equal", tmp_path / "f", calibrate=True)
+    said = [line for line in fuse.run(dumps, [way], []) if "its search" in line]
+    assert said == [
+        "never-errs: the scale fitted on val lies at the upper bound of its search: no image is predicted "
+        "wrongly there, so the data cannot say how confident it should be, and its probabilities are nearly "
+        "0 or 1",
+        "always-errs: the scale fitted on val lies at the lower bound of its search: its logits do not help "
+        "to tell the labels, and it hardly counts",
+        "errs-once: the scale fitted in 1 of 5 folds lies at the upper bound of its search: no image is "
+        "predicted wrongly there, so the data cannot say how confident it should be, and its probabilities "
+        "are nearly 0 or 1",
+    ]
+    usual = fuse.Fused("logits", {}, "", "equal", tmp_path / "g", calibrate=False)
+    assert "its search" not in " ".join(fuse.run(dumps, [usual], []))
+
+
 def test_what_nothing_can_be_fitted_on(tmp_path: Path, write: Callable[..., Path]) -> None:
     a, b = write("a", "train", "val"), write("b", "train", "test")
     way = fuse.Fused("logits", {}, "", "fitted", tmp_path / "f.safetensors")

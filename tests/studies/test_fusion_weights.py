@@ -54,6 +54,27 @@ def test_numbers_are_those_of_the_dumps(dumps) -> None:
     assert after.ece == pytest.approx(100 * ece, abs=0.02)
 
 
+def test_a_temperature_at_its_bound_is_marked(dumps) -> None:
+    val, test = dumps
+    sure = replace(
+        val[1], logits=np.eye(5, dtype=np.float16)[np.asarray(val[1].labels)], predictions=None
+    )
+    rows = weight_rows([val[0], sure], test, 20, 0)
+    table = weights_table({("Toy", "zero-shot"): rows}, {"a": "A", "b": "<B>"})
+    marks = table.cells["", "At bound"].droplevel(["Dataset", "Tuning"])
+    assert marks["alone", "<B>, calibrated"] == marks["logits", "calibrated"] == "<B>"
+    assert marks["alone", "A, calibrated"] == marks["logits", "equal"] == ""
+    assert (
+        table.cells.loc[
+            ("Toy", "zero-shot", "alone", "<B>, calibrated"), ("Temperature", "<B>")
+        ].value
+        < 0.1
+    )
+    assert "which is not an estimate" in table.notes[-1]
+    usual = weights_table({("Toy", "zero-shot"): weight_rows(*dumps, 20, 0)}, {"a": "A", "b": "B"})
+    assert ("", "At bound") not in usual.cells.columns
+
+
 def test_sentences_count_what_the_intervals_say() -> None:
     def row(rule: str, what: str, gain: tuple[float, ...] | None, ece: float) -> Row:
         none = Estimate(50.0)

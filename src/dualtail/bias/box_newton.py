@@ -39,6 +39,7 @@ class Minimum(NamedTuple):
     """(M,)"""
     gap: float
     """its value there is at most this much above the smallest: it lies above its tangent"""
+    value: float
 
 
 def minimize(
@@ -57,7 +58,7 @@ def minimize(
     """
     x = np.clip(start, low, high)
     here = function(x)
-    best, stalled = Minimum(x, tangent_gap(here.gradient, x, low, high)), 0
+    best, stalled = Minimum(x, tangent_gap(here.gradient, x, low, high), here.value), 0
     for _ in range(MOST_STEPS):
         if best.gap <= target or stalled >= STALLED_STEPS:
             break
@@ -78,7 +79,7 @@ def minimize(
         progress = gap < best.gap or there.value < here.value - ROUNDING * abs(here.value)
         x, here, stalled = moved, there, 0 if progress else stalled + 1
         if gap < best.gap:
-            best = Minimum(x, gap)
+            best = Minimum(x, gap, here.value)
     return best
 
 

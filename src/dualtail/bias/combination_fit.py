@@ -26,6 +26,8 @@ class Combination(NamedTuple):
     """(M,) what logits are multiplied by, 1 / temperature"""
     weights: FloatArray
     """(M,) P(m), sum 1; (0,) where there are none"""
+    at_bound: tuple[int, ...] = ()
+    """(M,) -1 or 1 where a scale lies at the lower or upper bound of its search, else 0; () of replicates"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,8 @@ def fit_combination(problem: Problem, labels: IntArray, *, seed: int = 0) -> Com
     draw, generator = class_resampler(labels), np.random.default_rng(seed)
     found = [problem.nearby(everyone * draw(generator), whole) for _ in range(REPLICATES)]
     scales, weights = (
-        np.percentile([one[k] for one in found], (2.5, 97.5), axis=0).T for k in range(2)
+        np.percentile(drawn, (2.5, 97.5), axis=0).T
+        for drawn in ([one.scales for one in found], [one.weights for one in found])
     )
     return CombinationFit(whole, folds, held_out.argmax(axis=1), scales, weights, problem.gap)
 

@@ -83,23 +83,27 @@ class Calibrated(Problem):
         self._own = np.ones(len(alone))
 
     def solve(self, image_weights: FloatArray, whole: Combination | None) -> Combination:
-        return Combination(self.fitted_scales(image_weights, whole is None), self._weights)
+        scales, at_bound = self.fitted_scales(image_weights, whole is None)
+        return Combination(scales, self._weights, at_bound)
 
     def nearby(self, image_weights: FloatArray, whole: Combination) -> Combination:
         return Combination(self.nearby_scales(image_weights), self._weights)
 
-    def fitted_scales(self, image_weights: FloatArray, is_whole: bool) -> FloatArray:
-        """Return 1 / temperature of each member (M,)."""
-        scales = np.ones(len(self.alone))
+    def fitted_scales(
+        self, image_weights: FloatArray, is_whole: bool
+    ) -> tuple[FloatArray, tuple[int, ...]]:
+        """Return 1 / temperature of each member (M,), and which lie at a bound (see `Combination`)."""
+        scales, at_bound = np.ones(len(self.alone)), [0] * len(self.alone)
         for m, member in enumerate(self.alone if self._calibrate else []):
             start = None if is_whole else self._own[[m]]
             found = member.fit(image_weights, start, LOWEST_SCALE)
             scales[m], self.gap = found.at[0], max(self.gap, found.gap)
+            (at_bound[m],) = member.at_bound(found, LOWEST_SCALE)
         if is_whole:
             self._own = scales
             for m, member in enumerate(self.alone if self._calibrate or self.is_mixed else []):
                 member.remember(scales[[m]])
-        return scales
+        return scales, tuple(at_bound)
 
     def nearby_scales(self, image_weights: FloatArray) -> FloatArray:
         """Return them as a Newton step from those of all images finds them."""
@@ -115,12 +119,12 @@ class Mixed(Calibrated):
     is_mixed = True
 
     def solve(self, image_weights: FloatArray, whole: Combination | None) -> Combination:
-        scales = self.fitted_scales(image_weights, whole is None)
+        scales, at_bound = self.fitted_scales(image_weights, whole is None)
         losses = [member.at(scales[[m]]).loss for m, member in enumerate(self.alone)]
         start = None if whole is None else whole.weights
         found = fit_mixture(-np.stack(losses, axis=1), image_weights, start)
         self.gap = max(self.gap, found.gap)
-        return Combination(scales, found.at)
+        return Combination(scales, found.at, at_bound)
 
     def nearby(self, image_weights: FloatArray, whole: Combination) -> Combination:
         scales = self.nearby_scales(image_weights)
@@ -143,13 +147,17 @@ class Summed(Calibrated):
         self._sum, self._v = total, np.zeros(len(alone))
 
     def solve(self, image_weights: FloatArray, whole: Combination | None) -> Combination:
-        scales = self.fitted_scales(image_weights, whole is None)
+        scales, own = self.fitted_scales(image_weights, whole is None)
         found = self._sum.fit(image_weights, None if whole is None else self._v)
         self.gap = max(self.gap, found.gap)
         if whole is None:
             self._v = found.at
             self._sum.remember(found.at)
-        return self._shares(scales, found.at)
+        summed = self._sum.at_bound(found)
+        if found.at.any():  # a lower bound of one member is its weight of 0
+            summed = [max(bound, 0) for bound in summed]
+        at_bound = tuple(one or other for one, other in zip(summed, own, strict=True))
+        return self._shares(scales, found.at)._replace(at_bound=at_bound)
 
     def nearby(self, image_weights: FloatArray, whole: Combination) -> Combination:
         v = self._sum.one_step(self._v, image_weights)

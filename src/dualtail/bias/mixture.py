@@ -42,4 +42,4 @@ def fit_mixture(
     # Not from a corner: there the others' likelihoods may count as nothing.
     first = equal if start is None else 0.9 * start + 0.1 * equal
     found = minimize(local, first, np.zeros(n_members), np.ones(n_members), target)
-    return Minimum(found.at / found.at.sum(), found.gap)
+    return found._replace(at=found.at / found.at.sum())

@@ -42,7 +42,7 @@ class ScaledHalves(Problem):
         self.gap = max(self.gap, found.gap)
         if whole is None:
             self._sum.remember(found.at)
-        return Combination(found.at, np.empty(0))
+        return Combination(found.at, np.empty(0), self._sum.at_bound(found))
 
     def nearby(self, image_weights: FloatArray, whole: Combination) -> Combination:
         return Combination(self._sum.one_step(whole.scales, image_weights), np.empty(0))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dualtail.bias.box_newton import Local, Minimum, minimize, quadratic_step
+from dualtail.bias.box_newton import TARGET, Local, Minimum, minimize, quadratic_step
 from dualtail.bias.softmax import FloatArray, IntArray, check_logits, read_block, row_blocks
 from dualtail.errors import UserError
 
@@ -105,7 +105,17 @@ class ScaledSum:
 
         first = np.zeros(len(units)) if start is None else start / units
         found = minimize(local, first, *bounds)
-        return Minimum(found.at * units, found.gap)
+        return found._replace(at=found.at * units)
+
+    def at_bound(self, found: Minimum, lowest: float = 0.0) -> tuple[int, ...]:
+        """Return -1 or 1 for scales (M,) at the lower or upper bound of their search, else 0.
+
+        Where no image is wrong, larger scales are better without end: the search ends where the loss is
+        within its target of 0, and the upper bound is as good.
+        """
+        x = found.at / self.units
+        high = (x >= LARGEST) | (found.value <= TARGET)
+        return tuple(np.where(x <= lowest, -1, np.where(high, 1, 0)).tolist())
 
     def remember(self, v: FloatArray) -> None:
         """Keep what is known at v (M,), which folds start from and replicates stay near."""

@@ -50,6 +50,9 @@ class CrossFitted:
         chosen: The best combination on each half, to be judged on the other.
         chosen_right: (N,) of the one that the other half chose.
         single_right: (N,) of the one model, not adjusted, that the other half chose.
+        singles: That model, chosen on each half.
+        half: (N,) 0 or 1, which half an image is in.
+        log_q: (M, 2, C) of every model, for the images of each half: from those of the other.
     """
 
     combinations: list[Combination]
@@ -57,6 +60,9 @@ class CrossFitted:
     chosen: tuple[Combination, Combination]
     chosen_right: Bools
     single_right: Bools
+    singles: tuple[Combination, Combination]
+    half: IntArray
+    log_q: FloatArray
 
     def of(self, *models: int, adjusted: bool = False, rule: str = "") -> Bools:
         """Which images one combination gets right, (N,)."""
@@ -89,10 +95,11 @@ def cross_fit(dumps: Sequence[Outputs], seed: int) -> CrossFitted | None:
         return None
     half, tried = quarter % 2, combinations_of(len(dumps))
     fitted = [_log_q(np.asanyarray(dump.logits), labels, quarter, seed) for dump in dumps]
-    right = _right(tried, dumps, half, np.stack([of_halves for of_halves, _ in fitted]))
+    log_q = np.stack([of_halves for of_halves, _ in fitted])
+    right = right_by_folds(tried, dumps, half, log_q)
     adjusted = [k for k, one in enumerate(tried) if one.adjusted]
     within = right.copy()
-    within[adjusted] = _right(
+    within[adjusted] = right_by_folds(
         [tried[k] for k in adjusted],
         dumps,
         quarter,
@@ -106,6 +113,9 @@ def cross_fit(dumps: Sequence[Outputs], seed: int) -> CrossFitted | None:
         chosen=(tried[best[0]], tried[best[1]]),
         chosen_right=np.where(half == 0, right[best[1]], right[best[0]]),
         single_right=np.where(half == 0, right[2 * single[1]], right[2 * single[0]]),
+        singles=(tried[2 * single[0]], tried[2 * single[1]]),
+        half=half,
+        log_q=log_q,
     )
 
 
@@ -130,7 +140,7 @@ def _log_q(
     return of_halves, of_quarters
 
 
-def _right(
+def right_by_folds(
     tried: Sequence[Combination], dumps: Sequence[Outputs], folds: IntArray, log_q: FloatArray
 ) -> Bools:
     """Return which images every combination gets right (K, N), with log q (M, F, C) by fold (N,)."""

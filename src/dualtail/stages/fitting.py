@@ -45,4 +45,25 @@ def said(fitted: Fitted, names: Sequence[str]) -> list[str]:
             for name, value, (low, high) in zip(names, values, intervals, strict=False)
         ]
         lines += [f"{what}: {', '.join(shown)}"] if shown else []
+    return lines + _bounds(fitted, names)
+
+
+MEANING = {
+    1: "upper bound of its search: no image is predicted wrongly there, so the data cannot say how confident "
+    "it should be, and its probabilities are nearly 0 or 1",
+    -1: "lower bound of its search: its logits do not help to tell the labels, and it hardly counts",
+}
+"""What it means that a fitted scale lies at a bound."""
+
+
+def _bounds(fitted: Fitted, names: Sequence[str]) -> list[str]:
+    """A line for each member whose scale lies at a bound, on all images or in folds."""
+    lines, folds = [], fitted.fit.folds
+    for m, name in enumerate(names):
+        for bound, meaning in MEANING.items():
+            n_folds = sum(fold.at_bound[m] == bound for fold in folds)
+            is_whole = fitted.fit.whole.at_bound[m] == bound
+            if is_whole or n_folds:
+                where = f"on {fitted.split}" if is_whole else f"in {n_folds} of {len(folds)} folds"
+                lines.append(f"{name}: the scale fitted {where} lies at the {meaning}")
     return lines

@@ -36,6 +36,7 @@ class Row(NamedTuple):
     gain: of accuracy over equal weights, paired; of a model alone there is none.
     ece: in %.
     weights, temperatures: member -> P(c) and temperature, where they are not 1.
+    at_bound: members whose temperature lies at a bound of its search, on all images or in a fold.
     """
 
     rule: str
@@ -46,6 +47,7 @@ class Row(NamedTuple):
     loss: Estimate
     weights: Mapping[str, Estimate]
     temperatures: Mapping[str, Estimate]
+    at_bound: Sequence[str] = ()
 
 
 class _Seen(NamedTuple):
@@ -84,12 +86,12 @@ def weight_rows(
     rows = []
     for k, one in enumerate(seen):
         accuracy, gain, loss = means[3 * k : 3 * k + 3]
-        weights, temperatures = _told(one, members)
+        weights, temperatures, at_bound = _told(one, members)
         is_compared = one.rule != ALONE and one.what != EQUAL
         rows.append(
             Row(
                 *(one.rule, one.what, accuracy, gain if is_compared else None),
-                *(one.ece, loss, weights, temperatures),
+                *(one.ece, loss, weights, temperatures, at_bound),
             )
         )
     return rows
@@ -127,24 +129,31 @@ def _seen(rule: str, what: str, fitted: Fitted | None, dump: Outputs) -> _Seen:
     return _Seen(rule, what, fitted, 100.0 * right, loss, ece)
 
 
-def _told(seen: _Seen, members: Sequence[str]) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
-    """P(c) and temperatures as they were fitted on all images, with their intervals."""
+def _told(
+    seen: _Seen, members: Sequence[str]
+) -> tuple[dict[str, Estimate], dict[str, Estimate], list[str]]:
+    """P(c) and temperatures as they were fitted on all images, with intervals; whose lie at a bound."""
     weights: dict[str, Estimate] = {}
     temperatures: dict[str, Estimate] = {}
+    at_bound: list[str] = []
     if seen.fitted is None:
-        return weights, temperatures
+        return weights, temperatures, at_bound
     fit = seen.fitted.fit
     for k, member in enumerate(members):
         low, high = fit.weight_intervals[k].tolist()
         if low < high:
             weights[member] = Estimate(float(fit.whole.weights[k]), low, high)
         low, high = fit.scale_intervals[k].tolist()
-        is_shown = seen.rule != ALONE or seen.what.split(",")[0] == member
-        if low < high and is_shown:
-            temperatures[member] = Estimate(
-                1 / float(fit.whole.scales[k]), 1 / high, 1 / low if low > 0 else np.inf
-            )
-    return weights, temperatures
+        scale = float(fit.whole.scales[k])
+        if seen.rule == ALONE and seen.what.split(",")[0] != member:
+            continue
+        if any(one.at_bound[k] for one in (fit.whole, *fit.folds)):
+            at_bound.append(member)
+            temperatures |= {member: Estimate(1 / scale)} if scale > 0 else {}
+        elif low < high:
+            ends = (1 / high, 1 / low) if low > 0 else ()
+            temperatures[member] = Estimate(1 / scale, *ends)
+    return weights, temperatures, at_bound
 
 
 def weights_table(
@@ -154,6 +163,8 @@ def weights_table(
     columns = [("", name) for name in ("Accuracy", "Gain", "ECE", "NLL")]
     columns += [("P(c)", member) for member in members]
     columns += [("Temperature", member) for member in members]
+    is_any_at_bound = any(row.at_bound for found in rows.values() for row in found)
+    columns += [("", AT_BOUND)] if is_any_at_bound else []
 
     def cell(row: Row, column: tuple[str, str]) -> object:
         group, name = column
@@ -161,6 +172,8 @@ def weights_table(
             return row.weights.get(name)
         if group == "Temperature":
             return row.temperatures.get(name)
+        if name == AT_BOUND:
+            return ", ".join(members[member] for member in row.at_bound)
         return {"Accuracy": row.accuracy, "Gain": row.gain, "ECE": row.ece, "NLL": row.loss}[name]
 
     def label(what: str) -> str:
@@ -185,10 +198,20 @@ def weights_table(
             row_names=["Dataset", "Tuning", "Fused", "What is fitted"],
             cell=cell,
         ),
-        notes=(*findings(list(rows.values())), *NOTES),
+        notes=(
+            *findings(list(rows.values())),
+            *NOTES,
+            *([BOUND_NOTE] if is_any_at_bound else []),
+        ),
     )
 
 
+AT_BOUND = "At bound"
+BOUND_NOTE = (
+    f"{AT_BOUND}: models whose temperature lies at a bound of its search, which is not an estimate. At the "
+    "lower one no image is predicted wrongly, so the data cannot say how confident the model should be; at "
+    "the upper one its logits do not help to tell the labels."
+)
 NOTES = (
     "Fitted on the validation split by the likelihood in which classes count alike; where there is none, "
     "on the test split, each fold by what the others say. Gains are paired over test images.",
