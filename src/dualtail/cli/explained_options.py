@@ -1,62 +1,16 @@
 """Options of the verbs on explained images: which images, and what is hidden in them."""
 
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dualtail.cli.flags import Values
-from dualtail.cli.shared_options import ANY, FILE, with_options
+from dualtail.cli.shared_options import ANY, FILE, as_one
 from dualtail.explain.settings import ExplainSettings
 
 MOST = ExplainSettings.model_fields["images"].default
-
-
-def explained_images(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb the argument `explained`: an `ExplainedImages`."""
-
-    @wraps(verb)
-    def callback(
-        images: Path,
-        table: Path | None,
-        conditions: Any,
-        image_list: Path | None,
-        most: int,
-        **kwargs: Any,
-    ) -> Any:
-        explained = _explained(images, table, conditions, image_list, most)
-        return verb(explained=explained, **kwargs)
-
-    return with_options(
-        callback,
-        click.option(
-            "--images",
-            required=True,
-            type=ANY,
-            help="Folder or zip archive that the images' paths are under.",
-        ),
-        click.option(
-            "--table",
-            type=FILE,
-            help="The same images with nothing and with a part hidden: a CSV with `label` and a "
-            "column path_<condition> for every condition; `dualtail occlude` makes one.",
-        ),
-        click.option(
-            "--conditions",
-            type=Values(),
-            help="With --table: condition=label, the one with nothing hidden first.",
-        ),
-        click.option("--list", "image_list", type=FILE, help="Without --table: an image list."),
-        click.option(
-            "--most",
-            default=MOST,
-            show_default=True,
-            type=click.IntRange(1),
-            help="Maximum number of images for Grad-CAM (and of --list), evenly over classes.",
-        ),
-    )
 
 
 def _explained(
@@ -78,3 +32,35 @@ def _explained(
             "\"both='both visible',head_hidden='no head'\""
         )
     return ExplainedImages(images, table, True, most, labels)
+
+
+explained_images = as_one(
+    "explained",
+    _explained,
+    click.option(
+        "--images",
+        required=True,
+        type=ANY,
+        help="Folder or zip archive that the images' paths are under.",
+    ),
+    click.option(
+        "--table",
+        type=FILE,
+        help="The same images with nothing and with a part hidden: a CSV with `label` and a "
+        "column path_<condition> for every condition; `dualtail occlude` makes one.",
+    ),
+    click.option(
+        "--conditions",
+        type=Values(),
+        help="With --table: condition=label, the one with nothing hidden first.",
+    ),
+    click.option("--list", "image_list", type=FILE, help="Without --table: an image list."),
+    click.option(
+        "--most",
+        default=MOST,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Maximum number of images for Grad-CAM (and of --list), evenly over classes.",
+    ),
+)
+"""Give a verb the argument `explained`: an `ExplainedImages`."""

@@ -1,14 +1,13 @@
 """Options of the verbs that run models: which model, how it sees images and classes, what computes."""
 
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from dualtail.cli.flags import SectionParam
-from dualtail.cli.shared_options import FILE, Verb, with_options
+from dualtail.cli.shared_options import FILE, as_one
 from dualtail.foundation.settings import Descriptors, PromptSet, Transform
 
 if TYPE_CHECKING:
@@ -61,6 +60,33 @@ class ModelArgument:
         )
 
 
+def _model(
+    model: Any,
+    activation: Any,
+    prompt: tuple[str, ...],
+    prompts: str | None,
+    descriptors: Path | None,
+    transform: Transform | None,
+    member: str | None = None,
+) -> ModelArgument:
+    texts = model if isinstance(model, tuple) else (model,)
+    found = _prompt_set(prompt, prompts, descriptors)
+    return ModelArgument(texts, member, activation, found, transform)
+
+
+def _prompt_set(
+    templates: tuple[str, ...], known: str | None, descriptors: Path | None
+) -> PromptSet:
+    given = [value for value in (templates, known, descriptors) if value]
+    if len(given) > 1:
+        raise click.UsageError("give one of --prompt, --prompts and --descriptors")
+    if descriptors is not None:
+        return Descriptors(descriptors=descriptors)
+    if known is not None:
+        return "openai-80"
+    return list(templates) or [DEFAULT_PROMPT]
+
+
 _OF_ALL_MODELS = (
     click.option(
         "--activation",
@@ -89,58 +115,22 @@ _OF_ALL_MODELS = (
     ),
 )
 
+model_options = as_one(
+    "model",
+    _model,
+    click.option("--model", required=True, metavar=MODEL, help=MODEL_HELP),
+    click.option("--member", help="Name of the model in dumps and tables."),
+    *_OF_ALL_MODELS,
+)
+"""Give a verb the argument `model`, a `ModelArgument` of one model."""
 
-def model_options(verb: Verb) -> Verb:
-    """Give a verb the argument `model`, a `ModelArgument` of one model."""
-    return _model_options(verb, several=False)
-
-
-def models_options(verb: Verb) -> Verb:
-    """Give a verb the argument `model`, a `ModelArgument` of any number of models."""
-    return _model_options(verb, several=True)
-
-
-def _model_options(verb: Verb, several: bool) -> Verb:
-    @wraps(verb)
-    def callback(
-        model: Any,
-        activation: Any,
-        prompt: tuple[str, ...],
-        prompts: str | None,
-        descriptors: Path | None,
-        transform: Transform | None,
-        member: str | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        found = ModelArgument(
-            tuple(model) if several else (model,),
-            member,
-            activation,
-            _prompt_set(prompt, prompts, descriptors),
-            transform,
-        )
-        return verb(model=found, **kwargs)
-
-    given = click.option(
-        "--model", required=not several, multiple=several, metavar=MODEL, help=MODEL_HELP
-    )
-    name = (
-        [] if several else [click.option("--member", help="Name of the model in dumps and tables.")]
-    )
-    return with_options(callback, given, *name, *_OF_ALL_MODELS)
-
-
-def _prompt_set(
-    templates: tuple[str, ...], known: str | None, descriptors: Path | None
-) -> PromptSet:
-    given = [value for value in (templates, known, descriptors) if value]
-    if len(given) > 1:
-        raise click.UsageError("give one of --prompt, --prompts and --descriptors")
-    if descriptors is not None:
-        return Descriptors(descriptors=descriptors)
-    if known is not None:
-        return "openai-80"
-    return list(templates) or [DEFAULT_PROMPT]
+models_options = as_one(
+    "model",
+    _model,
+    click.option("--model", multiple=True, metavar=MODEL, help=MODEL_HELP),
+    *_OF_ALL_MODELS,
+)
+"""Give a verb the argument `model`, a `ModelArgument` of any number of models."""
 
 
 @dataclass(frozen=True)
@@ -166,27 +156,26 @@ class Compute:
         set_up(self.device, self.threads)
 
 
-def compute_options(verb: Verb) -> Verb:
-    """Give a verb the argument `compute`; a GPU is claimed before the verb runs."""
+def _claimed(device: Any, threads: int | None) -> Compute:
+    compute = Compute(device, threads)
+    compute.claim()
+    return compute
 
-    @wraps(verb)
-    def callback(device: Any, threads: int | None, **kwargs: Any) -> Any:
-        compute = Compute(device, threads)
-        compute.claim()
-        return verb(compute=compute, **kwargs)
 
-    return with_options(
-        callback,
-        click.option(
-            "--device",
-            type=click.Choice(["auto", "cpu", "cuda"]),
-            default="auto",
-            show_default=True,
-            help="auto: a GPU that no other job uses, if there is one.",
-        ),
-        click.option(
-            "--threads",
-            type=click.IntRange(1),
-            help="Threads on the CPU: 1 is best for small models.  [default: one per core]",
-        ),
-    )
+compute_options = as_one(
+    "compute",
+    _claimed,
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="auto: a GPU that no other job uses, if there is one.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        help="Threads on the CPU: 1 is best for small models.  [default: one per core]",
+    ),
+)
+"""Give a verb the argument `compute`; a GPU is claimed before the verb runs."""

@@ -1,18 +1,15 @@
 """Verbs that make tables, figures, the summary and the studies of a run. No model, no image, no torch."""
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from dualtail.cli.shared_options import FILE, dumps_of, pattern
+from dualtail.cli.shared_options import FILE, Verb, as_one, dumps_of, pattern
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.paper.contents import TABLES
 from dualtail.paper.files import PaperFiles
-
-Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 CONFIG = click.option(
     "--config", required=True, type=FILE, help="config.yaml of the run, from `dualtail resolve`."
@@ -38,7 +35,16 @@ def file(option: str, default: str, what: str = "File to write.") -> Callable[[V
     return click.option(option, default=default, show_default=True, type=OUT_FILE, help=what)
 
 
-FILES = (
+def _paper_files(**given: Any) -> PaperFiles:
+    files = PaperFiles(**given)
+    if (files.samples is None) != (not files.histories):
+        raise click.UsageError("--samples and --histories go together")
+    return files
+
+
+paper_files = as_one(
+    "files",
+    _paper_files,
     CONFIG,
     click.option("--scores", required=True, type=FILE, help="Score table of the run."),
     click.option("--class-scores", type=FILE, help="Accuracy of every class."),
@@ -64,21 +70,6 @@ FILES = (
         help="Training curve of the six-class study, CSV; repeat for each network.",
     ),
 )
-
-
-def paper_files(verb: Verb) -> Verb:
-    """Give a verb the options of `PaperFiles`; it gets them as the argument `files`."""
-
-    @functools.wraps(verb)
-    def callback(*args: Any, **kwargs: Any) -> Any:
-        files = PaperFiles(**{name: kwargs.pop(name) for name in PaperFiles._fields})
-        if (files.samples is None) != (not files.histories):
-            raise click.UsageError("--samples and --histories go together")
-        return verb(*args, files=files, **kwargs)
-
-    for option in reversed(FILES):
-        callback = option(callback)
-    return callback  # type: ignore[return-value]
 
 
 @verb("tables")

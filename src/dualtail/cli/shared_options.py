@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,23 @@ def with_options(verb: Verb, *options: Callable[[Verb], Verb]) -> Verb:
     for option in reversed(options):
         verb = option(verb)
     return verb
+
+
+def as_one(
+    argument: str, make: Callable[..., Any], *options: Callable[[Verb], Verb]
+) -> Callable[[Verb], Verb]:
+    """Options that a verb gets as one argument: what `make` makes of them."""
+    names = [param.name for param in with_options(click.Command("names"), *options).params]
+
+    def give(verb: Verb) -> Verb:
+        @wraps(verb)
+        def callback(**given: Any) -> Any:
+            made = make(**{name: given.pop(name) for name in names})
+            return verb(**{argument: made}, **given)
+
+        return with_options(callback, *options)
+
+    return give
 
 
 def labelled_images(required: bool) -> Callable[[Verb], Verb]:
