@@ -71,15 +71,7 @@ def make_lists(list_source: ListSource, out: Path) -> None:
 @click.option(
     "--out-class-names", required=True, type=OUT_FILE, help="Its class names, one per line."
 )
-def draw_corpus(
-    long_tail_sample: LongTailSample,
-    image_list: Path,
-    class_names: Path,
-    names_format: Any,
-    names: Any,
-    out_list: Path,
-    out_class_names: Path,
-) -> None:
+def draw_corpus(long_tail_sample: LongTailSample, **given: Any) -> None:
     """Draw the image list of a corpus, with a prior of your choice, to pre-train a model on.
 
     \b
@@ -88,8 +80,7 @@ def draw_corpus(
     """
     from dualtail.stages.draw_corpus import run
 
-    sample = long_tail_sample
-    run(image_list, class_names, names_format, names, sample, out_list, out_class_names)
+    run(sample=long_tail_sample, **given)
 
 
 @verb("check-dataset")
@@ -123,17 +114,7 @@ def draw_corpus(
 @FEW
 @click.pass_context
 def check_dataset(
-    context: click.Context,
-    dataset: str,
-    splits: tuple[tuple[str, Path, Path], ...],
-    class_names: Path,
-    names_format: Any,
-    names: Any,
-    official: str,
-    group_counts: Path | None,
-    train_counts: Path | None,
-    many: int,
-    few: int,
+    context: click.Context, dataset: str, splits: tuple[tuple[str, Path, Path], ...], **given: Any
 ) -> None:
     """Check DATASET before it is used: lists, hashes, classes, groups, images.
 
@@ -146,12 +127,10 @@ def check_dataset(
     """
     from dualtail.stages.check_dataset import run
 
-    given = {name: (image_list, images) for name, image_list, images in splits}
-    if "train" not in given or len(given) < len(splits):
+    by_name = {name: (image_list, images) for name, image_list, images in splits}
+    if "train" not in by_name or len(by_name) < len(splits):
         raise click.UsageError("--split: train is required, and each split may be given once")
-    found = run(
-        class_names, names_format, names, given, official, group_counts, train_counts, many, few
-    )
+    found = run(splits=by_name, **given)
     _say(context, [dataset, *(f"  {line}" for line in found.lines)], len(found.problems))
 
 
@@ -195,9 +174,7 @@ def _say(context: click.Context, lines: list[str], problems: int) -> None:
 )
 @SEED
 @click.option("--out", required=True, type=OUT_FILE, help="Image list to write.")
-def reorder(
-    pool: Path, train: Path, prior: Path, order: Any, sample: int, seed: int, out: Path
-) -> None:
+def reorder(**given: Any) -> None:
     """Draw a training set whose counts follow, oppose or ignore a pre-training prior (Table 13).
 
     Its counts are those of --train, given to other classes; its images are drawn from --pool.
@@ -208,7 +185,7 @@ def reorder(
     """
     from dualtail.stages.reorder import run
 
-    run(pool, train, prior, order, sample, seed, out)
+    run(**given)
 
 
 @verb("pack")
@@ -239,17 +216,7 @@ def reorder(
     help="Images decoded in parallel.",
 )
 @click.option("--out", required=True, type=OUT_FILE, help="Pack to write (safetensors).")
-def pack(
-    dataset: str,
-    split: str,
-    image_list: Path,
-    images: Path,
-    class_names: Path,
-    side: int,
-    whole: PackSettings | None,
-    threads: int,
-    out: Path,
-) -> None:
+def pack(**given: Any) -> None:
     """Decode every image of a split once, for all models that read it at the same size.
 
     \b
@@ -258,7 +225,7 @@ def pack(
     """
     from dualtail.stages.pack import run
 
-    run(dataset, split, image_list, images, class_names, side, whole, threads, out)
+    run(**given)
 
 
 VERBS: list[click.Command] = [

@@ -49,14 +49,11 @@ OUTS = click.option(
 def import_outputs(
     logits: tuple[Path, ...],
     labels: tuple[Path, ...],
-    class_names: Path,
     features: tuple[Path, ...],
     logit_scale: float | None,
     probabilities: bool,
-    dataset: str,
     splits: tuple[str, ...],
-    member: str,
-    out: Path,
+    **given: Any,
 ) -> None:
     """Make a dump from arrays of your own.
 
@@ -81,7 +78,7 @@ def import_outputs(
     arrays = zip(splits, logits, labels, features or [None] * len(splits), strict=True)
     scale = "probabilities" if probabilities else logit_scale
     found = [SplitArrays(*files) for files in arrays]
-    click.echo(run(found, class_names, dataset, member, scale, out), err=True)
+    click.echo(run(found, scale=scale, **given), err=True)
 
 
 @verb("inspect")
@@ -114,14 +111,7 @@ def inspect(file: Path) -> None:
 @click.option("--true-names", type=FILE, help="Class names of that list.")
 @OUT
 def prior(
-    prior_settings: PriorSettings,
-    dump: Path,
-    split: str | None,
-    estimator: str,
-    seed: int,
-    true_list: Path | None,
-    true_names: Path | None,
-    out: Path,
+    prior_settings: PriorSettings, true_list: Path | None, true_names: Path | None, **given: Any
 ) -> None:
     """Estimate the pre-training prior q from zero-shot outputs on a balanced split.
 
@@ -136,7 +126,7 @@ def prior(
         raise click.UsageError("--true-list and --true-names go together")
     truth = (true_list, true_names) if true_list and true_names else None
     ridge, bootstrap = prior_settings.ridge, prior_settings.bootstrap
-    click.echo(run(dump, split, estimator, ridge, bootstrap, seed, truth, out), err=True)
+    click.echo(run(ridge=ridge, bootstrap=bootstrap, truth=truth, **given), err=True)
 
 
 @verb("adjust")
@@ -156,14 +146,7 @@ def prior(
 )
 @click.option("--zero-shot", type=FILE, help="Zero-shot dump of the same images, for GLA (Eq. 4).")
 @OUTS
-def adjust(
-    dump: Path,
-    adjustments: tuple[str, ...],
-    prior: Path | None,
-    train_counts: Path | None,
-    zero_shot: Path | None,
-    outs: tuple[Path, ...],
-) -> None:
+def adjust(dump: Path, adjustments: tuple[str, ...], outs: tuple[Path, ...], **given: Any) -> None:
     """Adjust logits by priors, on all splits of DUMP.
 
     \b
@@ -181,7 +164,7 @@ def adjust(
     names = adjustments or (None,)
     _check_one_per_out("--adjustment", names, outs)
     wanted = list(zip(names, outs, strict=True))
-    for line in run(dump, wanted, prior, train_counts, zero_shot):
+    for line in run(dump, wanted, **given):
         click.echo(line, err=True)
 
 
@@ -289,22 +272,14 @@ def _check_one_per_out(option: str, values: Sequence[Any], outs: Sequence[Path])
 @click.option("--bank", type=FILE, help="Dump of the same model that has them.  [default: DUMP]")
 @options(KnnSettings)
 @OUT
-def knn(
-    knn_settings: KnnSettings,
-    dump: Path,
-    split: str | None,
-    bank_split: str | None,
-    bank: Path | None,
-    out: Path,
-) -> None:
+def knn(knn_settings: KnnSettings, **given: Any) -> None:
     """Classify features by their nearest neighbors (Table 4): how good they are without the head.
 
     Example: dualtail knn tuned.safetensors --out knn.safetensors
     """
     from dualtail.stages.knn import run
 
-    k, temperature = knn_settings.k, knn_settings.temperature
-    click.echo(run(dump, split, bank, bank_split, k, temperature, out), err=True)
+    click.echo(run(k=knn_settings.k, temperature=knn_settings.temperature, **given), err=True)
 
 
 VERBS: list[click.Command] = [import_outputs, inspect, prior, adjust, fuse, knn]

@@ -119,16 +119,7 @@ def audit(
     help="categories.json, if it was tuned on iNaturalist, whose classes LIFT renumbers.",
 )
 @click.option("--out", required=True, type=OUT_FILE, help="Adapter file to write.")
-def import_lift(
-    checkpoint: Path,
-    model: str,
-    head: Any,
-    scale: float,
-    loss: str,
-    seed: int | None,
-    categories: Path | None,
-    out: Path,
-) -> None:
+def import_lift(model: str, **given: Any) -> None:
     """Make an adapter file of a LIFT or LIFT+ checkpoint (checkpoint.pth.tar), with equal logits.
 
     \b
@@ -139,7 +130,7 @@ def import_lift(
     from dualtail.stages.import_lift import run
 
     spec = parse_model(model, templates=["a photo of a {}."])
-    click.echo(run(checkpoint, spec, head, scale, loss, seed, categories, out), err=True)
+    click.echo(run(spec=spec, **given), err=True)
 
 
 @verb("occlude")

@@ -150,11 +150,7 @@ def train_confounder(
     help="Folder to write to: images.zip, lists of A and B, class names, samples.",
 )
 def draw_confounder(
-    confounder_settings: ConfounderSettings,
-    world: WorldSettings | None,
-    seed: int,
-    compute: Compute,
-    out: Path,
+    confounder_settings: ConfounderSettings, compute: Compute, **given: Any
 ) -> None:
     """Make the images of the six-class study (D.7): every one shows one of two parts of its class.
 
@@ -167,7 +163,7 @@ def draw_confounder(
 
     if confounder_settings.stable_diffusion is not None:
         compute.set_up()
-    run(confounder_settings, world, seed, out)
+    run(confounder_settings, **given)
 
 
 VERBS: list[click.Command] = [train_scratch, train_confounder, draw_confounder]

@@ -165,15 +165,7 @@ def compare(files: PaperFiles, csv: Path, out: Path) -> None:
     help="File for the same page without figures and class explorer.  [default: none is written]",
 )
 @file("--out", "index.html")
-def report(
-    files: PaperFiles,
-    figures: tuple[Path, ...],
-    tables: str,
-    left_out: tuple[str, ...],
-    settings: str | None,
-    brief: Path | None,
-    out: Path,
-) -> None:
+def report(tables: str, out: Path, **given: Any) -> None:
     """Make the page of a run, to show to colleagues: one HTML file that needs no network.
 
     \b
@@ -189,7 +181,7 @@ def report(
         raise click.BadParameter(
             "must be numbers separated by commas", param_hint="--tables"
         ) from None
-    run(files, figures, numbers, left_out, settings, out, brief)
+    run(tables=numbers, out=out, **given)
     click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB", err=True)
 
 
@@ -239,9 +231,7 @@ def study_prior(priors: tuple[tuple[Path, Path, Path], ...], config: Path, out: 
     "Outputs with a part hidden; {dataset}, {members} and {variant} are filled in.",
 )
 @folder("studies")
-def study_interventions(
-    datasets: tuple[tuple[str, Path], ...], study: Path, config: Path, explained: str, out: Path
-) -> None:
+def study_interventions(**given: Any) -> None:
     """Compare predictions with a part hidden with the true P(Y|do(X)).
 
     \b
@@ -252,7 +242,7 @@ def study_interventions(
     """
     from dualtail.stages.study_interventions import run
 
-    run(datasets, study, config, explained, out)
+    run(**given)
 
 
 @verb("study-fusion")

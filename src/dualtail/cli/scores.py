@@ -1,7 +1,7 @@
 """Verbs that make score tables, of dumps or of a whole run: no model, no torch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -71,14 +71,7 @@ def score(
     study: Path | None,
     dataset: str | None,
     outputs: str | None,
-    split: str | None,
-    train_counts: Path | None,
-    group_counts: Path | None,
-    prior: Path | None,
-    seed: int,
-    run_name: str,
-    class_scores: Path | None,
-    out: Path,
+    **given: Any,
 ) -> None:
     """Score dumps on one split: accuracy by groups and more, with bootstrap intervals.
 
@@ -95,20 +88,7 @@ def score(
     files = list(dumps)
     if study is not None and dataset is not None and outputs is not None:
         files = dumps_of_study(study, dataset, outputs)
-    click.echo(
-        run(
-            files,
-            split,
-            train_counts,
-            group_counts,
-            prior,
-            score_settings,
-            run_name,
-            seed,
-            class_scores,
-            out,
-        )
-    )
+    click.echo(run(files, settings=score_settings, **given))
 
 
 @verb("score-explanations")
@@ -147,18 +127,14 @@ def score(
 @click.option("--examples", required=True, type=FILE, help="File for the images that figures show.")
 @OUT
 def score_explanations(
-    study: Path,
     dataset: str,
-    pattern: str,
     explained: "ExplainedImages",
     transform: Transform,
     world: WorldSettings | None,
-    bootstrap: int,
-    seed: int,
-    run_name: str,
     grad_cam: Path,
     examples: Path,
     out: Path,
+    **given: Any,
 ) -> None:
     """Score what models say about images with a part hidden; choose the images that figures show.
 
@@ -171,7 +147,8 @@ def score_explanations(
     from dualtail.stages.score_explanations import Explanations, run
 
     what = Explanations(dataset, explained, transform, world)
-    run(study, pattern, what, run_name, bootstrap, seed, out, grad_cam, examples)
+    outs = {"out_scores": out, "out_shares": grad_cam, "out_examples": examples}
+    run(explained=what, **outs, **given)
 
 
 @verb("collect")
@@ -189,15 +166,7 @@ def score_explanations(
 )
 @RUN_NAME
 @click.option("--out", required=True, type=OUT_FOLDER, help="Folder to write to.")
-def collect(
-    scores: tuple[Path, ...],
-    class_scores: tuple[Path, ...],
-    study: Path,
-    priors: str,
-    records: str,
-    run_name: str,
-    out: Path,
-) -> None:
+def collect(**given: Any) -> None:
     """Join the SCORES of a run into its tables of numbers.
 
     Writes scores.csv, scores.parquet, class_scores.parquet, priors.csv, costs.csv and metrics.json.
@@ -209,7 +178,7 @@ def collect(
     """
     from dualtail.stages.collect import run
 
-    run(scores, class_scores, study, priors, records, run_name, out)
+    run(**given)
 
 
 VERBS: list[click.Command] = [study, score, score_explanations, collect]

@@ -1,4 +1,7 @@
-"""Shared by all verbs: types for outputs, which never replace inputs, and the line in the list of verbs."""
+"""Shared by all verbs: types for outputs, which never replace inputs, and the line in the list of verbs.
+
+A verb names the options that it checks or changes; the others, `**given`, are arguments of its stage.
+"""
 
 import functools
 import os
