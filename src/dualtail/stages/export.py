@@ -11,10 +11,8 @@ from dualtail.datasets.packed_images import evaluation_images
 from dualtail.datasets.whole_pack import read_training_pack
 from dualtail.errors import UserError
 from dualtail.files import sha256_file
-from dualtail.foundation.activation import QuickGelu
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.tower_file import load_image_model
-from dualtail.foundation.vision import LayerScale, TowerSizes, VisionTower
 from dualtail.outputs import read_outputs
 from dualtail.stages.adapters import load_tuned
 from dualtail.stages.checkpointing import described_model
@@ -23,6 +21,7 @@ from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.export.exported_file import (
     Exported,
     TowerArguments,
+    is_quick,
     read_exported,
     write_exported,
 )
@@ -90,8 +89,8 @@ def run(
     )
     tensors, further, features = merged(found.visual, model.peft, header.peft, model.head)
     about = Exported(
-        tower=TowerArguments.of(_sizes(found.visual)),
-        quick_gelu=_is_quick(found.visual),
+        tower=TowerArguments.of(found.visual),
+        quick_gelu=is_quick(found.visual),
         further=further,
         features=features,
         transform=spec.transform,
@@ -170,24 +169,3 @@ def _stored(check: Check, about: Exported, n: int) -> tuple[torch.Tensor, bool]:
         raise UserError(f"{check.dump}: {dump.n_classes} classes, the model has {about.n_classes}")
     exact = all(model.precision == "float32" for model in dump.header.models)
     return torch.from_numpy(dump.logits[:n].astype(np.float32)), exact
-
-
-def _is_quick(visual: VisionTower) -> bool:
-    return isinstance(visual.blocks[0].mlp.get_submodule("gelu"), QuickGelu)
-
-
-def _sizes(visual: VisionTower) -> TowerSizes:
-    shape = BackboneShape.of(visual)
-    block = visual.blocks[0]
-    return TowerSizes(
-        image_size=shape.image_size,
-        patch_size=shape.patch_size,
-        width=shape.width,
-        layers=shape.layers,
-        heads=shape.heads,
-        ffn_width=shape.ffn_width,
-        embedding=1,
-        quick_gelu=_is_quick(visual),
-        layer_scale=hasattr(block.ls_2, "gamma") or isinstance(block.ls_2, LayerScale),
-        pre_norm=not isinstance(visual.ln_pre, torch.nn.Identity),
-    )

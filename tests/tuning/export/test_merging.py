@@ -11,10 +11,10 @@ import torch
 
 from dualtail.errors import UserError
 from dualtail.foundation.settings import Transform
-from dualtail.stages.export import _is_quick, _sizes
 from dualtail.tuning.export.exported_file import (
     Exported,
     TowerArguments,
+    is_quick,
     read_exported,
     write_exported,
 )
@@ -48,8 +48,8 @@ def tuned(visual: Any, peft: str, head: Any = "cosine", **options: Any) -> Tuned
 def exported(visual: Any, model: TunedModel, peft: str, folder: Path) -> Exported:
     tensors, further, features = merged(visual, model.peft, peft, model.head)
     about = Exported(
-        tower=TowerArguments.of(_sizes(visual)),
-        quick_gelu=_is_quick(visual),
+        tower=TowerArguments.of(visual),
+        quick_gelu=is_quick(visual),
         further=further,
         features=features,
         transform=Transform(resize=8, crop=8),

@@ -8,13 +8,16 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dualtail import __version__
 from dualtail.errors import UserError
 from dualtail.files import atomic_path, sha256_file, write_text
+from dualtail.foundation.activation import QuickGelu
 from dualtail.foundation.settings import Transform
-from dualtail.foundation.vision import TowerSizes
+from dualtail.foundation.vision import LayerScale, TowerSizes, VisionTower
+from dualtail.tuning.backbone import BackboneShape
 from dualtail.tuning.export.plain import Features, Further, PlainModel, Tensors
 
 TENSORS, ABOUT = "model.safetensors", "model.json"
@@ -35,21 +38,26 @@ class TowerArguments(BaseModel):
     no_ln_pre: bool
 
     @classmethod
-    def of(cls, sizes: TowerSizes) -> "TowerArguments":
-        """Say the same in open_clip's words."""
-        ratio = sizes.ffn_width / sizes.width
-        if int(sizes.width * ratio) != sizes.ffn_width:  # rounded down to one less
-            ratio = (sizes.ffn_width + 0.5) / sizes.width
+    def of(cls, visual: VisionTower) -> "TowerArguments":
+        """Read them off a tower."""
+        sizes = BackboneShape.of(visual).model_dump()
+        ffn_width, width = sizes.pop("ffn_width"), sizes["width"]
+        ratio = ffn_width / width
+        if int(width * ratio) != ffn_width:  # rounded down to one less
+            ratio = (ffn_width + 0.5) / width
+        scale = visual.blocks[0].ls_2
+        scaled = hasattr(scale, "gamma") or isinstance(scale, LayerScale)
         return cls(
-            image_size=sizes.image_size,
-            patch_size=sizes.patch_size,
-            width=sizes.width,
-            layers=sizes.layers,
-            heads=sizes.heads,
+            **sizes,
             mlp_ratio=ratio,
-            ls_init_value=1.0 if sizes.layer_scale else None,
-            no_ln_pre=not sizes.pre_norm,
+            ls_init_value=1.0 if scaled else None,
+            no_ln_pre=isinstance(visual.ln_pre, torch.nn.Identity),
         )
+
+
+def is_quick(visual: VisionTower) -> bool:
+    """Whether the activation of a tower is QuickGELU."""
+    return isinstance(visual.blocks[0].mlp.get_submodule("gelu"), QuickGelu)
 
 
 class Exported(BaseModel):
