@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,27 @@ def alive() -> Callable[[int], bool]:
     return is_alive
 
 
+@pytest.fixture(scope="session")
+def outputs_of() -> Callable[..., Outputs]:
+    """Make a dump of logits and labels: zero-shot outputs, unless its header is to say something else."""
+
+    def make(logits: np.ndarray, labels: np.ndarray, **header: object) -> Outputs:
+        identity: dict[str, object] = {
+            "kind": "zero-shot",
+            "dataset": "toy",
+            "split": "test",
+            "split_hash": "h",
+            "class_names": [f"class {i}" for i in range(logits.shape[1])],
+            "members": ["clip"],
+        }
+        whole = OutputsHeader.model_validate(identity | header)
+        return Outputs(whole, logits, labels, np.arange(len(labels), dtype=np.int64))
+
+    return make
+
+
 @pytest.fixture
-def make_outputs() -> Callable[..., Outputs]:
+def make_outputs(outputs_of: Callable[..., Outputs]) -> Callable[..., Outputs]:
     """Build a dump of noisy logits around the true class."""
 
     def make(
@@ -145,24 +164,10 @@ def make_outputs() -> Callable[..., Outputs]:
         rng = np.random.default_rng(seed)
         labels = np.arange(n, dtype=np.int64) % c
         logits = rng.normal(size=(n, c)) + 2 * (labels[:, None] == np.arange(c))
-        identity: dict[str, object] = {
-            "kind": "tuned",
-            "dataset": "toy",
-            "split": "test",
-            "split_hash": "h",
-            "class_names": [f"class {i}" for i in range(c)],
-            "members": ["clip"],
-            "peft": "adaptformer",
-            "loss": "la",
-            "seed": 0,
-        }
-        return Outputs(
-            header=OutputsHeader.model_validate(identity | header),
-            logits=logits.astype(np.float16),
-            labels=labels,
-            image_index=np.arange(n, dtype=np.int64),
-            features=None if d is None else rng.normal(size=(n, d)).astype(np.float16),
-        )
+        tuned = {"kind": "tuned", "peft": "adaptformer", "loss": "la", "seed": 0}
+        dump = outputs_of(logits.astype(np.float16), labels, **(tuned | header))
+        features = None if d is None else rng.normal(size=(n, d)).astype(np.float16)
+        return replace(dump, features=features)
 
     return make
 

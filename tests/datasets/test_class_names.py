@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from dualtail.datasets.class_names import dataset_class_names, label_folders, re
 from dualtail.datasets.image_folder import read_image_folder
 from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.errors import UserError
-from dualtail.outputs import Outputs, OutputsHeader, check_outputs
+from dualtail.outputs import Outputs, check_outputs
 
 PLACES_PERMUTED = [116, 117, 118, 141, 142]
 
@@ -140,19 +141,13 @@ def test_inaturalist_ids_agree_with_the_folders_of_every_image(shared: Path) -> 
 @pytest.mark.parametrize(
     "door", ["lines", "json", "csv", "categories", "folders", "folder", "dump"]
 )
-def test_names_that_a_terminal_would_obey_are_refused(tmp_path: Path, door: str, bad: str) -> None:
+def test_names_that_a_terminal_would_obey_are_refused(
+    tmp_path: Path, outputs_of: Callable[..., Outputs], door: str, bad: str
+) -> None:
     path = tmp_path / ("n.csv" if door == "csv" else "n")
     if door == "dump":
-        header = OutputsHeader(
-            kind="imported",
-            dataset="d",
-            split="s",
-            split_hash="",
-            members=["m"],
-            class_names=["x", bad],
-        )
-        logits, labels = np.eye(2, dtype=np.float32), np.arange(2)
-        read = lambda: check_outputs(Outputs(header, logits, labels, labels, source="n"))  # noqa: E731
+        dump = outputs_of(np.eye(2, dtype=np.float32), np.arange(2), class_names=["x", bad])
+        read = lambda: check_outputs(dump)  # noqa: E731
     elif door == "folder":
         for name in ("x", bad):
             (path / name).mkdir(parents=True)

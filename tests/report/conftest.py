@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dualtail.bias.combined_outputs import fuse_outputs
-from dualtail.outputs import Outputs, OutputsHeader
+from dualtail.outputs import Outputs
 from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.scores.schema import PER_CLASS, SCORES, concatenate
@@ -22,6 +22,7 @@ Q = np.tile([6.0, 2.0, 0.5], 3) / 25.5
 
 
 def dumps(
+    make: Callable[..., Outputs],
     dataset: str,
     members: Sequence[str],
     losses: Sequence[str],
@@ -34,16 +35,8 @@ def dumps(
     def dump(kind: str, member: str, strength: float, **tuning: Any) -> Outputs:
         logits = rng.normal(size=(labels.size, len(names))) + np.log(Q)
         logits[np.arange(labels.size), labels] += strength
-        header = OutputsHeader(
-            kind=kind,  # type: ignore[arg-type]
-            dataset=dataset,
-            split="test",
-            split_hash=dataset,
-            class_names=names,
-            members=[member],
-            **tuning,
-        )
-        return Outputs(header, logits.astype(np.float16), labels, np.arange(labels.size))
+        identity = {"kind": kind, "dataset": dataset, "class_names": names, "members": [member]}
+        return make(logits.astype(np.float16), labels, **identity, **tuning)
 
     found = [dump("zero-shot", member, 1.5) for member in members]
     for seed in seeds:
@@ -58,7 +51,7 @@ def dumps(
 
 
 @pytest.fixture(scope="session")
-def make_run() -> MakeRun:
+def make_run(outputs_of: Callable[..., Outputs]) -> MakeRun:
     """Score a run, and return its numbers with its names."""
 
     def make(
@@ -74,7 +67,7 @@ def make_run() -> MakeRun:
         parts = np.tile(["P-Many", "P-Medium", "P-Few"], 3)
         found = [
             score_outputs(
-                dumps(dataset, members, losses, list(names), seeds),
+                dumps(outputs_of, dataset, members, losses, list(names), seeds),
                 run="toy",
                 train_counts=COUNTS,
                 d_groups=groups,

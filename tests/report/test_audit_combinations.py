@@ -1,5 +1,7 @@
 """Combinations of models, on simulated logits whose priors and best accuracy are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -133,13 +135,7 @@ def test_too_few_images_are_said() -> None:
 def test_dumps_of_one_model_get_names_that_tell_them_apart() -> None:
     def named(source: str, **header: object) -> Outputs:
         dump = dumps_of(simulated(2, np.zeros((1, 3))), 2)[0]
-        return Outputs(
-            dump.header.model_copy(update=header),
-            dump.logits,
-            dump.labels,
-            dump.image_index,
-            source=source,
-        )
+        return replace(dump, header=dump.header.model_copy(update=header), source=source)
 
     clip = {"members": ["clip"], "kind": "zero-shot"}
     tuned = {"members": ["clip"], "kind": "tuned", "peft": "lora", "loss": "la", "seed": 1}

@@ -5,7 +5,6 @@ import pytest
 
 from dualtail.bias.combined_outputs import fuse_outputs
 from dualtail.errors import UserError
-from dualtail.outputs import Outputs, OutputsHeader
 from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.scores.schema import as_frame
@@ -22,28 +21,20 @@ CONTEXT = PaperContext(
 
 
 @pytest.fixture(scope="module")
-def dumps():
+def dumps(outputs_of):
     rng = np.random.default_rng(0)
     labels = np.arange(60, dtype=np.int64) % 6
     found = []
-    for kind, tuning in (("zero-shot", {}), ("tuned", {"peft": "adaptformer", "loss": "la"})):
+    for kind, tuning in (
+        ("zero-shot", {}),
+        ("tuned", {"peft": "adaptformer", "loss": "la", "seed": 0}),
+    ):
         singles = []
         for k, member in enumerate(("a", "b")):
-            header = OutputsHeader.model_validate(
-                {
-                    "kind": kind,
-                    "dataset": "toy",
-                    "split": "test",
-                    "split_hash": "h",
-                    "class_names": list("uvwxyz"),
-                    "members": [member],
-                    "seed": 0 if tuning else None,
-                }
-                | tuning
-            )
             # Models of different sharpness: only then do the two fusions differ.
             logits = (1 + 4 * k) * (rng.normal(size=(60, 6)) + (labels[:, None] == np.arange(6)))
-            singles.append(Outputs(header, logits.astype(np.float16), labels, np.arange(60)))
+            half = logits.astype(np.float16)
+            singles.append(outputs_of(half, labels, kind=kind, members=[member], **tuning))
         found += [*singles, *(fuse_outputs(singles, m) for m in ("logits", "probabilities"))]
     return found
 

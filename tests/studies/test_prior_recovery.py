@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from dualtail.outputs import Outputs, OutputsHeader
 from dualtail.paper.layout import to_csv
 from dualtail.studies.prior_recovery import (
     ESTIMATORS,
@@ -17,7 +16,7 @@ C, EACH = 6, 400
 
 
 @pytest.fixture(scope="module")
-def estimates():
+def estimates(outputs_of):
     """Gaussian images: the Bayes logits are exact, and carry the prior that is put in."""
     rng = np.random.default_rng(1)
     labels = np.repeat(np.arange(C), EACH)
@@ -28,15 +27,7 @@ def estimates():
         truth = np.exp(-exponent * np.arange(C))
         truth /= truth.sum()
         logits = images @ centers.T - 0.5 * (centers**2).sum(axis=1) + np.log(truth)
-        header = OutputsHeader(
-            kind="zero-shot",
-            dataset="toy",
-            split="val",
-            split_hash="h",
-            class_names=[f"c{i}" for i in range(C)],
-            members=[member],
-        )
-        dump = Outputs(header, logits.astype(np.float32), labels, np.arange(labels.size))
+        dump = outputs_of(logits.astype(np.float32), labels, split="val", members=[member])
         priors.append(KnownPrior("Toy", member, dump, truth))
     return estimate_all(priors, seed=0)
 

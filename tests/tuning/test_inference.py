@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from dualtail.errors import UserError
-from dualtail.outputs import Outputs, OutputsHeader, read_outputs, write_outputs
+from dualtail.outputs import read_outputs, write_outputs
 from dualtail.tuning.inference import predict
 from dualtail.tuning.views import Views
 
@@ -48,7 +50,9 @@ def test_every_image_in_order(array_source, batch_size):
     assert max(model.batches) <= batch_size
 
 
-def test_accuracy_from_a_dump_is_that_of_the_logits_before_rounding(tmp_path, array_source):
+def test_accuracy_from_a_dump_is_that_of_the_logits_before_rounding(
+    tmp_path, array_source, outputs_of
+):
     """300 classes a thousandth apart: in half precision they tie, and ties go to the lowest."""
     seeded = torch.Generator().manual_seed(0)  # single and double precision agree on all 40
     images = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=seeded)
@@ -59,17 +63,8 @@ def test_accuracy_from_a_dump_is_that_of_the_logits_before_rounding(tmp_path, ar
     exact = (images / 255).flatten(1).double() @ model.weight.detach().double()
     found = predict(model, array_source(images), batch_size=16, **options)
     labels = np.where(np.arange(40) % 2, exact.argmax(dim=1).numpy(), np.arange(40))
-    header = OutputsHeader(
-        kind="tuned",
-        dataset="d",
-        split="test",
-        split_hash="h",
-        class_names=[str(c) for c in range(300)],
-        members=["m"],
-    )
-    index = np.arange(40)
     logits, classes = found.logits, found.classes
-    write_outputs(tmp_path / "d", Outputs(header, logits, labels, index, predictions=classes))
+    write_outputs(tmp_path / "d", replace(outputs_of(logits, labels), predictions=classes))
     dump = read_outputs(tmp_path / "d")
     right = dump.predicted == labels
     np.testing.assert_array_equal(right, exact.argmax(dim=1).numpy() == labels)
