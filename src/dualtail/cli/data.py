@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import click
 
-from dualtail.cli.flags import SectionParam, options
-from dualtail.cli.shared_options import ANY, FEW, FILE, MANY, SEED, with_options
+from dualtail.cli.flags import SectionParam, options, with_options
+from dualtail.cli.shared_options import ANY, FEW, FILE, MANY, SEED
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.datasets.settings import (
     ListSource,

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from dualtail.cli.flags import Values
-from dualtail.cli.shared_options import ANY, FILE, as_one
+from dualtail.cli.flags import Values, as_one
+from dualtail.cli.shared_options import ANY, FILE
 from dualtail.explain.settings import ExplainSettings
 
 MOST = ExplainSettings.model_fields["images"].default

@@ -8,7 +8,8 @@ import re
 import shlex
 import types
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from functools import wraps
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 import yaml
@@ -17,7 +18,7 @@ from pydantic.alias_generators import to_snake
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-Verb = TypeVar("Verb", bound=Callable[..., Any])
+Verb = Callable[..., Any]
 PLAIN = (bool, int, float, str)
 PIECE = re.compile(r"""(?<![^=,\[{: ])("(?:\\.|[^"\\])*"|'(?:''|[^'])*')|.""", re.DOTALL)
 """A quoted text where a value may begin (an apostrophe inside a word is none), or one character."""
@@ -104,6 +105,30 @@ def values_text(values: Any) -> str:
     return _flow(values)
 
 
+def with_options(verb: Verb, *options: Callable[[Verb], Verb]) -> Verb:
+    """Give a verb options; its help has them in this order."""
+    for option in reversed(options):
+        verb = option(verb)
+    return verb
+
+
+def as_one(
+    argument: str, make: Callable[..., Any], *options: Callable[[Verb], Verb]
+) -> Callable[[Verb], Verb]:
+    """Options that a verb gets as one argument: what `make` makes of them."""
+    names = [param.name for param in with_options(click.Command("names"), *options).params]
+
+    def give(verb: Verb) -> Verb:
+        @wraps(verb)
+        def callback(**given: Any) -> Any:
+            made = make(**{name: given.pop(name) for name in names})
+            return verb(**{argument: made}, **given)
+
+        return with_options(callback, *options)
+
+    return give
+
+
 def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable[[Verb], Verb]:
     """Give a verb an option for every field of a section; it gets the section, validated.
 
@@ -113,30 +138,14 @@ def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable
         without: Fields that are no options here; they keep their defaults.
     """
     name = to_snake(section.__name__)
+
+    def given_section(**given: Any) -> BaseModel:
+        values = {key: value for key, value in given.items() if value is not None}
+        return validated(section, {key.removeprefix(f"{name}__"): v for key, v in values.items()})
+
     fields = {key: field for key, field in section.model_fields.items() if key not in without}
-
-    def decorate(verb: Verb) -> Verb:
-        def callback(*args: Any, **kwargs: Any) -> Any:
-            given = {key: kwargs.pop(f"{name}__{key}") for key in fields}
-            values = {key: value for key, value in given.items() if value is not None}
-            kwargs[name] = validated(section, values)
-            return verb(*args, **kwargs)
-
-        callback.__name__, callback.__doc__ = verb.__name__, verb.__doc__
-        parameters = [*getattr(verb, "__click_params__", [])]
-        callback.__click_params__ = parameters  # type: ignore[attr-defined]
-        for key, field in reversed(fields.items()):
-            help_text = " ".join((field.description or "").split()) + _default_text(field)
-            declaration, kind = _option_of(key, field.annotation)
-            # With a default of its own, click takes a required option for given.
-            absent: Any = {"required": True} if field.is_required() else {"default": None}
-            option = click.option(
-                declaration, f"{name}__{key}", type=kind, help=help_text, **absent
-            )
-            option(callback)
-        return callback  # type: ignore[return-value]
-
-    return decorate
+    declared = (_option(f"{name}__{key}", key, field) for key, field in fields.items())
+    return as_one(name, given_section, *declared)
 
 
 def flags(section: BaseModel, without: Collection[str] = ()) -> str:
@@ -188,6 +197,14 @@ def _default_text(field: FieldInfo) -> str:
     if default in (None, "", {}, []):
         return ""
     return f"  [default: {default if isinstance(default, PLAIN) else values_text(default)}]"
+
+
+def _option(argument: str, key: str, field: FieldInfo) -> Callable[[Verb], Verb]:
+    help_text = " ".join((field.description or "").split()) + _default_text(field)
+    declaration, kind = _option_of(key, field.annotation)
+    # With a default of its own, click takes a required option for given.
+    absent: Any = {"required": True} if field.is_required() else {"default": None}
+    return click.option(declaration, argument, type=kind, help=help_text, **absent)
 
 
 def _option_of(key: str, annotation: Any) -> tuple[str, Any]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from dualtail.cli.flags import SectionParam
-from dualtail.cli.shared_options import FILE, as_one
+from dualtail.cli.flags import SectionParam, as_one
+from dualtail.cli.shared_options import FILE
 from dualtail.foundation.settings import Descriptors, PromptSet, Transform
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from dualtail.cli.shared_options import FILE, Verb, as_one, dumps_of, pattern
+from dualtail.cli.flags import Verb, as_one
+from dualtail.cli.shared_options import FILE, dumps_of, pattern
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.paper.contents import TABLES
 from dualtail.paper.files import PaperFiles

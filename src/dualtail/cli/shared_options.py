@@ -4,16 +4,13 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dualtail.cli.flags import MethodParam
+from dualtail.cli.flags import MethodParam, Verb, with_options
 from dualtail.config.section import LARGEST
-
-Verb = Callable[..., Any]
 
 
 class Input(click.Path):
@@ -81,30 +78,6 @@ def dumps_of(what: str) -> Callable[[Verb], Verb]:
     """The option of the dumps that a study reads."""
     filled = "{dataset}, {members} and {variant} are filled in"
     return pattern("--outputs", f"Outputs of {what}; {filled}.")
-
-
-def with_options(verb: Verb, *options: Callable[[Verb], Verb]) -> Verb:
-    """Give a verb options; its help has them in this order."""
-    for option in reversed(options):
-        verb = option(verb)
-    return verb
-
-
-def as_one(
-    argument: str, make: Callable[..., Any], *options: Callable[[Verb], Verb]
-) -> Callable[[Verb], Verb]:
-    """Options that a verb gets as one argument: what `make` makes of them."""
-    names = [param.name for param in with_options(click.Command("names"), *options).params]
-
-    def give(verb: Verb) -> Verb:
-        @wraps(verb)
-        def callback(**given: Any) -> Any:
-            made = make(**{name: given.pop(name) for name in names})
-            return verb(**{argument: made}, **given)
-
-        return with_options(callback, *options)
-
-    return give
 
 
 def labelled_images(required: bool) -> Callable[[Verb], Verb]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dualtail.cli.shared_options import ANY, FILE, as_one
+from dualtail.cli.flags import as_one
+from dualtail.cli.shared_options import ANY, FILE
 
 if TYPE_CHECKING:
     from dualtail.foundation.spec import FoundationSpec
