@@ -59,10 +59,13 @@ def test_a_dataset_and_its_pool(run: Run) -> None:
     assert {"train.zip", "val.txt", "pairs.csv", "pool.txt"} <= set(files(Path("verb")))
 
 
-def test_a_picture(run: Run) -> None:
+def test_a_picture_says_what_it_shows(run: Run, root: Path) -> None:
     run("draw-world", *FLAGS, "--display-size", "16", "--out", "world.png")
     with Image.open("world.png") as picture:
         assert picture.size == (160, 80)
+        title, caption = picture.info["Title"], picture.info["Description"]
+    report = (root / "workflow/report/world.rst").read_text().split()
+    assert report == f"**{title}.** {caption}".split()
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_costs_add_up_and_the_best_of_each_kind_is_shown() -> None:
         "A, VPT, LA": (1.0, 100.0),
         "A, VPT, distill": (1.0, 100.0),
         "A, ensemble of 2 seeds, VPT, LA": (2.0, 50.0),
-        "All 2 models fused by logits, VPT, LA": (3.0, 33.33),
+        "Both models fused by logits, VPT, LA": (3.0, 33.33),
     }
     assert [c.gflops for c in found] == sorted(c.gflops for c in found)
 
@@ -115,7 +115,7 @@ def test_the_front_is_what_nothing_beats() -> None:
 @pytest.mark.parametrize(
     ("fused", "chosen"),
     [
-        (76.0, "All 2 models fused by logits, VPT, LA"),  # the ensemble is 5 standard errors below
+        (76.0, "Both models fused by logits, VPT, LA"),  # the ensemble is 5 standard errors below
         (71.9, "A, ensemble of 2 seeds, VPT, LA"),  # within one of it, and cheaper
         (71.4, "A, VPT, distill"),  # 70.5: the best model at the least cost
     ],
@@ -133,7 +133,7 @@ def test_the_cheapest_within_one_standard_error_is_recommended(fused: float, cho
 
 def test_the_sentences_say_price_gain_and_doubt() -> None:
     first, second = said(scored())
-    assert "Deploy **All 2 models fused by logits, VPT, LA**: 76.0 %" in first
+    assert "Deploy **Both models fused by logits, VPT, LA**: 76.0 %" in first
     assert "3 GFLOPs per image; nothing cheaper" in first
     assert "A, VPT, LA (70.0 %" in second
     assert "+6.0 points [+5.0, +7.0] at 3 times the cost" in second

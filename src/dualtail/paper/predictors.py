@@ -57,7 +57,7 @@ def name_of(predictor: Predictor, context: PaperContext) -> str:
     """Return a predictor in words: `CLIP, AdaptFormer, LA`; what all the models make is called so."""
     labels = [context.members.get(m, m) for m in predictor.members.split("+")]
     everybody = predictor.members == "+".join(context.members) and len(labels) > 1
-    who = f"All {len(labels)} models" if everybody else " + ".join(labels)
+    who = f"{all_of(len(labels))} models" if everybody else " + ".join(labels)
     if predictor.fusion == ENSEMBLE:
         parts = [f"{labels[0]}, ensemble of {len(labels)} seeds"]
     else:
@@ -74,6 +74,11 @@ def name_of(predictor: Predictor, context: PaperContext) -> str:
     if predictor.kind == "knn":
         parts.append("kNN on its features")
     return ", ".join(part for part in parts if part)
+
+
+def all_of(n: int) -> str:
+    """Return the word before a plural: `Both`, `All 3` ..."""
+    return "Both" if n == 2 else f"All {n}"
 
 
 def loss_name(loss: str, context: PaperContext) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from dualtail.paper.evidence import listed, points, signed
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over, tuned, zero_shot
-from dualtail.paper.predictors import loss_name, name_of, tuned_losses
+from dualtail.paper.predictors import all_of, loss_name, name_of, tuned_losses
 from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import SCHEME_GROUPS, SPREAD_GROUPS
 
@@ -130,7 +130,7 @@ def _fusion(lookup: ScoreLookup) -> str:
         if (gain := _known(lookup.find(dataset, over(whole, single), "accuracy_gain")))
     ]
     text = (
-        f"**Fusion.** The {len(context.members)} foundation models fused by "
+        f"**Fusion.** {all_of(len(context.members))} foundation models fused by "
         f"{context.fusion_label(whole.fusion)} reach "
         f"{listed(_by_dataset(lookup, whole))}"
     )

@@ -52,6 +52,7 @@ def _environment() -> "Environment":
     environment = Environment(
         loader=PackageLoader("dualtail.report", ""),
         autoescape=True,
+        finalize=lambda value: _unbroken(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -67,9 +68,14 @@ def _environment() -> "Environment":
     return environment
 
 
+def _unbroken(text: str) -> str:
+    """Keep `84.8 %` in one line."""
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
+
+
 def _sentence(text: str) -> Markup:
     """Escape for HTML, and turn **...** into bold."""
-    parts = escape(text).split("**")
+    parts = escape(_unbroken(text)).split("**")
     if len(parts) % 2 == 0:  # a class name with two stars of its own
         return Markup("**").join(parts)
     bold = (Markup("<strong>{}</strong>").format(p) if i % 2 else p for i, p in enumerate(parts))

@@ -95,7 +95,7 @@
 
   const isLog = (key) => key === "counts" || key[0] === "q";
   const labelOf = (select) => select.options[select.selectedIndex]?.text ?? "";
-  const percent = (v) => (Number.isFinite(v) ? `${v.toFixed(1)} %` : "–");
+  const percent = (v) => (Number.isFinite(v) ? `${v.toFixed(1)}\u00a0%` : "–");
   const signed = (v) => (Number.isFinite(v) ? `${v < 0 ? "−" : "+"}${Math.abs(v).toFixed(1)}` : "–");
   const interval = (n, form) => (n && n.length === 3 ? ` [${form(n[1])}, ${form(n[2])}]` : "");
   const plain = (v) => v.toFixed(1);
