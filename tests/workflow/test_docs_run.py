@@ -1,10 +1,18 @@
-"""Commands of README and docs are run as they stand, in order, with small images and untrained models."""
+"""Every line of the blocks of commands in README and docs is run, is planned by Snakemake, or has a reason.
+
+A block without a language holds commands; what programs print is in blocks of `text`. Small images and
+untrained models stand for those of the pages.
+"""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,33 +22,39 @@ from safetensors.torch import save_file
 
 from dualtail.cli.program import program
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+CALL = re.compile(
+    r"(?:pip install uv && )?(?P<variables>(?:\w+=\S+ )*)(?:uv run (?:--extra \S+ )?)?"
+    r"(?P<program>dualtail|snakemake) (?P<arguments>.*)"
+)
 NAMES = ("ant", "bee", "cat", "dog")
+Checkout = Any
+"""conftest.Checkout"""
 
+NETWORK = "fetches files; tests/downloads and tests/cli run the verb on a server of their own"
+ARTIFACTS = "needs git and a remote; tests/workflow/test_artifacts.py does so"
 NOT_RUN = {
-    ("README.md", "snakemake"): "runs of the world: tests/workflow runs config/smoke.yaml",
-    ("own-images.md", "dualtail download"): "fetches weights",
-    ("own-images.md", "snakemake"): "minutes; tests/workflow/test_own_run.py runs such a study",
-    ("models.md", "dualtail download clip"): "fetches weights",
-    ("models.md", "dualtail download imagenet_lt"): "fetches lists",
-    ("models.md", "dualtail download --all-for"): "fetches what a study lacks",
-    ("paper.md", "dualtail check-data"): "the paper's data are licensed",
-    ("paper.md", "dualtail plan config.yaml config/paper.yaml --costs"): "costs of a run on a GPU",
-    ("paper.md", "snakemake"): "the paper's data are licensed; test_paper_config.py plans it",
-    (
-        "cluster.md",
-        "snakemake",
-    ): "needs Slurm or GPUs; tests/workflow/slurm has a cluster of one node",
-    ("caltech101.md", "snakemake"): "needs Caltech-101",
-    ("world.md", "snakemake"): "12 pre-trainings",
-    ("artifacts.md", "dualtail"): "reads a finished run: tests/workflow/test_artifacts.py",
-    ("artifacts.md", "snakemake"): "reads a finished run: tests/workflow/test_artifacts.py",
-    ("page.md", "dualtail report"): "reads a finished run: the smoke run makes such a page",
-    ("CONTRIBUTING.md", "snakemake"): "tests/workflow runs it",
-    ("own-logits.md", "dualtail"): "test_docs_commands.py runs the page to the letter",
+    "dualtail download ViT-B-16,openai": NETWORK,
+    "dualtail download clip openclip metaclip": NETWORK,
+    "dualtail download imagenet_lt --to lists/ImageNet_LT": NETWORK,
+    "dualtail download imagenet_lt.train --to lists/ImageNet_LT": NETWORK,
+    "dualtail check-data config.yaml config/paper.yaml": "needs the paper's data",
+    "export DUALTAIL_DATA=/path/to/data": "no command that is run here reads it",
+    "dvc repro": ARTIFACTS,
+    'dvc push; git add -A; git commit -m "A run"; git push': ARTIFACTS,
+    "dvc commit -f": ARTIFACTS,
+    "git clone ...; dvc pull": ARTIFACTS,
+    "pip install uv": "installs; .ci/run begins so",
+    "uv sync": "installs; .ci/run does so",
+    "uv run pytest": "these tests",
+    "uv run pytest -m slow": "these tests",
+    "uvx pre-commit install": "changes the hooks of the checkout",
+    ".ci/run": "runs these tests",
+    "uv run python benchmarks/faults.py --times 3": "an hour",
+    "uv run python benchmarks/faults.py --times 20 --only all": "hours",
 }
-"""(page, how the command begins) -> why it is not run here."""
+"""A whole command of a page -> why it is not run here. Whatever `snakemake` would make is planned."""
 
 STANDS_FOR = {
     "ViT-B-16,openai": "world-vit-8,results/smoke/foundation/clip.safetensors",
@@ -56,28 +70,34 @@ STANDS_FOR = {
 Prepare = Callable[[], None]
 
 
-def commands(page: str) -> list[str]:
-    """Whole commands of the blocks of a page, without comments and without `uv run`."""
+def text_of(page: str) -> str:
     path = ROOT / page if (ROOT / page).exists() else ROOT / "docs" / page
-    text = path.read_text(encoding="utf-8")
-    blocks = [body for kind, body in FENCE.findall(text) if kind in ("", "sh", "bash")]
-    lines = [line for body in blocks for line in re.sub(r"\\\n\s*", " ", body).splitlines()]
+    return path.read_text(encoding="utf-8")
+
+
+def commands(page: str) -> list[str]:
+    """Every line of the blocks of commands, and the command that a config of a page begins with."""
     found = []
-    for line in lines:
-        line = re.sub(r"\s+#.*", "", line)
-        match = re.match(
-            r"(?:pip install uv && )?(?:\w+=\S+ )?(?:uv run )?((?:dualtail|snakemake) .*)", line
-        )
-        if match and not match[1].startswith("dualtail: "):
-            found.append(match[1])
-    return found
+    for kind, body in FENCE.findall(text_of(page)):
+        if kind == "":
+            lines = re.sub(r"\\\n\s*", " ", body).splitlines()
+            found += [re.sub(r"(^|\s+)#.*", "", line) for line in lines]
+        elif kind == "yaml":
+            found += re.findall(r"^# \S+\.yaml: +(uv run .*)", body)
+    return [" ".join(line.split()) for line in found if line]
 
 
-def reason(page: str, command: str) -> str | None:
-    return next(
-        (why for (p, start), why in NOT_RUN.items() if p == page and command.startswith(start)),
-        None,
-    )
+def calls(page: str, name: str) -> list[str]:
+    """The commands of a page that call a program, without those that have a reason."""
+    matches = [(c, CALL.fullmatch(c)) for c in commands(page) if c not in NOT_RUN]
+    return [c for c, match in matches if match and match["program"] == name]
+
+
+def write_configs(page: str) -> None:
+    """Config files that a page shows: those that begin with their name."""
+    for kind, body in FENCE.findall(text_of(page)):
+        if kind == "yaml" and (name := re.match(r"# (\S+\.yaml):", body)):
+            Path(name[1]).write_text(body)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +134,7 @@ def folder(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     np.save("y.npy", labels)
     Path("names.txt").write_text("\n".join(NAMES))
     Path("counts.csv").write_text("class_name,count\nant,300\nbee,60\ncat,30\ndog,5\n")
-    for name in ("config.yaml", "config"):
+    for name in ("Snakefile", "workflow", "config", "config.yaml", "profiles"):
         Path(name).symlink_to(ROOT / name)
     imported("other", "other")
     return tmp_path
@@ -123,7 +143,9 @@ def folder(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def invoke(command: str) -> str:
     for said, here in STANDS_FOR.items():
         command = re.sub(rf"{re.escape(said)}(?![\w-])", here, command)
-    done = CliRunner().invoke(program, shlex.split(command)[1:])
+    match = CALL.fullmatch(command)
+    assert match is not None, command
+    done = CliRunner().invoke(program, shlex.split(match["arguments"]))
     assert done.exit_code == 0, f"{command}: {done.output}"
     return done.output
 
@@ -136,13 +158,13 @@ def imported(array: str, member: str) -> None:
 
 
 def for_own_images() -> None:
-    text = (ROOT / "docs/own-images.md").read_text(encoding="utf-8")
+    text = text_of("own-images.md")
     Path("mine.yaml").write_text("".join(re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)))
 
 
 def for_own_parts() -> None:
     for_own_images()
-    text = (ROOT / "docs/own-parts.md").read_text(encoding="utf-8")
+    text = text_of("own-parts.md")
     Path("parts").mkdir()
     for name, body in re.findall(r"`(parts/\w+\.py)`.*?^```python\n(.*?)^```", text, re.M | re.S):
         Path(name).write_text(body)
@@ -186,40 +208,77 @@ def for_lift() -> None:
         invoke(f"{dump} --adapter x{seed} {model.replace(f'x{seed}', name + '.safetensors')}")
 
 
+def for_paper() -> None:
+    Path("results/short").mkdir()
+    rows = "training_images_per_second,500\nimages_per_second,2000\n"
+    Path("results/short/costs.csv").write_text("metric,value\n" + rows)
+
+
 PAGES: dict[str, Prepare] = {
-    "README.md": lambda: None,
     "own-images.md": for_own_images,
     "own-parts.md": for_own_parts,
+    "models.md": for_own_images,
     "tuning.md": for_tuning,
     "coming-from-lift.md": for_lift,
-    "exchange-format.md": lambda: None,
-    "cluster.md": lambda: None,
-    "paper.md": lambda: None,
-    "models.md": lambda: None,
+    "paper.md": for_paper,
 }
-
-
-SLOW = {"tuning.md"}
+"""What has to be there before the commands of a page."""
+ELSEWHERE = {"own-logits.md": "tests/test_docs_commands.py"}
+"""Pages that are run with the outputs they show."""
+OF_A_RUN = ("artifacts.md", "page.md")
+"""Pages on the results of a run."""
+SLOW = ("tuning.md", *OF_A_RUN)
+ALL = ("README.md", "CONTRIBUTING.md", *(p.name for p in sorted((ROOT / "docs").glob("*.md"))))
 
 
 @pytest.mark.parametrize(
-    "page", [pytest.param(p, marks=pytest.mark.slow) if p in SLOW else p for p in PAGES]
+    "page",
+    [
+        pytest.param(p, marks=pytest.mark.slow) if p in SLOW else p
+        for p in ALL
+        if p not in (*ELSEWHERE, *OF_A_RUN) and calls(p, "dualtail")
+    ],
 )
-def test_a_page_is_run_from_top_to_bottom(page: str, folder: Path) -> None:
+def test_verbs_of_a_page_run_from_top_to_bottom(page: str, folder: Path) -> None:
     del folder
-    PAGES[page]()
-    for command in commands(page):
-        if reason(page, command) is None:
-            assert invoke(command), command
+    PAGES.get(page, lambda: None)()
+    for command in calls(page, "dualtail"):
+        assert invoke(command), command
 
 
-def test_every_command_is_run_or_has_a_reason() -> None:
-    pages = [
-        "README.md",
-        "CONTRIBUTING.md",
-        *(p.name for p in sorted((ROOT / "docs").glob("*.md"))),
-    ]
-    left = [(p, c) for p in pages if p not in PAGES for c in commands(p) if reason(p, c) is None]
-    assert left == []
-    for page, start in NOT_RUN:
-        assert any(c.startswith(start) for c in commands(page)), f"{page} no longer has {start}"
+@pytest.mark.slow
+@pytest.mark.parametrize("page", OF_A_RUN)
+def test_verbs_read_a_finished_run(
+    page: str, smoke_run: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("results", "data"):
+        Path(name).symlink_to(smoke_run.folder / name)
+    for command in calls(page, "dualtail"):
+        here = re.sub("FILE", "results/smoke/scores.csv", command)
+        assert invoke(here.replace("results/world", "results/smoke")), command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "command"), [(p, c) for p in ALL for c in calls(p, "snakemake")])
+def test_snakemake_plans(page: str, command: str, folder: Path) -> None:
+    PAGES.get(page, lambda: None)()
+    write_configs(page)
+    match = CALL.fullmatch(command)
+    assert match is not None
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        **dict(pair.split("=", 1) for pair in match["variables"].split()),
+    }
+    words = [sys.executable, "-m", "snakemake", "-n", *shlex.split(match["arguments"])]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text[-3000:]
+    assert re.search(r"^ *[1-9]\d* jobs\. A dry run", text, re.M), text[-3000:]
+
+
+def test_every_command_is_run_or_planned_or_has_a_reason() -> None:
+    found = [(page, command) for page in ALL for command in commands(page)]
+    assert [(p, c) for p, c in found if c not in NOT_RUN and not CALL.fullmatch(c)] == []
+    assert set(NOT_RUN) <= {command for _, command in found}, "no page says so any more"

@@ -169,6 +169,8 @@ def download(
         from dualtail.downloads.lacking import lacking
 
         wanted, notes = lacking(read_config(configs))
+        if not wanted:
+            notes.insert(0, "nothing to download for this study")
     else:
         wanted, notes = [w for name in names for w in wanted_by_name(name, folder)], []
     run(wanted, mirror, click.echo)
