@@ -10,8 +10,8 @@ from dualtail.datasets.world.settings import WorldSettings
 
 TITLE = "Creatures of the embedded world"
 CAPTION = (
-    "From top to bottom: ten classes; ten more; the first ten again in the style of World-Places; with the head "
-    "hidden; and with the body hidden, in the style of World-Places."
+    "From top to bottom: ten classes; ten more; the first ten again in the style of World-Places; "
+    "with the head hidden; and with the body hidden, in the style of World-Places."
 )
 """They stand in workflow/report/world.rst, too."""
 COLUMNS = 10
