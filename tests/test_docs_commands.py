@@ -15,6 +15,7 @@ from dualtail.cli.program import program
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+NAMED = re.compile(r"([\w-]+),(?: weights: )?(\w+)")
 STARTS = r"(?:uv run )?(?:\w+=\S+ )?(?:uv run )?"
 
 
@@ -70,6 +71,18 @@ def test_targets_and_configs_exist(page: str, line: str, whole: bool) -> None:
     for config in args.configfile or []:
         known = Path(str(config)).name in ("mine.yaml", "FILE")
         assert known or (ROOT / config).is_file(), f"{page}: {config}"
+
+
+def test_models_of_the_pages_have_the_activation_of_their_weights() -> None:
+    import open_clip
+
+    named = {pair for page in PAGES for pair in re.findall(NAMED, page.read_text())}
+    known = named & set(open_clip.list_pretrained())
+    assert known
+    for architecture, tag in known:
+        trained = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
+        built = (open_clip.get_model_config(architecture) or {}).get("quick_gelu", False)
+        assert trained == built, f"{architecture},{tag} is refused"
 
 
 def test_there_are_commands_on_every_page_of_a_task() -> None:

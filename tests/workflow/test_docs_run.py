@@ -35,7 +35,7 @@ Checkout = Any
 NETWORK = "fetches files; tests/downloads and tests/cli run the verb on a server of their own"
 ARTIFACTS = "needs git and a remote; tests/workflow/test_artifacts.py does so"
 NOT_RUN = {
-    "dualtail download ViT-B-16,openai": NETWORK,
+    "dualtail download clip openclip": NETWORK,
     "dualtail download clip openclip metaclip": NETWORK,
     "dualtail download imagenet_lt --to lists/ImageNet_LT": NETWORK,
     "dualtail download imagenet_lt.train --to lists/ImageNet_LT": NETWORK,
@@ -57,7 +57,6 @@ NOT_RUN = {
 """A whole command of a page -> why it is not run here. Whatever `snakemake` would make is planned."""
 
 STANDS_FOR = {
-    "ViT-B-16,openai": "world-vit-8,results/smoke/foundation/clip.safetensors",
     "--model clip": "--model world-vit-8,results/smoke/foundation/clip.safetensors",
     "--model openclip": "--model world-vit-8,results/smoke/foundation/openclip.safetensors",
     "ViT-B-16,a.safetensors": "world-vit-8,a.safetensors",

@@ -99,7 +99,7 @@ def tune(
 
     \b
     Examples:
-      dualtail tune --model ViT-B-16,openai --images photos --peft adaptformer --loss la --out tuned/
+      dualtail tune --model clip --images photos --peft adaptformer --loss la --out tuned/
       dualtail tune --model clip --images photos.zip --train-list train.txt --test-list test.txt \\
           --class-names names.txt --loss ce --epochs 20 --out tuned/
 
