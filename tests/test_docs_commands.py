@@ -15,7 +15,7 @@ from dualtail.cli.program import program
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
-NAMED = re.compile(r"([\w-]+),(?: weights: )?(\w+)")
+NAMED = re.compile(r"architecture: ([\w-]+), weights: (\w+)")
 STARTS = r"(?:uv run )?(?:\w+=\S+ )?(?:uv run )?"
 
 
@@ -73,7 +73,7 @@ def test_targets_and_configs_exist(page: str, line: str, whole: bool) -> None:
         assert known or (ROOT / config).is_file(), f"{page}: {config}"
 
 
-def test_models_of_the_pages_have_the_activation_of_their_weights() -> None:
+def test_models_of_the_pages_configs_have_the_activation_of_their_weights() -> None:
     import open_clip
 
     named = {pair for page in PAGES for pair in re.findall(NAMED, page.read_text())}

@@ -32,6 +32,23 @@ def test_a_tag_brings_its_normalization() -> None:
     assert parse_model("openclip", templates=PROMPT).transform.mean[0] == 0.48145466
 
 
+@pytest.mark.parametrize(
+    ("text", "architecture"),
+    [
+        ("ViT-B-16,openai", "ViT-B-16-quickgelu"),
+        ("ViT-B-16-quickgelu,openai", "ViT-B-16-quickgelu"),
+        ("ViT-B-16,laion2b_s34b_b88k", "ViT-B-16"),
+        ("roberta-ViT-B-32,laion2b_s12b_b32k", "roberta-ViT-B-32"),
+    ],
+)
+def test_a_tag_brings_its_activation(text: str, architecture: str) -> None:
+    spec = parse_model(text, templates=PROMPT)
+    assert spec.architecture == architecture
+    assert spec.member == f"{architecture},{spec.tag}"
+    forced = parse_model(text, templates=PROMPT, activation="quickgelu")
+    assert forced.architecture == text.partition(",")[0], "QuickGELU whatever it was trained with"
+
+
 def test_weights_and_architectures_from_files(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     weights.touch()

@@ -54,7 +54,8 @@ def parse_model(
 
     ARCHITECTURE is a name of open_clip or a JSON file in its form; FILE is a checkpoint on disk, TAG a
     pretrained tag of open_clip. A model of the hub brings its architecture, unless one is given before
-    it. Imports open_clip for architectures by name.
+    it. A tag trained with QuickGELU brings it: `ViT-B-16,openai` is `ViT-B-16-quickgelu,openai`. Imports
+    open_clip for architectures by name.
 
     Args:
         activation: native, or QuickGELU whatever the model was trained with.
@@ -101,6 +102,8 @@ def _resolved(
         raise UserError(f"--model {text}: no such weights file {source}")
     config = architecture_config(architecture)
     tag = None if is_file else source
+    if tag is not None and config is None and activation == "native":
+        architecture = _as_trained(architecture, tag)
     name = architecture_name(architecture)
     pretrained: dict[str, Any] = {}
     if config is None:
@@ -119,6 +122,15 @@ def _resolved(
         transform=default_transform(config_of["vision_cfg"], pretrained),
         templates=templates,
     )
+
+
+def _as_trained(architecture: str, tag: str) -> str:
+    """ARCHITECTURE-quickgelu where the tag's weights were trained with QuickGELU and open_clip has it."""
+    import open_clip
+
+    known = open_clip.get_pretrained_cfg(architecture, tag) or {}
+    quick = f"{architecture}-quickgelu"
+    return quick if known.get("quick_gelu") and quick in open_clip.list_models() else architecture
 
 
 def _from_hub(
