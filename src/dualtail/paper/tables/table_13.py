@@ -1,6 +1,5 @@
 """Table 13: training sets whose counts follow the pre-training prior, oppose it, or are flat."""
 
-import math
 import statistics
 
 from dualtail.datasets.settings import ORDERS
@@ -17,8 +16,7 @@ def build(lookup: ScoreLookup) -> Table:
     for order in ORDERS:
         found = [lookup.get(name, predictor) for name in study.datasets[order]]
         values = [estimate.value for estimate in found]
-        is_known = len(values) > 1 and not any(map(math.isnan, values))
-        deviation = statistics.stdev(values) if is_known else float("nan")
+        deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
         columns[order] = [*found, mean_estimate(found), deviation]
     samples = len(columns["balance"]) - 2
     rows = [f"Sample {i + 1}" for i in range(samples)] + ["Mean", "Standard deviation"]
