@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from dualtail.cli.program import program
-from dualtail.outputs import read_outputs, splits_of
+from dualtail.outputs import read_outputs, splits_of, write_outputs
 from dualtail.tuning.adapter_file import read_adapter_header
 
 COLORS = ["blue_sky", "grass", "tomato"]
@@ -203,6 +204,18 @@ def test_a_student_and_its_export_by_hand(
         *("--out", exported),
     ).output
     assert said.count("largest logit difference") == 2
+    before = {file.name: file.read_bytes() for file in exported.iterdir()}
+    wrong, of_student = tmp_path / "wrong.safetensors", read_outputs(dump)
+    write_outputs(wrong, replace(of_student, logits=of_student.logits[:, ::-1]))
+    for out in (exported, tmp_path / "new"):
+        words = ["export", "--model", model, "--adapter", adapter, "--out", out]
+        refused = dualtail(*words, "--pack", test, "--dump", wrong, fails=True).output
+        assert "more than rounding; nothing is written" in refused
+        refused = dualtail(*words, "--dump", dump, fails=True).output
+        assert "a dump is compared on the images that it is of: give --pack, too" in refused
+    assert {file.name: file.read_bytes() for file in exported.iterdir()} == before
+    left = {"first", "student", "exported", "teacher.safetensors", "wrong.safetensors"}
+    assert {file.name for file in tmp_path.iterdir()} == left
     # Images, not packs: nothing but the folder is needed.
     again = tmp_path / "again.safetensors"
     lists = ["--list", first / "lists/test.txt", "--class-names", first / "lists/classnames.txt"]

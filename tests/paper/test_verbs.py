@@ -210,3 +210,61 @@ def test_shares_of_datasets_whose_regions_are_not_known(files, tmp_path: Path, g
     assert mixed["seed"].dtype == int
     assert len(read_shares([tmp_path / "none.csv"])) == 0
     assert read_shares([]) is None
+
+
+def spoiled(files: PaperFiles, folder: Path, name: str, column: str, value: object) -> PaperFiles:
+    """With one of the CSV files changed: every cell of a column."""
+    path = folder / f"{name}.csv"
+    source = getattr(files, name)
+    read = pd.read_parquet if source.suffix == ".parquet" else pd.read_csv
+    read(source).assign(**{column: value}).to_csv(path, index=False)
+    return files._replace(**{name: path})
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "message"),
+    [
+        (
+            "scores",
+            "run",
+            "other",
+            "no row of the run 'toy' of .*, but of 'other': give the scores",
+        ),
+        (
+            "costs",
+            "value",
+            0,
+            "images_per_second of clip on world_objects is 0; it must be positive",
+        ),
+        ("priors", "q", "much", "line 2: q is 'much', which is not a number"),
+        ("priors", "q", 0, "line 2: q is 0; it must be a positive number"),
+        ("priors", "q", "inf", "line 2: q is inf; it must be a positive number"),
+        ("priors", "q", "", "line 2: q is nan; it must be a positive number"),
+        ("priors", "q_true", -1, "line 2: q_true is -1; it must be a positive number"),
+    ],
+)
+def test_odd_tables_are_refused(
+    dualtail, files, tmp_path: Path, name: str, column: str, value: object, message: str
+):
+    odd = options(spoiled(files, tmp_path, name, column, value))
+    for verb in ("report", "summary", "study-frontier"):
+        said = dualtail(verb, *odd, "--out", tmp_path / "out", fails=True).output
+        assert re.search(rf"{name}\.csv: {message}", said), said
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fuses", [{"members": ["clip"]}, {"zero_shot": False, "losses": []}])
+def test_a_run_that_fuses_nothing_has_no_study_of_fusion(dualtail, files, tmp_path: Path, fuses):
+    config = yaml.safe_load(files.config.read_text())
+    config["fusion"] |= {"losses": ["la"], "zero_shot": True}
+    for section in ("study", "fusion"):
+        config[section] |= {k: v for k, v in fuses.items() if k in config[section]}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    changed = files._replace(config=tmp_path / "c.yaml")
+    words = {
+        "study-fusion": options(changed),
+        "study-fusion-weights": ["--config", changed.config, "--outputs", "{members}"],
+    }
+    for verb, given in words.items():
+        said = dualtail(verb, *given, "--out", tmp_path / "out", fails=True).output
+        assert "nothing is fused: study.members has one model, or fusion neither" in said

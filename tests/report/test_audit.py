@@ -113,6 +113,25 @@ def test_fusing_is_compared_with_the_best_single_model(make_outputs: Make) -> No
         audit_outputs([dumps[0], biased(make_outputs, np.zeros(4), 7, member="c")], settings=QUICK)
 
 
+@pytest.mark.parametrize(("fewest", "is_given"), [(9, False), (10, True)])
+def test_gains_have_an_interval_from_ten_images_per_class_on(
+    make_outputs: Make, fewest: int, is_given: bool
+) -> None:
+    each = np.array([fewest, 30, 30, 30, 30, 30])
+    log_q = np.log([8.0, 4.0, 1.0, 1.0, 0.25, 0.1])
+    dumps = [biased(make_outputs, log_q, each, k, member) for k, member in enumerate("ab")]
+    audit = audit_outputs(dumps, settings=QUICK)
+    found = audit.combinations
+    assert found is not None
+    assert found.under_served_gain is not None
+    gains = [found.gain, found.under_served_gain, *(one.gain for one in found.tried[1:])]
+    assert any(np.isfinite(gain.low) for gain in gains) == is_given
+    assert np.isfinite(found.gain.value)
+    assert np.isfinite(found.mean_accuracy.low)
+    said = "gains over the best single model have none" in " ".join(audit.cautions)
+    assert said != is_given
+
+
 def test_labels_that_are_few_unbalanced_or_absent_are_said(make_outputs: Make) -> None:
     dump = biased(make_outputs, np.log([3.0, 1, 1, 0.4]), np.array([50, 8, 1, 0]))
     audit = audit_outputs([dump], np.array([10, 10, 10, 10]), QUICK)

@@ -202,9 +202,14 @@ def test_what_is_not_there_is_said(make_run) -> None:
     assert "No number of this run can be set beside a published one" in text
 
 
-def test_a_run_without_a_score_is_refused(run: ScoreLookup) -> None:
-    with pytest.raises(UserError, match="no row of the run 'toy'"):
-        run_page(ScoreLookup(run.scores.iloc[:0], run.context), Beside())
+def test_a_dataset_without_scores_is_not_in_the_class_explorer(run: ScoreLookup) -> None:
+    """Its classes alone have no predictor to show."""
+    photos = run.scores[run.scores["dataset"] == "photos"]
+    found = explorer(ScoreLookup(photos, run.context, run.per_class))
+    assert [dataset["name"] for dataset in found["datasets"]] == ["photos"]
+    nothing = ScoreLookup(run.scores.iloc[:0], run.context, run.per_class)
+    with pytest.raises(UserError, match="scores of run 'toy' have no accuracy of a dataset of it"):
+        run_page(nothing, Beside())
 
 
 def test_published_numbers_stand_beside_ours_where_both_are_of_the_same_images(make_run) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 NONE = {"average_gap", "ece", "geometric_mean", "harmonic_mean", "worst_class_accuracy"}
@@ -20,6 +21,29 @@ def coverage():
     spec.loader.exec_module(module)
     module.TRUE_IMAGES = 400
     return module
+
+
+def test_intervals_of_the_best_combination_cover(coverage, capsys):
+    words = "--draws 0 --prior-draws 0 --combination-draws 10 --images 10 --classes 8"
+    coverage.main(words.split())
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line]
+    assert rows[0][0] == " 8 classes, 10 draws "
+    found = {name.strip(): (int(printed), float(covers)) for name, printed, covers in rows[2:]}
+    assert list(found)[:3] == ["each combination", "the best", "gain of the best"]
+    for printed, covers in list(found.values())[:3]:
+        assert printed > 70
+        assert covers > 75
+
+
+def test_the_truth_of_a_combination_is_known_better_than_its_images_tell(coverage):
+    """Of two models that are fused without q nothing is left of the error of fresh images."""
+    model, rng = coverage.Model(8, 0), np.random.default_rng(0)
+    truth = coverage.CombinationTruth(model, rng)
+    fitted = coverage.cross_fit(coverage.audited(model, 12, rng), 0)
+    drawn = np.array([truth.means(fitted)[: len(truth.tried)] for _ in range(6)])
+    plain = [k for k, one in enumerate(truth.tried) if not one.adjusted]
+    assert np.allclose(drawn[:, plain], truth.known[plain], atol=1e-12)
+    assert drawn.std(axis=0).max() < 0.5 * np.sqrt(0.25 / (8 * coverage.FRESH_IMAGES))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,14 @@ def class_row(**changes):
 
 ROWS = [
     row(),
-    row(scheme="D", group="D-Few", value=float("nan"), ci_low=float("nan"), ci_high=float("nan")),
+    row(
+        scheme="D",
+        group="D-Few",
+        n_classes=0,
+        value=float("nan"),
+        ci_low=float("nan"),
+        ci_high=float("nan"),
+    ),
     row(kind="zero-shot", peft="", loss="", seed=None),
     row(kind="cost", metric="images_per_second", n_classes=None, value=15000.0),
 ]
@@ -102,6 +109,7 @@ def test_no_rows_is_a_table_too(tmp_path):
         ({"metric": "top5"}, "unknown metric"),
         ({"group": "D-Few"}, "group that is not of its scheme"),
         ({"value": 101.0}, "value outside 0..100 %.*loss=la"),
+        ({"value": float("nan")}, "an accuracy without a value in the row.*loss=la"),
         ({"ci_low": 63.0}, "ci_low above ci_high"),
         ({"unit": "fraction"}, "unit"),
         ({"seed": "zero"}, "column 'seed' must hold numbers"),

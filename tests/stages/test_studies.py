@@ -206,6 +206,10 @@ def test_interventions_cover_zero_shot_and_fused_models(
             r"b/p-la-3.*no such file",
         ),
         (lambda f: f.study.write_text("kind\n"), r"study\.csv: no column"),
+        (
+            lambda f: f.study.write_text(f.study.read_text().replace(",true", ",false")),
+            r"study\.csv: no explained model .*losses \(la\)",
+        ),
     ],
 )
 def test_what_is_wrong_with_interventions_is_one_line(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dualtail.bias.prior.table import write_prior_csv
 from dualtail.errors import UserError
@@ -182,6 +182,61 @@ def teachers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         dumps.append(out / f"{seed}.safetensors")
         write_outputs(dumps[-1], found)
     return out / "0/adapter.safetensors", dumps
+
+
+@pytest.mark.parametrize(
+    ("record", "dataset", "of_start", "of_base"),
+    [
+        ({}, "toy", "", ""),
+        ({}, "renamed", "", ""),
+        (
+            {"train_split_hash": "0"},
+            "toy",
+            "tuned on another training split of toy than this one",
+            "tuned on another training split of toy than this one",
+        ),
+        (
+            {"train_split_hash": "0"},
+            "other",
+            r"tuned on toy, but these images are other: .*--retrain-head-of.*--dataset toy",
+            "its PEFT was tuned on toy; the new head is trained on other",
+        ),
+        (
+            {"train_split_hash": None, "dataset": None},
+            "toy",
+            "does not say which images it was tuned on; make sure that its classes are those of toy",
+            "",
+        ),
+    ],
+)
+def test_training_goes_on_on_the_same_dataset(
+    folder: Path,
+    teachers: tuple[Path, list[Path]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    record: dict[str, Any],
+    dataset: str,
+    of_start: str,
+    of_base: str,
+) -> None:
+    """Equal images are silent, others of one name and imports are said, other datasets need a new head."""
+    header = read_adapter_header(teachers[0])
+    known = {k: v for k, v in (header.record | record).items() if v is not None}
+    text = json.dumps(header.model_copy(update={"record": known, "content_hash": ""}).model_dump())
+    adapter = tmp_path / "first.safetensors"
+    save_file(load_file(teachers[0]), adapter, metadata={"dualtail_adapter": text})
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    for key, expected in (("start", of_start), ("base", of_base)):
+        tuning = tuning_of(folder, settings=settings, dataset=dataset, **{key: adapter})
+        if "--dataset" in expected:
+            with pytest.raises(UserError, match=expected):
+                tuned(tuning, tmp_path / key)
+            assert not (tmp_path / key).exists()
+            continue
+        tuned(tuning, tmp_path / key)
+        said = [line for line in capsys.readouterr().err.splitlines() if str(adapter) in line]
+        assert len(said) == (expected != ""), said
+        assert all(expected in line for line in said)
 
 
 def test_a_student_of_weight_0_is_its_control(

@@ -1,4 +1,10 @@
-"""Convex functions of a few variables in a box, minimized to a certificate."""
+"""Convex functions of a few variables in a box, minimized to a certificate.
+
+Why not scipy's: 54 fits of weights and temperatures (default run, three members, 60 classes, 1,200 or
+3,000 images) all end here with a gap below 1e-12 nats, after 6 evaluations and 23 ms on average.
+L-BFGS-B gets there in 24 of them (14 evaluations, 61 ms); trust-constr, SLSQP and TNC in none. Their
+largest gaps are 2e-6, 6e-7, 9e-6 and 6e-5.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

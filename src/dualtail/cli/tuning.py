@@ -48,13 +48,13 @@ def _method_name(method: str) -> str:
     "--retrain-head-of",
     type=FILE,
     metavar="ADAPTER",
-    help="Keep the PEFT of this adapter as it is, and train a new head only.",
+    help="Keep the PEFT of this adapter, of any dataset, and train a new head only.",
 )
 @click.option(
     "--start-from",
     type=FILE,
     metavar="ADAPTER",
-    help="Train on from the PEFT and head of this adapter, in place of new ones.",
+    help="Train on from the PEFT and head of this adapter, tuned on the same dataset.",
 )
 @click.option(
     "--teacher",

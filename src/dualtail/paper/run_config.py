@@ -28,7 +28,7 @@ def read_context(path: Path, **files: Any) -> PaperContext:
         raise UserError(f"{path}: cannot be read ({error})") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: not the resolved config of a run ({error!r}); `dualtail resolve` writes one"
         ) from error

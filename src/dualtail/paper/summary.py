@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from dualtail.errors import UserError
 from dualtail.paper import frontier
 from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all, not_run, verdict_table
 from dualtail.paper.context import PaperContext
@@ -21,11 +20,9 @@ def build_summary(lookup: ScoreLookup) -> str:
     """Return the summary as Markdown.
 
     Raises:
-        UserError: the scores have no row of this run, or no class accuracies are given.
+        UserError: no class accuracies are given.
     """
     context = lookup.context
-    if lookup.scores.empty:
-        raise UserError(f"the scores have no row of the run {context.run!r}")
     lacking = lacks(lookup)
     judged = judge_all(lookup)
     lines = [f"# Summary of the run `{context.run}`", ""]

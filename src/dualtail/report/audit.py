@@ -17,7 +17,7 @@ from dualtail.config.names import first_of
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
 from dualtail.report.audit_combinations import Combination, CrossFitted, cross_fit
-from dualtail.scores.bootstrap import Estimate
+from dualtail.scores.bootstrap import FEWEST_PER_CLASS, Estimate
 from dualtail.scores.class_means import ClassMeans
 from dualtail.scores.metrics import per_class_accuracy
 
@@ -274,15 +274,24 @@ def _combinations(fitted: CrossFitted, models: list[ModelAudit], judge: ClassMea
     weak &= judge.images > 0
     return Combinations(
         tried=[
-            Tried(one, judge.mean(right), judge.mean(right - single))
+            Tried(one, judge.mean(right), _gain(right - single, judge))
             for one, right in zip(fitted.combinations, fitted.right, strict=True)
         ],
         chosen=fitted.chosen,
         mean_accuracy=judge.mean(fitted.chosen_right),
-        gain=judge.mean(gain),
+        gain=_gain(gain, judge),
         single=judge.mean(single),
-        under_served_gain=judge.mean(gain, weak) if weak.any() else None,
+        under_served_gain=_gain(gain, judge, weak) if weak.any() else None,
     )
+
+
+def _gain(
+    values: np.ndarray, judge: ClassMeans, classes: NDArray[np.bool_] | None = None
+) -> Estimate:
+    """A mean with its interval where that covers: from `FEWEST_PER_CLASS` images in every class on."""
+    found = judge.mean(values, classes)
+    has_enough = judge.images[judge.images > 0].min() >= FEWEST_PER_CLASS
+    return found if has_enough else Estimate(found.value)
 
 
 def _not_zero_shot(dumps: Sequence[Outputs]) -> list[str]:
@@ -310,7 +319,8 @@ def _cautions(images: np.ndarray, names: list[str]) -> list[str]:
         few = int((present < FEW_LABELS).sum())
         said.append(
             f"{few} of {present.size} classes have fewer than {FEW_LABELS} images (the smallest has "
-            f"{present.min()}): their intervals are wide; 50 or more images per class rank far better."
+            f"{present.min()}): their intervals are wide, and gains over the best single model have none; 50 "
+            "or more images per class rank far better."
         )
     if present.max() > 2 * present.min():
         said.append(

@@ -39,9 +39,10 @@ def explorer(lookup: ScoreLookup, largest: int = LARGEST) -> dict[str, Any]:
     for dataset, label in lookup.context.datasets.items():
         rows = lookup.per_class
         rows = rows[(rows["dataset"] == dataset) & (rows["split"] == SPLIT)]
-        if len(rows):
-            share = largest // len(lookup.context.datasets)
-            datasets.append(_dataset(lookup, dataset, rows, share) | {"label": label})
+        share = largest // len(lookup.context.datasets)
+        found = _dataset(lookup, dataset, rows, share)
+        if found is not None:
+            datasets.append(found | {"label": label})
     return {"groups": GROUPS, "datasets": datasets}
 
 
@@ -60,11 +61,14 @@ def _kind(values: np.ndarray) -> str:
 
 def _dataset(
     lookup: ScoreLookup, dataset: str, rows: "pd.DataFrame", largest: int
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    """None: no predictor that is scored has class accuracies."""
     context = lookup.context
     classes = rows.drop_duplicates("class_index").sort_values("class_index")
     images = classes["n_images"].to_numpy(np.int64)
     known, left_out = _chosen(rows, predictors_of(lookup, dataset), lookup, images.size, largest)
+    if not known:
+        return None
     predictors = [p for p, *_ in known]
     pair = main_pair(lookup, dataset, predictors)
     return {

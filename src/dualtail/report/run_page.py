@@ -80,11 +80,9 @@ def run_page(lookup: ScoreLookup, beside: Beside) -> str:
     """Return the page of a run as HTML that needs no other file.
 
     Raises:
-        UserError: the scores have no row of the run.
+        UserError: the scores have no accuracy of the run.
     """
     context = lookup.context
-    if lookup.scores.empty:
-        raise UserError(f"the scores have no row of the run {context.run!r}")
     tables, absent = paper_tables(lookup, beside.tables)
     pictures = () if beside.brief else beside.pictures
     places = {table.name for table in tables} | {picture.name for picture in pictures}

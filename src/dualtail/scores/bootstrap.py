@@ -32,7 +32,7 @@ FEWEST_DIFFERENT = 5
 """Images that must differ from the others for an interval: right and wrong ones, or changed ones."""
 
 FEWEST_PER_CLASS = 10
-"""Images that every class needs for the interval of what is not linear in the images."""
+"""Images that every class needs for the interval of what is not linear in them, or chosen by them."""
 
 
 class Estimate(NamedTuple):

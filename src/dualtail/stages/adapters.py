@@ -5,6 +5,7 @@ from pathlib import Path
 from dualtail.errors import UserError
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.vision import VisionTower
+from dualtail.training.notice import notice
 from dualtail.tuning.adapter_file import AdapterHeader, load_adapter
 from dualtail.tuning.tuned_model import Precision, TunedModel
 
@@ -39,3 +40,35 @@ def load_tuned(
             f"{weights_hash[:12]}; name the foundation model it was tuned on"
         )
     return model, header
+
+
+def check_tuned_on(
+    adapter: Path, header: AdapterHeader, dataset: str, split_hash: str, *, new_head: bool
+) -> None:
+    """Compare the images that an adapter was tuned on with those that it is trained on now.
+
+    Args:
+        dataset: Name of the one here.
+        split_hash: Of the training split here.
+        new_head: Whether only its PEFT is used, which may come from any dataset.
+
+    Raises:
+        UserError: a head that was tuned on another dataset.
+    """
+    there, there_hash = header.record.get("dataset"), header.record.get("train_split_hash")
+    if there_hash == split_hash or (new_head and there is None):
+        return
+    if there is None or there_hash is None:
+        notice(
+            f"{adapter}: does not say which images it was tuned on; make sure that its classes are "
+            f"those of {dataset}, in the same order"
+        )
+    elif there == dataset:
+        notice(f"{adapter}: tuned on another training split of {dataset} than this one")
+    elif new_head:
+        notice(f"{adapter}: its PEFT was tuned on {there}; the new head is trained on {dataset}")
+    else:
+        raise UserError(
+            f"{adapter}: tuned on {there}, but these images are {dataset}: to keep its PEFT alone give "
+            f"--retrain-head-of; if they are images of the same classes, give --dataset {there}"
+        )

@@ -1,8 +1,10 @@
 """Stage export: a tuned model as files that plain torch, open_clip and ONNX runtimes read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -57,7 +59,7 @@ def run(
     check: Check | None = None,
     onnx: bool = False,
 ) -> list[str]:
-    """Write model.safetensors, model.json and perhaps model.onnx, and compare them with the tuned model.
+    """Write model.safetensors, model.json and perhaps model.onnx, compared with the tuned model before.
 
     Args:
         spec: The foundation model.
@@ -72,7 +74,7 @@ def run(
 
     Raises:
         UserError: a model that cannot be exported, files that do not belong together, or logits that
-            differ by more than rounding.
+            differ by more than rounding; then nothing is written.
     """
     check = check or Check()
     if onnx:
@@ -87,6 +89,8 @@ def run(
         "float32",
         n_classes=len(class_names) or None,
     )
+    images = _images(spec, check.pack, model.shape)
+    stored = None if check.dump is None else _stored(check, header.n_classes, len(images))
     tensors, further, features = merged(found.visual, model.peft, header.peft, model.head)
     about = Exported(
         tower=TowerArguments.of(found.visual),
@@ -105,26 +109,43 @@ def run(
             "peft_method": header.peft,
         },
     )
-    write_exported(out, tensors, about)
-    plain, _ = read_exported(out)
-    images = _images(spec, check.pack, model.shape)
-    with torch.inference_mode():
-        expected, logits = model(images)[0], plain(images)[0]
-    what = f"{len(images)} images" if check.pack else f"{len(images)} images of noise"
     lines = [
         f"{out}: {sum(t.numel() for t in tensors.values()):,} numbers, "
-        + ("the adapter is merged" if further == "none" else f"beside the tower: {further}"),
-        _compared("plain torch", expected, logits, f"the tuned model on {what}"),
+        + ("the adapter is merged" if further == "none" else f"beside the tower: {further}")
     ]
-    if check.dump is not None:
-        stored, exact = _stored(check, about, len(images))
-        line = _compared("plain torch", stored, logits, f"{check.dump} on {what}", refuse=exact)
-        lines.append(line)
-    if onnx:
-        write_onnx(out / "model.onnx", plain, about.tower.image_size)
-        found_there = onnx_logits(out / "model.onnx", images)
-        lines.append(_compared("ONNX", expected, found_there, f"the tuned model on {what}"))
+    what = f"{len(images)} images" if check.pack else f"{len(images)} images of noise"
+    with torch.inference_mode():
+        expected = model(images)[0]
+    with _whole(out) as folder:
+        write_exported(folder, tensors, about)
+        plain, _ = read_exported(folder)
+        with torch.inference_mode():
+            logits = plain(images)[0]
+        lines.append(_compared("plain torch", expected, logits, f"the tuned model on {what}"))
+        if stored is not None:
+            of_dump, exact = stored
+            said = f"{check.dump} on {what}"
+            lines.append(_compared("plain torch", of_dump, logits, said, refuse=exact))
+        if onnx:
+            write_onnx(folder / "model.onnx", plain, about.tower.image_size)
+            logits = onnx_logits(folder / "model.onnx", images)
+            lines.append(_compared("ONNX", expected, logits, f"the tuned model on {what}"))
     return lines
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Yield a folder beside `out`; its files move into `out` only if the block succeeds."""
+    beside = out.absolute()
+    try:
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=beside.parent, prefix=f".{beside.name}.") as folder:
+            yield Path(folder)
+            out.mkdir(exist_ok=True)
+            for file in sorted(Path(folder).iterdir()):
+                file.replace(out / file.name)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror or error}") from error
 
 
 def _compared(
@@ -140,7 +161,7 @@ def _compared(
         f"{name} against {what}: largest logit difference {largest:.2g}, of logits up to {size:.3g}"
     )
     if refuse and not largest <= TOLERANCE * max(size, 1.0):
-        raise UserError(f"{line}: more than rounding; the files are wrong, do not use them")
+        raise UserError(f"{line}: more than rounding; nothing is written")
     return line
 
 
@@ -156,7 +177,7 @@ def _images(spec: FoundationSpec, pack: Path | None, shape: BackboneShape) -> to
     return Normalize(transform.mean, transform.std, cpu)(cropped)
 
 
-def _stored(check: Check, about: Exported, n: int) -> tuple[torch.Tensor, bool]:
+def _stored(check: Check, n_classes: int, n: int) -> tuple[torch.Tensor, bool]:
     """(n, C) the first logits of a dump of the pack, and whether its model computed in float32."""
     if check.pack is None or check.dump is None:
         raise UserError("a dump is compared on the images that it is of: give --pack, too")
@@ -165,7 +186,7 @@ def _stored(check: Check, about: Exported, n: int) -> tuple[torch.Tensor, bool]:
     ordered = np.array_equal(dump.image_index[:n], np.arange(n))
     if dump.header.split_hash != header.split_hash or not ordered:
         raise UserError(f"{check.dump}: outputs on other images than those of {check.pack}")
-    if dump.n_classes != about.n_classes:
-        raise UserError(f"{check.dump}: {dump.n_classes} classes, the model has {about.n_classes}")
+    if dump.n_classes != n_classes:
+        raise UserError(f"{check.dump}: {dump.n_classes} classes, the model has {n_classes}")
     exact = all(model.precision == "float32" for model in dump.header.models)
     return torch.from_numpy(dump.logits[:n].astype(np.float32)), exact

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dualtail.config.names import listed
 from dualtail.confounder.files import ConfounderFiles
 from dualtail.errors import UserError
 from dualtail.explain.examples import read_examples
@@ -31,12 +32,31 @@ def read_lookup(files: PaperFiles, classes: bool = False) -> ScoreLookup:
     Raises:
         UserError: a file that is missing or not what it should be.
     """
-    tables = [files.scores, *([files.costs] if files.costs is not None else [])]
-    scores = concatenate([read_frame(table, SCORES) for table in tables], SCORES)
+    context = paper_context(files)
+    scores = read_frame(files.scores, SCORES)
+    runs = sorted(set(scores["run"]))
+    if context.run not in runs:
+        raise UserError(
+            f"{files.scores}: no row of the run {context.run!r} of {files.config}, but of "
+            f"{listed(map(repr, runs)) or 'none'}: give the scores and the config of one run"
+        )
+    if files.costs is not None:
+        scores = concatenate([scores, _read_costs(files.costs)], SCORES)
     per_class = None
     if classes and files.class_scores is not None:
         per_class = read_frame(files.class_scores, PER_CLASS)
-    return ScoreLookup(scores, paper_context(files), per_class)
+    return ScoreLookup(scores, context, per_class)
+
+
+def _read_costs(path: Path) -> "pd.DataFrame":
+    costs = read_frame(path, SCORES)
+    is_rate = costs["metric"].str.endswith("images_per_second")
+    for row in costs[is_rate & (costs["value"] <= 0)].to_dict("records"):
+        raise UserError(
+            f"{path}: {row['metric']} of {row['members']} on {row['dataset']} is {row['value']:g}; it "
+            "must be positive: measure it again"
+        )
+    return costs
 
 
 def paper_context(files: PaperFiles) -> PaperContext:
@@ -62,9 +82,15 @@ def read_priors(path: Path) -> "dict[tuple[str, str], pd.DataFrame]":
     """Return (dataset, member) -> its rows: class_index, class_name, q and what else is known of them.
 
     Raises:
-        UserError: the file is missing or lacks a column.
+        UserError: the file is missing, lacks a column, or has a q that is not positive.
     """
     table = _read(path, PRIOR_TEXT, PRIOR_NUMBERS, "estimated priors")
+    known = {"q": table["q"], "q_true": table["q_true"].dropna()}
+    for column, values in known.items():
+        for row, value in values[~((values > 0) & (values < float("inf")))].items():
+            raise UserError(
+                f"{path}: line {int(str(row)) + 2}: {column} is {value:g}; it must be a positive number"
+            )
     return {
         (str(dataset), str(member)): rows.drop(columns=["dataset", "member"])
         .dropna(axis="columns", how="all")
@@ -104,4 +130,10 @@ def _read(path: Path, text: Sequence[str], numbers: Sequence[str], what: str) ->
     for column in (*text, *numbers):
         if column not in table:
             raise UserError(f"{path}: no table of {what}: it has no column {column!r}")
+    for column in numbers if len(table) else ():
+        if table[column].dtype.kind not in "iuf":
+            row = int(pd.to_numeric(table[column], errors="coerce").isna().argmax())
+            raise UserError(
+                f"{path}: line {row + 2}: {column} is {table[column][row]!r}, which is not a number"
+            )
     return table

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dualtail.errors import UserError
 from dualtail.outputs import read_outputs
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import write_table
 from dualtail.paper.run_config import read_context
 from dualtail.stages.fitting import fitting_split
+from dualtail.studies.fusion_modes import NOTHING_FUSED
 from dualtail.studies.fusion_weights import Row, weight_rows, weights_table
 from dualtail.study_table import Prediction, file_of
 
@@ -17,9 +19,12 @@ def run(config: Path, outputs: str, out: Path) -> None:
     """Write fusion_weights.csv and .md: what is fused, with the first PEFT entry and its first seed."""
     context = read_context(config)
     settings = context.config
+    variants = fused_variants(context, settings["fusion"])
+    if len(context.members) < 2 or not variants:
+        raise UserError(f"{config}: {NOTHING_FUSED}")
     rows: dict[tuple[str, str], list[Row]] = {}
     for dataset, label in context.datasets.items():
-        for variant, tuning in fused_variants(context, settings["fusion"]).items():
+        for variant, tuning in variants.items():
             files = [
                 file_of(Prediction("", dataset, member, variant), outputs, config)
                 for member in context.members

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dualtail.config.names import listed
+from dualtail.errors import UserError
 from dualtail.explain.splits import DRAWN_VISIBLE, explained_split
 from dualtail.json_text import read_json
 from dualtail.outputs import OutputsHeader, read_outputs
@@ -39,6 +41,11 @@ def run(
         for model in _models(read_study(study, dataset), context):
             file = file_of(model, explained, study)
             studied.append(_studied(file, visibility, context))
+    if not studied:
+        raise UserError(
+            f"{study}: no explained model that is zero-shot or tuned with a loss of fusion.losses "
+            f"({listed(context.config['fusion']['losses'])}); see explain in the config"
+        )
     settings = context.config
     rows = interventional_rows(studied, settings["scores"]["bootstrap"], settings["seed"])
     write_table(interventional_table(rows), out)

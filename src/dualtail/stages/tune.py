@@ -27,7 +27,7 @@ from dualtail.foundation.vision import VisionTower
 from dualtail.foundation.zero_shot import text_features
 from dualtail.outputs import Outputs, write_outputs
 from dualtail.sidecars import refuse_foreign, sidecar
-from dualtail.stages.adapters import load_tuned
+from dualtail.stages.adapters import check_tuned_on, load_tuned
 from dualtail.stages.checkpointing import (
     described_model,
     pack_identity,
@@ -94,8 +94,8 @@ class Tuning:
         settings: How.
         seed: Of initial values, order and augmentation.
         prior: CSV of the model's pre-training prior q, for losses that read it.
-        base: Adapter whose PEFT is kept as it is, while a new head is trained; None: both are trained.
-        start: Adapter whose PEFT and head are trained on; None: they are new.
+        base: Adapter, of any dataset, whose PEFT is kept under a new head; None: both are trained.
+        start: Adapter of this dataset whose PEFT and head are trained on; None: they are new.
         teachers: Dumps of the training split, for losses that learn from other models.
     """
 
@@ -208,7 +208,7 @@ def _model(
     """The model before training."""
     settings, method = tuning.settings, tuning.peft.method
     if tuning.start is not None:
-        return _started(tuning, tuning.start, visual, weights_hash, train.n_classes)
+        return _started(tuning, tuning.start, visual, weights_hash, train)
     head = _start_head(tuning, visual, text, train)
     if tuning.base is None:
         return build_tuned_model(
@@ -219,16 +219,18 @@ def _model(
             precision=settings.precision,
             seed=tuning.seed,
         )
-    model, _ = load_tuned(
+    model, header = load_tuned(
         tuning.base, tuning.spec, visual, weights_hash, settings.precision, peft=method
     )
+    split_hash = train.header.split_hash
+    check_tuned_on(tuning.base, header, tuning.dataset, split_hash, new_head=True)
     model.peft.requires_grad_(False)
     model.head = head.to(model.device)
     return model
 
 
 def _started(
-    tuning: Tuning, start: Path, visual: VisionTower, weights_hash: str, n_classes: int
+    tuning: Tuning, start: Path, visual: VisionTower, weights_hash: str, train: Train
 ) -> TunedModel:
     """The model of an adapter, of the PEFT and the head that are asked for."""
     settings, (method, options) = tuning.settings, (tuning.peft.method, tuning.peft.options)
@@ -238,9 +240,10 @@ def _started(
         visual,
         weights_hash,
         settings.precision,
-        n_classes=n_classes,
+        n_classes=train.n_classes,
         peft=method,
     )
+    check_tuned_on(start, header, tuning.dataset, train.header.split_hash, new_head=False)
     wanted = parse_peft_options(method, options).model_dump(mode="json")
     for what, here, there in (
         ("PEFT options", wanted, header.peft_options),
