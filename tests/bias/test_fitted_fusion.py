@@ -200,6 +200,14 @@ def test_scales_at_a_bound_are_told(method: str, weights) -> None:
         assert found.at_bound == (0, 0)
 
 
+def test_the_upper_bound_is_told_in_any_unit() -> None:
+    """Never wrong, by so little that the loss at the largest scale is far from 0."""
+    labels = np.repeat(np.arange(3), 8)
+    barely = np.eye(3)[labels] + 0.999 * np.eye(3)[(labels + 1) % 3]
+    for factor in np.linspace(0.3, 3.0, 40):
+        assert solve([factor * barely], labels, "probabilities", calibrate=True).at_bound == (1,)
+
+
 def test_each_fold_is_fitted_on_the_others() -> None:
     logits, labels = members([2.0, 1.0, 1.5])
     fit = fit_combination(fusion_problem(logits, labels, "probabilities", "fitted", True), labels)

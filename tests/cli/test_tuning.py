@@ -216,6 +216,9 @@ def test_a_student_and_its_export_by_hand(
     assert {file.name: file.read_bytes() for file in exported.iterdir()} == before
     left = {"first", "student", "exported", "teacher.safetensors", "wrong.safetensors"}
     assert {file.name for file in tmp_path.iterdir()} == left
+    (exported / "model.onnx").write_text("of an export before")
+    dualtail("export", "--model", model, "--adapter", adapter, "--pack", test, "--out", exported)
+    assert set(before) == {file.name for file in exported.iterdir()}, "one export, not parts of two"
     # Images, not packs: nothing but the folder is needed.
     again = tmp_path / "again.safetensors"
     lists = ["--list", first / "lists/test.txt", "--class-names", first / "lists/classnames.txt"]

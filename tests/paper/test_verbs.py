@@ -267,4 +267,4 @@ def test_a_run_that_fuses_nothing_has_no_study_of_fusion(dualtail, files, tmp_pa
     }
     for verb, given in words.items():
         said = dualtail(verb, *given, "--out", tmp_path / "out", fails=True).output
-        assert "nothing is fused: study.members has one model, or fusion neither" in said
+        assert "nothing is fused: study.members needs two or more models, and fusion.losses" in said

@@ -109,7 +109,10 @@ def test_no_rows_is_a_table_too(tmp_path):
         ({"metric": "top5"}, "unknown metric"),
         ({"group": "D-Few"}, "group that is not of its scheme"),
         ({"value": 101.0}, "value outside 0..100 %.*loss=la"),
-        ({"value": float("nan")}, "an accuracy without a value in the row.*loss=la"),
+        (
+            {"value": float("nan")},
+            "no accuracy .write it, or leave the row out. in the row.*loss=la",
+        ),
         ({"ci_low": 63.0}, "ci_low above ci_high"),
         ({"unit": "fraction"}, "unit"),
         ({"seed": "zero"}, "column 'seed' must hold numbers"),

@@ -256,6 +256,8 @@ def test_all_for_a_study_puts_files_where_the_config_wants_them(
     asked = len(server.requests)
     dualtail("download", *options)
     assert len(server.requests) == asked
+    drawn = dualtail("download", "--all-for", root / "config.yaml")
+    assert drawn.output.strip() == "no list, class names or weights are lacking"
 
 
 FETCH = ["fetch-weights", "--model", "ViT-B-32,hf-hub:me/model"]

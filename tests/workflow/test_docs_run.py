@@ -4,7 +4,6 @@ A block without a language holds commands; what programs print is in blocks of `
 untrained models stand for those of the pages.
 """
 
-import json
 import os
 import re
 import shlex
@@ -18,7 +17,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from safetensors.torch import save_file
 
 from dualtail.cli.program import program
 
@@ -99,22 +97,10 @@ def write_configs(page: str) -> None:
             Path(name[1]).write_text(body)
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two world-vit-8 with random weights: clip.safetensors, openclip.safetensors."""
-    from dualtail.foundation.pretraining import build_model
-    from dualtail.foundation.spec import ARCHITECTURES
-
-    folder = tmp_path_factory.mktemp("foundation")
-    architecture = json.loads((ARCHITECTURES / "world-vit-8.json").read_text())
-    for seed, name in enumerate(("clip", "openclip")):
-        state = build_model(architecture, seed).state_dict()
-        save_file({k: v.contiguous() for k, v in state.items()}, folder / f"{name}.safetensors")
-    return folder
-
-
 @pytest.fixture
-def folder(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(
+    tmp_path: Path, world_clip: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """What all pages speak of: photographs of four classes, two models, logits, counts."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -123,8 +109,9 @@ def folder(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         for k in range(40 + 5 * label):
             pixels = rng.integers(0, 90, (36, 40, 3)) + 40 * label
             Image.fromarray(pixels.astype(np.uint8)).save(f"photos/{name}/{k}.png")
-    Path("results/smoke").mkdir(parents=True)
-    Path("results/smoke/foundation").symlink_to(models)
+    Path("results/smoke/foundation").mkdir(parents=True)
+    for seed, name in enumerate(("clip", "openclip")):
+        Path(f"results/smoke/foundation/{name}.safetensors").symlink_to(world_clip(seed))
     Path("other").symlink_to("photos")
     labels = np.repeat(np.arange(len(NAMES)), 12)
     for name in ("L", "other"):

@@ -113,9 +113,10 @@ class ScaledSum:
         Where no image is wrong, larger scales are better without end: the search ends where the loss is
         within its target of 0, and the upper bound is as good.
         """
-        x = found.at / self.units
-        high = (x >= LARGEST) | (found.value <= TARGET)
-        return tuple(np.where(x <= lowest, -1, np.where(high, 1, 0)).tolist())
+        x, rounding = found.at / self.units, 1e-12
+        high = (x >= LARGEST * (1 - rounding)) | (found.value <= TARGET)
+        low = x <= lowest * (1 + rounding)
+        return tuple(np.where(low, -1, np.where(high, 1, 0)).tolist())
 
     def remember(self, v: FloatArray) -> None:
         """Keep what is known at v (M,), which folds start from and replicates stay near."""

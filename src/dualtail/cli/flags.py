@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_snake
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-Verb = Callable[..., Any]
+Callback = Callable[..., Any]
 PLAIN = (bool, int, float, str)
 PIECE = re.compile(r"""(?<![^=,\[{: ])("(?:\\.|[^"\\])*"|'(?:''|[^'])*')|.""", re.DOTALL)
 """A quoted text where a value may begin (an apostrophe inside a word is none), or one character."""
@@ -105,7 +105,7 @@ def values_text(values: Any) -> str:
     return _flow(values)
 
 
-def with_options(verb: Verb, *options: Callable[[Verb], Verb]) -> Verb:
+def with_options(verb: Callback, *options: Callable[[Callback], Callback]) -> Callback:
     """Give a verb options; its help has them in this order."""
     for option in reversed(options):
         verb = option(verb)
@@ -113,12 +113,12 @@ def with_options(verb: Verb, *options: Callable[[Verb], Verb]) -> Verb:
 
 
 def as_one(
-    argument: str, make: Callable[..., Any], *options: Callable[[Verb], Verb]
-) -> Callable[[Verb], Verb]:
+    argument: str, make: Callable[..., Any], *options: Callable[[Callback], Callback]
+) -> Callable[[Callback], Callback]:
     """Options that a verb gets as one argument: what `make` makes of them."""
     names = [param.name for param in with_options(click.Command("names"), *options).params]
 
-    def give(verb: Verb) -> Verb:
+    def give(verb: Callback) -> Callback:
         @wraps(verb)
         def callback(**given: Any) -> Any:
             made = make(**{name: given.pop(name) for name in names})
@@ -129,7 +129,9 @@ def as_one(
     return give
 
 
-def options(section: type[BaseModel], without: Collection[str] = ()) -> Callable[[Verb], Verb]:
+def options(
+    section: type[BaseModel], without: Collection[str] = ()
+) -> Callable[[Callback], Callback]:
     """Give a verb an option for every field of a section; it gets the section, validated.
 
     The argument is named like the section in snake case: `TuningSettings` -> `tuning_settings`.
@@ -199,7 +201,7 @@ def _default_text(field: FieldInfo) -> str:
     return f"  [default: {default if isinstance(default, PLAIN) else values_text(default)}]"
 
 
-def _option(argument: str, key: str, field: FieldInfo) -> Callable[[Verb], Verb]:
+def _option(argument: str, key: str, field: FieldInfo) -> Callable[[Callback], Callback]:
     help_text = " ".join((field.description or "").split()) + _default_text(field)
     declaration, kind = _option_of(key, field.annotation)
     # With a default of its own, click takes a required option for given.

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dualtail.cli.flags import Verb, as_one
+from dualtail.cli.flags import Callback, as_one
 from dualtail.cli.shared_options import FILE, dumps_of, pattern
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 from dualtail.paper.contents import TABLES
@@ -21,7 +21,7 @@ STUDY = click.option(
 NUMBERS = click.argument("numbers", nargs=-1, required=True, type=int)
 
 
-def folder(default: str) -> Callable[[Verb], Verb]:
+def folder(default: str) -> Callable[[Callback], Callback]:
     return click.option(
         "--out",
         default=default,
@@ -31,7 +31,7 @@ def folder(default: str) -> Callable[[Verb], Verb]:
     )
 
 
-def file(option: str, default: str, what: str = "File to write.") -> Callable[[Verb], Verb]:
+def file(option: str, default: str, what: str = "File to write.") -> Callable[[Callback], Callback]:
     """The option of a file to write."""
     return click.option(option, default=default, show_default=True, type=OUT_FILE, help=what)
 

@@ -123,8 +123,12 @@ def score(
 )
 @SEED
 @RUN_NAME
-@click.option("--grad-cam", required=True, type=FILE, help="File for shares of maps by part, .csv.")
-@click.option("--examples", required=True, type=FILE, help="File for the images that figures show.")
+@click.option(
+    "--grad-cam", required=True, type=OUT_FILE, help="File for shares of maps by part, .csv."
+)
+@click.option(
+    "--examples", required=True, type=OUT_FILE, help="File for the images that figures show."
+)
 @OUT
 def score_explanations(
     dataset: str,

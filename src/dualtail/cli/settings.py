@@ -170,7 +170,7 @@ def download(
 
         wanted, notes = lacking(read_config(configs))
         if not wanted:
-            notes.insert(0, "nothing to download for this study")
+            notes.insert(0, "no list, class names or weights are lacking")
     else:
         wanted, notes = [w for name in names for w in wanted_by_name(name, folder)], []
     run(wanted, mirror, click.echo)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dualtail.cli.flags import MethodParam, Verb, with_options
+from dualtail.cli.flags import Callback, MethodParam, with_options
 from dualtail.config.section import LARGEST
 
 
@@ -51,7 +51,7 @@ LOSS = click.option(
 LOSS_NAME = click.option("--loss-name", help="Its name in tables.  [default: the loss]")
 
 
-def precision(default: str) -> Callable[[Verb], Verb]:
+def precision(default: str) -> Callable[[Callback], Callback]:
     """The option of a model's arithmetic."""
     return click.option(
         "--precision",
@@ -62,28 +62,28 @@ def precision(default: str) -> Callable[[Verb], Verb]:
     )
 
 
-def seed_of(what: str) -> Callable[[Verb], Verb]:
+def seed_of(what: str) -> Callable[[Callback], Callback]:
     """The option of a seed that is of this."""
     return click.option(
         "--seed", default=0, show_default=True, type=SEED_RANGE, help=f"Seed of {what}."
     )
 
 
-def pattern(option: str, help: str) -> Callable[[Verb], Verb]:
+def pattern(option: str, help: str) -> Callable[[Callback], Callback]:
     """The option of a path in which names in braces are filled in."""
     return click.option(option, required=True, metavar="PATTERN", help=help)
 
 
-def dumps_of(what: str) -> Callable[[Verb], Verb]:
+def dumps_of(what: str) -> Callable[[Callback], Callback]:
     """The option of the dumps that a study reads."""
     filled = "{dataset}, {members} and {variant} are filled in"
     return pattern("--outputs", f"Outputs of {what}; {filled}.")
 
 
-def labelled_images(required: bool) -> Callable[[Verb], Verb]:
+def labelled_images(required: bool) -> Callable[[Callback], Callback]:
     """Give a verb `images`, `image_list` and `class_names`: one folder per class, or a list."""
 
-    def give(verb: Verb) -> Verb:
+    def give(verb: Callback) -> Callback:
         return with_options(
             verb,
             click.option(

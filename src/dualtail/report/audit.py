@@ -22,8 +22,6 @@ from dualtail.scores.class_means import ClassMeans
 from dualtail.scores.metrics import per_class_accuracy
 
 FloatArray = NDArray[np.float64]
-FEW_LABELS = 10
-"""Fewer labels per class than this are called few."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +248,7 @@ def _gain_of_adjusting(
     if fitted is None:
         return None
     adjusted, plain = fitted.of(place, adjusted=True), fitted.of(place)
-    return judge.mean(adjusted.astype(float) - plain)
+    return _gain(adjusted.astype(float) - plain, judge)
 
 
 def _nine_groups(
@@ -315,12 +313,12 @@ def _cautions(images: np.ndarray, names: list[str]) -> list[str]:
             f"{absent.size} of {images.size} classes have no image here ({shown}): nothing can "
             "be said about them, and they are left out of every ranking."
         )
-    if present.min() < FEW_LABELS:
-        few = int((present < FEW_LABELS).sum())
+    if present.min() < FEWEST_PER_CLASS:
+        few = int((present < FEWEST_PER_CLASS).sum())
         said.append(
-            f"{few} of {present.size} classes have fewer than {FEW_LABELS} images (the smallest has "
-            f"{present.min()}): their intervals are wide, and gains over the best single model have none; 50 "
-            "or more images per class rank far better."
+            f"{few} of {present.size} classes have fewer than {FEWEST_PER_CLASS} images (the smallest has "
+            f"{present.min()}): their intervals are wide, and gains have none; 50 or more images per "
+            "class rank far better."
         )
     if present.max() > 2 * present.min():
         said.append(

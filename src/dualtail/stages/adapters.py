@@ -29,10 +29,8 @@ def load_tuned(
         UserError: see `load_adapter`; or an adapter of other weights or classes.
     """
     model, header = load_adapter(adapter, visual, precision, peft=peft)
-    if n_classes is not None and header.n_classes != n_classes:
-        raise UserError(
-            f"{adapter}: tuned on {header.n_classes} classes; there are {n_classes} here"
-        )
+    if n_classes is not None:
+        check_n_classes(adapter, header, n_classes)
     expected = header.record.get("weights_hash", weights_hash)
     if expected != weights_hash:
         raise UserError(
@@ -40,6 +38,18 @@ def load_tuned(
             f"{weights_hash[:12]}; name the foundation model it was tuned on"
         )
     return model, header
+
+
+def check_n_classes(adapter: Path, header: AdapterHeader, n_classes: int) -> None:
+    """Refuse a head for another number of classes.
+
+    Raises:
+        UserError: it is.
+    """
+    if header.n_classes != n_classes:
+        raise UserError(
+            f"{adapter}: tuned on {header.n_classes} classes; there are {n_classes} here"
+        )
 
 
 def check_tuned_on(
@@ -58,7 +68,7 @@ def check_tuned_on(
     there, there_hash = header.record.get("dataset"), header.record.get("train_split_hash")
     if there_hash == split_hash or (new_head and there is None):
         return
-    if there is None or there_hash is None:
+    if there is None or (there == dataset and there_hash is None):
         notice(
             f"{adapter}: does not say which images it was tuned on; make sure that its classes are "
             f"those of {dataset}, in the same order"

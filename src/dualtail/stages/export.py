@@ -1,7 +1,7 @@
 """Stage export: a tuned model as files that plain torch, open_clip and ONNX runtimes read."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +31,7 @@ from dualtail.tuning.export.merging import merged
 from dualtail.tuning.export.onnx_file import check_installed, onnx_logits, write_onnx
 from dualtail.tuning.pixels import Normalize, center_crop, load_batch
 
+ONNX = "model.onnx"
 CHECKED = 64
 """Images on which the export is compared with the model it comes from, at most."""
 TOLERANCE = 1e-3
@@ -127,25 +128,30 @@ def run(
             said = f"{check.dump} on {what}"
             lines.append(_compared("plain torch", of_dump, logits, said, refuse=exact))
         if onnx:
-            write_onnx(folder / "model.onnx", plain, about.tower.image_size)
-            logits = onnx_logits(folder / "model.onnx", images)
+            write_onnx(folder / ONNX, plain, about.tower.image_size)
+            logits = onnx_logits(folder / ONNX, images)
             lines.append(_compared("ONNX", expected, logits, f"the tuned model on {what}"))
     return lines
 
 
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """Yield a folder beside `out`; its files move into `out` only if the block succeeds."""
-    beside = out.absolute()
+    """Yield a folder in `out`; its files take the place of an earlier export if the block succeeds."""
+    is_new = not out.exists()
     try:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=beside.parent, prefix=f".{beside.name}.") as folder:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=out, prefix=".unfinished.") as folder:
             yield Path(folder)
-            out.mkdir(exist_ok=True)
+            (out / ONNX).unlink(missing_ok=True)
             for file in sorted(Path(folder).iterdir()):
                 file.replace(out / file.name)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror or error}") from error
+    except BaseException as error:
+        if is_new:
+            with suppress(OSError):
+                out.rmdir()
+        if isinstance(error, OSError):
+            raise UserError(f"{out}: cannot be written: {error.strerror or error}") from error
+        raise
 
 
 def _compared(

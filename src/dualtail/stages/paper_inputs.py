@@ -38,7 +38,8 @@ def read_lookup(files: PaperFiles, classes: bool = False) -> ScoreLookup:
     if context.run not in runs:
         raise UserError(
             f"{files.scores}: no row of the run {context.run!r} of {files.config}, but of "
-            f"{listed(map(repr, runs)) or 'none'}: give the scores and the config of one run"
+            f"{listed(map(repr, runs)) or 'none'}: give the scores and the config of one run "
+            "(`dualtail score --run NAME` names the run of what it writes)"
         )
     if files.costs is not None:
         scores = concatenate([scores, _read_costs(files.costs)], SCORES)

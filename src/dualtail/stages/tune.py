@@ -27,7 +27,7 @@ from dualtail.foundation.vision import VisionTower
 from dualtail.foundation.zero_shot import text_features
 from dualtail.outputs import Outputs, write_outputs
 from dualtail.sidecars import refuse_foreign, sidecar
-from dualtail.stages.adapters import check_tuned_on, load_tuned
+from dualtail.stages.adapters import check_n_classes, check_tuned_on, load_tuned
 from dualtail.stages.checkpointing import (
     described_model,
     pack_identity,
@@ -240,10 +240,10 @@ def _started(
         visual,
         weights_hash,
         settings.precision,
-        n_classes=train.n_classes,
         peft=method,
     )
     check_tuned_on(start, header, tuning.dataset, train.header.split_hash, new_head=False)
+    check_n_classes(start, header, train.n_classes)
     wanted = parse_peft_options(method, options).model_dump(mode="json")
     for what, here, there in (
         ("PEFT options", wanted, header.peft_options),

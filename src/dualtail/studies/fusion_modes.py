@@ -19,7 +19,8 @@ DIFFERENCE = "logits less probabilities"
 GAIN_GROUPS = ("Overall", "D-Few", "P-Few")
 COLUMNS = [("Accuracy", mode) for mode in MODES] + [(DIFFERENCE, group) for group in GAIN_GROUPS]
 NOTHING_FUSED = (
-    "nothing is fused: study.members has one model, or fusion neither losses nor zero_shot"
+    "nothing is fused: study.members needs two or more models, and fusion.losses a loss of the study or "
+    "fusion.zero_shot true"
 )
 MARKS = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"))
 

@@ -216,7 +216,8 @@ NOTES = (
     "Fitted on the validation split by the likelihood in which classes count alike; where there is none, "
     "on the test split, each fold by what the others say. Gains are paired over test images.",
     "Fitted weights of logits have the scale of the fused logits fitted with them, so that calibrating "
-    "members first changes nothing but the scale on which P(c) is told.",
+    "members first changes nothing but the scale on which P(c) is told. A temperature that is endless in "
+    "some resamples has no interval.",
 )
 
 
