@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from dualtail.explain.examples import Examples
 
 
+NOTHING_FUSED = (
+    "nothing is fused: study.members needs two or more models, and fusion.losses a loss of the study or "
+    "fusion.zero_shot true"
+)
+
+
 @dataclass(frozen=True)
 class ReorderedSets:
     """The training sets of Table 13."""

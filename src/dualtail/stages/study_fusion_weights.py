@@ -6,11 +6,10 @@ from typing import Any
 
 from dualtail.errors import UserError
 from dualtail.outputs import read_outputs
-from dualtail.paper.context import PaperContext
+from dualtail.paper.context import NOTHING_FUSED, PaperContext
 from dualtail.paper.layout import write_table
 from dualtail.paper.run_config import read_context
 from dualtail.stages.fitting import fitting_split
-from dualtail.studies.fusion_modes import NOTHING_FUSED
 from dualtail.studies.fusion_weights import Row, weight_rows, weights_table
 from dualtail.study_table import Prediction, file_of
 

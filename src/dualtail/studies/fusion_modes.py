@@ -1,7 +1,7 @@
 """Fusion by logits against fusion by probabilities, for every set of members: a pivot of the scores."""
 
 from dualtail.errors import UserError
-from dualtail.paper.context import PaperContext
+from dualtail.paper.context import NOTHING_FUSED, PaperContext
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over
 from dualtail.paper.style import (
@@ -18,10 +18,6 @@ MODES = ("logits", "probabilities")
 DIFFERENCE = "logits less probabilities"
 GAIN_GROUPS = ("Overall", "D-Few", "P-Few")
 COLUMNS = [("Accuracy", mode) for mode in MODES] + [(DIFFERENCE, group) for group in GAIN_GROUPS]
-NOTHING_FUSED = (
-    "nothing is fused: study.members needs two or more models, and fusion.losses a loss of the study or "
-    "fusion.zero_shot true"
-)
 MARKS = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"))
 
 
