@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 
 from dualtail.config.names import Name, fit_into_paths, without_repetition
-from dualtail.config.section import Section
+from dualtail.config.section import Label, Section
 
 ADJUSTMENTS = {
     "gla": ("zero_shot", "tuned", "q", "train_counts"),
@@ -43,7 +43,7 @@ class PriorSettings(Section):
 class FusionRuleEntry(Section):
     """A way to fuse: one rule with its options and the weights of the members."""
 
-    label: str | None = None
+    label: Label | None = None
     """name on pages, after "fused by"; default: the name of the entry"""
 
     method: str

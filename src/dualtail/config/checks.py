@@ -38,7 +38,6 @@ def check(config: Config) -> None:
         for key, used, known, what in references(config):
             for name in used:
                 known_name(name, known, what, key)
-    _labels(config)
     _methods(config)
     _fusion_weights(config)
     _losses(config)
@@ -139,22 +138,6 @@ def _of_methods(config: Config) -> Iterator[Reference]:
         dataset = [config.scratch.dataset]
         yield Reference("scratch.dataset", dataset, config.datasets, "dataset")
         yield Reference("scratch.loss", [config.scratch.loss], config.losses, "loss")
-
-
-def _labels(config: Config) -> None:
-    """What tables and pages call an entry is not blank."""
-    for section, entries in (
-        ("datasets", config.datasets),
-        ("foundation", config.foundation),
-        ("pefts", config.pefts),
-        ("losses", config.losses),
-        ("fusion.rules", config.fusion.rules),
-    ):
-        for name, entry in entries.items():
-            if entry.label is not None and not entry.label.strip():
-                raise NameProblem(
-                    f"{section}.{name}.label", "is empty; write the name that tables and pages show"
-                )
 
 
 def _methods(config: Config) -> None:

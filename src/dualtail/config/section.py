@@ -1,11 +1,21 @@
 """The base of every section of the config: unknown keys are errors, and numbers are numbers."""
 
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 LARGEST = 2**53
 """Above it a float is no longer every whole number, and nothing here is as many."""
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; write the name that tables and pages show")
+    return text
+
+
+Label = Annotated[str, AfterValidator(_not_blank)]
+"""What tables and pages call an entry."""
 
 
 class Section(BaseModel):

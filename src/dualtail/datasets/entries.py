@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from dualtail.config.names import Name, fit_into_paths
 from dualtail.config.paths import ConfigPath
-from dualtail.config.section import Section
+from dualtail.config.section import Label, Section
 from dualtail.datasets.settings import (
     ListSource,
     LongTailSample,
@@ -74,7 +74,7 @@ class Reordered(Section):
 class DatasetEntry(Section):
     """A downstream dataset: image lists, images and class names."""
 
-    label: str
+    label: Label
     """name in tables and figures"""
 
     role: Literal["imagenet_lt", "places365_lt", "inat2018", ""] = ""

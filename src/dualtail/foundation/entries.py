@@ -7,7 +7,7 @@ from pydantic_core import CoreSchema
 
 from dualtail.config.names import Name
 from dualtail.config.paths import ConfigPath
-from dualtail.config.section import Section
+from dualtail.config.section import Label, Section
 from dualtail.foundation.settings import HUB_PATTERN, HUB_PREFIX, WEIGHT_SUFFIXES
 
 
@@ -64,7 +64,7 @@ class Weights(Section):
 class FoundationEntry(Section):
     """A foundation model: everything that decides its zero-shot outputs."""
 
-    label: str
+    label: Label
     """name in tables and figures"""
 
     architecture: str

@@ -270,10 +270,7 @@ def _check_values(frame: "pd.DataFrame", layout: Layout) -> None:
         refuse(share & ((frame[name] < 0) | (frame[name] > 100)), f"{name} outside 0..100 %")
     refuse(frame["ci_low"] > frame["ci_high"], "ci_low above ci_high")
     is_accuracy = (frame["metric"] == "accuracy") & (frame["n_classes"].fillna(0) > 0)
-    refuse(
-        is_accuracy & frame["value"].isna(),
-        "no accuracy (write it, or leave the row out)",
-    )
+    refuse(is_accuracy & frame["value"].isna(), "no accuracy (write it, or leave the row out)")
 
 
 def _sorted(frame: "pd.DataFrame", layout: Layout) -> "pd.DataFrame":

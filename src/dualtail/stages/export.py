@@ -145,13 +145,12 @@ def _whole(out: Path) -> Iterator[Path]:
             (out / ONNX).unlink(missing_ok=True)
             for file in sorted(Path(folder).iterdir()):
                 file.replace(out / file.name)
-    except BaseException as error:
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror or error}") from error
+    finally:
         if is_new:
-            with suppress(OSError):
+            with suppress(OSError):  # there are files in it
                 out.rmdir()
-        if isinstance(error, OSError):
-            raise UserError(f"{out}: cannot be written: {error.strerror or error}") from error
-        raise
 
 
 def _compared(

@@ -44,8 +44,7 @@ def run(
     if not studied:
         raise UserError(
             f"{study}: no explained model that is zero-shot or tuned with a loss of fusion.losses "
-            f"({listed(context.config['fusion']['losses'])}); these come from "
-            "fusion.losses and the first of study.pefts"
+            f"({listed(context.config['fusion']['losses'])}): name there a loss that the study explains"
         )
     settings = context.config
     rows = interventional_rows(studied, settings["scores"]["bootstrap"], settings["seed"])

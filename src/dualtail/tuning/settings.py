@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from dualtail.config.names import Name, without_repetition
-from dualtail.config.section import Section
+from dualtail.config.section import Label, Section
 from dualtail.tuning.augmentation_settings import Augmentation
 
 HeadType = Literal["cosine", "linear", "l2-norm", "layer-norm"]
@@ -72,7 +72,7 @@ class TuningSettings(Section):
 class PeftEntry(Section):
     """A way to tune: one method with its options."""
 
-    label: str
+    label: Label
     """name in tables and figures"""
 
     method: str
@@ -94,7 +94,7 @@ class PeftEntry(Section):
 class LossEntry(Section):
     """A loss to tune with."""
 
-    label: str | None = None
+    label: Label | None = None
     """name in tables and figures; default: the name of the entry"""
 
     method: str
