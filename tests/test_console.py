@@ -45,6 +45,9 @@ def test_a_run_has_a_line_for_each_start_and_end_and_failures_come_last(tmp_path
     (tmp_path / "bad2").unlink()
     assert "1/2 done  tune 2  " in snakemake(tmp_path).stderr
     assert "Nothing to be done" in snakemake(tmp_path).stderr
+    no_config = snakemake(tmp_path, "--configfile", "mine.yaml")
+    assert no_config.returncode == 1
+    assert no_config.stderr == "Error: mine.yaml: no such file or directory\n"
 
 
 def test_reasons_without_their_files() -> None:

@@ -37,6 +37,9 @@ UNSAID_EVENTS = {
     LogEvent.PROGRESS,
     LogEvent.RULEGRAPH,
 }
+FILE_ERROR = re.compile(r"^Traceback .*^\w+: \[Errno \d+\] (.*): '(.*)'\s*\Z", re.M | re.S)
+"""Snakemake's traceback of a file that cannot be read, as a `--configfile` that is not there."""
+
 LAST_LINE = 100
 """Characters of the last line of a job's log that are shown."""
 
@@ -98,7 +101,9 @@ class LogHandler(LogHandlerBase):
 
     def _emit(self, record: logging.LogRecord, fields: dict[str, Any]) -> None:
         event = fields.get("event")
-        if self.common_settings.dryrun and self.common_settings.printshellcmds:
+        if found := FILE_ERROR.search(str(record.msg)):
+            self._say(f"Error: {found[2]}: {found[1].lower()}")
+        elif self.common_settings.dryrun and self.common_settings.printshellcmds:
             self._say(self.format(record))
         elif event in UNSAID_EVENTS or str(record.msg).startswith(UNSAID):
             pass
