@@ -4,6 +4,7 @@
 #
 # Read the rules in this order: they are the paper's pipeline.
 import atexit
+import gc
 import sys
 
 from snakemake.utils import min_version
@@ -12,6 +13,8 @@ from dualtail.one_run import hold, refuse_what_is_no_file, stop_jobs_at_sigterm
 from dualtail.provenance.manifest import write_manifest
 
 min_version("9.0")
+# A plan of 5,000 jobs makes millions of objects that stay; looking through them for garbage takes a tenth of it.
+gc.set_threshold(100_000, 50, 50)
 
 
 configfile: "config.yaml"

@@ -1,28 +1,26 @@
 # PEFT tuning on the long-tailed training split, and the tuned model's outputs. One job is one tuning.
 
 
-def prior_if_read(wildcards):
-    """The model's estimated prior q, for losses that read it."""
-    loss = C.losses[wildcards.loss]
-    if not (loss.prior or reads_prior(loss.method)):
-        return []
-    return f"{RUN}/priors/{parent(wildcards.dataset)}/{wildcards.member}.csv"
-
-
-def adapter_of(wildcards, loss):
-    """The same model tuned with another loss, if there is one: the first stage of two."""
-    if loss is None:
-        return []
-    return f"{RUN}/adapters/{wildcards.dataset}/{wildcards.member}/{wildcards.peft}-{loss}-{wildcards.seed}.safetensors"
-
-
-def teachers(wildcards):
-    """What the models that a student learns from say of the training images."""
-    loss = C.losses[wildcards.loss]
-    return [
-        f"{RUN}/teachers/{wildcards.dataset}/{member}/{wildcards.peft}-{loss.start}-{wildcards.seed}.safetensors"
-        for member in loss.teacher
-    ]
+def read_by_loss(wildcards):
+    """What only some losses read, by the options of `dualtail tune`."""
+    w, loss = wildcards, C.losses[wildcards.loss]
+    files = {}
+    if loss.prior or reads_prior(loss.method):
+        files["prior"] = f"{RUN}/priors/{parent(w.dataset)}/{w.member}.csv"
+    for option, first in (
+        ("retrain_head_of", loss.retrain),
+        ("start_from", loss.start),
+    ):
+        if first is not None:  # the same model, tuned with another loss
+            files[option] = (
+                f"{RUN}/adapters/{w.dataset}/{w.member}/{w.peft}-{first}-{w.seed}.safetensors"
+            )
+    if loss.teacher:
+        files["teacher"] = [
+            f"{RUN}/teachers/{w.dataset}/{member}/{w.peft}-{loss.start}-{w.seed}.safetensors"
+            for member in loss.teacher
+        ]
+    return files
 
 
 @functools.cache
@@ -39,6 +37,7 @@ def tuning_flags(peft, loss, dataset):
 
 rule tune:
     input:
+        unpack(read_by_loss),
         weights=weights,
         files=model_files,
         train=lambda w: pack(w.dataset, "train", w.member),
@@ -46,10 +45,6 @@ rule tune:
             pack(w.dataset, split, w.member) for split in evaluated(w.dataset)
         ],
         text=lambda w: f"{RUN}/foundation/{w.member}/{parent(w.dataset)}.text.safetensors",
-        prior=prior_if_read,
-        base=lambda w: adapter_of(w, C.losses[w.loss].retrain),
-        start=lambda w: adapter_of(w, C.losses[w.loss].start),
-        teachers=teachers,
     output:
         adapter=RUN + "/adapters/{dataset}/{member}/{peft}-{loss}-{seed}.safetensors",
         record=RUN + "/adapters/{dataset}/{member}/{peft}-{loss}-{seed}.json",
@@ -66,13 +61,7 @@ rule tune:
         runtime=C.jobs.runtime,
     params:
         model=model_flags,
-        files=lambda w, input: named(
-            predict_pack=input.predicted,
-            prior=input.prior,
-            retrain_head_of=input.base,
-            start_from=input.start,
-            teacher=input.teachers,
-        ),
+        files=lambda w, input: named(predict_pack=input.predicted, **read_by_loss(w)),
         settings=lambda w: tuning_flags(w.peft, w.loss, parent(w.dataset)),
         code=lambda w: code(
             "tune", peft=C.pefts[w.peft].method, loss=C.losses[w.loss].method
