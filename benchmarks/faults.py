@@ -353,7 +353,7 @@ def kill_dvc(trial: Trial) -> None:
 def not_finite(trial: Trial) -> None:
     """A learning rate at which the loss is no number; then the right one again."""
     cell, section = trial.cell, {"tune": "tuning", "pretrain": "pretraining"}[trial.stage.rule]
-    right, wrong = f"{section}:\n", f"{section}:\n  lr: 1.0e+30\n"
+    right, wrong = f"{section}:\n", f"{section}:\n  lr: 1.0e+14\n"
     cell.edit_config(right, wrong)
     if cell.end(cell.start(*trial.stage.targets)) == 0:
         raise Lost("it went on")

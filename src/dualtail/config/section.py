@@ -34,7 +34,7 @@ class Section(BaseModel):
             if isinstance(item, bool) and not _takes(annotation, bool):
                 raise ValueError(f"YAML reads this as {str(item).lower()}: write a number or text")
             if isinstance(item, int | float) and abs(item) > LARGEST:
-                raise ValueError(f"{item} is out of range")
+                raise ValueError(f"{item} is out of range: numbers here go up to {LARGEST:.0e}")
         return value
 
 
