@@ -12,6 +12,7 @@ from dualtail.bias.groups import D_GROUPS, P_GROUPS
 from dualtail.errors import UserError
 from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import (
+    NOT_RUN,
     Claim,
     Evidence,
     Verdict,
@@ -35,8 +36,6 @@ from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.schema import SPREAD_GROUPS
 
 D_SPREAD, P_SPREAD = SPREAD_GROUPS["D"], SPREAD_GROUPS["P"]
-NOT_RUN = "not run"
-"""In place of a verdict, where outputs that a claim is about were not made."""
 
 
 def zero_shot_bias(at: Evidence) -> Claim:
@@ -362,18 +361,18 @@ RESTS_ON_Q = (
 """Claims on P-groups, or on what is adjusted by q."""
 
 
-def judge_all(lookup: ScoreLookup) -> dict[tuple[str, str], Claim | str]:
-    """Judge every claim on every dataset: (title, dataset) -> claim, or why it was not run.
+def judge_all(lookup: ScoreLookup) -> dict[tuple[str, str], Claim]:
+    """Judge every claim on every dataset: (title, dataset) -> claim.
 
     What rests on a q that is hardly known (`thin_data`) is not resolved.
     """
-    found: dict[tuple[str, str], Claim | str] = {}
+    found: dict[tuple[str, str], Claim] = {}
     for title, _, judge in CLAIMS:
         for dataset in lookup.context.datasets:
             try:
                 claim = judge(Evidence(lookup, dataset))
             except UserError as error:
-                found[title, dataset] = str(error)
+                found[title, dataset] = Claim(NOT_RUN, [str(error)])
                 continue
             thin = [lack for lack in prior_lacks(lookup.context, dataset) if lack.spoils_q]
             if thin and judge in RESTS_ON_Q:
@@ -383,14 +382,13 @@ def judge_all(lookup: ScoreLookup) -> dict[tuple[str, str], Claim | str]:
     return found
 
 
-def verdict_table(judged: Mapping[tuple[str, str], Claim | str], context: PaperContext) -> str:
+def verdict_table(judged: Mapping[tuple[str, str], Claim], context: PaperContext) -> str:
     """Return a Markdown table with one row per claim that was judged, and a line on the others."""
     absent = sorted(number for numbers in not_run(judged, context).values() for number in numbers)
     body = []
     for number, (title, _, _) in enumerate(CLAIMS, start=1):
         if number not in absent:
-            found = [judged[title, dataset] for dataset in context.datasets]
-            verdicts = [c.verdict if isinstance(c, Claim) else NOT_RUN for c in found]
+            verdicts = [judged[title, dataset].verdict for dataset in context.datasets]
             body.append([f"{number}. {title}", *verdicts])
     header = ["Claim", *context.datasets.values()]
     parts = [markdown_table(header, body, n_left=len(header))] if body else []
@@ -400,15 +398,13 @@ def verdict_table(judged: Mapping[tuple[str, str], Claim | str], context: PaperC
     return "\n\n".join(parts)
 
 
-def not_run(
-    judged: Mapping[tuple[str, str], Claim | str], context: PaperContext
-) -> dict[str, list[int]]:
+def not_run(judged: Mapping[tuple[str, str], Claim], context: PaperContext) -> dict[str, list[int]]:
     """Return why claims were judged on no dataset: a reason -> the numbers of the claims."""
     reasons: dict[str, list[int]] = {}
     for number, (title, _, _) in enumerate(CLAIMS, start=1):
         found = [judged[title, dataset] for dataset in context.datasets]
-        if not any(isinstance(claim, Claim) for claim in found):
-            reasons.setdefault(str(found[0]), []).append(number)
+        if all(claim.verdict == NOT_RUN for claim in found):
+            reasons.setdefault(found[0].sentences[0], []).append(number)
     return reasons
 
 

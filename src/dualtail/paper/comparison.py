@@ -89,9 +89,7 @@ def compare(lookup: ScoreLookup) -> "pd.DataFrame":
 
     run = _Run(lookup)
     rows = [_row(Published(*line), run) for line in published_numbers().itertuples(index=False)]
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    floats = ["ours", "ci_low", "ci_high", "difference"]
-    return frame.assign(**{name: frame[name].astype("float64").round(6) for name in floats})
+    return pd.DataFrame(rows, columns=COLUMNS).round(6)
 
 
 class _Run:
@@ -110,9 +108,8 @@ class _Run:
         return self.context.in_role(number.dataset)
 
     def find(self, number: Published, dataset: str) -> Estimate | None:
-        finder = FINDERS.get(number.item)
         try:
-            return None if finder is None else finder(self, number, dataset)
+            return FINDERS[number.item](self, number, dataset) if number.item in FINDERS else None
         except UserError:
             return None
 
@@ -308,7 +305,9 @@ def _verdict(number: Published, ours: Estimate, dataset: str, context: PaperCont
     # The paper's images with hidden parts are not published.
     if number.item in ("table15", "fig8") or not context.is_official(dataset):
         return "other data"
-    if not is_papers_backbone(context):
+    entries = context.config.get("foundation", {})
+    names = [entries.get(member, {}).get("architecture", "") for member in context.members]
+    if not all(name.startswith(BACKBONE) for name in names):
         return "other models"
     return "within" if is_within(float(number.value), ours.value, number.unit) else "outside"
 
@@ -327,10 +326,3 @@ def tolerance_text(unit: str) -> str:
         return "equal"
     size, relative = TOLERANCES[unit]
     return f"{100 * size:g} % of it" if relative else f"{size:g}"
-
-
-def is_papers_backbone(context: PaperContext) -> bool:
-    """Whether every foundation model of the run has the paper's architecture."""
-    entries = context.config.get("foundation", {})
-    names = [entries.get(member, {}).get("architecture", "") for member in context.members]
-    return all(name.startswith(BACKBONE) for name in names)

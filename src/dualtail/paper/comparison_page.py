@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from dualtail.paper.claims import CLAIMS, NOT_RUN, verdict_table
+from dualtail.paper.claims import CLAIMS, verdict_table
 from dualtail.paper.comparison import BACKBONE, TOLERANCES, VERDICTS, tolerance_text
 from dualtail.paper.context import PaperContext
 from dualtail.paper.evidence import Claim
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def build_page(
     compared: "pd.DataFrame",
-    judged: Mapping[tuple[str, str], Claim | str],
+    judged: Mapping[tuple[str, str], Claim],
     context: PaperContext,
 ) -> str:
     """Return the page as Markdown, from what `comparison.compare` and `claims.judge_all` found."""
@@ -74,16 +74,12 @@ def _introduction(context: PaperContext) -> str:
     return "\n".join(parts)
 
 
-def _claims(judged: Mapping[tuple[str, str], Claim | str], context: PaperContext) -> list[str]:
+def _claims(judged: Mapping[tuple[str, str], Claim], context: PaperContext) -> list[str]:
     lines = []
     for title, _, _ in CLAIMS:
         lines.append(f"- **{title}**")
         for dataset, label in context.datasets.items():
-            found = judged[title, dataset]
-            text = f"{NOT_RUN} ({found})."
-            if isinstance(found, Claim):
-                text = f"*{found.verdict}*. {' '.join(found.sentences)}"
-            lines.append(f"  - {label}: {text}")
+            lines.append(f"  - {label}: {judged[title, dataset].as_markdown('*')}")
     return [
         "Verdicts follow from 95 % bootstrap intervals by rules that stand in the docstrings of "
         "`dualtail.paper.claims` and `dualtail.paper.training_claims`.",
@@ -93,15 +89,15 @@ def _claims(judged: Mapping[tuple[str, str], Claim | str], context: PaperContext
 
 
 def _counts(compared: "pd.DataFrame") -> str:
-    used = [verdict for verdict in VERDICTS if (compared["verdict"] == verdict).any()]
-    body = []
-    for item in _items(compared):
-        verdicts = list(compared.loc[compared["item"] == item, "verdict"])
-        counts = [verdicts.count(verdict) for verdict in used]
-        body.append([item_name(item), *(str(n) if n else "" for n in counts), str(len(verdicts))])
-    totals = [str((compared["verdict"] == verdict).sum()) for verdict in used]
-    body.append(["all", *totals, str(len(compared))])
-    return markdown_table(["", *used, "all"], body, n_left=1)
+    import pandas as pd
+
+    counts = pd.crosstab(compared["item"], compared["verdict"], margins=True, margins_name="all")
+    columns = [verdict for verdict in (*VERDICTS, "all") if verdict in counts]
+    counts = counts.loc[[*_items(compared), "all"], columns]
+    body = [
+        [item_name(item), *(str(n) if n else "" for n in row)] for item, *row in counts.itertuples()
+    ]
+    return markdown_table(["", *columns], body, n_left=1)
 
 
 def _numbers(compared: "pd.DataFrame", context: PaperContext) -> list[str]:

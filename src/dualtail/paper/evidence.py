@@ -8,14 +8,23 @@ from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, tuned
 from dualtail.scores.bootstrap import Estimate
 
-Verdict = Literal["holds", "in part", "does not hold", "not resolved"]
+Verdict = Literal["holds", "in part", "does not hold", "not resolved", "not run"]
+NOT_RUN: Verdict = "not run"
+"""Of a claim about outputs that were not made."""
 
 
 class Claim(NamedTuple):
-    """The verdict on one claim and dataset, and the sentences it rests on."""
+    """The verdict on one claim and dataset, and the sentences it rests on; why, if it was not run."""
 
     verdict: Verdict
     sentences: list[str]
+
+    def as_markdown(self, mark: str) -> str:
+        """Return the verdict, between marks such as `**`, and the sentences."""
+        text = " ".join(self.sentences)
+        if self.verdict == NOT_RUN:
+            return f"{NOT_RUN} ({text})."
+        return f"{mark}{self.verdict}{mark}. {text}"
 
 
 class Evidence(NamedTuple):

@@ -8,8 +8,5 @@ EACH = 2
 
 def hidden_parts(examples: Examples) -> list[tuple[int, int]]:
     """Return (image, condition) of the columns: the first images go to the first hidden part ..."""
-    conditions = range(1, examples.pictures.shape[1])
-    pairs = [
-        (EACH * k + j, condition) for k, condition in enumerate(conditions) for j in range(EACH)
-    ]
-    return [(image, condition) for image, condition in pairs if image < len(examples)]
+    conditions = [k for k in range(1, examples.pictures.shape[1]) for _ in range(EACH)]
+    return list(enumerate(conditions[: len(examples)]))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -113,9 +113,7 @@ def to_csv(table: Table) -> str:
             ]
             frame[f"{name} / ci_low"] = [entry.low for entry in bounds]
             frame[f"{name} / ci_high"] = [entry.high for entry in bounds]
-    floats = frame.select_dtypes("number").columns
-    frame[floats] = frame[floats].round(6)
-    return frame.to_csv(index=False, lineterminator="\n")
+    return frame.round(6).to_csv(index=False, lineterminator="\n")
 
 
 def to_markdown(table: Table) -> str:
@@ -141,8 +139,6 @@ def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]], n_left:
 
 def to_latex(table: Table) -> str:
     """Return the table as a LaTeX `table*` (both columns); it needs the package booktabs only."""
-    import pandas as pd
-
     header, body = _as_text(
         table, escape_latex, bold=r"\textbf{{{}}}", spread=r"{} {{\scriptsize$\pm${}}}"
     )
@@ -152,8 +148,7 @@ def to_latex(table: Table) -> str:
             line[0] = rf"\midrule {line[0]}"
     if len(header[0]) > 1:
         header[0] = (*header[0][:-1], f"{_rules(header)} {header[0][-1]}")
-    names = pd.MultiIndex.from_tuples(header) if len(header[0]) > 1 else [h for (h,) in header]
-    styler = pd.DataFrame(body, columns=names).style.hide(axis="index")
+    styler = _text_frame(header, body).style.hide(axis="index")
     styler.set_table_styles(
         [{"selector": "footnotesize", "props": [("", r"\setlength{\tabcolsep}{3pt}")]}]
     )
@@ -173,11 +168,8 @@ def to_latex(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """Return the table as a page that needs no other file."""
-    import pandas as pd
-
     header, body = _as_text(table, html.escape, bold="<b>{}</b>", spread="{} <small>±{}</small>")
-    names = pd.MultiIndex.from_tuples(header) if len(header[0]) > 1 else [h for (h,) in header]
-    cells = pd.DataFrame(body, columns=names).to_html(index=False, escape=False, border=0)
+    cells = _text_frame(header, body).to_html(index=False, escape=False, border=0)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in notes_of(table))
     return _PAGE.format(
         heading=html.escape(table.heading),
@@ -252,13 +244,14 @@ class Cell(NamedTuple):
 def to_cells(table: Table) -> list[list[Cell]]:
     """Return the cells of a table, row by row, for a page."""
     best = best_cells(table)
-    found = []
-    for i, j in np.ndindex(*table.cells.shape):
+
+    def cell(i: int, j: int) -> Cell:
         value = _value(table.cells.iat[i, j])
         number = float(value) if isinstance(value, int | float) else math.nan
-        found.append(Cell(*_texts(table, i, j), number, bool(best[i, j])))
-    width = table.cells.shape[1]
-    return [found[start : start + width] for start in range(0, len(found), width)]
+        return Cell(*_texts(table, i, j), number, bool(best[i, j]))
+
+    n_rows, n_columns = table.cells.shape
+    return [[cell(i, j) for j in range(n_columns)] for i in range(n_rows)]
 
 
 def notes_of(table: Table) -> list[str]:
@@ -322,6 +315,13 @@ def _as_text(
     return header, body
 
 
+def _text_frame(header: Sequence[tuple[str, ...]], body: Sequence[list[str]]) -> "pd.DataFrame":
+    import pandas as pd
+
+    names = pd.MultiIndex.from_tuples(header) if len(header[0]) > 1 else [h for (h,) in header]
+    return pd.DataFrame(body, columns=names)
+
+
 def _rules(header: Sequence[tuple[str, ...]]) -> str:
     """A rule below every heading that stands above columns."""
     found, start = [], 1
@@ -337,7 +337,7 @@ def _value(entry: object) -> object:
     return entry.value if isinstance(entry, Estimate) else entry
 
 
-def _has_interval(entry: object) -> bool:
+def _has_interval(entry: object) -> TypeGuard[Estimate]:
     return isinstance(entry, Estimate) and entry.low == entry.low
 
 
@@ -348,9 +348,9 @@ def _texts(table: Table, i: int, j: int) -> tuple[str, str]:
     value = _value(entry)
     if isinstance(value, str):
         return value, ""
-    if value is None or not isinstance(value, int | float) or value != value:
+    if not isinstance(value, int | float) or value != value:
         return EMPTY, ""
-    if isinstance(entry, Estimate) and _has_interval(entry):
+    if _has_interval(entry):
         half = (entry.high - entry.low) / 2
         return form.format(value), f"{half:.1f}" if half < 100 else f"{half:.0f}"
     return form.format(value), ""

@@ -5,7 +5,6 @@ item (table1, fig2 ...), dataset, peft, row, column, value, unit, note. Values a
 paper has text (yes / no); the note says where a number was derived or is illegible in the source.
 """
 
-from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -28,18 +27,13 @@ def published_numbers(item: str | None = None) -> "pd.DataFrame":
     Raises:
         UserError: an item of which the paper publishes no number; the known ones are listed.
     """
-    frame = _published()
+    import pandas as pd
+
+    with files("dualtail.paper").joinpath("published.csv").open(encoding="utf-8") as stream:
+        frame = pd.read_csv(stream, dtype=str, keep_default_na=False)
     if item is None:
-        return frame.copy()
+        return frame
     known = list(dict.fromkeys(frame["item"]))
     if item not in known:
         raise UserError(f"no published numbers for {item!r}; known: {', '.join(known)}")
     return frame[frame["item"] == item].reset_index(drop=True)
-
-
-@cache
-def _published() -> "pd.DataFrame":
-    import pandas as pd
-
-    with files("dualtail.paper").joinpath("published.csv").open(encoding="utf-8") as stream:
-        return pd.read_csv(stream, dtype=str, keep_default_na=False)

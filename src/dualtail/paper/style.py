@@ -32,7 +32,6 @@ GREEN = "#009E73"
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
-
 YELLOW = "#F0E442"
 
 MEMBERS = (BLUE, ORANGE, GREEN, SKY)
@@ -145,9 +144,7 @@ def write_figure(figure: PaperFigure, folder: str | Path) -> list[Path]:
         with atomic_path(png) as temporary:
             texts = {"Software": None, "Title": figure.heading, "Description": figure.caption}
             figure.figure.savefig(temporary, dpi=DPI, metadata=texts)
-    numbers = figure.data.select_dtypes("float").columns
-    data = figure.data.assign(**{name: figure.data[name].round(6) for name in numbers})
-    write_text(csv, data.to_csv(index=False, lineterminator="\n"))
+    write_text(csv, figure.data.round(6).to_csv(index=False, lineterminator="\n"))
     text = f"**{figure.heading}.** {figure.caption}"
     write_text(md, f"![{figure.stem}]({png.name})\n\n{html.escape(text, quote=False)}\n")
     write_text(rst, f"**{_escape_rst(figure.heading)}.** {_escape_rst(figure.caption)}\n")

@@ -1,11 +1,12 @@
 """summary.md: what came out of a run, in sentences whose numbers come from the score table."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from dualtail.paper import frontier
-from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all, not_run, verdict_table
+from dualtail.paper.claims import CLAIMS, judge_all, not_run, verdict_table
 from dualtail.paper.context import PaperContext
-from dualtail.paper.evidence import Claim, listed
+from dualtail.paper.evidence import NOT_RUN, Claim, listed
 from dualtail.paper.layout import EMPTY, markdown_table, to_markdown
 from dualtail.paper.lookup import SPLIT, ScoreLookup
 from dualtail.paper.result import by_groups, sentences
@@ -45,11 +46,7 @@ def build_summary(lookup: ScoreLookup) -> str:
             continue
         lines += [f"## {number}. {title}", "", f"See {where}.", ""]
         for dataset, label in context.datasets.items():
-            found = judged[title, dataset]
-            text = f"{NOT_RUN} ({found})."
-            if isinstance(found, Claim):
-                text = f"**{found.verdict}**. {' '.join(found.sentences)}"
-            lines += [f"- **{label}** – {text}"]
+            lines.append(f"- **{label}** – {judged[title, dataset].as_markdown('**')}")
         lines.append("")
     lines += _absent(absent)
     lines += _priors(context)
@@ -133,8 +130,8 @@ def _seeds_held(context: PaperContext) -> str:
     return held + (f" (of {listed(single)}, with one seed, the former only)" if single else "")
 
 
-def _verdicts(judged: dict[tuple[str, str], Claim | str], context: PaperContext) -> list[str]:
-    if not any(isinstance(claim, Claim) for claim in judged.values()):
+def _verdicts(judged: Mapping[tuple[str, str], Claim], context: PaperContext) -> list[str]:
+    if all(claim.verdict == NOT_RUN for claim in judged.values()):
         return ["None of them can be judged on it; the reasons are below."]
     rules = (
         "A claim *holds* or *does not hold* where the intervals say so; the exact rule of each is "
@@ -159,20 +156,13 @@ def _priors(context: PaperContext) -> list[str]:
     ]
     header = ["Dataset", "Model", "Spearman", "Error of log q", "max q / min q", "truth"]
     rows = []
-    for dataset, label in context.datasets.items():
-        for member, name in context.members.items():
-            if (dataset, member) in known:
-                found = recovery(known[dataset, member])
-                rows.append(
-                    [
-                        label,
-                        name,
-                        f"{found.spearman:.2f}" if found.spearman == found.spearman else EMPTY,
-                        f"{found.log_rmse:.2f}",
-                        f"{found.imbalance_factor:.1f}",
-                        f"{found.true_imbalance_factor:.1f}",
-                    ]
-                )
+    for dataset, member in itertools.product(context.datasets, context.members):
+        if (dataset, member) in known:
+            found = recovery(known[dataset, member])
+            rank = f"{found.spearman:.2f}" if found.spearman == found.spearman else EMPTY
+            factors = f"{found.imbalance_factor:.1f}", f"{found.true_imbalance_factor:.1f}"
+            names = context.datasets[dataset], context.members[member]
+            rows.append([*names, rank, f"{found.log_rmse:.2f}", *factors])
     return [*lines, markdown_table(header, rows, n_left=2), ""]
 
 

@@ -11,11 +11,11 @@ from markupsafe import Markup
 from dualtail.errors import UserError
 from dualtail.foundation.architecture import default_transform, in_words, vision_config
 from dualtail.foundation.settings import Transform
-from dualtail.paper.claims import CLAIMS, NOT_RUN, judge_all
+from dualtail.paper.claims import CLAIMS, judge_all
 from dualtail.paper.comparison import compare
 from dualtail.paper.comparison_page import item_name
 from dualtail.paper.context import PaperContext
-from dualtail.paper.evidence import Claim
+from dualtail.paper.evidence import NOT_RUN
 from dualtail.paper.layout import Cell
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.published import DATASETS
@@ -168,10 +168,9 @@ def _claims(lookup: ScoreLookup, places: set[str]) -> list[ShownClaim]:
     for number, (title, where, _) in enumerate(CLAIMS, start=1):
         judged = []
         for dataset, label in lookup.context.datasets.items():
-            claim = found[title, dataset]
-            verdict = claim.verdict if isinstance(claim, Claim) else NOT_RUN
-            text = " ".join(claim.sentences) if isinstance(claim, Claim) else _sentence(claim)
-            judged.append(Judged(label, verdict, SIGNS.get(verdict, "–"), text))
+            verdict, said = found[title, dataset]
+            text = _sentence(said[0]) if verdict == NOT_RUN else " ".join(said)
+            judged.append(Judged(label, verdict, SIGNS[verdict], text))
         shown.append(ShownClaim(number, title, _in_page(where, places), judged))
     return shown
 
