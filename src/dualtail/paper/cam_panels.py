@@ -48,9 +48,10 @@ def columns_of(context: PaperContext, examples: Examples) -> list[Column]:
     return found
 
 
-def side_of(columns: Sequence[Column], beside: float = 0) -> float:
-    """Return the side of a picture, inches, if the page has this width beside them to spare."""
-    return min(LARGEST, (DOUBLE - LABELS - beside) / (len(columns) + 1))
+def sizes_of(columns: Sequence[Column], beside: float = 0) -> tuple[float, float]:
+    """Return the side of a picture and the width of the figure, inches, of which so much is beside them."""
+    side = min(LARGEST, (DOUBLE - LABELS - beside) / (len(columns) + 1))
+    return side, LABELS + side * (len(columns) + 1) + beside
 
 
 def bare(ax: "Axes") -> None:

@@ -36,9 +36,9 @@ class Candidate(NamedTuple):
     """accuracy on the validation split, % (its interval: 1.96 standard errors on either side)"""
 
     @property
-    def choice(self) -> float:
+    def judged(self) -> Estimate:
         """What it is chosen by: accuracy on validation images, or on test images where there are none."""
-        return self.accuracy.value if self.validation is None else self.validation.value
+        return self.accuracy if self.validation is None else self.validation
 
 
 class Recommendation(NamedTuple):
@@ -66,7 +66,7 @@ def candidates(lookup: ScoreLookup, dataset: str) -> list[Candidate]:
             found = _candidate(lookup, dataset, predictor)
             if found is not None:
                 key = (*predictor._replace(members=""), len(found.models))
-                if key not in best or found.choice > best[key].choice:
+                if key not in best or found.judged.value > best[key].judged.value:
                     best[key] = found
     return sorted(best.values(), key=lambda c: (c.gflops, c.accuracy.value))
 
@@ -93,15 +93,15 @@ def recommend(lookup: ScoreLookup, dataset: str) -> Recommendation | None:
     found = candidates(lookup, dataset)
     if not found:
         return None
-    best = max(found, key=lambda c: c.choice)
-    judged = best.accuracy if best.validation is None else best.validation
-    error = (judged.high - judged.low) / 2 / NORMAL_HALF_WIDTH
+    best = max(found, key=lambda c: c.judged.value)
+    error = (best.judged.high - best.judged.low) / 2 / NORMAL_HALF_WIDTH
     # Without an interval (too few images) only an equal accuracy counts as equally good.
-    least = best.choice - (error if error == error else 0.0)
-    chosen = min((c for c in found if c.choice >= least), key=lambda c: (c.gflops, -c.choice))
+    least = best.judged.value - (error if error == error else 0.0)
+    good = [c for c in found if c.judged.value >= least]
+    chosen = min(good, key=lambda c: (c.gflops, -c.judged.value))
     singles = [c for c in found if len(c.models) == 1]
     alike = [c for c in singles if c.predictor.loss == chosen.predictor.loss]
-    single = max(alike or singles, key=lambda c: c.choice, default=None)
+    single = max(alike or singles, key=lambda c: c.judged.value, default=None)
     if single is None or single.predictor == chosen.predictor:
         return Recommendation(found, chosen, best, None, None)
     gain = lookup.find(dataset, over(chosen.predictor, single.predictor), "accuracy_gain")

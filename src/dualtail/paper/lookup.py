@@ -141,6 +141,17 @@ class ScoreLookup:
             )
         return self._per_class[self._per_class["run"] == self.context.run]
 
+    def test_accuracies(self, dataset: str) -> "pd.DataFrame":
+        """Return the rows of the score table with accuracies on the test split of a dataset."""
+        rows = self.scores
+        is_asked = (rows["dataset"] == dataset) & (rows["split"] == SPLIT)
+        return rows[is_asked & (rows["metric"] == "accuracy")]
+
+    def test_classes(self, dataset: str) -> "pd.DataFrame":
+        """Return the accuracies of the classes on the test split of a dataset, of every predictor."""
+        rows = self.per_class
+        return rows[(rows["dataset"] == dataset) & (rows["split"] == SPLIT)]
+
     def find(
         self,
         dataset: str,

@@ -1,6 +1,6 @@
 """The predictors of a run in the order of pages, and their names in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dualtail.bias.settings import ENSEMBLE
 from dualtail.paper.context import PaperContext
@@ -8,7 +8,6 @@ from dualtail.paper.lookup import (
     DECOUPLING,
     GLA_FIRST,
     GLA_TRAIN,
-    SPLIT,
     Predictor,
     ScoreLookup,
     fused,
@@ -20,33 +19,25 @@ from dualtail.scores.schema import KINDS
 NOT_PREDICTORS = ("prior", "cost")
 ACRONYMS = ("ce", "la", "bs", "cb", "grw", "ldam", "lade", "gla", "gla-zs", "gla-ft")
 NAMES = {GLA_TRAIN: "GLA-Train", GLA_FIRST: "GLA-Train, first stage", DECOUPLING: "Decoupling"}
-
 LOSSES_OF_THE_PAPER = ("ce", "la", *NAMES)
 ADJUSTMENT_NAMES = {"gla-scaled": "GLA with two scales"}
 
 
 def predictors_of(lookup: ScoreLookup, dataset: str) -> list[Predictor]:
     """Return whose test predictions of a dataset are scored, also those that no table of the paper shows."""
-    rows = lookup.scores
-    rows = rows[
-        (rows["dataset"] == dataset)
-        & (rows["split"] == SPLIT)
-        & (rows["metric"] == "accuracy")
-        & (rows["group"] == "Overall")
-        & ~rows["kind"].isin(NOT_PREDICTORS)
-    ]
+    rows = lookup.test_accuracies(dataset)
+    rows = rows[(rows["group"] == "Overall") & ~rows["kind"].isin(NOT_PREDICTORS)]
     found = {Predictor(*row) for row in rows[list(Predictor._fields)].itertuples(index=False)}
     context = lookup.context
-    orders = [list(context.members), list(context.pefts), list(context.config.get("losses", {}))]
 
     def place(predictor: Predictor) -> tuple:
         members = predictor.members.split("+")
         return (
             KINDS.index(predictor.kind),
-            _rank(list(context.pefts), predictor.peft),
+            _rank(context.pefts, predictor.peft),
             len(members),
-            [_rank(orders[0], member) for member in members],
-            _rank(orders[2], predictor.loss),
+            [_rank(context.members, member) for member in members],
+            _rank(context.config.get("losses", ()), predictor.loss),
             predictor,
         )
 
@@ -123,15 +114,13 @@ def main_pair(lookup: ScoreLookup, dataset: str, known: Sequence[Predictor]) -> 
         *(p for p in known if (p.kind, p.members, p.peft) == ("tuned", single, peft)),
         zero_shot(single),
     ]
-    there = list(
-        dict.fromkeys(known.index(predictor) for predictor in wished if predictor in known)
-    )
-    there += [k for k in range(len(known)) if k not in there]
-    return there[0], there[min(1, len(there) - 1)]
+    there = dict.fromkeys(predictor for predictor in (*wished, *known) if predictor in known)
+    pair = [known.index(predictor) for predictor in there][:2]
+    return pair[0], pair[-1]
 
 
-def _rank(order: list[str], name: str) -> int:
-    return order.index(name) if name in order else len(order)
+def _rank(order: Iterable[str], name: str) -> int:
+    return [*order, name].index(name)
 
 
 def _plain_name(name: str) -> str:

@@ -1,7 +1,5 @@
 """Results of a run: three sentences, and small tables of accuracies."""
 
-from typing import Any
-
 from dualtail.paper.evidence import listed, points, signed
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over, tuned, zero_shot
@@ -21,17 +19,15 @@ def sentences(lookup: ScoreLookup) -> list[str]:
 def headline(lookup: ScoreLookup) -> Table:
     """Return accuracies before tuning, with every loss, and of the fusion: a row for each dataset."""
     context = lookup.context
-    member = context.members[context.first_member]
-    columns: list[tuple[tuple[str, ...], Any]] = [
-        ((member, "zero-shot"), zero_shot(context.first_member))
-    ]
-    columns += [
-        ((member, loss_name(loss, context)), _tuned(lookup, loss)) for loss in tuned_losses(lookup)
-    ]
-    best = _whole(lookup)
-    if best is not None:
-        label = f"{len(context.members)} models, {loss_name(best.loss, context)}"
-        columns.append(((label, f"fused by {context.fusion_label(best.fusion)}"), best))
+
+    def heading(predictor: Predictor) -> tuple[str, str]:
+        loss = loss_name(predictor.loss, context)
+        if predictor.fusion:
+            fusion = f"fused by {context.fusion_label(predictor.fusion)}"
+            return f"{len(context.members)} models, {loss}", fusion
+        return context.members[context.first_member], loss or "zero-shot"
+
+    columns = [(heading(predictor), predictor) for predictor in _shown(lookup)]
     return Table(
         name="headline",
         title="Accuracy",
@@ -50,14 +46,10 @@ def headline(lookup: ScoreLookup) -> Table:
 def by_groups(lookup: ScoreLookup) -> Table:
     """Return the accuracies of the single model and of the fusion by groups of classes."""
     context = lookup.context
-    predictors = [zero_shot(context.first_member)]
-    predictors += [_tuned(lookup, loss) for loss in tuned_losses(lookup)]
-    whole = _whole(lookup)
-    predictors += [] if whole is None else [whole]
     rows = [
         ((label, name_of(predictor, context)), (dataset, predictor))
         for dataset, label in context.datasets.items()
-        for predictor in predictors
+        for predictor in _shown(lookup)
         if lookup.find(dataset, predictor)
     ]
     groups = ("Overall", *SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"])
@@ -74,6 +66,13 @@ def by_groups(lookup: ScoreLookup) -> Table:
         formats=dict.fromkeys(groups, "{:.1f}"),
         notes=tuple(context.seeds_note()),
     )
+
+
+def _shown(lookup: ScoreLookup) -> list[Predictor]:
+    """The single model before tuning and with every loss, and the fusion of all."""
+    tuned_models = [_tuned(lookup, loss) for loss in tuned_losses(lookup)]
+    found = [zero_shot(lookup.context.first_member), *tuned_models, _whole(lookup)]
+    return [predictor for predictor in found if predictor is not None]
 
 
 def _tuned(lookup: ScoreLookup, loss: str) -> Predictor:
@@ -144,11 +143,10 @@ def _whole(lookup: ScoreLookup) -> Predictor | None:
     members = tuple(context.members)
     if len(members) == 1:
         return None
+    tunings = [("", "")] if loss is None else [(context.first_peft, loss), ("", "")]
     for mode in context.config.get("fusion", {}).get("modes", ("logits", "probabilities")):
-        candidates = [Predictor("fused", "+".join(members), fusion=mode)]
-        if loss is not None:
-            candidates.insert(0, fused(members, context.first_peft, loss, mode))
-        for predictor in candidates:
+        for peft, of in tunings:
+            predictor = fused(members, peft, of, mode)
             if _by_dataset(lookup, predictor):
                 return predictor
     return None

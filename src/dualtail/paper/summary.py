@@ -91,11 +91,10 @@ def warnings(lacking: Sequence[Lack], context: PaperContext) -> list[str]:
 
 def introduction(lookup: ScoreLookup) -> list[str]:
     """Return what the run is, and how its numbers are to be read, as Markdown."""
-    context, classes = lookup.context, lookup.per_class
-    rows = classes[classes["split"] == SPLIT]
+    context = lookup.context
     sizes = []
     for dataset, label in context.datasets.items():
-        first = rows[rows["dataset"] == dataset].drop_duplicates("class_index")
+        first = lookup.test_classes(dataset).drop_duplicates("class_index")
         images, trained = int(first["n_images"].sum()), first["train_count"]
         size = f"{label} ({len(first)} classes, {images:,} {SPLIT} images"
         if trained.notna().all() and len(trained):

@@ -31,9 +31,7 @@ def lacks(lookup: ScoreLookup) -> list[Lack]:
 
 
 def _of_test(lookup: ScoreLookup, dataset: str) -> list[Lack]:
-    rows = lookup.per_class
-    rows = rows[(rows["dataset"] == dataset) & (rows["split"] == SPLIT)]
-    classes = rows.drop_duplicates("class_index")
+    classes = lookup.test_classes(dataset).drop_duplicates("class_index")
     absent = classes[classes["n_images"] == 0]
     if not len(absent):
         return []
@@ -45,14 +43,8 @@ def _of_test(lookup: ScoreLookup, dataset: str) -> list[Lack]:
 
 
 def _of_groups(lookup: ScoreLookup, dataset: str) -> list[Lack]:
-    rows = lookup.scores
-    rows = rows[
-        (rows["dataset"] == dataset)
-        & (rows["split"] == SPLIT)
-        & (rows["metric"] == "accuracy")
-        & (rows["n_classes"] == 0)
-    ]
-    empty = list(dict.fromkeys(rows["group"]))
+    rows = lookup.test_accuracies(dataset)
+    empty = list(dict.fromkeys(rows["group"][rows["n_classes"] == 0]))
     if not empty:
         return []
     says = f"No class with {SPLIT} images is in {listed(empty)}: nothing is said of it."

@@ -37,10 +37,8 @@ def explorer(lookup: ScoreLookup, largest: int = LARGEST) -> dict[str, Any]:
     """
     datasets = []
     for dataset, label in lookup.context.datasets.items():
-        rows = lookup.per_class
-        rows = rows[(rows["dataset"] == dataset) & (rows["split"] == SPLIT)]
         share = largest // len(lookup.context.datasets)
-        found = _dataset(lookup, dataset, rows, share)
+        found = _dataset(lookup, dataset, lookup.test_classes(dataset), share)
         if found is not None:
             datasets.append(found | {"label": label})
     return {"groups": GROUPS, "datasets": datasets}
@@ -172,9 +170,7 @@ def _groups_of(
     else:
         groups = p_groups(values.to_numpy(float), settings.get("p_groups", "thirds"))
     tested = np.flatnonzero(classes["n_images"].to_numpy(np.int64) > 0)
-    rows = lookup.scores
-    rows = rows[(rows["dataset"] == dataset) & (rows["split"] == SPLIT)]
-    rows = rows[rows["metric"] == "accuracy"]
+    rows = lookup.test_accuracies(dataset)
     labels = np.full(len(classes), UNKNOWN_GROUP, np.int64)
     for index, (name, members) in enumerate(groups.items()):
         labels[members] = index

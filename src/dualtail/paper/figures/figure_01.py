@@ -15,7 +15,6 @@ from dualtail.paper.style import BLACK, DATA, DOUBLE, GRAY, PARAMETERS, PaperFig
 
 def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw the path from both data to predictions, with the imbalances of the run in small."""
-
     context = lookup.context
     dataset, member = context.places, context.first_member
     q, counts = prior_bars(lookup, dataset, member), count_bars(lookup, dataset)

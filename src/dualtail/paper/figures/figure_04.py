@@ -4,12 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from dualtail.paper.cam_panels import (
     COLORMAP,
-    LABELS,
     TIGHT,
     Column,
     columns_of,
     draw_rows,
-    side_of,
+    sizes_of,
 )
 from dualtail.paper.context import PaperContext
 from dualtail.paper.lookup import ScoreLookup
@@ -37,8 +36,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     columns = columns_of(context, examples)
     rows = [(dataset, row) for row in range(min(ROWS, len(examples)))]
     shares = _shares(context, dataset)
-    side = side_of(columns, BAR)
-    width = LABELS + side * (len(columns) + 1) + BAR
+    side, width = sizes_of(columns, BAR)
     heights = [side * len(rows) + 0.45]
     heights += [SHARES] if len(shares) else []
     below = ""

@@ -1,6 +1,6 @@
 """Figure 10: more of Figure 4, on every dataset."""
 
-from dualtail.paper.cam_panels import LABELS, TIGHT, columns_of, draw_rows, side_of
+from dualtail.paper.cam_panels import TIGHT, columns_of, draw_rows, sizes_of
 from dualtail.paper.context import PaperContext
 from dualtail.paper.figures import figure_04
 from dualtail.paper.lookup import ScoreLookup
@@ -17,8 +17,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
     context = lookup.context
     shown = [(dataset, row) for dataset in context.datasets for row in _rows(context, dataset)]
     columns = columns_of(context, context.examples_of(context.places))
-    side = side_of(columns)
-    width = LABELS + side * (len(columns) + 1)
+    side, width = sizes_of(columns)
     with drawing(side * len(shown) + 0.45, width) as figure:
         figure.get_layout_engine().set(**TIGHT)  # type: ignore[union-attr]
         axes = figure.subplots(len(shown), len(columns) + 1, squeeze=False)

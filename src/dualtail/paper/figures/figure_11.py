@@ -63,11 +63,8 @@ def _mosaic(
     samples: list[Sample], images: list[NDArray[np.uint8]], labels: list[int], factor: int
 ) -> NDArray[np.uint8]:
     """Return the images of one factor on white, a row per class: (rows * S, columns * S, 3)."""
-    chosen = [
-        [image for sample, image in zip(samples, images, strict=True) if sample[1] == label
-         and sample.factor == factor]
-        for label in labels
-    ]  # fmt: skip
+    pairs = [pair for pair in zip(samples, images, strict=True) if pair[0].factor == factor]
+    chosen = [[image for sample, image in pairs if sample.label == label] for label in labels]
     side, columns = images[0].shape[0], max(len(row) for row in chosen)
     gap = max(1, round(GAP * side))
     step = side + gap

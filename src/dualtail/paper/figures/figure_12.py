@@ -17,15 +17,13 @@ STYLES = {"A": (BLACK, "-"), "B": (DATA, (0, (4, 1.5)))}
 
 def build(lookup: ScoreLookup) -> PaperFigure:
     """Draw a panel a test set, a curve a training set: mean and extremes over seeds."""
-
     context = lookup.context
     curves = read_histories(context.six_classes.histories)
     final = final_accuracies(lookup)
     data = _summary(curves)
     with drawing(2.5) as figure:
         axes = figure.subplots(1, len(SETS), sharey=True)
-        for index, (test, share) in enumerate(SETS.items()):
-            ax = axes[index]
+        for ax, letter, (test, share) in zip(axes, "ab", SETS.items(), strict=True):
             for train, (color, dash) in STYLES.items():
                 rows = data[(data["train_set"] == train) & (data["test_set"] == test)]
                 ax.fill_between(
@@ -34,7 +32,7 @@ def build(lookup: ScoreLookup) -> PaperFigure:
                 label = f"trained on {train}_train: {final[train, test]} %"
                 ax.plot(rows["epoch"], rows["mean"], color=color, linestyle=dash, label=label)
             proportions = f"{100 * share:.0f} / {100 - 100 * share:.0f}"
-            ax.set_title(f"({'ab'[index]}) tested on {test}_test ({proportions})")
+            ax.set_title(f"({letter}) tested on {test}_test ({proportions})")
             ax.set_xlabel("epoch")
             ax.set_xlim(data["epoch"].min(), data["epoch"].max())
             ax.set_ylim(0, 102)

@@ -9,22 +9,12 @@ from dualtail.paper.tables.accuracies import D_AND_OVERALL, of_models
 FUSIONS = {"logits": "Fused, logits", "probabilities": "Fused, probabilities"}
 
 
-def of_first_peft(lookup: ScoreLookup) -> Table:
-    """Lay out Table 8."""
-    return _sets_of_models(lookup, 8, lookup.context.first_peft)
-
-
-def of_second_peft(lookup: ScoreLookup) -> Table:
-    """Lay out Table 11."""
-    _, *others = lookup.context.pefts
-    if not others:
-        raise UserError("table 11 shows a second PEFT method: study.pefts needs at least two")
-    return _sets_of_models(lookup, 11, others[0])
-
-
-def _sets_of_models(lookup: ScoreLookup, number: int, peft: str) -> Table:
-    """One row per set of members, for both fusion modes."""
+def build(lookup: ScoreLookup, number: int, place: int) -> Table:
+    """Lay out the table of the first (place 0) or second PEFT entry: a row per fusion and set of members."""
     context = lookup.context
+    if place >= len(context.pefts):
+        raise UserError("table 11 shows a second PEFT method: study.pefts needs at least two")
+    peft = list(context.pefts)[place]
     subsets = context.subsets()
     sets = [("Single", "logits", subset) for subset in subsets if len(subset) == 1]
     for mode, label in FUSIONS.items():

@@ -2,12 +2,9 @@
 
 from dualtail.paper.layout import Table
 from dualtail.paper.lookup import GLA_FIRST, GLA_TRAIN, Predictor, ScoreLookup, gla_methods, tuned
-from dualtail.paper.predictors import further_losses
+from dualtail.paper.predictors import NAMES, further_losses
 from dualtail.paper.tables.accuracies import of_methods, with_those_scored
 from dualtail.scores.schema import SCHEME_GROUPS
-
-TRAINED = {"GLA-Train": GLA_TRAIN, "GLA-Train, first stage": GLA_FIRST}
-"""Rows of tuned models -> entries of `losses`."""
 
 SCALED = "GLA, two scales"
 SCALED_NOTE = (
@@ -27,7 +24,7 @@ def build(lookup: ScoreLookup) -> Table:
     context = lookup.context
     member, peft = context.first_member, context.first_peft
     more = {SCALED: Predictor("adjusted", member, peft, "ce", "gla-scaled")}
-    more |= {label: tuned(member, peft, loss) for label, loss in TRAINED.items()}
+    more |= {NAMES[loss]: tuned(member, peft, loss) for loss in (GLA_TRAIN, GLA_FIRST)}
     more |= further_losses(lookup)
     methods = with_those_scored(lookup, gla_methods(member, peft), more)
     notes = (SCALED_NOTE,) if SCALED in methods else ()
@@ -39,11 +36,7 @@ def build(lookup: ScoreLookup) -> Table:
             f"{context.pefts[peft]}. D-groups go by training images, P-groups by the estimated "
             "pre-training prior q."
         ),
-        cells=of_methods(
-            lookup,
-            methods,
-            (*SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"], "Overall"),
-        ),
+        cells=of_methods(lookup, methods, (*SCHEME_GROUPS["D"], *SCHEME_GROUPS["P"], "Overall")),
         best=True,
         best_within="Dataset",
         notes=(
