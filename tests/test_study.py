@@ -225,7 +225,7 @@ def test_students_with_what_they_are_compared_with(study: Study) -> None:
     losses = {"losses": ["la_more", "distill"], "seeds": [0]}
     trio = ["clip", "openclip", "metaclip"]
     (found,) = students(study(study__members=trio, study__variants=[losses]))
-    assert {role: (row.members, row.variant) for role, row in found.in_order().items()} == {
+    assert {role: (row.members, row.variant) for role, row in found.items()} == {
         "start": ("clip", "adaptformer-la-0"),
         "control": ("clip", "adaptformer-la_more-0"),
         "student": ("clip", "adaptformer-distill-0"),
@@ -233,7 +233,7 @@ def test_students_with_what_they_are_compared_with(study: Study) -> None:
     }
     # One of the teachers is no member here, and nobody trains the control.
     (found,) = students(study(study__variants=[losses | {"losses": ["distill"]}]))
-    assert list(found.in_order()) == ["start", "student"]
+    assert list(found) == ["start", "student"]
 
 
 def test_a_variant_that_is_in_the_grid_is_there_once(study: Study) -> None:

@@ -9,7 +9,7 @@ from dualtail.bias.settings import ADJUSTMENTS, ENSEMBLE
 from dualtail.config.model import Config
 from dualtail.datasets.settings import ORDERS
 from dualtail.explain.splits import DRAWN_VISIBLE
-from dualtail.studies.student_sets import StudentSet, student_sets
+from dualtail.studies.student_sets import student_sets
 from dualtail.study_table import Prediction
 
 KNN_LOSSES = ("ce", "la", "gla_train")
@@ -97,8 +97,8 @@ def intervened(config: Config) -> list[str]:
     ]
 
 
-def students(config: Config) -> list[StudentSet]:
-    """Return the models that learn from others, with what they are compared with."""
+def students(config: Config) -> list[dict[str, Prediction]]:
+    """Return the models that learn from others, with what they are compared with: role -> prediction."""
     losses = {name: entry.model_dump() for name, entry in config.losses.items()}
     return student_sets(predictions(config), losses)
 

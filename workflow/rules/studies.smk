@@ -205,7 +205,7 @@ rule study_student:
         outputs=[
             OUTPUTS.format(**row._asdict())
             for found in students(C)
-            for row in found.in_order().values()
+            for row in found.values()
         ],
     output:
         **study_files("student"),

@@ -89,7 +89,7 @@ def _bars(values: np.ndarray) -> tuple[float, ...]:
 
 
 def draw_diagram(
-    figure: "Figure", corner: tuple[float, float], panel: "Panel", title: str = ""
+    figure: "Figure", corner: tuple[float, float], panel: Panel, title: str = ""
 ) -> None:
     """Draw arrows, then boxes over their ends, in a part of a figure.
 

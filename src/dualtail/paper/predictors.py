@@ -104,7 +104,7 @@ def further_losses(lookup: ScoreLookup) -> dict[str, Predictor]:
     }
 
 
-def main_pair(lookup: ScoreLookup, dataset: str, known: Sequence[Predictor]) -> tuple[int, int]:
+def main_pair(lookup: ScoreLookup, known: Sequence[Predictor]) -> tuple[int, int]:
     """Return which two of the known predictors a page compares at first, the more elaborate one first."""
     context = lookup.context
     single, peft = context.first_member, context.first_peft

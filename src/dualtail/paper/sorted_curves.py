@@ -72,8 +72,8 @@ def sorted_classes(
         UserError: the class accuracies lack the outputs, or the key.
     """
     context = lookup.context
-    rows = lookup.per_class
-    for name, value in (predictor._asdict() | {"dataset": dataset, "split": SPLIT}).items():
+    rows = lookup.test_classes(dataset)
+    for name, value in predictor._asdict().items():
         rows = rows[rows[name] == value]
     seeds = context.seeds_of(dataset, SPLIT, predictor.peft, predictor.loss)
     rows = rows[rows["seed"].isna() | rows["seed"].isin(seeds)]

@@ -13,6 +13,7 @@ from dualtail.bias.prior.bootstrap import PriorIntervals, bootstrap_prior
 from dualtail.bias.prior.calibration import estimate_prior_calibrated
 from dualtail.bias.prior.estimate import PriorEstimate
 from dualtail.bias.prior.precision import MOST_ABSENT, WIDEST, interval_ratio
+from dualtail.bias.softmax import FloatArray, IntArray
 from dualtail.config.names import first_of
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, check_same_split
@@ -20,8 +21,6 @@ from dualtail.report.audit_combinations import Combination, CrossFitted, cross_f
 from dualtail.scores.bootstrap import FEWEST_PER_CLASS, Estimate
 from dualtail.scores.class_means import ClassMeans
 from dualtail.scores.metrics import per_class_accuracy
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,12 @@ class ModelAudit:
     """what the model saw of an image, "" if the dump does not say"""
     prior: PriorEstimate
     intervals: PriorIntervals
-    images: NDArray[np.int64]
+    images: IntArray
     accuracy: FloatArray
     accuracy_low: FloatArray
     """95 % Wilson interval"""
     accuracy_high: FloatArray
-    predicted: NDArray[np.int64]
+    predicted: IntArray
     """images predicted as the class"""
     top1: float
     """share of images that are right"""
@@ -73,19 +72,19 @@ class ModelAudit:
         return self.images > 0
 
     @property
-    def ascending(self) -> NDArray[np.int64]:
+    def ascending(self) -> IntArray:
         """Classes with a label from the least to the most favored."""
         order = np.argsort(self.prior.q, kind="stable")
         return order[self.present[order]]
 
     @property
-    def under_served(self) -> NDArray[np.int64]:
+    def under_served(self) -> IntArray:
         """Classes whose whole interval of q lies below an even share, least favored first."""
         order = self.ascending
         return order[self.intervals.ci_high[order] * self.n_classes < 1]
 
     @property
-    def favored(self) -> NDArray[np.int64]:
+    def favored(self) -> IntArray:
         """Classes whose whole interval of q lies above an even share, most favored first."""
         order = self.ascending[::-1]
         return order[self.intervals.ci_low[order] * self.n_classes > 1]
@@ -137,13 +136,13 @@ class Audit:
     models: list[ModelAudit]
     combinations: Combinations | None
     """None: too few images to cut them into halves"""
-    train_counts: NDArray[np.int64] | None
+    train_counts: IntArray | None
     cautions: list[str]
 
 
 def audit_outputs(
     dumps: Sequence[Outputs],
-    train_counts: NDArray[np.int64] | None = None,
+    train_counts: IntArray | None = None,
     settings: AuditSettings = AuditSettings(),
 ) -> Audit:
     """Audit outputs of one or more models over the same labelled images.
@@ -210,7 +209,7 @@ def _audit_model(
     dump: Outputs,
     name: str,
     adjusted: Estimate | None,
-    train_counts: NDArray[np.int64] | None,
+    train_counts: IntArray | None,
     judge: ClassMeans,
     settings: AuditSettings,
 ) -> ModelAudit:
@@ -252,7 +251,7 @@ def _gain_of_adjusting(
 
 
 def _nine_groups(
-    train_counts: NDArray[np.int64],
+    train_counts: IntArray,
     q: FloatArray,
     right: np.ndarray,
     judge: ClassMeans,

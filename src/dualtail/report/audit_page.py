@@ -83,13 +83,14 @@ def _answer(audit: Audit, model: ModelAudit) -> list[str]:
             f"**{model.name}: no class can be told from an even share** with these "
             f"{audit.n_images:,} images. More images per class would tell."
         )
-    least, most = _mean_accuracy(model, True), _mean_accuracy(model, False)
     third = max(1, n_present // 3)
+    ends = model.ascending[:third], model.ascending[-third:]
+    least, most = (100 * float(model.accuracy[end].mean()) for end in ends)
     classes = "class is" if third == 1 else "classes are"
     second = (
         f"It behaves as if its pre-training had shown the most favored class {_factor(factor)} times as "
         f"often as the least favored. The {third} least favored {classes} right "
-        f"{100 * least:.0f} % of the time, the {third} most favored {100 * most:.0f} %."
+        f"{least:.0f} % of the time, the {third} most favored {most:.0f} %."
     )
     lines = [first, second]
     if model.is_prior_unknown:
@@ -169,12 +170,6 @@ def _tried(audit: Audit, found: Combinations) -> TextTable:
     return TextTable(["models", "adjusted by q", "fused by", "mean class accuracy", "gain"], rows)
 
 
-def _mean_accuracy(model: ModelAudit, least: bool) -> float:
-    third = max(1, model.ascending.size // 3)
-    chosen = model.ascending[:third] if least else model.ascending[-third:]
-    return float(model.accuracy[chosen].mean())
-
-
 def _named(audit: Audit, model: ModelAudit, classes: np.ndarray) -> str:
     parts = [
         f"{audit.class_names[c]} ({model.share[c]:.2g} of an even share, "
@@ -224,15 +219,11 @@ def _classes(audit: Audit, model: ModelAudit, classes: np.ndarray) -> TextTable:
 
 
 def _nine(groups: dict[str, tuple[Estimate, int]]) -> TextTable:
-    rows = []
-    for p in P_GROUPS:
-        row = [p]
-        for d in D_GROUPS:
-            estimate, n_classes = groups[f"{d}/{p}"]
-            known = not np.isnan(estimate.value)
-            row.append(f"{_percent(estimate)} ({n_classes})" if known else f"— ({n_classes})")
-        rows.append(row)
-    return TextTable(["", *D_GROUPS], rows)
+    def cell(d: str, p: str) -> str:
+        estimate, n_classes = groups[f"{d}/{p}"]
+        return f"{'—' if np.isnan(estimate.value) else _percent(estimate)} ({n_classes})"
+
+    return TextTable(["", *D_GROUPS], [[p, *(cell(d, p) for d in D_GROUPS)] for p in P_GROUPS])
 
 
 def _factor(value: float) -> str:

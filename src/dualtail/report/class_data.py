@@ -36,9 +36,9 @@ def explorer(lookup: ScoreLookup, largest: int = LARGEST) -> dict[str, Any]:
         UserError: the class accuracies were not given.
     """
     datasets = []
+    share = largest // len(lookup.context.datasets)
     for dataset, label in lookup.context.datasets.items():
-        share = largest // len(lookup.context.datasets)
-        found = _dataset(lookup, dataset, lookup.test_classes(dataset), share)
+        found = _dataset(lookup, dataset, share)
         if found is not None:
             datasets.append(found | {"label": label})
     return {"groups": GROUPS, "datasets": datasets}
@@ -57,18 +57,15 @@ def _kind(values: np.ndarray) -> str:
     return "u1" if largest < 2**8 else "u2" if largest < 2**16 else "u4"
 
 
-def _dataset(
-    lookup: ScoreLookup, dataset: str, rows: "pd.DataFrame", largest: int
-) -> dict[str, Any] | None:
+def _dataset(lookup: ScoreLookup, dataset: str, largest: int) -> dict[str, Any] | None:
     """None: no predictor that is scored has class accuracies."""
-    context = lookup.context
+    context, rows = lookup.context, lookup.test_classes(dataset)
     classes = rows.drop_duplicates("class_index").sort_values("class_index")
     images = classes["n_images"].to_numpy(np.int64)
     known, left_out = _chosen(rows, predictors_of(lookup, dataset), lookup, images.size, largest)
     if not known:
         return None
     predictors = [p for p, *_ in known]
-    pair = main_pair(lookup, dataset, predictors)
     return {
         "name": dataset,
         "classes": list(classes["class_name"]),
@@ -89,7 +86,7 @@ def _dataset(
             for predictor, n_seeds, right in known
         ],
         "left_out": [name_of(predictor, context) for predictor in left_out],
-        "pair": pair,
+        "pair": main_pair(lookup, predictors),
         "gains": _gains(lookup, dataset, predictors),
     }
 

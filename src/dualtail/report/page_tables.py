@@ -45,10 +45,9 @@ def page_table(table: Table) -> PageTable:
     columns += [tuple(map(str, entry)) for entry in cells.columns]
     above = [" / ".join(part for part in parts[:-1] if part) for parts in columns]
     spans = [Heading(text, len(list(same))) for text, same in itertools.groupby(above)]
-    index = [entry if isinstance(entry, tuple) else (entry,) for entry in cells.index]
     rows = [
         ([str(part) for part in entry], line)
-        for entry, line in zip(index, to_cells(table), strict=True)
+        for entry, line in zip(cells.index, to_cells(table), strict=True)
     ]
     return PageTable(
         name=table.stem if table.number is None else f"table-{table.number}",

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,9 +49,10 @@ def read_picture(path: Path) -> Picture:
         height = round(picture.height * WIDEST / picture.width)
         picture = picture.resize((WIDEST, height), images.Resampling.LANCZOS)
     data = base64.b64encode(_webp(picture, path.stat().st_size <= LARGEST_DRAWING)).decode("ascii")
+    number, words = _number(path.stem), path.stem.replace("_", " ").capitalize()
     return Picture(
-        name=_place(path.stem),
-        title=str(texts.get("Title") or _words(path.stem)),
+        name=f"picture-{path.stem}" if number is None else f"figure-{number}",
+        title=str(texts.get("Title") or (words if number is None else f"Figure {number}")),
         caption=str(texts.get("Description") or ""),
         width=picture.width,
         height=picture.height,
@@ -58,7 +60,7 @@ def read_picture(path: Path) -> Picture:
     )
 
 
-def in_order(paths: list[Path]) -> list[Path]:
+def in_order(paths: Iterable[Path]) -> list[Path]:
     """Return files in the order of the figures of the paper; others after them, by name."""
     return sorted(paths, key=lambda path: (_number(path.stem) or 10**6, path.stem))
 
@@ -72,13 +74,3 @@ def _webp(picture: "Image", lossless: bool) -> bytes:
 def _number(stem: str) -> int | None:
     found = re.fullmatch(r"figure_(\d+)", stem)
     return int(found[1]) if found else None
-
-
-def _place(stem: str) -> str:
-    number = _number(stem)
-    return f"picture-{stem}" if number is None else f"figure-{number}"
-
-
-def _words(stem: str) -> str:
-    number = _number(stem)
-    return stem.replace("_", " ").capitalize() if number is None else f"Figure {number}"

@@ -33,7 +33,6 @@ FRONTIER = "picture-frontier"
 SCRIPTS = ("run_page.tables.js", "run_page.charts.js", "run_page.explorer.js")
 SIGNS = {"holds": "✓", "in part": "◐", "does not hold": "✗", "not resolved": "?", NOT_RUN: "–"}
 ELSEWHERE = "The page index.html has it; this one is kept small."
-COMPARABLE = ("within", "outside")
 COMPARED = ("Item", "Dataset", "PEFT", "Row", "Column")
 
 
@@ -207,21 +206,21 @@ def _left_out(classes: Mapping[str, Any] | None) -> list[str]:
 
 def _published(lookup: ScoreLookup) -> PageTable | None:
     """The published numbers that can be compared with this run's, or None."""
-    compared: Any = compare(lookup).to_dict("records")
+    compared = compare(lookup)
+    comparable: Any = compared[compared["verdict"].isin(["within", "outside"])].to_dict("records")
     rows = []
-    for row in compared:
-        if row["verdict"] in COMPARABLE:
-            labels = [item_name(row["item"]), DATASETS.get(row["dataset"], row["dataset"])]
-            labels += [row["peft"], row["row"], row["column"]]
-            half = "" if isnan(row["ci_low"]) else f"{(row['ci_high'] - row['ci_low']) / 2:.2f}"
-            numbers = [
-                Cell(row["published"], "", float(row["published"]), False),
-                Cell(f"{row['ours']:.2f}", half, row["ours"], False),
-                Cell(f"{row['difference']:+.2f}", "", row["difference"], False),
-                Cell(row["tolerance"], "", float("nan"), False),
-                Cell(row["verdict"], "", float("nan"), False),
-            ]
-            rows.append((labels, numbers))
+    for row in comparable:
+        labels = [item_name(row["item"]), DATASETS.get(row["dataset"], row["dataset"])]
+        labels += [row["peft"], row["row"], row["column"]]
+        half = "" if isnan(row["ci_low"]) else f"{(row['ci_high'] - row['ci_low']) / 2:.2f}"
+        numbers = [
+            Cell(row["published"], "", float(row["published"]), False),
+            Cell(f"{row['ours']:.2f}", half, row["ours"], False),
+            Cell(f"{row['difference']:+.2f}", "", row["difference"], False),
+            Cell(row["tolerance"], "", float("nan"), False),
+            Cell(row["verdict"], "", float("nan"), False),
+        ]
+        rows.append((labels, numbers))
     if not rows:
         return None
     return PageTable(

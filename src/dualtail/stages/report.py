@@ -28,7 +28,7 @@ def run(
     """Write the page, and the same without figures and class explorer."""
     lookup = read_lookup(files, classes=True)
     beside = Beside(
-        pictures=[read_picture(path) for path in in_order(list(figures))],
+        pictures=[read_picture(path) for path in in_order(figures)],
         tables=tables,
         left_out=left_out,
         settings=None if settings is None else _settings(settings),

@@ -19,14 +19,14 @@ def run(study: Path, config: Path, outputs: str, out: Path) -> None:
     if not sets:
         raise UserError(f"{study}: no student: no tuned model whose loss has a teacher")
     rows = []
-    for one in sets:
-        dataset, member, peft = one.student.dataset, one.student.members, one.student.peft
+    for found in sets:
+        student = found["student"]
+        dataset, member, peft = student.dataset, student.members, student.peft
         labels = (
             context.datasets.get(dataset, dataset),
             f"{context.members.get(member, member)}, {context.pefts.get(peft, peft)}, "
-            f"seed {one.student.seed}",
+            f"seed {student.seed}",
         )
-        found = one.in_order()
         dumps = {role: read_outputs(file_of(row, outputs, study)) for role, row in found.items()}
         numbers = student_rows(dumps, settings["scores"]["bootstrap"], settings["seed"])
         rows += [((*labels, f"{role} ({found[role].loss})"), numbers[role]) for role in numbers]

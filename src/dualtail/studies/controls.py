@@ -18,8 +18,7 @@ from dualtail.scores.bootstrap import Estimate
 from dualtail.scores.class_means import class_means
 
 MODES = ("logits", "probabilities")
-SINGLE, GAIN = "single models", "gain by logits"
-COLUMNS = (SINGLE, *MODES, GAIN)
+COLUMNS = [("", "single models"), *(("Fused", mode) for mode in MODES), ("", "gain by logits")]
 SET, DIFFERENCE = "set", "difference"
 
 
@@ -41,12 +40,12 @@ def correct(found: FusedSet) -> NDArray[np.float64]:
     """
     check_same_split([*found.singles, *found.fused])
     labels = np.asarray(found.singles[0].labels)
-    right = [
-        100.0 * (dump.predicted == labels).astype(float) for dump in (*found.singles, *found.fused)
-    ]
-    n = len(found.singles)
-    single = np.mean(right[:n], axis=0)
-    return np.stack([single, *right[n:], right[n] - single])
+    singles, fused = (
+        [100.0 * (dump.predicted == labels) for dump in dumps]
+        for dumps in (found.singles, found.fused)
+    )
+    single = np.mean(singles, axis=0)
+    return np.stack([single, *fused, fused[0] - single])
 
 
 def control_rows(
@@ -74,7 +73,6 @@ def control_rows(
 
 def controls_table(rows: dict[tuple[str, str, str], list[Estimate]], tuning: str) -> Table:
     """Lay out (dataset, SET or DIFFERENCE, name) -> numbers; `tuning` says how all are tuned."""
-    columns = [("", SINGLE), ("Fused", MODES[0]), ("Fused", MODES[1]), ("", GAIN)]
     return Table(
         name="controls",
         title="Several corpora against several seeds of one, with and without visibility bias",
@@ -87,7 +85,7 @@ def controls_table(rows: dict[tuple[str, str, str], list[Estimate]], tuning: str
         ),
         cells=grid(
             rows=list(rows.items()),
-            columns=[(labels, k) for k, labels in enumerate(columns)],
+            columns=[(labels, k) for k, labels in enumerate(COLUMNS)],
             row_names=["Dataset", "", "Models"],
             cell=lambda row, k: row[k],
         ),

@@ -28,26 +28,26 @@ FIT = {
 
 
 class Row(NamedTuple):
-    """One predictor on the test split.
-
-    rule: alone, logits or probabilities.
-    what: of a model alone, its name; then what is fitted.
-    accuracy, loss: means over classes, in % and in nats.
-    gain: of accuracy over equal weights, paired; of a model alone there is none.
-    ece: in %.
-    weights, temperatures: member -> P(c) and temperature, where they are not 1.
-    at_bound: members whose temperature lies at a bound of its search, on all images or in a fold.
-    """
+    """One predictor on the test split."""
 
     rule: str
+    """alone, logits or probabilities"""
     what: str
+    """of a model alone, its name; then what is fitted"""
     accuracy: Estimate
+    """%, mean over classes"""
     gain: Estimate | None
+    """of accuracy over equal weights, paired; of a model alone there is none"""
     ece: float
+    """%"""
     loss: Estimate
+    """nats, mean over classes"""
     weights: Mapping[str, Estimate]
+    """member -> P(c), where it was fitted"""
     temperatures: Mapping[str, Estimate]
+    """member -> temperature, where it was fitted"""
     at_bound: Sequence[str] = ()
+    """members whose temperature lies at a bound of its search, on all images or in a fold"""
 
 
 class _Seen(NamedTuple):
@@ -86,14 +86,10 @@ def weight_rows(
     rows = []
     for k, one in enumerate(seen):
         accuracy, gain, loss = means[3 * k : 3 * k + 3]
-        weights, temperatures, at_bound = _told(one, members)
         is_compared = one.rule != ALONE and one.what != EQUAL
-        rows.append(
-            Row(
-                *(one.rule, one.what, accuracy, gain if is_compared else None),
-                *(one.ece, loss, weights, temperatures, at_bound),
-            )
-        )
+        compared = gain if is_compared else None
+        told = _told(one, members)
+        rows.append(Row(one.rule, one.what, accuracy, compared, one.ece, loss, *told))
     return rows
 
 

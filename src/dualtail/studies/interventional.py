@@ -15,14 +15,8 @@ from dualtail.studies.interventions import Distances
 if TYPE_CHECKING:
     import pandas as pd
 
-SCALES = {
-    "TV": (100.0, "variation"),
-    "TV, corpus": (100.0, "corpus_variation"),
-    "cross-entropy": (100.0, "cross_entropy"),
-    "Brier": (100.0, "brier"),
-    "change": (100.0, "sensitivity"),
-}
-"""Column -> factor and field of `Distances`."""
+COLUMNS = ("TV", "TV, corpus", "cross-entropy", "Brier", "change")
+"""Of the fields of `Distances`, 100 times each."""
 
 PREDICTION, DIFFERENCE = "prediction", "fused less single"
 
@@ -50,25 +44,21 @@ def interventional_rows(
     for dataset, tuning in dict.fromkeys((one.dataset, one.tuning) for one in studied):
         models = [one for one in studied if (one.dataset, one.tuning) == (dataset, tuning)]
         for one in models:
-            values[dataset, tuning, PREDICTION, one.model] = _values(one)
+            values[dataset, tuning, PREDICTION, one.model] = 100.0 * np.stack(one.distances)
         for fused in models:
             for one in models:
                 if len(fused.members) > 1 and one.members in [(m,) for m in fused.members]:
                     name = f"{fused.model} less {one.model}"
-                    values[dataset, tuning, DIFFERENCE, name] = _values(fused) - _values(one)
+                    difference = 100.0 * np.stack(fused.distances) - 100.0 * np.stack(one.distances)
+                    values[dataset, tuning, DIFFERENCE, name] = difference
     rows: dict[tuple[str, str, str, str], list[Estimate]] = {}
+    n = len(COLUMNS)
     for dataset in labels:  # the rows of a dataset together: the resamples are drawn once
         chosen = [name for name in values if name[0] == dataset]
         stacked = np.concatenate([values[name] for name in chosen])
         means = class_means(stacked, labels[dataset], replicates, seed)
-        for k, name in enumerate(chosen):
-            rows[name] = means[k * len(SCALES) : (k + 1) * len(SCALES)]
+        rows |= {name: means[n * k : n * (k + 1)] for k, name in enumerate(chosen)}
     return rows
-
-
-def _values(one: Studied) -> NDArray[np.float64]:
-    """(K, N), a row per column of the table."""
-    return np.stack([scale * getattr(one.distances, name) for scale, name in SCALES.values()])
 
 
 def interventional_table(rows: dict[tuple[str, str, str, str], list[Estimate]]) -> Table:
@@ -88,11 +78,11 @@ def interventional_table(rows: dict[tuple[str, str, str, str], list[Estimate]]) 
         ),
         cells=grid(
             rows=list(rows.items()),
-            columns=[((name,), k) for k, name in enumerate(SCALES)],
+            columns=[((name,), k) for k, name in enumerate(COLUMNS)],
             row_names=["Dataset", "Tuning", "", "Model"],
             cell=lambda row, k: row[k],
         ),
-        formats=dict.fromkeys(SCALES, "{:.1f}"),
+        formats=dict.fromkeys(COLUMNS, "{:.1f}"),
         notes=(
             "Smaller is better everywhere; differences below 0 favor the fusion.",
             "All depend on how confident a model is. Fused by probabilities, TV is the mean of the "

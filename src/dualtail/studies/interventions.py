@@ -14,51 +14,47 @@ class y, whatever is visible. Two things are asked of a model's p(. | v) under t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dualtail.bias.softmax import check_labels, check_logits, log_softmax, read_block
+from dualtail.bias.softmax import (
+    FloatArray,
+    IntArray,
+    check_labels,
+    check_logits,
+    log_softmax,
+    read_block,
+)
 from dualtail.errors import UserError
 from dualtail.outputs import Outputs, OutputsHeader
 
 VISIBLE = ("both", "head", "body")
 """The parts that an intervention shows, in the order of the world's visibilities."""
 
-FloatArray = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Visibility:
-    """How often what is visible, as the world's truth.json says.
-
-    Attributes:
-        downstream: (3,) in the images of the dataset, for every class.
-        corpora: Corpus -> (C, 3), for the classes of the dataset.
-    """
+class Visibility(NamedTuple):
+    """How often what is visible, as the world's truth.json says."""
 
     downstream: FloatArray
+    """(3,) in the images of the dataset, for every class"""
     corpora: Mapping[str, FloatArray]
+    """corpus -> (C, 3), for the classes of the dataset"""
 
 
 class Distances(NamedTuple):
-    """A number per image, (N,) each.
-
-    Attributes:
-        variation: Total variation of the adjusted prediction from the truth, true frequencies.
-        corpus_variation: The same with the frequencies of the corpus; NaN without one.
-        cross_entropy: -log of the adjusted probability of the true class, nats: KL from the truth.
-        brier: Squared Euclidean distance of the adjusted prediction from the truth.
-        sensitivity: Total variation between the predictions with only the head and only the body.
-    """
+    """A number per image, (N,) each."""
 
     variation: FloatArray
+    """total variation of the adjusted prediction from the truth, true frequencies"""
     corpus_variation: FloatArray
+    """the same with the frequencies of the corpus; NaN without one"""
     cross_entropy: FloatArray
+    """-log of the adjusted probability of the true class, nats: KL from the truth"""
     brier: FloatArray
+    """squared Euclidean distance of the adjusted prediction from the truth"""
     sensitivity: FloatArray
+    """total variation between the predictions with only the head and only the body"""
 
 
 def read_visibility(truth: Mapping) -> Visibility:
@@ -81,7 +77,7 @@ def read_visibility(truth: Mapping) -> Visibility:
 
 def distances(
     probabilities: FloatArray,
-    labels: NDArray[np.int64],
+    labels: IntArray,
     weights: FloatArray,
     corpus_weights: FloatArray | None,
 ) -> Distances:
@@ -119,21 +115,19 @@ def read_probabilities(dumps: Mapping[str, Outputs]) -> FloatArray:
         if name not in dumps:
             raise UserError(f"interventions: no outputs with {name} visible")
     first = dumps[VISIBLE[0]]
-    for name in VISIBLE[1:]:
-        other = dumps[name]
-        if identity(other.header) != identity(first.header):
-            raise UserError(f"{other.source}: another model or dataset than {first.source}")
-        if not np.array_equal(other.labels, first.labels):
-            raise UserError(f"{other.source}: other labels than {first.source}")
     found = []
-    for name in VISIBLE:
-        logits = check_logits(dumps[name].logits, dumps[name].source)
-        check_labels(dumps[name].labels, *logits.shape)
-        found.append(np.exp(log_softmax(read_block(logits, slice(None), dumps[name].source))))
+    for dump in (dumps[name] for name in VISIBLE):
+        if _identity(dump.header) != _identity(first.header):
+            raise UserError(f"{dump.source}: another model or dataset than {first.source}")
+        if not np.array_equal(dump.labels, first.labels):
+            raise UserError(f"{dump.source}: other labels than {first.source}")
+        logits = check_logits(dump.logits, dump.source)
+        check_labels(dump.labels, *logits.shape)
+        found.append(np.exp(log_softmax(read_block(logits, slice(None), dump.source))))
     return np.stack(found)
 
 
-def identity(header: OutputsHeader) -> tuple[object, ...]:
+def _identity(header: OutputsHeader) -> tuple[object, ...]:
     """What a dump is, but for its images."""
     return (
         header.dataset,

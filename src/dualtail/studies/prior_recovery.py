@@ -1,13 +1,15 @@
 """Estimated against true pre-training prior: every estimator on the same zero-shot outputs."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualtail.bias.prior.estimate import PriorEstimate
-from dualtail.bias.prior.estimators import PRIOR_ESTIMATORS
+from dualtail.bias.prior.calibration import estimate_prior_calibrated
+from dualtail.bias.prior.early_stopping import estimate_prior_early_stopped
+from dualtail.bias.prior.estimate import PriorEstimate, estimate_prior
 from dualtail.outputs import Outputs
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.style import (
@@ -25,17 +27,13 @@ from dualtail.paper.truth import Recovery, recovery
 if TYPE_CHECKING:
     import pandas as pd
 
-ESTIMATORS: dict[str, Callable[[Outputs, int], PriorEstimate]] = {
-    "exact": lambda dump, seed: PRIOR_ESTIMATORS["exact"](dump.logits, dump.labels, 0.0, seed=seed),
-    "exact, ridge": lambda dump, seed: PRIOR_ESTIMATORS["exact"](
-        dump.logits, dump.labels, "auto", seed=seed
-    ),
-    "calibrated": lambda dump, seed: PRIOR_ESTIMATORS["calibrated"](
-        dump.logits, dump.labels, "auto", seed=seed
-    ),
-    "early-stopped": lambda dump, seed: PRIOR_ESTIMATORS["early-stopped"](dump.logits, dump.labels),
+ESTIMATORS: dict[str, Callable[..., PriorEstimate]] = {
+    "exact": partial(estimate_prior, ridge=0.0),
+    "exact, ridge": estimate_prior,
+    "calibrated": estimate_prior_calibrated,
+    "early-stopped": lambda logits, labels, seed: estimate_prior_early_stopped(logits, labels),
 }
-"""Name in tables -> estimate from a dump and the seed of the folds (for the ridge)."""
+"""Name in tables -> estimate from logits, labels and the seed of the folds (for the ridge)."""
 
 MARKS = {
     "exact": (VERMILION, "^"),
@@ -68,14 +66,13 @@ def estimate_all(priors: Sequence[KnownPrior], seed: int) -> "pd.DataFrame":
     for known in priors:
         names = known.outputs.header.class_names
         for name, estimate in ESTIMATORS.items():
-            q = estimate(known.outputs, seed).q
             columns = {
                 "dataset": known.dataset,
                 "member": known.member,
                 "estimator": name,
                 "class_index": np.arange(len(names)),
                 "class_name": names,
-                "q": q,
+                "q": estimate(known.outputs.logits, known.outputs.labels, seed=seed).q,
                 "q_true": known.truth,
             }
             parts.append(pd.DataFrame(columns))

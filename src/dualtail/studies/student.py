@@ -11,13 +11,12 @@ from dualtail.scores.class_means import class_means
 from dualtail.studies.student_sets import ROLES
 
 ACCURACY = "accuracy"
-OVER = tuple(f"over the {role}" for role in ROLES)
 
 
 def student_rows(
     found: Mapping[str, Outputs], replicates: int, seed: int
 ) -> dict[str, dict[str, Estimate]]:
-    """Return role -> ACCURACY and what it is over each other role of `OVER`, in percent.
+    """Return role -> ACCURACY and what it is over each other role, in percent.
 
     All are means over classes; intervals are of a class-stratified bootstrap over test images, paired.
 
@@ -30,25 +29,21 @@ def student_rows(
     check_same_split(list(found.values()))
     labels = np.asarray(next(iter(found.values())).labels)
     right = {role: 100.0 * (one.predicted == labels) for role, one in found.items()}
-    values = {(role, ACCURACY): right[role] for role in found}
-    values |= {
-        (role, f"over the {other}"): right[role] - right[other]
-        for role in found
-        for other in found
-        if role != other
+    rows = {
+        role: {ACCURACY: own}
+        | {f"over the {one}": own - right[one] for one in found if one != role}
+        for role, own in right.items()
     }
-    means = class_means(np.stack(list(values.values())), labels, replicates, seed)
-    rows: dict[str, dict[str, Estimate]] = {role: {} for role in found}
-    for (role, column), mean in zip(values, means, strict=True):
-        rows[role][column] = mean
-    return rows
+    values = np.stack([value for row in rows.values() for value in row.values()])
+    means = iter(class_means(values, labels, replicates, seed))
+    return {role: {column: next(means) for column in row} for role, row in rows.items()}
 
 
 def student_table(
     rows: Sequence[tuple[tuple[str, str, str], Mapping[str, Estimate]]],
 ) -> Table:
     """Lay out (dataset, model, predictor) and its numbers."""
-    columns = [("", ACCURACY), *(("Difference", over) for over in OVER)]
+    columns = [("", ACCURACY), *(("Difference", f"over the {role}") for role in ROLES)]
     return Table(
         name="student",
         title="One model that learned from several",

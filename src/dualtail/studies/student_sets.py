@@ -1,37 +1,25 @@
 """Which predictions of a study a student is compared with. Free of numpy and of the config's models."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from dualtail.study_table import Prediction
 
 ROLES = ("start", "control", "student", "teachers fused")
-
-
-class StudentSet(NamedTuple):
-    """A student and what it is compared with, all of one dataset, PEFT and seed."""
-
-    student: Prediction
-    start: Prediction | None
-    """the model that it goes on from"""
-    control: Prediction | None
-    """the same, trained as long as the student without teachers"""
-    fused: Prediction | None
-    """its teachers, fused by logits"""
-
-    def in_order(self) -> dict[str, Prediction]:
-        """Return what there is: an entry of `ROLES` -> prediction."""
-        found = (self.start, self.control, self.student, self.fused)
-        return {role: row for role, row in zip(ROLES, found, strict=True) if row is not None}
+"""The model that a student goes on from; the same, trained as long without teachers; the student; its
+teachers, fused by logits."""
 
 
 def student_sets(
     rows: Sequence[Prediction], losses: Mapping[str, Mapping[str, Any]]
-) -> list[StudentSet]:
-    """Find the students of a study.
+) -> list[dict[str, Prediction]]:
+    """Find the students of a study, and what each is compared with: of one dataset, PEFT and seed.
 
     Args:
         losses: Entry of the config's `losses` -> its `start` and `teacher`.
+
+    Returns:
+        For each student what there is: an entry of `ROLES` -> prediction.
     """
 
     def staged(row: Prediction) -> tuple[Any, Any]:
@@ -55,6 +43,7 @@ def student_sets(
             if (r.kind, r.fusion, r.loss) == ("fused", "logits", start)
             and set(r.members.split("+")) == set(teacher)
         )
-        first = next((r for r in own if r.loss == start), None)
-        found.append(StudentSet(row, first, next(controls, None), next(fusions, None)))
+        first = (r for r in own if r.loss == start)
+        by_role = (next(first, None), next(controls, None), row, next(fusions, None))
+        found.append({role: r for role, r in zip(ROLES, by_role, strict=True) if r is not None})
     return found
