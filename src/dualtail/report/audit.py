@@ -192,10 +192,9 @@ def names_of(dumps: Sequence[Outputs]) -> list[str]:
     return apart[0] if apart else [dump.source for dump in dumps]
 
 
-def wilson(
-    correct: np.ndarray, images: np.ndarray, z: float = 1.959964
-) -> tuple[FloatArray, FloatArray]:
-    """Return the Wilson score interval of correct / images; (0, 1) where there is no image."""
+def wilson(correct: np.ndarray, images: np.ndarray) -> tuple[FloatArray, FloatArray]:
+    """Return the 95 % Wilson score interval of correct / images; (0, 1) where there is no image."""
+    z = 1.959964
     n = np.maximum(images, 1)
     p = correct / n
     center = p + z**2 / (2 * n)

@@ -1,12 +1,17 @@
 """Accuracy against cost of everything that a run could deploy: a table, and a figure."""
 
-from dualtail.paper.frontier import front, nine_group_worst, recommend
+from typing import TYPE_CHECKING
+
+from dualtail.paper.context import PaperContext
+from dualtail.paper.frontier import Recommendation, front, nine_group_worst, recommend
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import ScoreLookup
 from dualtail.paper.predictors import name_of
 from dualtail.paper.style import BLUE, GRAY, VERMILION, PaperFigure, drawing
 
-MARKS = {"Zero-shot": (GRAY, "o"), "Tuned": (BLUE, "s")}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 FORMATS = {"GFLOPs": "{:.3g}", "Images/s": "{:,.0f}"}
 GROUPS = ("D-Few", "P-Few")
 WORST = "Worst of nine groups"
@@ -76,53 +81,10 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
     with drawing(2.6) as figure:
         axes = figure.subplots(1, len(context.datasets), squeeze=False)[0]
         for ax, (dataset, label) in zip(axes, context.datasets.items(), strict=True):
-            advice = recommend(lookup, dataset)
             ax.set_title(label)
-            if advice is None:
-                continue
-            found, chosen = advice.candidates, advice.chosen
-            on_front = front(found)
-            line = [one for one, is_on in zip(found, on_front, strict=True) if is_on]
-            named: set[str] = set()
-            ax.step(
-                [one.gflops for one in line],
-                [one.accuracy.value for one in line],
-                where="post",
-                color=GRAY,
-                lw=0.8,
-            )
-            for one, is_on in zip(found, on_front, strict=True):
-                color, mark = MARKS["Zero-shot" if not one.predictor.peft else "Tuned"]
-                low, high = (abs(one.accuracy.value - end) for end in one.accuracy[1:])
-                ax.errorbar(
-                    one.gflops,
-                    one.accuracy.value,
-                    yerr=[[low], [high]] if low == low else None,
-                    fmt=mark,
-                    ms=4,
-                    lw=0.7,
-                    color=VERMILION if one is chosen else color,
-                    alpha=1.0 if is_on or one is chosen else 0.4,
-                    zorder=3 if one is chosen else 2,
-                )
-                n = len(one.models)
-                name = f"{n} model{'s' if n > 1 else ''}" if one.predictor.peft else "untuned"
-                if is_on and name not in named:
-                    named.add(name)
-                    ax.annotate(
-                        name,
-                        (one.gflops, one.accuracy.value),
-                        xytext=(-4, 4),
-                        textcoords="offset points",
-                        ha="right",
-                        fontsize=6,
-                    )
-                row = {"dataset": label, "predictor": name_of(one.predictor, context)}
-                row |= {"gflops": one.gflops}
-                row |= dict(zip(("accuracy", "ci_low", "ci_high"), one.accuracy, strict=True))
-                rows.append(row | {"front": is_on, "recommended": one is chosen})
-            ax.set_xlim(left=0)
-            ax.set_xlabel("GFLOPs per image")
+            advice = recommend(lookup, dataset)
+            if advice is not None:
+                rows += [{"dataset": label} | row for row in _draw_panel(ax, advice, context)]
         axes[0].set_ylabel("accuracy on test images, %")
     return PaperFigure(
         name="frontier",
@@ -135,3 +97,40 @@ def frontier_figure(lookup: ScoreLookup) -> PaperFigure:
         figure=figure,
         data=pd.DataFrame(rows),
     )
+
+
+def _draw_panel(
+    ax: "Axes", advice: Recommendation, context: PaperContext
+) -> list[dict[str, object]]:
+    """Draw the candidates on one dataset and their front; return a row per candidate."""
+    found = list(zip(advice.candidates, front(advice.candidates), strict=True))
+    line = [(one.gflops, one.accuracy.value) for one, is_on in found if is_on]
+    ax.step(*zip(*line, strict=True), where="post", color=GRAY, lw=0.8)
+    rows, named = [], set()
+    for one, is_on in found:
+        value, low, high = one.accuracy
+        is_chosen = one is advice.chosen
+        color, mark = (BLUE, "s") if one.predictor.peft else (GRAY, "o")
+        ax.errorbar(
+            one.gflops,
+            value,
+            yerr=[[abs(value - low)], [abs(value - high)]] if low == low else None,
+            fmt=mark,
+            ms=4,
+            lw=0.7,
+            color=VERMILION if is_chosen else color,
+            alpha=1.0 if is_on or is_chosen else 0.4,
+            zorder=3 if is_chosen else 2,
+        )
+        n = len(one.models)
+        name = f"{n} model{'s' if n > 1 else ''}" if one.predictor.peft else "untuned"
+        if is_on and name not in named:
+            named.add(name)
+            place = {"xytext": (-4, 4), "textcoords": "offset points", "ha": "right"}
+            ax.annotate(name, (one.gflops, value), fontsize=6, **place)
+        row = {"predictor": name_of(one.predictor, context), "gflops": one.gflops}
+        row |= {"accuracy": value, "ci_low": low, "ci_high": high}
+        rows.append(row | {"front": is_on, "recommended": is_chosen})
+    ax.set_xlim(left=0)
+    ax.set_xlabel("GFLOPs per image")
+    return rows
