@@ -373,7 +373,7 @@ def no_memory(trial: Trial) -> None:
     status = trial.cell.end(run)
     if status == 0 and HALVED not in trial.cell.log:
         raise Missed
-    if "memory" not in trial.cell.log:
+    if "memory" not in trial.cell.log.lower():
         raise Lost(f"the message does not say it: {_last_line(trial.cell.log)}")
 
 

@@ -2,7 +2,11 @@
 
 import torch
 
-_CPU_MESSAGES = ("DefaultCPUAllocator: can't allocate memory", "not enough memory")
+_CPU_MESSAGES = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "not enough memory",
+    "could not create a primitive",  # oneDNN, which gives no reason
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
