@@ -15,7 +15,7 @@ from dualtail.config.names import nearest
 from dualtail.datasets.image_list import read_image_list
 from dualtail.datasets.known_lists import official_list
 from dualtail.datasets.places import Places
-from dualtail.datasets.world.design import images_per_test_class, training_counts
+from dualtail.datasets.world.design import class_sizes, training_counts
 from dualtail.errors import UserError
 from dualtail.study import predictions
 
@@ -118,7 +118,9 @@ def sizes_of(config: Config, dataset: str) -> dict[str, float]:
             found[split] = known.images
         elif world is not None and config.is_drawn(parent):
             counts = training_counts(world, parent)
-            each = world.val_per_class if split == "val" else images_per_test_class(world, parent)
+            each = (
+                world.val_per_class if split == "val" else class_sizes(world, parent).test_per_class
+            )
             found[split] = int(counts.sum()) if split == "train" else len(counts) * each
         else:
             found[split] = len(read_image_list(file)) if file.is_file() else math.nan

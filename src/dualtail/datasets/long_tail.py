@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dualtail.datasets.settings import LongTail
 from dualtail.errors import UserError
@@ -114,12 +114,23 @@ def class_ranks(
     Returns:
         (C,) a permutation of 0..C-1.
     """
-    # Spearman's rho of bivariate normal scores with correlation r is 6/pi * asin(r/2).
-    r = 2.0 * np.sin(np.pi / 6.0 * correlation)
     common = np.random.default_rng([order_seed, 0]).standard_normal(n_classes)
     own = np.random.default_rng([seed, 1]).standard_normal(n_classes)
-    scores = np.sqrt(r) * common + np.sqrt(1.0 - r) * own
-    return np.argsort(np.argsort(scores, kind="stable"), kind="stable")
+    return correlated_ranks(common, own, correlation)
+
+
+def correlated_ranks(
+    common: NDArray[np.float64], own: NDArray[np.float64], correlation: float
+) -> NDArray[np.int64]:
+    """Ranks of Gaussian scores (..., C) with a common part: their Spearman correlation is as asked."""
+    # Spearman's rho of bivariate normal scores with correlation r is 6/pi * asin(r/2).
+    r = 2.0 * np.sin(np.pi / 6.0 * correlation)
+    return ranks(np.sqrt(r) * common + np.sqrt(1.0 - r) * own)
+
+
+def ranks(values: ArrayLike) -> NDArray[np.int64]:
+    """The ranks 0 ... n-1 of values along the last axis; ties go by position."""
+    return np.argsort(np.argsort(values, axis=-1, kind="stable"), axis=-1, kind="stable")
 
 
 def draw_rows(
@@ -184,10 +195,11 @@ def split_folder(
             )
         order = np.random.default_rng([seed, 3, label]).permutation(len(own))[:wanted]
         names = [own[int(i)] for i in order]
-        for split, part in (
-            ("test", names[:test]),
-            ("val", names[test : test + val]),
-            ("train", names[test + val :]),
-        ):
+        parts = {
+            "test": names[:test],
+            "val": names[test : test + val],
+            "train": names[test + val :],
+        }
+        for split, part in parts.items():
             splits[split] += [(name, label) for name in part]
     return splits

@@ -14,12 +14,15 @@ from dualtail.datasets.how_to_get import get_cifar100
 from dualtail.datasets.image_folder import images_by_class
 from dualtail.datasets.image_list import ImageList
 from dualtail.datasets.long_tail import (
+    apportion,
     cifar_counts,
     cifar_rows,
     class_ranks,
     draw_rows,
+    ranks,
     split_folder,
     tail_counts,
+    tail_shares,
 )
 from dualtail.datasets.name_file import read_name_file
 from dualtail.datasets.readable_names import check_readable
@@ -32,6 +35,7 @@ from dualtail.datasets.settings import (
 )
 from dualtail.datasets.text_file import read_table
 from dualtail.errors import UserError
+from dualtail.files import atomic_path
 
 GROUP_FACTOR = 100.0
 """Imbalance factor of the CIFAR-100-LT whose counts make the D-groups of all."""
@@ -124,12 +128,8 @@ def lists_from_annotations(settings: AnnotationLists) -> Lists:
             f"{next(iter(settings.splits.values()))}: no class names in it; give class_names=FILE"
         )
     if ids != list(range(len(ids))):
-        _log.warning(
-            "category ids %d to %d became labels 0 to %d, in their order",
-            ids[0],
-            ids[-1],
-            len(ids) - 1,
-        )
+        said = "category ids %d to %d became labels 0 to %d, in their order"
+        _log.warning(said, ids[0], ids[-1], len(ids) - 1)
     label_of = {category: label for label, category in enumerate(ids)}
     for file in files.values():
         _check_categories(file, label_of)
@@ -176,10 +176,10 @@ def lists_from_folder(settings: FolderLists) -> Lists:
     by_class = images_by_class(root)
     folders, files, n = list(by_class), list(by_class.values()), len(by_class)
     if settings.order == "size":
-        ranks = np.argsort(np.argsort([-len(own) for own in files], kind="stable"), kind="stable")
+        order = ranks([-len(own) for own in files])
     else:
-        ranks = class_ranks(n, 0.0, settings.seed, settings.seed)
-    train = tail_counts(settings.long_tail, settings.largest, n)[ranks]
+        order = class_ranks(n, 0.0, settings.seed, settings.seed)
+    train = tail_counts(settings.long_tail, settings.largest, n)[order]
     try:
         splits = split_folder(
             files, train, settings.val_per_class, settings.test_per_class, settings.seed
@@ -238,8 +238,6 @@ def write_archive(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write pixels as PNG files of a zip archive; equal pixels give equal bytes."""
     from PIL import Image
 
-    from dualtail.files import atomic_path
-
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, pixels in arrays.items():
             stream = io.BytesIO()
@@ -253,10 +251,9 @@ def corpus_rows(settings: LongTailSample, images: ImageList, n_classes: int) -> 
     Raises:
         UserError: a class without an image, or a corpus smaller than the number of classes.
     """
-    from dualtail.datasets.long_tail import apportion, tail_shares
-
-    ranks = class_ranks(n_classes, settings.correlation, settings.order_seed, settings.seed)
-    counts = apportion(tail_shares(settings.long_tail, n_classes), settings.size)[ranks]
+    by_rank = apportion(tail_shares(settings.long_tail, n_classes), settings.size)
+    order = class_ranks(n_classes, settings.correlation, settings.order_seed, settings.seed)
+    counts = by_rank[order]
     try:
         return draw_rows(images.labels, counts, settings.seed, repeat=True)
     except UserError as error:

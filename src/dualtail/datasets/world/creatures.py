@@ -2,8 +2,7 @@
 
 A part (head or body) has a code of four attributes: hue, pattern, second color and shape. The 60
 codes of the heads differ from one another, and so do those of the bodies, so that either part alone
-identifies the
-class: two semantic factors.
+identifies the class: two semantic factors.
 """
 
 from dataclasses import dataclass
@@ -47,6 +46,10 @@ class Creatures:
     names: list[str]
 
 
+def _all_codes() -> NDArray[np.int64]:
+    return np.array(list(np.ndindex(*N_VALUES)))
+
+
 def code_distances(codes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return how different two sets of codes look, (A, B) from codes (A, 4) and (B, 4).
 
@@ -59,12 +62,8 @@ def code_distances(codes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArr
     both_patterned = (codes[:, None, PATTERN] > 0) & (others[None, :, PATTERN] > 0)
     second = codes[:, None, SECOND] != others[None, :, SECOND]
     shape = codes[:, None, SHAPE] != others[None, :, SHAPE]
-    return (
-        np.minimum(hue, 1.5)
-        + 1.0 * pattern
-        + np.where(both_patterned, 0.8, 0.3) * second
-        + 0.7 * shape
-    )
+    weight = np.where(both_patterned, 0.8, 0.3)
+    return np.minimum(hue, 1.5) + 1.0 * pattern + weight * second + 0.7 * shape
 
 
 def spread_codes(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -76,7 +75,7 @@ def spread_codes(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     Returns:
         (n, 4) codes.
     """
-    everything = np.stack(np.meshgrid(*map(np.arange, N_VALUES), indexing="ij"), -1).reshape(-1, 4)
+    everything = _all_codes()
     # A code that is chosen is at distance 0 and never chosen again: all others are farther.
     rng.shuffle(everything)
     chosen = [0]
@@ -103,7 +102,7 @@ def split_codes(codes: NDArray[np.int64], species: int) -> NDArray[np.int64]:
     Returns:
         (C * species, 4) distinct codes, those of one creature together.
     """
-    everything = np.stack(np.meshgrid(*map(np.arange, N_VALUES), indexing="ij"), -1).reshape(-1, 4)
+    everything = _all_codes()
     distance = code_distances(codes, everything)
     # Below that lies only the second color of a part without pattern, which hardly shows.
     distance[distance < LEAST_DIFFERENCE] = np.inf

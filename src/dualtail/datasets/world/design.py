@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dualtail.datasets.long_tail import apportion, tail_shares
+from dualtail.datasets.long_tail import apportion, correlated_ranks, ranks, tail_shares
 from dualtail.datasets.settings import LongTail
 from dualtail.datasets.world.randomness import generator
-from dualtail.datasets.world.settings import WorldSettings
+from dualtail.datasets.world.settings import FineGrained, WorldSettings
 from dualtail.errors import UserError
 
 D_MANY_ABOVE = 100
@@ -21,16 +21,19 @@ class Corpus:
 
     Attributes:
         counts: (C,) images of each class.
-        prior: (C,) counts / sum(counts): the parameter imbalance a model inherits.
         head_sided: (C,) True where mostly the head is visible, False where mostly the body; (0,) in
             a corpus without bias.
         visibility: (C, 3) probabilities that both parts, only the head, only the body are visible.
     """
 
     counts: NDArray[np.int64]
-    prior: NDArray[np.float64]
     head_sided: NDArray[np.bool_]
     visibility: NDArray[np.float64]
+
+    @property
+    def prior(self) -> NDArray[np.float64]:
+        """(C,) the parameter imbalance that a model inherits."""
+        return self.counts / self.counts.sum()
 
 
 def corpus_counts(size: int, imbalance: float, n_classes: int) -> NDArray[np.int64]:
@@ -43,12 +46,8 @@ def corpus_counts(size: int, imbalance: float, n_classes: int) -> NDArray[np.int
 
 def training_counts(settings: WorldSettings, dataset: str) -> NDArray[np.int64]:
     """Return the training counts (C,) of a downstream dataset, descending."""
-    fine = settings.fine_grained.get(dataset)
-    largest, smallest = (
-        (fine.train_count_max, fine.train_count_min)
-        if fine
-        else (settings.train_count_max, settings.train_count_min)
-    )
+    sizes = class_sizes(settings, dataset)
+    largest, smallest = sizes.train_count_max, sizes.train_count_min
     n = settings.n_classes * species_of(settings, dataset)
     exponent = np.arange(n) / max(n - 1, 1)
     return np.rint(largest * (smallest / largest) ** exponent).astype(np.int64)
@@ -60,15 +59,9 @@ def species_of(settings: WorldSettings, dataset: str) -> int:
     return fine.species if fine else 1
 
 
-def images_per_test_class(settings: WorldSettings, dataset: str) -> int:
-    """Return the test images per class of a downstream dataset."""
-    fine = settings.fine_grained.get(dataset)
-    return fine.test_per_class if fine else settings.test_per_class
-
-
-def ranks(values: NDArray) -> NDArray[np.int64]:
-    """Return the ranks 0 ... n-1 of distinct values along the last axis."""
-    return np.argsort(np.argsort(values, axis=-1, kind="stable"), axis=-1, kind="stable")
+def class_sizes(settings: WorldSettings, dataset: str) -> WorldSettings | FineGrained:
+    """Return what says how many images per class a downstream dataset has."""
+    return settings.fine_grained.get(dataset, settings)
 
 
 def corpus_orders(settings: WorldSettings, attempts: int = 2000) -> NDArray[np.int64]:
@@ -83,11 +76,9 @@ def corpus_orders(settings: WorldSettings, attempts: int = 2000) -> NDArray[np.i
     """
     rng = generator(settings.seed, "corpus orders")
     n_corpora, n = len(settings.corpora), settings.n_classes
-    # Spearman's rho of bivariate normal scores with correlation r is 6/pi * asin(r/2).
-    r = 2.0 * np.sin(np.pi / 6.0 * settings.corpus_correlation)
     common = rng.standard_normal((attempts, 1, n))
     own = rng.standard_normal((attempts, n_corpora, n))
-    order = ranks(np.sqrt(r) * common + np.sqrt(1.0 - r) * own)
+    order = correlated_ranks(common, own, settings.corpus_correlation)
     centered = order - (n - 1) / 2.0
     rho = np.einsum("tac,tbc->tab", centered, centered) / (n * (n * n - 1) / 12.0)
     off_diagonal = ~np.eye(n_corpora, dtype=bool)
@@ -116,18 +107,12 @@ def corpora(settings: WorldSettings) -> dict[str, Corpus]:
     frequent, rare = np.array(settings.visibility_frequent), np.array(settings.visibility_rare)
     by_rank = (1.0 - depth)[:, None] * frequent + depth[:, None] * rare
     result = {}
-    for (name, head_share), order in zip(
-        settings.corpora.items(), corpus_orders(settings), strict=True
-    ):
+    orders = corpus_orders(settings)
+    for (name, head_share), order in zip(settings.corpora.items(), orders, strict=True):
         head_sided = _head_sided(order, head_share, generator(settings.seed, name, "sides"))
         own_side = by_rank[order]  # columns both, own, other
         visibility = np.where(head_sided[:, None], own_side, own_side[:, [0, 2, 1]])
-        result[name] = Corpus(
-            counts=counts[order],
-            prior=counts[order] / counts.sum(),
-            head_sided=head_sided,
-            visibility=visibility,
-        )
+        result[name] = Corpus(counts[order], head_sided, visibility)
     return result
 
 

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dualtail.datasets.image_list import write_image_list
+from dualtail.datasets.settings import SPLITS
 from dualtail.datasets.world import creatures as creatures_module
 from dualtail.datasets.world.archive import write_image_zip
 from dualtail.datasets.world.creatures import Creatures, classes_of
 from dualtail.datasets.world.design import (
     Corpus,
+    class_sizes,
     corpora,
     downstream_counts,
-    images_per_test_class,
     species_of,
     unbiased,
 )
@@ -33,7 +35,6 @@ from dualtail.datasets.world.settings import WorldSettings
 from dualtail.errors import UserError
 from dualtail.files import write_text
 
-SPLITS = ("train", "val", "test")
 POOL = "pool"
 _CHUNK = 1024
 
@@ -65,11 +66,8 @@ class Plan:
 
     def show(self, head: bool, body: bool) -> "Plan":
         """Return the same images with these parts visible: an intervention."""
-        return replace(
-            self,
-            head_visible=np.full(len(self), head),
-            body_visible=np.full(len(self), body),
-        )
+        shown = {"head_visible": np.full(len(self), head), "body_visible": np.full(len(self), body)}
+        return replace(self, **shown)
 
     def scene(self, classes: Creatures) -> Scene:
         """Return what to draw."""
@@ -149,7 +147,7 @@ def plan_split(settings: WorldSettings, dataset: str, split: str) -> Plan:
     elif split == POOL:
         counts = np.full(n, settings.pools[dataset])
     else:
-        counts = np.full(n, images_per_test_class(settings, dataset))
+        counts = np.full(n, class_sizes(settings, dataset).test_per_class)
     visibility = np.tile(settings.visibility_downstream, (n, 1))
     block_share = float(settings.datasets[dataset] == "blocks")
     return _draw_plan(settings, counts, visibility, block_share, dataset, split)
@@ -186,8 +184,9 @@ def generate_corpus(settings: WorldSettings, corpus: str, out_folder: Path) -> N
         UserError: no such corpus, or the folder cannot be written.
     """
     plan = plan_corpus(settings, corpus)
-    paths = _write_images(settings, plan, out_folder / "images.zip", "images", corpus)
-    write_text(out_folder / "list.txt", _list_text(paths, plan))
+    paths = _write_images(
+        settings, plan, out_folder / "images.zip", out_folder / "list.txt", corpus
+    )
     _write_truth(settings, {"images": (paths, plan)}, out_folder, corpus)
 
 
@@ -201,9 +200,8 @@ def generate_dataset(settings: WorldSettings, dataset: str, out_folder: Path) ->
     written = {}
     for split in SPLITS:
         plan = plan_split(settings, dataset, split)
-        paths = _write_images(settings, plan, out_folder / f"{split}.zip", split, dataset)
-        write_text(out_folder / f"{split}.txt", _list_text(paths, plan))
-        written[split] = (paths, plan)
+        archive, image_list = out_folder / f"{split}.zip", out_folder / f"{split}.txt"
+        written[split] = _write_images(settings, plan, archive, image_list, dataset), plan
     _write_truth(settings, written, out_folder, dataset)
     _write_pairs(settings, dataset, out_folder)
 
@@ -215,8 +213,8 @@ def generate_pool(settings: WorldSettings, dataset: str, out_folder: Path) -> No
         UserError: no such dataset, it has no pool, or the folder cannot be written.
     """
     plan = plan_split(settings, dataset, POOL)
-    paths = _write_images(settings, plan, out_folder / f"{POOL}.zip", POOL, dataset)
-    write_text(out_folder / f"{POOL}.txt", _list_text(paths, plan))
+    archive, image_list = out_folder / f"{POOL}.zip", out_folder / f"{POOL}.txt"
+    _write_images(settings, plan, archive, image_list, dataset)
 
 
 def _write_pairs(settings: WorldSettings, dataset: str, out_folder: Path) -> None:
@@ -247,24 +245,22 @@ def _rendered(
 
 
 def _write_images(
-    settings: WorldSettings, plan: Plan, path: Path, folder: str, name: str
+    settings: WorldSettings, plan: Plan, archive: Path, image_list: Path, name: str
 ) -> list[str]:
-    """Draw and pack the images of a plan; return their member names."""
-    names = [f"{folder}/{i:06d}.png" for i in range(len(plan))]
+    """Draw and pack the images of a plan, and list them; return their member names."""
+    names = [f"{archive.stem}/{i:06d}.png" for i in range(len(plan))]
     renderer, classes = Renderer(settings, settings.image_size), classes_of(settings, name)
-    with tqdm(total=len(plan), desc=f"{name} {folder}", unit="img", disable=None) as progress:
+    title = f"{name} {archive.stem}"
+    with tqdm(total=len(plan), desc=title, unit="img", disable=None) as progress:
 
         def batches() -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
             for start, images in _rendered(renderer, plan, classes):
                 yield names[start : start + _CHUNK], images
                 progress.update(len(images))
 
-        write_image_zip(path, batches())
+        write_image_zip(archive, batches())
+    write_image_list(image_list, names, plan.labels)
     return names
-
-
-def _list_text(paths: list[str], plan: Plan) -> str:
-    return "".join(f"{path} {label}\n" for path, label in zip(paths, plan.labels, strict=True))
 
 
 def _write_truth(
@@ -325,9 +321,8 @@ def truth(settings: WorldSettings, name: str) -> dict:
         },
     }
     if name in settings.datasets:
-        result["creature"] = np.repeat(
-            np.arange(settings.n_classes), species_of(settings, name)
-        ).tolist()
+        creature = np.repeat(np.arange(settings.n_classes), species_of(settings, name))
+        result["creature"] = creature.tolist()
         result["train_counts"] = downstream_counts(settings, name).tolist()
         result["style"] = settings.datasets[name]
         result["visibility"] = list(settings.visibility_downstream)

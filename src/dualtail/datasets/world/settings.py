@@ -10,7 +10,7 @@ from dualtail.config.section import Section
 
 Style = Literal["smooth", "blocks"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-
+Visibility = tuple[Probability, Probability, Probability]
 
 DOWNSTREAM = (
     "datasets",
@@ -92,11 +92,11 @@ class WorldSettings(Section):
     corpus_block_share: Probability = 0.35
     """share of a corpus drawn in the style `blocks`; the rest is `smooth`"""
 
-    visibility_frequent: tuple[Probability, Probability, Probability] = (0.25, 0.65, 0.10)
+    visibility_frequent: Visibility = (0.25, 0.65, 0.10)
     """upstream probabilities that both parts, the class's own side only, and the other side only
     are visible, for the most frequent class of a corpus"""
 
-    visibility_rare: tuple[Probability, Probability, Probability] = (0.12, 0.85, 0.03)
+    visibility_rare: Visibility = (0.12, 0.85, 0.03)
     """the same for the rarest class; in between, linear in the log of the prior"""
 
     # Downstream datasets ----------------------------------------------------------------------
@@ -109,7 +109,7 @@ class WorldSettings(Section):
     fine_grained: dict[str, FineGrained] = {}
     """datasets whose classes are finer than those of the corpora"""
 
-    visibility_downstream: tuple[Probability, Probability, Probability] = (0.4, 0.3, 0.3)
+    visibility_downstream: Visibility = (0.4, 0.3, 0.3)
     """downstream probabilities that both parts, the head only, and the body only are visible, for
     every class"""
 
@@ -179,7 +179,8 @@ class WorldSettings(Section):
 
         Nor does a corpus depend on those without bias.
         """
-        return self._with({name: self._default(name) for name in (*DOWNSTREAM, "unbiased")})
+        fields = {name: WorldSettings.model_fields[name] for name in (*DOWNSTREAM, "unbiased")}
+        return self._with({k: f.get_default(call_default_factory=True) for k, f in fields.items()})
 
     def of_corpus(self, name: str) -> "WorldSettings":
         """Return these settings without what one corpus does not depend on."""
@@ -189,23 +190,14 @@ class WorldSettings(Section):
     def of_dataset(self, name: str) -> "WorldSettings":
         """Return these settings without the other datasets."""
         fine = {key: value for key, value in self.fine_grained.items() if key == name}
-        return self._with(
-            {
-                "datasets": {name: self.datasets[name]},
-                "unbiased": {},
-                "fine_grained": fine,
-                "pools": {key: value for key, value in self.pools.items() if key == name},
-            }
-        )
+        pools = {key: value for key, value in self.pools.items() if key == name}
+        own = {"datasets": {name: self.datasets[name]}, "fine_grained": fine, "pools": pools}
+        return self._with({"unbiased": {}} | own)
 
     def _with(self, changes: dict[str, Any]) -> "WorldSettings":
         """What is drawn, some settings changed; where it is written is none of them."""
         own = {name: getattr(self, name) for name in WorldSettings.model_fields}
         return WorldSettings.model_construct(**own | changes)
-
-    @classmethod
-    def _default(cls, name: str) -> object:
-        return cls.model_fields[name].get_default(call_default_factory=True)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
