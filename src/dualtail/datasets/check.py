@@ -87,7 +87,9 @@ def check_dataset(
             _check_official(official, split, path, found.lists[split], found)
     _check_classes(class_names, found)
     if group_counts is not None:
-        check_group_counts(group_counts, found, many, few)
+        with found.collecting():
+            counts = read_counts_csv(group_counts, found.names or None)
+            _note_groups(str(group_counts), counts, many, few, found)
     elif "train" in found.lists:
         train = found.lists["train"]
         counts = train.counts(max(len(found.names), int(train.labels.max()) + 1))
@@ -108,12 +110,6 @@ def check_dataset(
             )
     _note_duplicates(splits, found)
     return found
-
-
-def check_group_counts(path: Path, found: DatasetCheck, many: int = 100, few: int = 20) -> None:
-    """Check the counts that make D-groups, against the class names if those could be read."""
-    with found.collecting():
-        _note_groups(str(path), read_counts_csv(path, found.names or None), many, few, found)
 
 
 def _note_groups(source: str, counts: np.ndarray, many: int, few: int, found: DatasetCheck) -> None:
@@ -187,11 +183,10 @@ def _check_classes(class_names: Path, found: DatasetCheck) -> None:
         if images.labels.max() >= n_classes:
             continue  # reported with the names
         counts = images.counts(n_classes)
-        line = (
+        found.facts.append(
             f"{split}: {len(images):,} images, {counts.max():,} to {counts.min():,} per class "
             f"({images.source})"
         )
-        found.facts.append(line)
         empty = np.flatnonzero(counts == 0)
         if empty.size and split == "train":
             shown = ", ".join(f"{i} ({(found.names or ['?'] * n_classes)[i]})" for i in empty[:5])
@@ -235,11 +230,10 @@ def _note_same_pictures(stores: dict[str, ImageStore], found: DatasetCheck) -> N
         )
 
 
-def group_sizes(counts: np.ndarray, many: int = 100, few: int = 20) -> tuple[int, int, int]:
+def group_sizes(counts: np.ndarray, many: int = 100, few: int = 20) -> tuple[int, ...]:
     """Classes in D-Many, D-Medium and D-Few."""
-    first, second, third = (len(classes) for classes in d_groups(counts, many, few).values())
-    return first, second, third
+    return tuple(len(classes) for classes in d_groups(counts, many, few).values())
 
 
-def _slashed(sizes: tuple[int, int, int]) -> str:
+def _slashed(sizes: tuple[int, ...]) -> str:
     return " / ".join(f"{size:,}" for size in sizes)

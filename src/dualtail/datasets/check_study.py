@@ -6,7 +6,7 @@ import numpy as np
 
 from dualtail.config.model import Config
 from dualtail.config.names import first_of
-from dualtail.datasets.check import DatasetCheck
+from dualtail.datasets.check import DatasetCheck, check_dataset
 from dualtail.datasets.how_to_get import OWN, get_cifar100
 from dualtail.datasets.places import Places
 from dualtail.errors import UserError
@@ -14,7 +14,6 @@ from dualtail.foundation.architecture import architecture_config, architecture_n
 from dualtail.foundation.check_prompts import check_prompts, with_folder
 from dualtail.foundation.loading import tokenizer_of
 from dualtail.foundation.spec import FoundationSpec
-from dualtail.stages.check_dataset import run as check_dataset
 
 
 def check_study(config: Config) -> tuple[list[str], int]:

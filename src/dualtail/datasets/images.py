@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import numpy as np
@@ -68,12 +67,7 @@ class ImageStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._archive is not None:
             self._archive.close()
 
@@ -144,12 +138,9 @@ def check_files(images: ImageList, store: ImageStore) -> None:
 
 
 def decode_all(
-    images: ImageList,
-    store: ImageStore,
-    decode: Callable[[ImageList, ImageStore, int], Decoded],
-    threads: int = 1,
+    images: ImageList, store: ImageStore, decode: Callable[[int], Decoded], threads: int = 1
 ) -> Iterator[Decoded]:
-    """Yield `decode(images, store, row)` of every row, in order, by threads; memory of a window.
+    """Yield `decode(row)` of every row of a list, in order, by threads; memory of a window.
 
     Raises:
         UserError: a missing file, before any is decoded; what `decode` raises.
@@ -158,8 +149,7 @@ def decode_all(
     with ThreadPoolExecutor(threads) as pool:
         window = READ_AHEAD * threads
         for start in range(0, len(images), window):
-            rows = range(start, min(start + window, len(images)))
-            yield from pool.map(lambda row: decode(images, store, row), rows)
+            yield from pool.map(decode, range(start, min(start + window, len(images))))
 
 
 def decode_squares(
@@ -176,9 +166,7 @@ def decode_squares(
     Raises:
         UserError: missing or corrupt image; which one, and its line.
     """
-    return decode_all(
-        images, store, lambda images, store, row: decode_square(images, store, row, side), threads
-    )
+    return decode_all(images, store, lambda row: decode_square(images, store, row, side), threads)
 
 
 def decode_square(images: ImageList, store: ImageStore, row: int, side: int) -> np.ndarray:
@@ -187,35 +175,28 @@ def decode_square(images: ImageList, store: ImageStore, row: int, side: int) -> 
     Raises:
         UserError: corrupt image; which one, and its line.
     """
-    with _named(images, row), open_image(store.read(images.paths[row])) as image:
+    with _opened(images, store, row) as image:
         return square(image, side)
 
 
 def decode_whole(images: ImageList, store: ImageStore, row: int, side: int) -> Image.Image:
-    """Decode one image of a list whole, in RGB, its shorter side at most `side`.
-
-    Raises:
-        UserError: corrupt image; which one, and its line.
-    """
-    with _named(images, row), open_image(store.read(images.paths[row])) as image:
+    """Decode one image of a list whole, in RGB, its shorter side at most `side`; see `decode_square`."""
+    with _opened(images, store, row) as image:
         return shrunk(image, side)
 
 
 def shape_of(images: ImageList, store: ImageStore, row: int) -> tuple[int, int]:
-    """Width and height that one image of a list says it has; nothing is decoded.
-
-    Raises:
-        UserError: corrupt image; which one, and its line.
-    """
-    with _named(images, row), open_image(store.read(images.paths[row])) as image:
+    """Width and height that one image of a list says it has; nothing is decoded."""
+    with _opened(images, store, row) as image:
         return image.size
 
 
 @contextmanager
-def _named(images: ImageList, row: int) -> Iterator[None]:
-    """Turn what decoders raise into a message with the image and its line."""
+def _opened(images: ImageList, store: ImageStore, row: int) -> Iterator[Image.Image]:
+    """One image of a list; what decoders raise becomes a message with the image and its line."""
     try:
-        yield
+        with open_image(store.read(images.paths[row])) as image:
+            yield image
     except OSError as error:
         # Without a number it is Pillow's own, of the content.
         what = f"cannot be read: {error.strerror}" if error.errno else f"corrupt image ({error})"

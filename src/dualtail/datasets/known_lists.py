@@ -24,20 +24,18 @@ class KnownList:
     source: Source
     images: int
     classes: int
-    groups: tuple[int, int, int] | None
+    groups: tuple[int, ...] | None
 
 
 def official_list(dataset: str, split: str) -> KnownList | None:
     """The official list of a split of imagenet_lt, places365_lt or inat2018; None if there is none."""
     with TABLE.open(newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["dataset"] == dataset]
-    row = next((row for row in rows if row["split"] == split), None)
+        rows = {(row["dataset"], row["split"]): row for row in csv.DictReader(stream)}
+    row = rows.get((dataset, split))
     source = source_named(f"{dataset}.{split}")
     if row is None or source is None:
         return None
-    sizes = [int(row[group]) for group in ("many", "medium", "few") if row[group]]
-    many, medium, few = sizes or (0, 0, 0)
-    groups = (many, medium, few) if sizes else None
+    groups = tuple(int(row[group]) for group in ("many", "medium", "few") if row[group]) or None
     return KnownList(source, int(row["images"]), int(row["classes"]), groups)
 
 

@@ -52,7 +52,7 @@ def lines_of(text: str) -> list[str]:
     return text.split("\n") if text else []
 
 
-def read_table(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
+def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     """The rows of a CSV file with a header; values of row r stand on line r + 2.
 
     Raises:

@@ -16,10 +16,7 @@ def write_counts_csv(path: Path, class_names: list[str], counts: np.ndarray) -> 
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["class_index", "class_name", "count"])
-        writer.writerows(
-            (index, name, int(count))
-            for index, (name, count) in enumerate(zip(class_names, counts, strict=True))
-        )
+        writer.writerows(zip(range(len(counts)), class_names, counts.tolist(), strict=True))
 
 
 def read_counts_csv(path: Path, class_names: Sequence[str] | None = None) -> np.ndarray:

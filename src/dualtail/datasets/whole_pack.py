@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 SAMPLE = 256
 """Images whose sizes an estimate goes by."""
 
-_LARGEST = 2**62
-
 
 @dataclass(frozen=True)
 class WholePack(PackedLabels):
@@ -123,7 +121,7 @@ def write_whole_pack(
     n = len(images)
     sizes = np.empty((n, 2), dtype=np.int64)
 
-    def encoded(images: ImageList, store: ImageStore, row: int) -> bytes:
+    def encoded(row: int) -> bytes:
         image = decode_whole(images, store, row, side)
         sizes[row] = image.height, image.width
         return image.tobytes() if form == "raw" else _jpeg(image, settings.jpeg_quality)
@@ -136,7 +134,7 @@ def write_whole_pack(
             "labels": ("I64", (n,)),
         }
 
-    room = len(header_bytes(header, entries(_LARGEST)))
+    room = len(header_bytes(header, entries(2**62)))  # no pack has as many bytes
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         stream.seek(room)
         chunks = tqdm(
