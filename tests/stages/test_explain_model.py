@@ -20,7 +20,7 @@ from dualtail.foundation.tower_file import load_image_model
 from dualtail.outputs import read_outputs, splits_of, write_outputs
 from dualtail.stages.explain_model import Predictor, run
 from dualtail.stages.explained_images import ExplainedImages
-from dualtail.stages.predict import Tuned, find_images, predict_images
+from dualtail.stages.predict import find_images, predict_images, with_adapter
 from dualtail.tuning.adapter_file import save_adapter
 from dualtail.tuning.heads import build_head
 from dualtail.tuning.peft import parse_peft_options
@@ -56,7 +56,7 @@ class Study:
                 data,
                 precision="float32",
                 threads=1,
-                tuned=adapter and Tuned(adapter),
+                tuned=adapter and with_adapter(adapter),
                 text_out=self.text,
             )
             write_outputs(folder / f"{name}-test.safetensors", outputs)
@@ -112,7 +112,11 @@ def test_dumps_are_those_of_predict(world_run: tuple[Study, ExplainedImages], na
         data = find_images(images.root, listed, study.folder / "classnames.txt", "places")
         adapter = study.predictor(name).adapter
         expected = predict_images(
-            study.spec, data, precision="float32", threads=1, tuned=adapter and Tuned(adapter)
+            study.spec,
+            data,
+            precision="float32",
+            threads=1,
+            tuned=adapter and with_adapter(adapter),
         )
         split = f"occlusion-{condition}"
         found = read_outputs(study.folder / f"{name}.safetensors", split)

@@ -25,7 +25,7 @@ from dualtail.foundation.text_features import write_text_features
 from dualtail.foundation.zero_shot import text_features
 from dualtail.outputs import read_outputs, splits_of, write_outputs
 from dualtail.stages import pack
-from dualtail.stages.predict import Tuned, predict_packs
+from dualtail.stages.predict import predict_packs, with_adapter
 from dualtail.stages.tune import Part, TunedFiles, Tuning, run
 from dualtail.tuning.adapter_file import read_adapter_header
 from dualtail.tuning.settings import Augmentation, HeadSettings, TuningSettings
@@ -177,7 +177,7 @@ def teachers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
             spec_of(folder),
             [folder / "train.safetensors"],
             precision="float32",
-            tuned=Tuned(adapter),
+            tuned=with_adapter(adapter),
         )
         dumps.append(out / f"{seed}.safetensors")
         write_outputs(dumps[-1], found)

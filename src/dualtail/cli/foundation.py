@@ -1,17 +1,13 @@
 """Verbs on foundation models: their weights, the pre-training of small ones, outputs."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dualtail.cli.flags import options
-from dualtail.cli.model_options import (
-    Compute,
-    ModelArgument,
-    compute_options,
-    model_options,
-)
+from dualtail.cli.model_options import Compute, ModelArgument, compute_options, model_options
 from dualtail.cli.shared_options import ADAPTER_PEFT, ANY, FILE, SEED, labelled_images, precision
 from dualtail.cli.verb import OUT_FILE, verb
 from dualtail.foundation.pretraining_settings import PretrainingSettings
@@ -58,16 +54,7 @@ def fetch_weights(model: str, download: bool, out: Path) -> None:
 @options(PretrainingSettings)
 @SEED
 @click.option("--out", required=True, type=OUT_FILE, help="Checkpoint (.safetensors) to write.")
-def pretrain(
-    architecture: str,
-    image_list: Path,
-    images: Path,
-    class_names: Path,
-    caption: str,
-    pretraining_settings: PretrainingSettings,
-    seed: int,
-    out: Path,
-) -> None:
+def pretrain(pretraining_settings: PretrainingSettings, caption: str, **given: Any) -> None:
     """Pre-train a small CLIP on images with captions, on one core.
 
     Its history is written beside it. After an interruption, repeat the command to resume.
@@ -80,10 +67,9 @@ def pretrain(
     if caption.count("{}") != 1:
         raise click.UsageError("--caption: exactly one {} for the class name is needed")
     Compute("cpu", 1).claim()
-    from dualtail.stages.pretrain import Corpus, run
+    from dualtail.stages.pretrain import run
 
-    corpus = Corpus(image_list, images, class_names, caption)
-    run(architecture, corpus, pretraining_settings, seed, out)
+    run(settings=pretraining_settings, caption=caption, **given)
 
 
 @verb("predict")
@@ -97,7 +83,7 @@ def pretrain(
     type=FILE,
     help="Packed split (`dualtail pack`), in place of --images; repeated, its splits share one dump.",
 )
-@labelled_images(required=False)
+@labelled_images
 @click.option("--dataset", help="Name of the dataset in the dump.  [default: of the folder]")
 @click.option("--split", help="Name of the split in the dump.  [default: test]")
 @precision("float32")
@@ -146,18 +132,13 @@ def predict(
         raise click.UsageError("--record goes with --pack: decoding would be measured as well")
     from dualtail.foundation.architecture import in_words
     from dualtail.outputs import write_outputs
-    from dualtail.stages.predict import (
-        Tuned,
-        find_images,
-        predict_images,
-        predict_packs,
-    )
+    from dualtail.stages.predict import find_images, predict_images, predict_packs, with_adapter
 
     compute.set_up()
     data = None
     if images is not None:
         data = find_images(images, image_list, class_names, dataset, split or "test")
-    tuned: Any = None if adapter is None else Tuned(adapter, peft and peft[0])
+    tuned: Any = None if adapter is None else with_adapter(adapter, peft and peft[0])
     if model.exported is None:
         spec = model.spec()
     else:
@@ -166,10 +147,10 @@ def predict(
                 "an exported model is tuned already and has no texts: leave out --adapter, "
                 "--text-features-out and --record"
             )
-        from dualtail.stages.exported import ExportedModel, exported_spec
+        from dualtail.stages.exported import exported_spec, load_exported
 
         spec = exported_spec(model.exported, model.member, model.transform)
-        tuned = ExportedModel(model.exported)
+        tuned = partial(load_exported, model.exported)
     how: Any = {"precision": precision, "tuned": tuned, "text_out": text_features_out}
     if data is None:
         found = predict_packs(spec, packs, record=record, **how)

@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -39,54 +39,43 @@ class Loaded:
     identity: dict[str, Any]
 
 
-class Loadable(Protocol):
-    """A model that was tuned, however it is stored."""
-
-    def load(self, spec: FoundationSpec, class_names: list[str], precision: Precision) -> Loaded:
-        """Load it.
-
-        Raises:
-            UserError: it is of other weights or classes, or cannot be read.
-        """
-        ...
+Load = Callable[[FoundationSpec, list[str], Precision], Loaded]
+"""Loads a tuned model, however it is stored, for class names. UserError: it is of other weights or classes,
+or cannot be read."""
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """The tuning of a foundation model.
+def with_adapter(adapter: Path, peft: str | None = None) -> Load:
+    """What puts an adapter onto its foundation model.
 
-    Attributes:
+    Args:
         adapter: PEFT and head.
         peft: The PEFT's method, needed if it is one of the user's own.
     """
 
-    adapter: Path
-    peft: str | None = None
-
-    def load(self, spec: FoundationSpec, class_names: list[str], precision: Precision) -> Loaded:
-        """Put the adapter onto the weights of `spec`; see `Loadable`."""
+    def load(spec: FoundationSpec, class_names: list[str], precision: Precision) -> Loaded:
         found, weights_hash = load_image_model(spec)
         check_crop(spec, found.visual)
         model, header = load_tuned(
-            self.adapter,
+            adapter,
             spec,
             found.visual.to(best_device()),
             weights_hash,
             precision,
             n_classes=len(class_names),
-            peft=self.peft,
+            peft=peft,
         )
         tuning = header.record
-        record = model_record(spec, weights_hash, precision, sha256_file(self.adapter))
         identity = {
             "kind": "tuned",
             "members": [spec.member],
-            "models": [record],
+            "models": [model_record(spec, weights_hash, precision, sha256_file(adapter))],
             "peft": str(tuning.get("peft", header.peft)),
             "loss": str(tuning.get("loss", "")),
             "seed": tuning.get("seed"),
         }
         return Loaded(model.to(best_device()), identity)
+
+    return load
 
 
 @dataclass(frozen=True)
@@ -136,13 +125,13 @@ def predict_images(
     *,
     precision: Precision,
     threads: int,
-    tuned: Loadable | None = None,
+    tuned: Load | None = None,
     text_out: Path | None = None,
 ) -> Outputs:
-    """Run a model over images: zero-shot, or with the PEFT and head of an adapter file.
+    """Run a model over images: zero-shot or tuned.
 
     Args:
-        tuned: What it was tuned to; None: zero-shot.
+        tuned: Loads the tuned model; None: zero-shot.
         text_out: File for the text features of the classes; None: none.
 
     Raises:
@@ -167,14 +156,14 @@ def predict_packs(
     packs: Sequence[Path],
     *,
     precision: Precision,
-    tuned: Loadable | None = None,
+    tuned: Load | None = None,
     text_out: Path | None = None,
     record: Path | None = None,
 ) -> list[Outputs]:
     """Run a model over packed splits of one dataset.
 
     Args:
-        tuned: What it was tuned to; None: zero-shot.
+        tuned: Loads the tuned model; None: zero-shot.
         text_out: File for the text features of the classes; None: none.
         record: File (JSON) for what a prediction costs: GFLOPs per image, images per second; None: none.
 
@@ -229,7 +218,7 @@ def _load(
     spec: FoundationSpec,
     class_names: list[str],
     precision: Precision,
-    tuned: Loadable | None,
+    tuned: Load | None,
     text_out: Path | None,
 ) -> Loaded:
     if tuned is None or text_out is not None:
@@ -243,7 +232,7 @@ def _load(
             summary = prompt_summary(spec.templates)
             write_text_features(text_out, text, class_names, weights_hash, summary)
     if tuned is not None:
-        return tuned.load(spec, class_names, precision)
+        return tuned(spec, class_names, precision)
     module = ZeroShotModel(foundation, text, DTYPES[precision])
     record = model_record(spec, weights_hash, precision)
     identity = {"kind": "zero-shot", "members": [spec.member], "models": [record]}

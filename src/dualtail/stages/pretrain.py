@@ -1,13 +1,12 @@
 """Stage pretrain: a small CLIP on a long-tailed corpus."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from safetensors.torch import save_file
 
 from dualtail.datasets.class_names import read_class_names
-from dualtail.datasets.image_list import read_image_list
+from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.datasets.images import ImageStore, decode_squares
 from dualtail.errors import UserError
 from dualtail.files import atomic_path, sha256_text
@@ -21,31 +20,22 @@ from dualtail.stages.progress import log_line
 from dualtail.training.history import HISTORY_MARK, write_history
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """The data that a model is pre-trained on.
-
-    Attributes:
-        image_list: Image list.
-        images: Folder or zip archive that its paths are under.
-        class_names: One per line.
-        caption: Of an image; {} stands for its class name.
-    """
-
-    image_list: Path
-    images: Path
-    class_names: Path
-    caption: str
-
-
 def run(
     architecture: str,
-    corpus: Corpus,
+    image_list: Path,
+    images: Path,
+    class_names: Path,
+    caption: str,
     settings: PretrainingSettings,
     seed: int,
     out: Path,
 ) -> None:
-    """Pre-train a model on one core; write its checkpoint, which open_clip loads, and its history."""
+    """Pre-train a model on one core; write its checkpoint, which open_clip loads, and its history.
+
+    Args:
+        images: Folder or zip archive that the paths of the list are under.
+        caption: Of an image; {} stands for its class name.
+    """
     set_up("cpu", 1)
     curve = sidecar(out, ".history.csv", HISTORY_MARK)
     config = architecture_config(architecture)
@@ -54,24 +44,25 @@ def run(
             f"--architecture {architecture}: only models from a JSON file are pre-trained here; give its "
             "open_clip config as a file"
         )
-    names = read_class_names(corpus.class_names)
-    images, labels = _decoded(corpus, len(names), config["vision_cfg"]["image_size"])
+    names = read_class_names(class_names)
+    listed = read_image_list(image_list, len(names))
+    pixels = _decoded(listed, images, config["vision_cfg"]["image_size"])
     label = f"pre-training {out.stem}"
     state = state_file(
         out,
         settings={
             "architecture": config,
-            "caption": corpus.caption,
+            "caption": caption,
             "settings": settings.model_dump(mode="json"),
             "seed": seed,
         },
-        data={"corpus": array_identity(images, labels), "class names": sha256_text(*names)},
+        data={"corpus": array_identity(pixels, listed.labels), "class names": sha256_text(*names)},
     )
     weights, history = pretrain(
-        images,
-        labels,
+        pixels,
+        listed.labels,
         names,
-        corpus.caption,
+        caption,
         config,
         settings,
         seed,
@@ -88,11 +79,10 @@ def run(
     state.remove()
 
 
-def _decoded(corpus: Corpus, n_classes: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Central squares (N, side, side, 3) uint8 and labels (N,) of all images."""
-    listed = read_image_list(corpus.image_list, n_classes)
-    images = np.empty((len(listed), side, side, 3), dtype=np.uint8)
-    with ImageStore(corpus.images) as store:
+def _decoded(listed: ImageList, images: Path, side: int) -> np.ndarray:
+    """Central squares (N, side, side, 3) uint8 of all images."""
+    pixels = np.empty((len(listed), side, side, 3), dtype=np.uint8)
+    with ImageStore(images) as store:
         for row, image in enumerate(decode_squares(listed, store, side)):
-            images[row] = image
-    return images, listed.labels
+            pixels[row] = image
+    return pixels
