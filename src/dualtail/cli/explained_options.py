@@ -10,8 +10,6 @@ from dualtail.cli.flags import Values, as_one
 from dualtail.cli.shared_options import ANY, FILE
 from dualtail.explain.settings import ExplainSettings
 
-MOST = ExplainSettings.model_fields["images"].default
-
 
 def _explained(
     images: Path, table: Path | None, conditions: Any, image_list: Path | None, most: int
@@ -57,7 +55,7 @@ explained_images = as_one(
     click.option("--list", "image_list", type=FILE, help="Without --table: an image list."),
     click.option(
         "--most",
-        default=MOST,
+        default=ExplainSettings.model_fields["images"].default,
         show_default=True,
         type=click.IntRange(1),
         help="Maximum number of images for Grad-CAM (and of --list), evenly over classes.",

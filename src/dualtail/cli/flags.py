@@ -81,6 +81,11 @@ def method_text(method: str, options: Mapping[str, Any]) -> str:
     return ",".join([method, *([values_text(options)] if options else [])])
 
 
+def method_name(method: str) -> str:
+    """A method's name in tables: of one's own, that of the class."""
+    return method.rpartition(":")[2]
+
+
 def parse_values(text: str) -> Any:
     """Read `key=value,key=value`, or YAML that begins with a bracket or brace.
 

@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from dualtail.cli.model_options import (
+    DEFAULT_PROMPT,
+    MODEL,
     Compute,
     ModelArgument,
     compute_options,
@@ -33,7 +35,7 @@ from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 )
 @click.option("--split", help="With --outputs: its split.  [default: the only split, or test]")
 @models_options
-@labelled_images(required=False)
+@labelled_images
 @precision("float32")
 @compute_options
 @click.option("--train-counts", type=FILE, help="CSV with a column count per class: nine groups.")
@@ -102,7 +104,7 @@ def audit(
 
 @verb("import-lift")
 @click.argument("checkpoint", type=FILE)
-@click.option("--model", required=True, metavar="NAME|ARCH,TAG|ARCH,FILE", help="As in `audit`.")
+@click.option("--model", required=True, metavar=MODEL, help="As in `audit`.")
 @click.option(
     "--head",
     type=click.Choice(["cosine", "l2-norm", "layer-norm"]),
@@ -129,7 +131,7 @@ def import_lift(model: str, **given: Any) -> None:
     from dualtail.foundation.model_argument import parse_model
     from dualtail.stages.import_lift import run
 
-    spec = parse_model(model, templates=["a photo of a {}."])
+    spec = parse_model(model, templates=[DEFAULT_PROMPT])
     click.echo(run(spec=spec, **given), err=True)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from dualtail.cli.flags import SectionParam, options
+from dualtail.cli.flags import SectionParam, method_name, options
 from dualtail.cli.model_options import Compute, compute_options
 from dualtail.cli.shared_options import FILE, LOSS, LOSS_NAME, SEED
 from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
@@ -15,6 +15,14 @@ from dualtail.foundation.settings import Transform
 from dualtail.scratch.settings import ScratchTraining
 
 HISTORY = click.option("--history", type=OUT_FILE, help="Training curve to write (CSV).")
+
+
+def _history(given: Path | None, out: Path) -> Path:
+    """The file of the training curve; not given: beside the output."""
+    from dualtail.sidecars import sidecar
+    from dualtail.training.history import HISTORY_MARK
+
+    return given or sidecar(out, ".history.csv", HISTORY_MARK)
 
 
 @verb("train-scratch")
@@ -67,9 +75,7 @@ def train_scratch(
           --out resnet50.safetensors
     """
     from dualtail.datasets.pack_file import open_pack
-    from dualtail.sidecars import sidecar
     from dualtail.stages.train_scratch import ScratchTask, run
-    from dualtail.training.history import HISTORY_MARK
 
     compute.set_up()
     task = ScratchTask(
@@ -78,11 +84,11 @@ def train_scratch(
         predict_packs,
         transform,
         *loss,
-        loss_name or loss[0].rpartition(":")[2],
+        loss_name or method_name(loss[0]),
         scratch_training,
         seed,
     )
-    run(task, out, history or sidecar(out, ".history.csv", HISTORY_MARK), outputs)
+    run(task, out, _history(history, out), outputs)
 
 
 @verb("train-confounder")
@@ -124,13 +130,11 @@ def train_confounder(
       dualtail train-confounder --images confounder/images --train-set A --architecture resnet32 \\
           --out A.safetensors
     """
-    from dualtail.sidecars import sidecar
     from dualtail.stages.train_confounder import ConfounderTask, run
-    from dualtail.training.history import HISTORY_MARK
 
     compute.set_up()
     task = ConfounderTask(images, train_set, image_size, scratch_training, seed)
-    run(task, history or sidecar(out, ".history.csv", HISTORY_MARK), out)
+    run(task, _history(history, out), out)
 
 
 @verb("draw-confounder")

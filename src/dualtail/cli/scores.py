@@ -17,7 +17,6 @@ from dualtail.scores.settings import ScoreSettings
 if TYPE_CHECKING:
     from dualtail.stages.explained_images import ExplainedImages
 
-DATASET = click.option("--dataset", help="With --study: the dataset.")
 RUN_NAME = click.option("--run", "run_name", default="", help="For the column `run`.")
 SEED = seed_of("the bootstrap")
 STUDY_HELP = "Table of a run's predictions, from `dualtail study`."
@@ -48,7 +47,7 @@ def study(files: tuple[Path, ...], text: str | None, out: Path) -> None:
 @click.option(
     "--study", type=FILE, help=f"Instead of DUMPS: {STUDY_HELP[0].lower()}{STUDY_HELP[1:]}"
 )
-@DATASET
+@click.option("--dataset", help="With --study: the dataset.")
 @click.option(
     "--outputs",
     metavar="PATTERN",

@@ -80,27 +80,20 @@ def dumps_of(what: str) -> Callable[[Callback], Callback]:
     return pattern("--outputs", f"Outputs of {what}; {filled}.")
 
 
-def labelled_images(required: bool) -> Callable[[Callback], Callback]:
+def labelled_images(verb: Callback) -> Callback:
     """Give a verb `images`, `image_list` and `class_names`: one folder per class, or a list."""
-
-    def give(verb: Callback) -> Callback:
-        return with_options(
-            verb,
-            click.option(
-                "--images",
-                required=required,
-                type=ANY,
-                help="Folder with one subfolder per class; with --list, the folder or zip archive of "
-                "its paths.",
-            ),
-            click.option(
-                "--list", "image_list", type=FILE, help="`relative/path.jpg label` lines."
-            ),
-            click.option(
-                "--class-names",
-                type=FILE,
-                help="One name per line, in label order (folders: sorted). Default: the folders' names.",
-            ),
-        )
-
-    return give
+    return with_options(
+        verb,
+        click.option(
+            "--images",
+            type=ANY,
+            help="Folder with one subfolder per class; with --list, the folder or zip archive of "
+            "its paths.",
+        ),
+        click.option("--list", "image_list", type=FILE, help="`relative/path.jpg label` lines."),
+        click.option(
+            "--class-names",
+            type=FILE,
+            help="One name per line, in label order (folders: sorted). Default: the folders' names.",
+        ),
+    )

@@ -1,27 +1,19 @@
 """Verbs that tune a foundation model, and that look into a tuned one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dualtail.cli.explained_options import explained_images
-from dualtail.cli.flags import MethodParam, options
+from dualtail.cli.flags import MethodParam, method_name, options
 from dualtail.cli.model_options import Compute, ModelArgument, compute_options, model_options
 from dualtail.cli.shared_options import ADAPTER_PEFT, FILE, LOSS, LOSS_NAME, SEED, precision
 from dualtail.cli.tuning_data import TuningData, tuning_data
 from dualtail.cli.verb import OUT, OUT_FILE, OUT_FOLDER, verb
 from dualtail.tuning.settings import TuningSettings
 
-if TYPE_CHECKING:
-    from dualtail.stages.tune import TunedFiles
-
 Method = tuple[str, dict[str, Any]]
-
-
-def _method_name(method: str) -> str:
-    """A method's name in tables: of one's own, that of the class."""
-    return method.rpartition(":")[2]
 
 
 @verb("tune")
@@ -108,14 +100,15 @@ def tune(
     repeated after an interruption: it goes on after the last whole epoch. `dualtail predict --adapter
     tuned/adapter.safetensors` classifies other images.
     """
-    from dualtail.stages.tune import Part, Tuning, run
+    from dualtail.stages.tune import Part, TunedFiles, Tuning, run
     from dualtail.stages.tune_summary import summary
 
     if retrain_head_of is not None and start_from is not None:
         raise click.UsageError(
             "give either --retrain-head-of (a new head) or --start-from (training continues)"
         )
-    files, spec = _files(out, outputs), model.spec()
+    place = TunedFiles.beside if out.suffix == ".safetensors" else TunedFiles.inside
+    files, spec = place(out, outputs), model.spec()
     packs = data.packed(spec, tuning_settings, dataset, files.adapter.parent, seed, compute.threads)
     tuning = Tuning(
         spec=spec,
@@ -123,8 +116,8 @@ def tune(
         train_pack=packs.train,
         predict_packs=packs.predicted,
         text=text_features,
-        peft=Part(*peft, peft_name or _method_name(peft[0])),
-        loss=Part(*loss, loss_name or _method_name(loss[0])),
+        peft=Part(*peft, peft_name or method_name(peft[0])),
+        loss=Part(*loss, loss_name or method_name(loss[0])),
         settings=tuning_settings,
         seed=seed,
         prior=prior,
@@ -135,15 +128,6 @@ def tune(
     compute.set_up()
     found = run(tuning, files)
     click.echo("\n".join(summary(found, packs.train, files.adapter, files.outputs)))
-
-
-def _files(out: Path, outputs: Path | None) -> "TunedFiles":
-    """What is written: a folder of files, or files beside the adapter."""
-    from dualtail.stages.tune import TunedFiles
-
-    if out.suffix == ".safetensors":
-        return TunedFiles.beside(out, outputs)
-    return TunedFiles.inside(out, outputs)
 
 
 @verb("explain-model")
@@ -230,12 +214,12 @@ def export(
     Compute("cpu", None).claim()
     from dualtail.datasets.class_names import read_class_names
     from dualtail.datasets.pack_file import open_pack
-    from dualtail.stages.export import Check, run
+    from dualtail.stages.export import run
 
     names = [] if pack is None else open_pack(pack).header.class_names
     if class_names is not None:
         names = read_class_names(class_names)
-    for line in run(model.spec(), adapter, names, out, check=Check(pack, dump), onnx=onnx):
+    for line in run(model.spec(), adapter, names, out, pack=pack, dump=dump, onnx=onnx):
         click.echo(line)
 
 

@@ -20,7 +20,7 @@ from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.text_features import read_text_features
 from dualtail.foundation.tower_file import load_image_model, load_without_text
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
-from dualtail.outputs import Outputs, OutputsHeader, read_outputs, write_outputs
+from dualtail.outputs import Outputs, read_outputs, write_outputs
 from dualtail.stages.adapters import load_tuned
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, predict_split
@@ -69,14 +69,10 @@ def run(predictor: Predictor, images: ExplainedImages, out: Path, maps: Path) ->
             found.append(predict_split(model, source, listed.labels, transform, about))
         if isinstance(model, TunedModel):
             source = DecodedImages(visible, store, transform.resize)
-            drawn[maps_name(header)] = _maps(model, source, rows, visible.labels, transform)
+            variant = f"{header.peft}-{header.loss}-{header.seed}"
+            drawn[variant] = _maps(model, source, rows, visible.labels, transform)
     write_outputs(out, *found)
     write_maps(maps, MemberMaps(rows, drawn))
-
-
-def maps_name(header: OutputsHeader) -> str:
-    """Name of the maps of a tuning in their file: `adaptformer-la-0`."""
-    return f"{header.peft}-{header.loss}-{header.seed}"
 
 
 def _model(predictor: Predictor, names: Sequence[str]) -> torch.nn.Module:

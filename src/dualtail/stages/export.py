@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,26 +37,14 @@ TOLERANCE = 1e-3
 """Largest difference of two logits that is taken for rounding, as a share of the largest logit."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """What an export is compared on.
-
-    Attributes:
-        pack: Packed images; None: noise.
-        dump: The tuned model's outputs on them; None: the model itself is asked alone.
-    """
-
-    pack: Path | None = None
-    dump: Path | None = None
-
-
 def run(
     spec: FoundationSpec,
     adapter: Path,
     class_names: Sequence[str],
     out: Path,
     *,
-    check: Check | None = None,
+    pack: Path | None = None,
+    dump: Path | None = None,
     onnx: bool = False,
 ) -> list[str]:
     """Write model.safetensors, model.json and perhaps model.onnx, compared with the tuned model before.
@@ -67,7 +54,8 @@ def run(
         adapter: What it was tuned to.
         class_names: In the order of the logits; may be left empty.
         out: Folder to write to.
-        check: Images to compare on.
+        pack: Packed images to compare on; None: noise.
+        dump: The tuned model's outputs on them; None: the model itself is asked alone.
         onnx: Whether to write model.onnx, too.
 
     Returns:
@@ -77,7 +65,6 @@ def run(
         UserError: a model that cannot be exported, files that do not belong together, or logits that
             differ by more than rounding; then nothing is written.
     """
-    check = check or Check()
     if onnx:
         check_installed()
     found, weights_hash = load_image_model(spec)
@@ -90,8 +77,8 @@ def run(
         "float32",
         n_classes=len(class_names) or None,
     )
-    images = _images(spec, check.pack, model.shape)
-    stored = None if check.dump is None else _stored(check, header.n_classes, len(images))
+    images = _images(spec, pack, model.shape)
+    stored = None if dump is None else _stored(pack, dump, header.n_classes, len(images))
     tensors, further, features = merged(found.visual, model.peft, header.peft, model.head)
     about = Exported(
         tower=TowerArguments.of(found.visual),
@@ -114,7 +101,7 @@ def run(
         f"{out}: {sum(t.numel() for t in tensors.values()):,} numbers, "
         + ("the adapter is merged" if further == "none" else f"beside the tower: {further}")
     ]
-    what = f"{len(images)} images" if check.pack else f"{len(images)} images of noise"
+    what = f"{len(images)} images" if pack else f"{len(images)} images of noise"
     with torch.inference_mode():
         expected = model(images)[0]
     with _whole(out) as folder:
@@ -125,8 +112,9 @@ def run(
         lines.append(_compared("plain torch", expected, logits, f"the tuned model on {what}"))
         if stored is not None:
             of_dump, exact = stored
-            said = f"{check.dump} on {what}"
-            lines.append(_compared("plain torch", of_dump, logits, said, refuse=exact))
+            lines.append(
+                _compared("plain torch", of_dump, logits, f"{dump} on {what}", refuse=exact)
+            )
         if onnx:
             write_onnx(folder / ONNX, plain, about.tower.image_size)
             logits = onnx_logits(folder / ONNX, images)
@@ -182,16 +170,16 @@ def _images(spec: FoundationSpec, pack: Path | None, shape: BackboneShape) -> to
     return Normalize(transform.mean, transform.std, cpu)(cropped)
 
 
-def _stored(check: Check, n_classes: int, n: int) -> tuple[torch.Tensor, bool]:
+def _stored(pack: Path | None, dump: Path, n_classes: int, n: int) -> tuple[torch.Tensor, bool]:
     """(n, C) the first logits of a dump of the pack, and whether its model computed in float32."""
-    if check.pack is None or check.dump is None:
+    if pack is None:
         raise UserError("a dump is compared on the images that it is of: give --pack, too")
-    header = read_training_pack(check.pack).header
-    dump = read_outputs(check.dump, header.split)
-    ordered = np.array_equal(dump.image_index[:n], np.arange(n))
-    if dump.header.split_hash != header.split_hash or not ordered:
-        raise UserError(f"{check.dump}: outputs on other images than those of {check.pack}")
-    if dump.n_classes != n_classes:
-        raise UserError(f"{check.dump}: {dump.n_classes} classes, the model has {n_classes}")
-    exact = all(model.precision == "float32" for model in dump.header.models)
-    return torch.from_numpy(dump.logits[:n].astype(np.float32)), exact
+    header = read_training_pack(pack).header
+    found = read_outputs(dump, header.split)
+    ordered = np.array_equal(found.image_index[:n], np.arange(n))
+    if found.header.split_hash != header.split_hash or not ordered:
+        raise UserError(f"{dump}: outputs on other images than those of {pack}")
+    if found.n_classes != n_classes:
+        raise UserError(f"{dump}: {found.n_classes} classes, the model has {n_classes}")
+    exact = all(model.precision == "float32" for model in found.header.models)
+    return torch.from_numpy(found.logits[:n].astype(np.float32)), exact

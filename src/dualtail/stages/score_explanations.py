@@ -139,7 +139,7 @@ def _shares(
         return []
     _, plan = plan_pairs(world, name)
     regions = part_regions(world, name, plan.take(rows), world.image_size)
-    regions = _crop(regions, explained.transform, (2, 3))
+    regions = _crop(regions, explained.transform)
     return [
         {"dataset": name} | shown.model_dump() | row
         for shown, maps in mapped.maps
@@ -165,10 +165,10 @@ def _examples(
     judges = tuned or [d for d in visible if d.header.kind != "fused"]
     right = np.intersect1d(agreed(judges), mapped.rows)
     among = np.searchsorted(mapped.rows, right)
-    chosen = mapped.rows[choose_examples(labels[mapped.rows], among)]
+    at = choose_examples(labels[mapped.rows], among)
+    chosen = mapped.rows[at]
     pictures = _pictures(explained, chosen)
     size = (pictures.shape[2], pictures.shape[3])
-    at = np.searchsorted(mapped.rows, chosen)
     names = visible[0].header.class_names
     paths = next(iter(explained_lists(explained.images).values())).paths
     header = ExamplesHeader(
@@ -208,15 +208,13 @@ def _pictures(explained: Explanations, rows: NDArray[np.int64]) -> NDArray[np.ui
                 np.stack([decode_square(images, store, row, transform.resize) for row in rows])
                 for images in lists.values()
             ]
-    return _crop(np.stack(found, axis=1), transform, (2, 3))
+    return _crop(np.stack(found, axis=1), transform)
 
 
-def _crop(array: NDArray, transform: Transform, axes: tuple[int, int]) -> NDArray:
-    """Cut the part that the model sees out of whole squares, along two axes of equal length."""
-    side = array.shape[axes[0]]
+def _crop(array: NDArray, transform: Transform) -> NDArray:
+    """Cut the part that the model sees out of whole squares, (N, K, S, S) or (N, K, S, S, 3)."""
+    side = array.shape[2]
     kept = round(side * transform.crop / transform.resize)
     start = round((side - kept) / 2)
-    index: list[slice] = [slice(None)] * array.ndim
-    for axis in axes:
-        index[axis] = slice(start, start + kept)
-    return np.ascontiguousarray(array[tuple(index)])
+    seen = slice(start, start + kept)
+    return np.ascontiguousarray(array[:, :, seen, seen])

@@ -158,9 +158,9 @@ def run(tuning: Tuning, files: TunedFiles) -> list[Outputs]:
     Returns:
         The outputs.
     """
-    visual, text, weights_hash = _foundation(tuning)
-    check_crop(tuning.spec, visual)
     train = read_training_pack(tuning.train_pack)
+    visual, text, weights_hash = _foundation(tuning, train.header.class_names)
+    check_crop(tuning.spec, visual)
     teachers = read_teachers(tuning.teachers, train.header, train.labels)
     model = _model(tuning, visual, text, train, weights_hash)
     del visual
@@ -181,10 +181,11 @@ def run(tuning: Tuning, files: TunedFiles) -> list[Outputs]:
     return found
 
 
-def _foundation(tuning: Tuning) -> tuple[VisionTower, torch.Tensor | None, str]:
+def _foundation(
+    tuning: Tuning, names: Sequence[str]
+) -> tuple[VisionTower, torch.Tensor | None, str]:
     """Vision tower, text features if the head starts from them, and hash of the weights."""
     spec, device = tuning.spec, best_device()
-    names = read_training_pack(tuning.train_pack).header.class_names
     from_text = tuning.settings.head.init == "text" and tuning.start is None
     if not from_text or tuning.text is not None:
         found, weights_hash = load_image_model(spec)
@@ -325,9 +326,13 @@ def _log_epoch(tuning: Tuning, row: EpochMetrics) -> None:
 
 
 def _state(tuning: Tuning, train: Train, weights_hash: str, adapter: Path) -> StateFile:
-    read = {"prior": tuning.prior, "base": tuning.base, "text features": tuning.text}
-    read |= {"start": tuning.start}
-    read |= {f"teacher {k}": file for k, file in enumerate(tuning.teachers)}
+    read = {
+        "prior": tuning.prior,
+        "base": tuning.base,
+        "text features": tuning.text,
+        "start": tuning.start,
+        **{f"teacher {k}": file for k, file in enumerate(tuning.teachers)},
+    }
     return state_file(
         adapter,
         settings=_described(tuning),

@@ -10,14 +10,12 @@ from dualtail.datasets.class_names import read_class_names
 from dualtail.datasets.image_folder import read_image_folder
 from dualtail.datasets.image_list import ImageList, read_image_list, write_image_list
 from dualtail.datasets.pack_file import open_pack
-from dualtail.datasets.settings import PackSettings
+from dualtail.datasets.settings import SPLITS, PackSettings
 from dualtail.datasets.split import stratified_split
 from dualtail.errors import UserError
 from dualtail.files import write_text
 from dualtail.stages.pack import run as pack
 from dualtail.training.notice import notice
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,10 @@ def summary(
         adapter, outputs: What was written.
     """
     shown = [one for one in found if one.header.split == DEFAULT_SPLIT] or found[-1:]
-    lines = [line for one in shown for line in accuracy_lines(one, train_counts(train_pack))]
+    counts = read_training_pack(train_pack).counts()
+    lines = [line for one in shown for line in accuracy_lines(one, counts)]
     files = [f"adapter: {adapter}"]
     return lines + files + ([] if outputs is None or not found else [f"outputs: {outputs}"])
-
-
-def train_counts(pack: Path) -> np.ndarray:
-    """Return the images per class of a packed split, (C,)."""
-    train = read_training_pack(pack)
-    return np.bincount(train.labels, minlength=train.n_classes)
 
 
 def accuracy_lines(outputs: Outputs, counts: np.ndarray) -> list[str]:
