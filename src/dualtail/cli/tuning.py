@@ -109,12 +109,15 @@ def tune(
         )
     place = TunedFiles.beside if out.suffix == ".safetensors" else TunedFiles.inside
     files, spec = place(out, outputs), model.spec()
-    packs = data.packed(spec, tuning_settings, dataset, files.adapter.parent, seed, compute.threads)
+    folder = files.adapter.parent
+    named, train, predicted = data.packed(
+        spec, tuning_settings, dataset, folder, seed, compute.threads
+    )
     tuning = Tuning(
         spec=spec,
-        dataset=packs.dataset,
-        train_pack=packs.train,
-        predict_packs=packs.predicted,
+        dataset=named,
+        train_pack=train,
+        predict_packs=predicted,
         text=text_features,
         peft=Part(*peft, peft_name or method_name(peft[0])),
         loss=Part(*loss, loss_name or method_name(loss[0])),
@@ -127,7 +130,7 @@ def tune(
     )
     compute.set_up()
     found = run(tuning, files)
-    click.echo("\n".join(summary(found, packs.train, files.adapter, files.outputs)))
+    click.echo("\n".join(summary(found, train, files.adapter, files.outputs)))
 
 
 @verb("explain-model")

@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PackedSplits:
-    """The packs that a tuning reads."""
-
-    dataset: str
-    train: Path
-    predicted: Sequence[Path]
-
-
-@dataclass(frozen=True)
 class TuningData:
     """Images, perhaps in splits, or packs of them."""
 
@@ -43,21 +34,21 @@ class TuningData:
         folder: Path,
         seed: int,
         threads: int | None,
-    ) -> PackedSplits:
-        """The packs of a tuning; those of images are written to `folder`."""
+    ) -> tuple[str, Path, Sequence[Path]]:
+        """The dataset and the packs of a tuning, train and predicted; those of images go to `folder`."""
         if self.images is None:
             from dualtail.datasets.pack_file import open_pack
 
             assert self.train_pack is not None
             dataset = dataset or open_pack(self.train_pack).header.dataset
-            return PackedSplits(dataset, self.train_pack, self.predict_packs)
+            return dataset, self.train_pack, self.predict_packs
         from dualtail.stages.tune_images import find_splits, make_packs
 
         dataset = dataset or self.images.resolve().stem
         splits = find_splits(self.images, self.lists, self.class_names, self.test_share, seed)
         whole = settings.augmentation.crop_scale is not None
         packs = make_packs(splits, dataset, spec.transform.resize, whole, folder, threads or 2)
-        return PackedSplits(dataset, packs.pop("train"), tuple(packs.values()))
+        return dataset, packs.pop("train"), tuple(packs.values())
 
 
 def _tuning_data(

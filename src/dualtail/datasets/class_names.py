@@ -79,17 +79,15 @@ def label_folders(images: ImageList, names: Path) -> list[str]:
     for row, (image, label) in enumerate(zip(images.paths, images.labels.tolist(), strict=True)):
         folder = PurePosixPath(image).parent.name
         if folder_of.setdefault(label, folder) != folder:
-            raise UserError(
-                f"{images.where(row)}: label {label} has images in the folders "
-                f"{folder_of[label]!r} and {folder!r}, so {names} cannot be matched by folder; set "
-                "`names: as_published`"
-            )
-        if label_of.setdefault(folder, label) != label:
-            raise UserError(
-                f"{images.where(row)}: folder {folder!r} has images of the labels "
-                f"{label_of[folder]} and {label}, so {names} cannot be matched by folder; set "
-                "`names: as_published`"
-            )
+            wrong = f"label {label} has images in the folders {folder_of[label]!r} and {folder!r}"
+        elif label_of.setdefault(folder, label) != label:
+            wrong = f"folder {folder!r} has images of the labels {label_of[folder]} and {label}"
+        else:
+            continue
+        raise UserError(
+            f"{images.where(row)}: {wrong}, so {names} cannot be matched by folder; set "
+            "`names: as_published`"
+        )
     gaps = [label for label in range(max(folder_of) + 1) if label not in folder_of]
     if gaps:
         raise UserError(f"{images.source}: no image of label {gaps[0]}, so {names} has no folder")

@@ -8,11 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from dualtail.datasets.settings import LongTail
 from dualtail.errors import UserError
 
-CIFAR_PER_CLASS = 500
-CIFAR_CLASSES = 100
-ROUNDING = 1e-9
-"""Added before rounding down: 500 * 0.01 ** 1 is 5 images, whatever the last bit."""
-
 
 def tail_shares(tail: LongTail, n_classes: int) -> NDArray[np.float64]:
     """Counts relative to the most frequent class, by rank: 1 ... 1 / imbalance_factor.
@@ -37,7 +32,8 @@ def tail_counts(tail: LongTail, largest: int, n_classes: int) -> NDArray[np.int6
     Raises:
         UserError: the rarest class would have no image.
     """
-    counts = np.floor(largest * tail_shares(tail, n_classes) + ROUNDING).astype(np.int64)
+    # 500 * 0.01 ** 1 is 5 images, whatever the last bit.
+    counts = np.floor(largest * tail_shares(tail, n_classes) + 1e-9).astype(np.int64)
     if counts[-1] < 1:
         raise UserError(
             f"long_tail.imbalance_factor: {tail.imbalance_factor:g} leaves no image for the rarest "
@@ -48,8 +44,7 @@ def tail_counts(tail: LongTail, largest: int, n_classes: int) -> NDArray[np.int6
 
 def cifar_counts(imbalance_factor: float) -> NDArray[np.int64]:
     """Training counts of CIFAR-100-LT: int(500 * (1 / imbalance_factor) ** (c / 99)) of class c."""
-    tail = LongTail(imbalance_factor=imbalance_factor)
-    return tail_counts(tail, CIFAR_PER_CLASS, CIFAR_CLASSES)
+    return tail_counts(LongTail(imbalance_factor=imbalance_factor), largest=500, n_classes=100)
 
 
 def cifar_rows(

@@ -37,9 +37,6 @@ from dualtail.datasets.text_file import read_table
 from dualtail.errors import UserError
 from dualtail.files import atomic_path
 
-GROUP_FACTOR = 100.0
-"""Imbalance factor of the CIFAR-100-LT whose counts make the D-groups of all."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -111,22 +108,20 @@ def lists_from_annotations(settings: AnnotationLists) -> Lists:
             number of them, or an id without a name.
     """
     files = {split: read_annotations(p, settings.strip) for split, p in settings.splits.items()}
-    names = _annotated_names(list(files.values()))
+    names, first = _annotated_names(list(files.values())), next(iter(files.values())).path
     if settings.class_names is not None:
         found = read_name_file(settings.class_names).names
         if names is not None and len(names) != len(found):
             raise UserError(
                 f"{settings.class_names}: {len(found):,} class names for the {len(names):,} categories "
-                f"of {next(iter(settings.splits.values()))}"
+                f"of {first}"
             )
         ids, class_names = sorted(names or range(len(found))), found
     elif names is not None:
         ids, class_names = sorted(names), [names[i] for i in sorted(names)]
-        check_readable(next(iter(settings.splits.values())), class_names)
+        check_readable(first, class_names)
     else:
-        raise UserError(
-            f"{next(iter(settings.splits.values()))}: no class names in it; give class_names=FILE"
-        )
+        raise UserError(f"{first}: no class names in it; give class_names=FILE")
     if ids != list(range(len(ids))):
         said = "category ids %d to %d became labels 0 to %d, in their order"
         _log.warning(said, ids[0], ids[-1], len(ids) - 1)
@@ -231,7 +226,7 @@ def lists_from_cifar100(settings: CifarLists) -> Lists:
             name = f"{split}/{part.classes[labels[row]]}/{row:05d}.png"
             splits[split].append((name, int(labels[row])))
             arrays[name] = part.data[row]
-    return Lists(splits, names, arrays, cifar_counts(GROUP_FACTOR))
+    return Lists(splits, names, arrays, cifar_counts(100.0))
 
 
 def write_archive(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -4,10 +4,35 @@ from pathlib import Path
 
 from dualtail.errors import UserError
 from dualtail.foundation.spec import FoundationSpec
+from dualtail.foundation.tower_file import load_image_model
 from dualtail.foundation.vision import VisionTower
+from dualtail.stages.compute import best_device
+from dualtail.stages.dumping import check_crop
 from dualtail.training.notice import notice
 from dualtail.tuning.adapter_file import AdapterHeader, load_adapter
 from dualtail.tuning.tuned_model import Precision, TunedModel
+
+
+def load_on_foundation(
+    adapter: Path,
+    spec: FoundationSpec,
+    precision: Precision,
+    *,
+    n_classes: int,
+    peft: str | None = None,
+) -> tuple[TunedModel, AdapterHeader, str]:
+    """Rebuild a tuned model on its device, and return the hash of its foundation model's weights, too.
+
+    Raises:
+        UserError: see `load_tuned`; or weights that cannot be read.
+    """
+    found, weights_hash = load_image_model(spec)
+    check_crop(spec, found.visual)
+    visual = found.visual.to(best_device())
+    model, header = load_tuned(
+        adapter, spec, visual, weights_hash, precision, n_classes=n_classes, peft=peft
+    )
+    return model.to(best_device()), header, weights_hash
 
 
 def load_tuned(

@@ -18,12 +18,12 @@ from dualtail.foundation.prompts import class_texts
 from dualtail.foundation.settings import Transform
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.text_features import read_text_features
-from dualtail.foundation.tower_file import load_image_model, load_without_text
+from dualtail.foundation.tower_file import load_without_text
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, read_outputs, write_outputs
-from dualtail.stages.adapters import load_tuned
+from dualtail.stages.adapters import load_on_foundation
 from dualtail.stages.compute import best_device
-from dualtail.stages.dumping import check_crop, predict_split
+from dualtail.stages.dumping import predict_split
 from dualtail.stages.explained_images import ExplainedImages, explained_lists
 from dualtail.tuning.pixels import Normalize, center_crop, load_batch
 from dualtail.tuning.tuned_model import DTYPES, Precision, TunedModel
@@ -76,22 +76,15 @@ def run(predictor: Predictor, images: ExplainedImages, out: Path, maps: Path) ->
 
 
 def _model(predictor: Predictor, names: Sequence[str]) -> torch.nn.Module:
-    spec, adapter = predictor.spec, predictor.adapter
-    if adapter is None:
+    if predictor.adapter is None:
         return _zero_shot(predictor, names)
-    foundation, weights_hash = load_image_model(spec)
-    check_crop(spec, foundation.visual)
-    visual = foundation.to(best_device()).visual
-    model, _ = load_tuned(
-        adapter,
-        spec,
-        visual,
-        weights_hash,
+    return load_on_foundation(
+        predictor.adapter,
+        predictor.spec,
         predictor.precision,
         n_classes=len(names),
         peft=predictor.peft,
-    )
-    return model.to(best_device())
+    )[0]
 
 
 def _zero_shot(predictor: Predictor, names: Sequence[str]) -> ZeroShotModel:

@@ -21,10 +21,9 @@ from dualtail.foundation.loading import load_foundation, tokenizer_of
 from dualtail.foundation.prompts import class_texts, prompt_summary
 from dualtail.foundation.spec import FoundationSpec
 from dualtail.foundation.text_features import write_text_features
-from dualtail.foundation.tower_file import load_image_model
 from dualtail.foundation.zero_shot import ZeroShotModel, text_features
 from dualtail.outputs import Outputs, OutputsHeader
-from dualtail.stages.adapters import load_tuned
+from dualtail.stages.adapters import load_on_foundation
 from dualtail.stages.compute import best_device
 from dualtail.stages.dumping import check_crop, model_record, predict_pack, predict_split
 from dualtail.tuning.cost import forward_gflops
@@ -53,16 +52,8 @@ def with_adapter(adapter: Path, peft: str | None = None) -> Load:
     """
 
     def load(spec: FoundationSpec, class_names: list[str], precision: Precision) -> Loaded:
-        found, weights_hash = load_image_model(spec)
-        check_crop(spec, found.visual)
-        model, header = load_tuned(
-            adapter,
-            spec,
-            found.visual.to(best_device()),
-            weights_hash,
-            precision,
-            n_classes=len(class_names),
-            peft=peft,
+        model, header, weights_hash = load_on_foundation(
+            adapter, spec, precision, n_classes=len(class_names), peft=peft
         )
         tuning = header.record
         identity = {
@@ -73,7 +64,7 @@ def with_adapter(adapter: Path, peft: str | None = None) -> Load:
             "loss": str(tuning.get("loss", "")),
             "seed": tuning.get("seed"),
         }
-        return Loaded(model.to(best_device()), identity)
+        return Loaded(model, identity)
 
     return load
 

@@ -313,15 +313,11 @@ def _train(
         seed=tuning.seed,
         label=tuning.title,
         state=state,
-        on_epoch=lambda row: _log_epoch(tuning, row),
-    )
-
-
-def _log_epoch(tuning: Tuning, row: EpochMetrics) -> None:
-    log_line(
-        f"{tuning.title}: epoch {row.epoch}/{tuning.settings.epochs}, loss {row.loss:.4f}, "
-        f"training accuracy {row.train_accuracy:.1%}, lr {row.lr:.3g}, "
-        f"{row.images_per_second:,.0f} img/s"
+        on_epoch=lambda row: log_line(
+            f"{tuning.title}: epoch {row.epoch}/{tuning.settings.epochs}, loss {row.loss:.4f}, "
+            f"training accuracy {row.train_accuracy:.1%}, lr {row.lr:.3g}, "
+            f"{row.images_per_second:,.0f} img/s"
+        ),
     )
 
 

@@ -11,9 +11,6 @@ from dualtail.datasets.world.randomness import generator
 from dualtail.datasets.world.settings import FineGrained, WorldSettings
 from dualtail.errors import UserError
 
-D_MANY_ABOVE = 100
-D_FEW_BELOW = 20
-
 
 @dataclass(frozen=True)
 class Corpus:
@@ -128,7 +125,7 @@ def unbiased(corpus: Corpus) -> Corpus:
 
 def d_groups(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return 0, 1, 2 for D-Many (n > 100), D-Medium (20 ... 100), D-Few (n < 20)."""
-    return np.where(counts > D_MANY_ABOVE, 0, np.where(counts >= D_FEW_BELOW, 1, 2))
+    return np.where(counts > 100, 0, np.where(counts >= 20, 1, 2))
 
 
 def p_groups(prior: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -172,9 +172,8 @@ class Renderer:
         angle = knobs.rotation * draws.signed(1)
         shift_x, shift_y = (knobs.shift * draws.signed(1) for _ in range(2))
         scale = knobs.scale_min + (knobs.scale_max - knobs.scale_min) * draws.unit(1)
-        scale = (scale * np.where(scene.blocks, knobs.blocks_scale, 1.0)[:, None]).astype(
-            np.float32
-        )
+        shrunk = np.where(scene.blocks, knobs.blocks_scale, 1.0)[:, None]
+        scale = (scale * shrunk).astype(np.float32)
         sin, cos = np.sin(angle) / scale, np.cos(angle) / scale
         x, y = self._x - shift_x, self._y - shift_y
         return cos * x + sin * y, cos * y - sin * x, np.float32(2 / self.size) / scale
@@ -191,9 +190,8 @@ class Renderer:
         edge = np.float32(2 / self.size)
         for _ in range(self.settings.distractors):
             x, y, radius, hue, value = np.split(draws.unit(5), 5, axis=1)
-            distance = shapes.disk(self._x - (2 * x - 1), self._y - (2 * y - 1), 0.0) - (
-                0.1 + 0.12 * radius
-            )
+            from_center = shapes.disk(self._x - (2 * x - 1), self._y - (2 * y - 1), 0.0)
+            distance = from_center - (0.1 + 0.12 * radius)
             color = hsv_to_rgb(hue[:, 0], 0.45, 0.45 + 0.45 * value[:, 0])
             layers.add(everything, _cover(distance, edge), color)
 
