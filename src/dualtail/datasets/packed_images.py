@@ -6,7 +6,7 @@ from PIL import Image
 
 from dualtail.datasets.images import square
 from dualtail.datasets.pack import Pack
-from dualtail.datasets.whole_pack import WholePack
+from dualtail.datasets.whole_pack import TrainingPack, WholePack
 
 
 class PackedImages:
@@ -23,7 +23,7 @@ class PackedImages:
         return torch.from_numpy(np.ascontiguousarray(self._images[index.numpy()]))
 
 
-def evaluation_images(pack: Pack | WholePack, side: int) -> "PackedImages | CentralSquares":
+def evaluation_images(pack: TrainingPack, side: int) -> "PackedImages | CentralSquares":
     """The central squares of a split, however it is packed.
 
     Args:
@@ -34,7 +34,7 @@ def evaluation_images(pack: Pack | WholePack, side: int) -> "PackedImages | Cent
 
 
 def training_images(
-    pack: Pack | WholePack, side: int, crops: bool
+    pack: TrainingPack, side: int, crops: bool
 ) -> "WholePack | PackedImages | CentralSquares":
     """The images that training reads: whole ones if they are packed and random crops are cut from them."""
     return pack if crops and isinstance(pack, WholePack) else evaluation_images(pack, side)

@@ -31,22 +31,19 @@ def same_pictures(
     equal; archives know their checksums. So little is read: of photographs, some KB per image of the
     smaller split. Memory: some 200 bytes per image.
     """
-    order = list(images)
-    seen: set[tuple[str, str]] = set()
-    found: list[tuple[Any, str, str]] = []
-    for split in order:
-        store = stores[split]
-        for name in images[split].paths:
-            if (key := (str(store.path), name)) not in seen:
-                seen.add(key)
-                found.append((None, split, name))
-    del seen
+    first: dict[tuple[str, str], str] = {}
+    for split, listed in images.items():
+        where = str(stores[split].path)
+        for name in listed.paths:
+            first.setdefault((where, name), split)
+    found: list[tuple[Any, str, str]] = [(None, split, name) for (_, name), split in first.items()]
+    del first
     stages: list[Callable[[ImageStore, str], Any]] = [ImageStore.size, ImageStore.checksum]
     if not any(store.is_archive for store in stores.values()):
         stages.insert(1, ImageStore.sample)
     for stage in stages:
         found = _in_two_splits([_refined(stage, stores[s], key, s, n) for key, s, n in found])
-    return _pairs(order, found)
+    return _pairs(list(images), found)
 
 
 def _refined(

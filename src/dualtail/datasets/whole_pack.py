@@ -85,6 +85,9 @@ class WholePack(PackedLabels):
             ) from error
 
 
+TrainingPack = Pack | WholePack
+
+
 def _decoded_jpeg(part: "torch.Tensor") -> "torch.Tensor":
     # A third less time than Pillow, and no GIL. Deprecated since torchvision 0.29 in favor of
     # TorchCodec, which is not a dependency.
@@ -152,7 +155,7 @@ def write_whole_pack(
         stream.write(header_bytes(header, entries(n_bytes), room))
 
 
-def read_training_pack(path: Path) -> Pack | WholePack:
+def read_training_pack(path: Path) -> TrainingPack:
     """Memory-map the pack of a training split, of either kind.
 
     Raises:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dualtail.datasets.pack import Pack
-from dualtail.datasets.whole_pack import WholePack
+from dualtail.datasets.whole_pack import TrainingPack
 from dualtail.files import sha256_file, sha256_text
 from dualtail.foundation.settings import Descriptors
 from dualtail.foundation.spec import FoundationSpec
@@ -47,7 +46,7 @@ def state_file(
     return StateFile(out.with_suffix(".state.safetensors"), key)
 
 
-def pack_identity(path: Path, pack: Pack | WholePack) -> str:
+def pack_identity(path: Path, pack: TrainingPack) -> str:
     """Identity of a pack: its header with the hash of its list, its size and its modification time.
 
     Packs have tens of gigabytes at full size; to hash the pixels would take longer than many a

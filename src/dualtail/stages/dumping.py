@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dualtail.datasets.pack import Pack
 from dualtail.datasets.packed_images import evaluation_images
-from dualtail.datasets.whole_pack import WholePack
+from dualtail.datasets.whole_pack import TrainingPack
 from dualtail.errors import UserError
 from dualtail.foundation.architecture import in_words
 from dualtail.foundation.open_clip_tower import from_open_clip, not_plain
@@ -37,7 +36,7 @@ def check_crop(spec: FoundationSpec, visual: torch.nn.Module) -> None:
 
 
 def predict_pack(
-    model: torch.nn.Module, pack: Pack | WholePack, transform: Transform, **identity: Any
+    model: torch.nn.Module, pack: TrainingPack, transform: Transform, **identity: Any
 ) -> Outputs:
     """Run a model over a packed split.
 

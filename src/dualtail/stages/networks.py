@@ -6,7 +6,7 @@ from torch import nn
 
 from dualtail.datasets.pack import Pack
 from dualtail.datasets.packed_images import training_images
-from dualtail.datasets.whole_pack import WholePack
+from dualtail.datasets.whole_pack import TrainingPack
 from dualtail.foundation.settings import Transform
 from dualtail.outputs import ModelRecord, Outputs
 from dualtail.scratch.loop import Row, train
@@ -22,7 +22,7 @@ from dualtail.tuning.training_batches import TrainingSet
 
 def train_network(
     settings: ScratchTraining,
-    pack: Pack | WholePack,
+    pack: TrainingPack,
     transform: Transform,
     loss: nn.Module,
     *,

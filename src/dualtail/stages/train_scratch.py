@@ -7,8 +7,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from dualtail.datasets.pack import Pack, read_pack
-from dualtail.datasets.whole_pack import WholePack, read_training_pack
+from dualtail.datasets.pack import read_pack
+from dualtail.datasets.whole_pack import TrainingPack, read_training_pack
 from dualtail.files import atomic_path, sha256_file
 from dualtail.foundation.settings import Transform
 from dualtail.outputs import ModelRecord, write_outputs
@@ -94,7 +94,7 @@ def _row(model: ScratchModel, found: EpochMetrics) -> tuple[Row, str]:
     return row, f"training accuracy {found.train_accuracy:.1%}, {speed}"
 
 
-def _state(task: ScratchTask, pack: Pack | WholePack, weights: Path) -> StateFile:
+def _state(task: ScratchTask, pack: TrainingPack, weights: Path) -> StateFile:
     return state_file(
         weights,
         settings={

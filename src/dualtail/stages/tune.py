@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from dualtail.bias.prior.table import read_prior_csv
-from dualtail.datasets.pack import Pack, read_pack
+from dualtail.datasets.pack import read_pack
 from dualtail.datasets.packed_images import evaluation_images, training_images
-from dualtail.datasets.whole_pack import WholePack, read_training_pack
+from dualtail.datasets.whole_pack import TrainingPack, read_training_pack
 from dualtail.errors import UserError
 from dualtail.files import sha256_file, write_text
 from dualtail.foundation.loading import load_foundation, tokenizer_of
@@ -60,7 +60,6 @@ from dualtail.tuning.teacher_logits import TeacherLogits
 from dualtail.tuning.training_batches import TrainingSet
 from dualtail.tuning.tuned_model import TunedModel, build_tuned_model, trained_parameters
 
-Train = Pack | WholePack
 RECORD_MARK = '"train_split_hash"'
 """In the record of every tuning."""
 
@@ -203,7 +202,7 @@ def _model(
     tuning: Tuning,
     visual: VisionTower,
     text: torch.Tensor | None,
-    train: Train,
+    train: TrainingPack,
     weights_hash: str,
 ) -> TunedModel:
     """The model before training."""
@@ -231,7 +230,7 @@ def _model(
 
 
 def _started(
-    tuning: Tuning, start: Path, visual: VisionTower, weights_hash: str, train: Train
+    tuning: Tuning, start: Path, visual: VisionTower, weights_hash: str, train: TrainingPack
 ) -> TunedModel:
     """The model of an adapter, of the PEFT and the head that are asked for."""
     settings, (method, options) = tuning.settings, (tuning.peft.method, tuning.peft.options)
@@ -259,7 +258,7 @@ def _started(
 
 
 def _start_head(
-    tuning: Tuning, visual: VisionTower, text: torch.Tensor | None, train: Train
+    tuning: Tuning, visual: VisionTower, text: torch.Tensor | None, train: TrainingPack
 ) -> Head:
     """The head before training: from class names, from untuned features, or random."""
     settings, n_classes = tuning.settings.head, train.n_classes
@@ -292,7 +291,7 @@ def _start_head(
 def _train(
     tuning: Tuning,
     model: TunedModel,
-    train: Train,
+    train: TrainingPack,
     teachers: Sequence[Outputs],
     state: StateFile,
 ) -> list[EpochMetrics]:
@@ -321,7 +320,7 @@ def _train(
     )
 
 
-def _state(tuning: Tuning, train: Train, weights_hash: str, adapter: Path) -> StateFile:
+def _state(tuning: Tuning, train: TrainingPack, weights_hash: str, adapter: Path) -> StateFile:
     read = {
         "prior": tuning.prior,
         "base": tuning.base,
@@ -362,7 +361,7 @@ def _described(tuning: Tuning) -> dict[str, Any]:
 
 
 def _record(
-    tuning: Tuning, train: Train, weights_hash: str, teachers: Sequence[Outputs]
+    tuning: Tuning, train: TrainingPack, weights_hash: str, teachers: Sequence[Outputs]
 ) -> dict[str, Any]:
     hashes: dict[str, Any] = {
         "weights_hash": weights_hash,
