@@ -28,7 +28,6 @@ def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             "--names-format",
             type=click.Choice(get_args(NamesFormat)),
             default="lines",
-            show_default=True,
             help="lines: one name per line, in label order; folders: lines of `folder class name`; "
             "categories: categories.json of iNaturalist.",
         ),
@@ -36,7 +35,6 @@ def names_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             "--names",
             type=click.Choice(get_args(NamesVersion)),
             default="corrected",
-            show_default=True,
             help="folders: names matched by the images' folders, or by line number as published.",
         ),
     )
@@ -98,6 +96,7 @@ def draw_corpus(long_tail_sample: LongTailSample, **given: Any) -> None:
 @click.option(
     "--official",
     default="",
+    show_default=False,
     type=click.Choice(["", "imagenet_lt", "places365_lt", "inat2018"]),
     metavar="NAME",
     help="Require the lists of imagenet_lt, places365_lt or inat2018, by hash.",
@@ -169,9 +168,7 @@ def _say(context: click.Context, lines: list[str], problems: int) -> None:
     help="consistency: the class of the largest prior gets the largest count, and so on down; "
     "reverse: the smallest; balance: all get the same.",
 )
-@click.option(
-    "--sample", default=1, show_default=True, type=click.IntRange(0), help="Number of the drawing."
-)
+@click.option("--sample", default=1, type=click.IntRange(0), help="Number of the drawing.")
 @SEED
 @click.option("--out", required=True, type=OUT_FILE, help="Image list to write.")
 def reorder(**given: Any) -> None:
@@ -189,8 +186,8 @@ def reorder(**given: Any) -> None:
 
 
 @verb("pack")
-@click.option("--dataset", default="data", show_default=True, help="Name of the dataset in dumps.")
-@click.option("--split", default="test", show_default=True, help="Name of the split in dumps.")
+@click.option("--dataset", default="data", help="Name of the dataset in dumps.")
+@click.option("--split", default="test", help="Name of the split in dumps.")
 @click.option("--list", "image_list", required=True, type=FILE, help="Image list.")
 @click.option("--images", required=True, type=ANY, help="Folder or zip archive of its images.")
 @click.option(
@@ -208,13 +205,7 @@ def reorder(**given: Any) -> None:
     help="Whole images, for a training split that random crops are cut from, instead of central "
     "squares: format=auto|raw|jpeg (auto: raw up to raw_limit_gb=40), jpeg_quality=95.",
 )
-@click.option(
-    "--threads",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Images decoded in parallel.",
-)
+@click.option("--threads", default=1, type=click.IntRange(1), help="Images decoded in parallel.")
 @click.option("--out", required=True, type=OUT_FILE, help="Pack to write (safetensors).")
 def pack(**given: Any) -> None:
     """Decode every image of a split once, for all models that read it at the same size.

@@ -40,11 +40,9 @@ OUTS = click.option(
     help="What cosines are multiplied by: 100 for CLIP.  [default: they are logits]",
 )
 @click.option("--probabilities", is_flag=True, help="They are probabilities: take the logarithm.")
-@click.option("--dataset", default="imported", show_default=True, help="Name of the dataset.")
-@click.option(
-    "--split", "splits", multiple=True, default=["test"], help="Its name.  [default: test]"
-)
-@click.option("--member", default="model", show_default=True, help="Name of the model.")
+@click.option("--dataset", default="imported", help="Name of the dataset.")
+@click.option("--split", "splits", multiple=True, default=["test"], help="Its name.")
+@click.option("--member", default="model", help="Name of the model.")
 @OUT
 def import_outputs(
     logits: tuple[Path, ...],
@@ -100,7 +98,6 @@ def inspect(file: Path) -> None:
     "--estimator",
     type=click.Choice(["calibrated", "exact", "cross-fitted", "early-stopped"]),
     default="calibrated",
-    show_default=True,
     help="calibrated: with a temperature, as logits may be overconfident; exact: Eq. 3 as the paper's "
     "tables have it; both are optima (optimality is reported); cross-fitted: Eq. 3 averaged over folds, "
     "for a split that is also trained on; early-stopped: the reference's 1000 SGD steps.",
@@ -215,6 +212,7 @@ class Weights(click.ParamType):
     "calibrated",
     multiple=True,
     default=[False],
+    show_default=False,
     help="Divide each dump's logits by a temperature fitted on val (or cross-fitted), which puts models "
     "of different families on one scale; once for all modes or for each.",
 )

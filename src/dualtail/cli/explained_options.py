@@ -56,7 +56,6 @@ explained_images = as_one(
     click.option(
         "--most",
         default=ExplainSettings.model_fields["images"].default,
-        show_default=True,
         type=click.IntRange(1),
         help="Maximum number of images for Grad-CAM (and of --list), evenly over classes.",
     ),

@@ -39,7 +39,6 @@ def fetch_weights(model: str, download: bool, out: Path) -> None:
 @click.option(
     "--architecture",
     default="world-vit-8",
-    show_default=True,
     help="world-vit-8, photo-vit-16, or a JSON file: the config of a plain ViT in open_clip's form.",
 )
 @click.option("--list", "image_list", required=True, type=FILE, help="Image list of the corpus.")
@@ -48,7 +47,6 @@ def fetch_weights(model: str, download: bool, out: Path) -> None:
 @click.option(
     "--caption",
     default="a photo of a {}.",
-    show_default=True,
     help="Caption of an image; {} stands for its class name.",
 )
 @options(PretrainingSettings)

@@ -42,15 +42,11 @@ from dualtail.cli.verb import OUT_FILE, OUT_FOLDER, verb
 @MANY
 @FEW
 @click.option(
-    "--bootstrap",
-    default=200,
-    show_default=True,
-    type=click.IntRange(2),
-    help="Replicates for the 95 % intervals.",
+    "--bootstrap", default=200, type=click.IntRange(2), help="Replicates for the 95 % intervals."
 )
 @seed_of("folds and bootstrap")
 @click.option("--keep-outputs", type=OUT_FOLDER, help="Folder for the dumps.")
-@click.option("--out", default="audit.html", show_default=True, type=OUT_FILE, help=".html or .md")
+@click.option("--out", default="audit.html", type=OUT_FILE, help=".html or .md")
 def audit(
     outputs: tuple[Path, ...],
     split: str | None,
@@ -109,11 +105,12 @@ def audit(
     "--head",
     type=click.Choice(["cosine", "l2-norm", "layer-norm"]),
     default="cosine",
-    show_default=True,
     help="LIFT's `classifier`, which the file does not say; a linear one is told by its bias.",
 )
-@click.option("--scale", default=25.0, show_default=True, help="Scale of a cosine classifier.")
-@click.option("--loss", default="", help="Loss it was tuned with, for tables: la, ce ...")
+@click.option("--scale", default=25.0, help="Scale of a cosine classifier.")
+@click.option(
+    "--loss", default="", show_default=False, help="Loss it was tuned with, for tables: la, ce ..."
+)
 @click.option("--seed", type=SEED_RANGE, help="Seed it was tuned with, for tables.")
 @click.option(
     "--categories",

@@ -92,7 +92,6 @@ _OF_ALL_MODELS = (
         "--activation",
         type=click.Choice(["native", "quickgelu"]),
         default="native",
-        show_default=True,
         help="quickgelu: whatever the model was trained with, as LIFT and the authors do.",
     ),
     click.option(
@@ -169,7 +168,6 @@ compute_options = as_one(
         "--device",
         type=click.Choice(["auto", "cpu", "cuda"]),
         default="auto",
-        show_default=True,
         help="auto: a GPU that no other job uses, if there is one.",
     ),
     click.option(

@@ -102,7 +102,6 @@ def train_scratch(
 @click.option(
     "--image-size",
     default=32,
-    show_default=True,
     type=click.IntRange(1),
     help="Side of the images that the network sees, in pixels.",
 )

@@ -17,7 +17,9 @@ from dualtail.scores.settings import ScoreSettings
 if TYPE_CHECKING:
     from dualtail.stages.explained_images import ExplainedImages
 
-RUN_NAME = click.option("--run", "run_name", default="", help="For the column `run`.")
+RUN_NAME = click.option(
+    "--run", "run_name", default="", show_default=False, help="For the column `run`."
+)
 SEED = seed_of("the bootstrap")
 STUDY_HELP = "Table of a run's predictions, from `dualtail study`."
 
@@ -116,7 +118,6 @@ def score(
 @click.option(
     "--bootstrap",
     default=ScoreSettings.model_fields["bootstrap"].default,
-    show_default=True,
     type=click.IntRange(1),
     help="Bootstrap replicates for 95 % intervals.",
 )

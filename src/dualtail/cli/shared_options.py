@@ -33,9 +33,9 @@ FILE = Input(dir_okay=False, path_type=Path)
 ANY = Input(path_type=Path)
 
 SEED_RANGE = click.IntRange(0, LARGEST)
-SEED = click.option("--seed", default=0, show_default=True, type=SEED_RANGE)
-MANY = click.option("--many", default=100, show_default=True, help="D-Many: more training images.")
-FEW = click.option("--few", default=20, show_default=True, help="D-Few: fewer training images.")
+SEED = click.option("--seed", default=0, type=SEED_RANGE)
+MANY = click.option("--many", default=100, help="D-Many: more training images.")
+FEW = click.option("--few", default=20, help="D-Few: fewer training images.")
 ADAPTER_PEFT = click.option(
     "--peft",
     type=MethodParam(),
@@ -44,7 +44,6 @@ ADAPTER_PEFT = click.option(
 LOSS = click.option(
     "--loss",
     default="la",
-    show_default=True,
     type=MethodParam(),
     help="Loss and its options: la,tau=1.5; or path/to/file.py:Class.",
 )
@@ -57,16 +56,13 @@ def precision(default: str) -> Callable[[Callback], Callback]:
         "--precision",
         type=click.Choice(["float32", "bfloat16", "float16"]),
         default=default,
-        show_default=True,
         help="Arithmetic of the vision tower.",
     )
 
 
 def seed_of(what: str) -> Callable[[Callback], Callback]:
     """The option of a seed that is of this."""
-    return click.option(
-        "--seed", default=0, show_default=True, type=SEED_RANGE, help=f"Seed of {what}."
-    )
+    return click.option("--seed", default=0, type=SEED_RANGE, help=f"Seed of {what}.")
 
 
 def pattern(option: str, help: str) -> Callable[[Callback], Callback]:

@@ -28,7 +28,6 @@ Method = tuple[str, dict[str, Any]]
 @click.option(
     "--peft",
     default="adaptformer",
-    show_default=True,
     type=MethodParam(),
     help="Method and its options: adaptformer,bottleneck=8; or path/to/file.py:Class.",
 )

@@ -88,14 +88,11 @@ tuning_data = as_one(
     click.option(
         "--test-share",
         default=0.2,
-        show_default=True,
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         help="Share of every class that is tested, where the images are not split.",
     ),
     click.option(
-        "--train-pack",
-        type=FILE,
-        help="Instead of --images: a packed split (`dualtail pack`).",
+        "--train-pack", type=FILE, help="Instead of --images: a packed split (`dualtail pack`)."
     ),
     click.option(
         "--predict-pack",

@@ -1,6 +1,7 @@
 """Shared by all verbs: types for outputs, which never replace inputs, and the line in the list of verbs.
 
-A verb names the options that it checks or changes; the others, `**given`, are arguments of its stage.
+A verb names the options that it checks or changes; the others, `**given`, are arguments of its stage. Help
+shows every default, but where an option says `show_default=False`.
 """
 
 import functools
@@ -41,7 +42,7 @@ class Verb(click.Command):
         return super().invoke(ctx)
 
 
-verb = functools.partial(click.command, cls=Verb)
+verb = functools.partial(click.command, cls=Verb, context_settings={"show_default": True})
 
 
 def _refuse_no_text(option: str, value: Any) -> None:

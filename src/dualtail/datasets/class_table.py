@@ -48,12 +48,11 @@ class ClassTable:
         Raises:
             UserError: a cell that is not a number; the message has its line.
         """
-        found = np.empty(len(self.lines))
-        for row, (line, cell) in enumerate(zip(self.lines, self.cells[column], strict=True)):
+        cells = self.cells[column]
+        for line, cell in zip(self.lines, cells, strict=True):
             if not _is_number(cell):
                 raise UserError(f"{self.path}: line {line}: {column} {cell!r} is not a number")
-            found[row] = float(cell)
-        return found
+        return np.array([float(cell) for cell in cells])
 
 
 def read_class_table(

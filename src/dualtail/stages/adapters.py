@@ -19,7 +19,7 @@ def load_on_foundation(
     precision: Precision,
     *,
     n_classes: int,
-    peft: str | None = None,
+    peft: str | None,
 ) -> tuple[TunedModel, AdapterHeader, str]:
     """Rebuild a tuned model on its device, and return the hash of its foundation model's weights, too.
 

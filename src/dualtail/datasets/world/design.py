@@ -133,9 +133,7 @@ def p_groups(prior: NDArray[np.float64]) -> NDArray[np.int64]:
     return ranks(-prior) * 3 // len(prior)
 
 
-def downstream_counts(
-    settings: WorldSettings, dataset: str, attempts: int = 20_000
-) -> NDArray[np.int64]:
+def downstream_counts(settings: WorldSettings, dataset: str) -> NDArray[np.int64]:
     """Return the training counts (C,) of a downstream dataset in class order.
 
     Which class gets which count is a DELIBERATE STRATIFICATION, not a plain random draw. With few
@@ -158,7 +156,7 @@ def downstream_counts(
         for corpus in corpora(settings).values()
     ]
     # classes[t, r] is the class with training rank r in attempt t
-    classes = rng.permuted(np.tile(np.arange(n), (attempts, 1)), axis=1)
+    classes = rng.permuted(np.tile(np.arange(n), (20_000, 1)), axis=1)
     in_group = np.stack([groups == g for g in np.unique(groups)])  # (G, C) over training ranks
     in_p = np.stack([p_groups(prior) == p for prior, _ in truth for p in range(3)])
     cells = np.einsum("mtr,gr->tmg", in_p[:, classes].astype(np.int32), in_group.astype(np.int32))
