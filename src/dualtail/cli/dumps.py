@@ -238,17 +238,18 @@ def fuse(
     """
     from dualtail.stages.fuse import Fused, run
 
-    _check_one_per_out("--mode", modes, outs)
-    names = names or ("",) * len(outs)
-    _check_one_per_out("--mode-name", names, outs)
-    weights = weights or ("equal",) * len(outs)
-    _check_one_per_out("--weights", weights, outs)
-    calibrated = calibrated * len(outs) if len(calibrated) == 1 else calibrated
-    _check_one_per_out("--calibrate", calibrated, outs)
-    columns = zip(modes, names, weights, outs, calibrated, strict=True)
+    n = len(outs)
+    columns: dict[str, Sequence[Any]] = {
+        "--mode": modes,
+        "--mode-name": names or [""] * n,
+        "--weights": weights or ["equal"] * n,
+        "--calibrate": calibrated * n if len(calibrated) == 1 else calibrated,
+    }
+    for option, values in columns.items():
+        _check_one_per_out(option, values, outs)
     ways = [
-        Fused(method, options, name, given, out, calibrate)
-        for (method, options), name, given, out, calibrate in columns
+        Fused(*method, name, given, out, calibrate)
+        for method, name, given, calibrate, out in zip(*columns.values(), outs, strict=True)
     ]
     for line in run(dumps, ways, splits):
         click.echo(line, err=True)

@@ -3,6 +3,7 @@
 The verb `check-dataset` does it for one dataset, `check-data` for all of a config.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from dualtail.datasets.class_names import dataset_class_names
 from dualtail.datasets.how_to_get import get_class_names, get_images, get_list
 from dualtail.datasets.image_list import ImageList, read_image_list
 from dualtail.datasets.images import ImageStore, check_files
-from dualtail.datasets.known_lists import official_list, sha256_of
+from dualtail.datasets.known_lists import official_list
 from dualtail.datasets.same_pictures import same_pictures
 from dualtail.datasets.settings import NamesFormat, NamesVersion
 from dualtail.datasets.text_file import read_text_file
@@ -157,15 +158,16 @@ def _check_official(
     if known is None:
         found.problems.append(f"{path}: {dataset} has no official {split} list; set {split}: null")
         return
-    text = read_text_file(path)
-    if sha256_of(text) == known.source.sha256:
+    data = read_text_file(path).encode("utf-8")  # lists are known by their uncompressed text
+    digest = hashlib.sha256(data).hexdigest()
+    if digest == known.source.sha256:
         found.facts.append(f"{split}: is the official list {known.source.file}")
         return
-    size, whole = len(text.encode("utf-8")), known.source.bytes or 0
+    size, whole = len(data), known.source.bytes or 0
     cut = f"; truncated at {size:,} of {whole:,} bytes?" if size < whole else ""
     counts = images.counts(int(images.labels.max()) + 1)
     found.problems.append(
-        f"{path}: not the official {known.source.file} (sha256 {sha256_of(text)[:12]}..., expected "
+        f"{path}: not the official {known.source.file} (sha256 {digest[:12]}..., expected "
         f"{known.source.sha256[:12]}...; {len(images):,} images of {np.count_nonzero(counts):,} classes, "
         f"expected {known.images:,} of {known.classes:,}){cut}; {get_list(dataset, split, path)}, "
         'or set official: "" to use another list'

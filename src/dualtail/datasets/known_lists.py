@@ -1,7 +1,6 @@
 """The official image lists of the paper's datasets: file and hash, counts and groups of each."""
 
 import csv
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +36,3 @@ def official_list(dataset: str, split: str) -> KnownList | None:
         return None
     groups = tuple(int(row[group]) for group in ("many", "medium", "few") if row[group]) or None
     return KnownList(source, int(row["images"]), int(row["classes"]), groups)
-
-
-def sha256_of(text: str) -> str:
-    """The hash by which lists are known: of the uncompressed UTF-8 text."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
