@@ -248,8 +248,10 @@ def fuse(
     for option, values in columns.items():
         _check_one_per_out(option, values, outs)
     ways = [
-        Fused(*method, name, given, out, calibrate)
-        for method, name, given, calibrate, out in zip(*columns.values(), outs, strict=True)
+        Fused(method, options, name, given, out, calibrate)
+        for (method, options), name, given, calibrate, out in zip(
+            *columns.values(), outs, strict=True
+        )
     ]
     for line in run(dumps, ways, splits):
         click.echo(line, err=True)
