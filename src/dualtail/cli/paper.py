@@ -25,7 +25,6 @@ def folder(default: str) -> Callable[[Callback], Callback]:
     return click.option(
         "--out",
         default=default,
-        show_default=True,
         type=OUT_FOLDER,
         help="Folder to write to.",
     )
@@ -33,7 +32,7 @@ def folder(default: str) -> Callable[[Callback], Callback]:
 
 def file(option: str, default: str, what: str = "File to write.") -> Callable[[Callback], Callback]:
     """The option of a file to write."""
-    return click.option(option, default=default, show_default=True, type=OUT_FILE, help=what)
+    return click.option(option, default=default, type=OUT_FILE, help=what)
 
 
 def _paper_files(**given: Any) -> PaperFiles:
@@ -150,7 +149,6 @@ def compare(files: PaperFiles, csv: Path, out: Path) -> None:
 @click.option(
     "--tables",
     default=",".join(map(str, TABLES)),
-    show_default=True,
     help="Numbers of the paper's tables to show.",
 )
 @click.option(
