@@ -41,12 +41,14 @@ def test_rows_of_one_dataset(tmp_path: Path) -> None:
     [
         (None, r"s\.csv: cannot be read"),
         (b"\xff\xfe", "not UTF-8"),
-        (b"", "no column 'adjustment'; `dualtail study` writes this file"),
-        (b"dataset,members,variant\na,b,c\n", "no column 'adjustment'"),
-        (b"HEAD\n", r"s\.csv: no prediction$"),
+        (b"", r"s\.csv: no rows"),
+        (b"dataset,members,variant\na,b,c\n", "no column 'kind'; it has dataset, members, variant"),
+        (b"HEAD\n", r"s\.csv: no rows"),
+        (b"HEAD\n" + b"x" * 200_000, r"s\.csv: not a CSV file"),
         (b"HEAD\ntuned,a,b,c,d,e,one,f,g,true\n", "line 2: seed 'one'"),
         (b"HEAD\ntuned,a,b,c,d,e,1,f,g,yes\n", "line 2: seed '1' or explained 'yes'"),
-        (b"HEAD\ntuned,a,b\n", "line 2: seed '' or explained ''"),
+        (b"HEAD\ntuned,a,b,c,d,e," + b"9" * 5000 + b",f,g,true\n", "line 2: seed '999"),
+        (b"HEAD\ntuned,a,b\n", "line 2: not 10 columns"),
     ],
 )
 def test_files_that_are_no_study(tmp_path: Path, text: bytes | None, message: str) -> None:
@@ -69,6 +71,6 @@ def test_files_of_predictions(tmp_path: Path) -> None:
         UserError, match=r"photos/clip/x\.json: no such file, but study\.csv lists it"
     ):
         file_of(ROW, lost, study)
-    for wrong in ("{split}/a", "{}/a", "{dataset", "{dataset.x}"):
+    for wrong in ("{split}/a", "{}/a", "{dataset", "{dataset.__class__}", "{dataset:>99999999999}"):
         with pytest.raises(UserError, match="may stand in braces"):
             file_of(ROW, wrong, study)

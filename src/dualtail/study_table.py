@@ -2,13 +2,17 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from string import Formatter
 from typing import NamedTuple
 
-from dualtail.datasets.text_file import read_text_file
+from dualtail.datasets.text_file import read_table
 from dualtail.errors import UserError
 from dualtail.files import write_text
+
+SEED = re.compile(r"[0-9]{0,16}")
 
 
 class Prediction(NamedTuple):
@@ -52,21 +56,14 @@ def read_study(path: Path, dataset: str | None = None) -> list[Prediction]:
         dataset: Only its predictions.
 
     Raises:
-        UserError: unreadable, a column that is missing, a bad seed, or nothing of this dataset.
+        UserError: see `read_table`; a bad seed, or nothing of this dataset.
     """
-    reader = csv.DictReader(io.StringIO(read_text_file(path)))
-    rows = list(reader)
-    missing = set(Prediction._fields) - set(reader.fieldnames or [])
-    if missing:
-        raise UserError(
-            f"{path}: no column {min(missing)!r}; `dualtail study` writes this file from a config"
-        )
+    rows = read_table(path, Prediction._fields)
     found = [_prediction(row, f"{path}: line {line}") for line, row in enumerate(rows, start=2)]
     chosen = [row for row in found if dataset is None or row.dataset == dataset]
     if not chosen:
         known = ", ".join(dict.fromkeys(row.dataset for row in found))
-        of = f" of dataset {dataset!r}; it has: {known}" if known else ""
-        raise UserError(f"{path}: no prediction{of}")
+        raise UserError(f"{path}: no prediction of dataset {dataset!r}; it has: {known}")
     return chosen
 
 
@@ -88,11 +85,17 @@ def file_of(row: Prediction, pattern: str, listed_in: Path) -> Path:
         "variant": row.variant,
     }
     try:
-        path = Path(pattern.format_map(names))
-    except (KeyError, ValueError, IndexError, AttributeError):
+        filled = all(
+            field in {None, *names} and not (format_spec or conversion)
+            for _, field, format_spec, conversion in Formatter().parse(pattern)
+        )
+    except ValueError:
+        filled = False
+    if not filled:
         raise UserError(
             f"{pattern}: only {{dataset}}, {{members}} and {{variant}} may stand in braces"
-        ) from None
+        )
+    path = Path(pattern.format_map(names))
     if not path.is_file():
         raise UserError(f"{path}: no such file, but {listed_in} lists it")
     return path
@@ -105,8 +108,8 @@ def _cell(value: object) -> str:
 
 
 def _prediction(row: dict[str, str], where: str) -> Prediction:
-    cells = {name: row[name] or "" for name in Prediction._fields}
+    cells = {name: row[name] for name in Prediction._fields}
     seed, explained = cells.pop("seed"), cells.pop("explained")
-    if not (seed == "" or seed.isdecimal()) or explained not in ("true", "false"):
+    if not SEED.fullmatch(seed) or explained not in ("true", "false"):
         raise UserError(f"{where}: seed {seed!r} or explained {explained!r} is not one")
     return Prediction(**cells, seed=int(seed) if seed else None, explained=explained == "true")

@@ -230,12 +230,9 @@ def spoiled(files: PaperFiles, folder: Path, name: str, column: str, value: obje
             "other",
             "no row of the run 'toy' of .*, but of 'other': give the scores",
         ),
-        (
-            "costs",
-            "value",
-            0,
-            "images_per_second of clip on world_objects is 0; it must be positive",
-        ),
+        ("costs", "value", 0, "gflops of clip on world_objects is 0; it must be positive"),
+        ("costs", "value", "", "gflops of clip on world_objects is nan; it must be positive"),
+        ("costs", "value", "inf", "score table: value is infinite in the row"),
         ("priors", "q", "much", "line 2: q is 'much', which is not a number"),
         ("priors", "q", 0, "line 2: q is 0; it must be a positive number"),
         ("priors", "q", "inf", "line 2: q is inf; it must be a positive number"),
@@ -257,6 +254,7 @@ def test_odd_tables_are_refused(
 def test_a_run_that_fuses_nothing_has_no_study_of_fusion(dualtail, files, tmp_path: Path, fuses):
     config = yaml.safe_load(files.config.read_text())
     config["fusion"] |= {"losses": ["la"], "zero_shot": True}
+    config |= {"seed": 0, "scores": config["scores"] | {"bootstrap": 20}}
     for section in ("study", "fusion"):
         config[section] |= {k: v for k, v in fuses.items() if k in config[section]}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
@@ -267,4 +265,5 @@ def test_a_run_that_fuses_nothing_has_no_study_of_fusion(dualtail, files, tmp_pa
     }
     for verb, given in words.items():
         said = dualtail(verb, *given, "--out", tmp_path / "out", fails=True).output
+        assert said.startswith(f"Error: {changed.config}: ")
         assert "nothing is fused: study.members needs two or more models, and fusion.losses" in said

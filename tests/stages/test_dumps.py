@@ -56,8 +56,8 @@ ZERO_SHOT = {"kind": "zero-shot", "peft": "", "loss": ""}
 
 
 def test_the_true_prior_is_matched_by_name(tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_text("owl\ncat\ndog\nelk\n")
-    (tmp_path / "list.txt").write_text("a 0\nb 0\nc 0\nd 1\ne 2\nf 2\ng 3\n")
+    (tmp_path / "names.txt").write_text("owl\ncat\ndog\nelk\nowl\n")
+    (tmp_path / "list.txt").write_text("a 0\nb 0\nc 4\nd 1\ne 2\nf 2\ng 3\n")
     truth = prior.true_prior(tmp_path / "list.txt", tmp_path / "names.txt", ["cat", "dog", "owl"])
     np.testing.assert_allclose(truth, [1 / 6, 2 / 6, 3 / 6])
     with pytest.raises(UserError, match="no image of class 'ant'"):

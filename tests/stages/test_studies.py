@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,16 @@ from dualtail.study_table import Prediction, write_study
 Make = Callable[..., Outputs]
 Run = Callable[..., object]
 MODES = ("logits", "probabilities")
+TUNED = {"kind": "tuned", "peft": "p", "loss": "la", "seed": 3}
 PATTERN = "{dataset}/{members}/{variant}.safetensors"
+
+
+ZERO_SHOT = {"kind": "zero-shot", "peft": "", "loss": "", "seed": None}
+
+
+def called(outputs: Outputs, **identity: Any) -> Outputs:
+    """The same numbers as those of another predictor."""
+    return replace(outputs, header=outputs.header.model_copy(update=identity))
 
 
 def write_config(folder: Path, **changes: Any) -> Path:
@@ -85,8 +95,15 @@ def test_equal_weights_against_fitted_ones(
     """Zero-shot with a split val; of the tuned models test alone, which is cross-fitted."""
     for k, member in enumerate("ab"):
         for variant, splits in (("zero-shot", ("val", "test")), ("p-la-3", ("test",))):
+            identity = TUNED if variant == "p-la-3" else ZERO_SHOT
             dumps = [
-                make_outputs(n=60, seed=7 * k + len(s), split=s, split_hash=s, members=[member])
+                called(
+                    make_outputs(
+                        n=60, seed=7 * k + len(s), split=s, split_hash=s, members=[member]
+                    ),
+                    dataset="toy",
+                    **identity,
+                )
                 for s in splits
             ]
             folder = tmp_path / "toy" / member
@@ -104,11 +121,27 @@ def test_equal_weights_against_fitted_ones(
     assert (fitted["P(c) / A"] + fitted["P(c) / B"]).tolist() == pytest.approx([1] * 6, abs=1e-5)
 
 
-def test_priors_of_another_study_are_refused(make_outputs: Make, tmp_path: Path) -> None:
-    write_outputs(tmp_path / "o.safetensors", make_outputs(dataset="other", members=["a"]))
+@pytest.mark.parametrize(
+    ("identity", "times", "message"),
+    [
+        ({"dataset": "other"}, 1, "of a on other, which are not in the study"),
+        (TUNED, 1, "a tuned p la seed 3; a prior is estimated on zero-shot outputs"),
+        ({}, 2, r"o\.safetensors and .*: of the same model; give one of them"),
+        ({}, 1, "estimator 'exact, ridge': ridge: .auto. needs at least two images"),
+    ],
+)
+def test_priors_that_cannot_be_compared_are_refused(
+    make_outputs: Make, tmp_path: Path, identity: dict, times: int, message: str
+) -> None:
+    n_images = 1 if "two images" in message else 40
+    dump = make_outputs(n=n_images, members=["a"], dataset="toy", split="val")
+    dump = called(dump, **(ZERO_SHOT | identity))
+    write_outputs(tmp_path / "o.safetensors", dump)
+    (tmp_path / "list.txt").write_text("".join(f"{k}.png {k}\n" for k in range(5)))
+    (tmp_path / "names.txt").write_text("".join(f"class {k}\n" for k in range(5)))
     files = (tmp_path / "o.safetensors", tmp_path / "list.txt", tmp_path / "names.txt")
-    with pytest.raises(UserError, match=r"o\.safetensors: of a on other, which are not in the"):
-        study_prior.run([files], write_config(tmp_path), tmp_path)
+    with pytest.raises(UserError, match=rf"o\.safetensors: {message}" if times == 1 else message):
+        study_prior.run([files] * times, write_config(tmp_path), tmp_path)
 
 
 class Interventions(NamedTuple):
@@ -162,7 +195,12 @@ def interventions(make_outputs: Make, tmp_path: Path) -> Interventions:
     # Not in the order of the table.
     write_study(tmp_path / "study.csv", [*others, *reversed(found)])
     even = {"visibility": [[0.2, 0.4, 0.4]] * 5}
-    truth = {"creature": list(range(5)), "visibility": [0.4, 0.3, 0.3], "corpora": {"web": even}}
+    truth = {
+        "name": "toy",
+        "creature": list(range(5)),
+        "visibility": [0.4, 0.3, 0.3],
+        "corpora": {"web": even},
+    }
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     return Interventions(
         [("toy", tmp_path / "truth.json")],
@@ -205,7 +243,15 @@ def test_interventions_cover_zero_shot_and_fused_models(
             lambda f: (f.study.parent / "toy/b/p-la-3.safetensors").unlink(),
             r"b/p-la-3.*no such file",
         ),
-        (lambda f: f.study.write_text("kind\n"), r"study\.csv: no column"),
+        (lambda f: f.study.write_text("kind\n"), r"study\.csv: no rows"),
+        (
+            lambda f: f.config.write_text(f.config.read_text().replace("toy", "tox")),
+            r"study\.csv: zero-shot of b on toy is not in the study of .*config\.yaml",
+        ),
+        (
+            lambda f: f.config.write_text(f.config.read_text().replace("bootstrap", "x")),
+            r"config\.yaml: scores\.bootstrap: None is no int",
+        ),
         (
             lambda f: f.study.write_text(f.study.read_text().replace(",true", ",false")),
             r"study\.csv: no explained model .*losses \(la\)",
@@ -224,7 +270,10 @@ def test_what_is_wrong_with_interventions_is_one_line(
 def test_controls(dualtail: Run, make_outputs: Make, tmp_path: Path) -> None:
     sets = {"corpora": ["m0", "m1"], "seeds": ["m0", "m2"]}
     for models in sets.values():
-        singles = [make_outputs(seed=int(m[1]), members=[m], dataset="toy") for m in models]
+        singles = [
+            called(make_outputs(seed=int(m[1]), members=[m], dataset="toy"), **TUNED)
+            for m in models
+        ]
         for dump in singles:
             write_outputs(tmp_path / f"toy/{dump.header.members_key}/p-la-3.safetensors", dump)
         for mode in MODES:
@@ -236,6 +285,8 @@ def test_controls(dualtail: Run, make_outputs: Make, tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "controls.csv")
     assert table["Models"].tolist() == ["corpora", "seeds", "corpora less seeds"]
     assert "models tuned with P and LA" in (tmp_path / "controls.md").read_text()
+    with pytest.raises(UserError, match=r"kind is 'tuned', where .*config\.yaml has 'fused': is"):
+        study_controls.run(config, f"{tmp_path}/{{dataset}}/m0/p-la-3.safetensors", tmp_path)
     with pytest.raises(UserError, match=r"config\.yaml: studies\.controls: no sets of models"):
         study_controls.run(write_config(tmp_path), pattern, tmp_path)
     config = write_config(tmp_path, studies={"controls": {"x": ["m0", "m9"]}})

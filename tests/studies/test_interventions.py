@@ -76,6 +76,7 @@ def test_dumps_that_do_not_belong_together_are_refused(make_outputs) -> None:
 
 
 TRUTH = {
+    "name": "toy",
     "creature": [0, 0, 1],
     "visibility": [0.4, 0.3, 0.3],
     "corpora": {
@@ -86,19 +87,35 @@ TRUTH = {
 
 
 def test_species_have_the_visibility_of_their_creature() -> None:
-    found = read_visibility(TRUTH)
+    found = read_visibility(TRUTH, "toy")
     assert found.downstream.tolist() == [0.4, 0.3, 0.3]
     assert found.corpora["a"].tolist() == [[0.2, 0.7, 0.1], [0.2, 0.7, 0.1], [0.2, 0.1, 0.7]]
 
 
-@pytest.mark.parametrize("key", ["creature", "visibility", "corpora"])
-def test_a_truth_that_lacks_a_key_is_refused(key: str) -> None:
-    with pytest.raises(UserError, match="no visibilities of a dataset"):
-        read_visibility({name: value for name, value in TRUTH.items() if name != key})
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"creature": None}, "no visibilities of a dataset"),
+        ({"visibility": None}, r"visibility: of shape \(\), not \(3,\)"),
+        ({"corpora": []}, "no visibilities of a dataset"),
+        ({"name": "other"}, "of 'other', not 'toy'"),
+        ({"visibility": [0.5, 0.5]}, r"visibility: of shape \(2,\), not \(3,\)"),
+        ({"visibility": [float("nan")] * 3}, "visibility: not shares of both, head, body"),
+        ({"visibility": [1, 1, 1]}, "visibility: not shares"),
+        ({"corpora": {"a": {"visibility": [[0.5, 0.5]] * 2}}}, r"corpora\.a\.visibility: of shape"),
+        (
+            {"corpora": {"a": {"visibility": [[-1, 1, 1]] * 2}}},
+            r"corpora\.a\.visibility: not shares",
+        ),
+    ],
+)
+def test_a_truth_that_does_not_fit_is_refused(changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_visibility(TRUTH | changes, "toy")
 
 
 def test_the_corpora_of_a_fusion_are_averaged() -> None:
-    visibility = read_visibility(TRUTH)
+    visibility = read_visibility(TRUTH, "toy")
     mixed = corpus_weights(["m", "n"], {"m": "a", "n": "b"}, visibility)
     assert mixed is not None
     np.testing.assert_allclose(mixed[2], [0.2, 0.2, 0.6])

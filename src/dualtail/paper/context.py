@@ -258,6 +258,11 @@ class PaperContext:
         """Return the label of a fusion rule, which follows "fused by"."""
         return self.config.get("fusion", {}).get("rules", {}).get(mode, {}).get("label") or mode
 
+    def has(self, dataset: str, members: str, peft: str = "") -> bool:
+        """Whether the study has all of these; members may be joined by +."""
+        known = set(members.split("+")) <= set(self.members)
+        return known and dataset in self.datasets and peft in ("", *self.pefts)
+
     def members_label(self, members: str) -> str:
         """Return `clip+openclip` or `clip|openclip` with the labels of the members."""
         for separator, shown in (("+", " + "), ("|", "-")):

@@ -33,6 +33,10 @@ _SEEDS_ALIKE = [
 """Positions in a key of the fields that predictors share if their variances over seeds are pooled."""
 
 
+class NotScored(UserError):
+    """A number that the scores lack."""
+
+
 class Predictor(NamedTuple):
     """A predictor: the identifying columns of the score table."""
 
@@ -189,12 +193,12 @@ class ScoreLookup:
         """Return a number that must be there.
 
         Raises:
-            UserError: it is not; the message says which outputs to make and score.
+            NotScored: it is not; the message says which outputs to make and score.
         """
         found = self.find(dataset, predictor, metric, group, split)
         if found is None:
             seeds = self.context.seeds_of(dataset, split, *_one_tuning(predictor))
-            raise UserError(
+            raise NotScored(
                 f"the scores of run {self.context.run!r} lack the {metric} ({group}) of "
                 f"{predictor.describe()!r} on {dataset}{'/' + split if split else ''} "
                 f"(seeds {', '.join(map(str, seeds))}): make these outputs and score them"

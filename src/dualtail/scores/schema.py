@@ -267,6 +267,7 @@ def _check_values(frame: "pd.DataFrame", layout: Layout) -> None:
     refuse(frame["unit"] != frame["metric"].map(UNITS), "a unit that is not that of its metric")
     share = frame["unit"] == PERCENT
     for name in ("value", "ci_low", "ci_high"):
+        refuse(np.isinf(frame[name]), f"{name} is infinite")
         refuse(share & ((frame[name] < 0) | (frame[name] > 100)), f"{name} outside 0..100 %")
     refuse(frame["ci_low"] > frame["ci_high"], "ci_low above ci_high")
     is_accuracy = (frame["metric"] == "accuracy") & (frame["n_classes"].fillna(0) > 0)

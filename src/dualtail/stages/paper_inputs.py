@@ -1,8 +1,10 @@
 """Inputs of tables, figures and the summary, read from disk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from dualtail.config.names import listed
 from dualtail.confounder.files import ConfounderFiles
@@ -10,7 +12,7 @@ from dualtail.errors import UserError
 from dualtail.explain.examples import read_examples
 from dualtail.paper.context import PaperContext
 from dualtail.paper.files import PaperFiles
-from dualtail.paper.lookup import ScoreLookup
+from dualtail.paper.lookup import NotScored, ScoreLookup
 from dualtail.paper.run_config import read_context
 from dualtail.scores.schema import PER_CLASS, SCORES, concatenate, read_frame
 
@@ -23,16 +25,19 @@ SHARES_TEXT = ("dataset", "members", "peft", "loss", "fusion", "region")
 SHARES_NUMBERS = ("seed", "share", "ci_low", "ci_high", "area", "n_images")
 
 
-def read_lookup(files: PaperFiles, classes: bool = False) -> ScoreLookup:
+def read_lookup(
+    files: PaperFiles, classes: bool = False, needs: Mapping[str, type] = MappingProxyType({})
+) -> ScoreLookup:
     """The numbers of a run with its costs, names, roles, priors and explained images.
 
     Args:
         classes: Read the accuracies of the classes as well, if they are given.
+        needs: See `read_context`.
 
     Raises:
         UserError: a file that is missing or not what it should be.
     """
-    context = paper_context(files)
+    context = paper_context(files, needs)
     scores = read_frame(files.scores, SCORES)
     runs = sorted(set(scores["run"]))
     if context.run not in runs:
@@ -42,17 +47,30 @@ def read_lookup(files: PaperFiles, classes: bool = False) -> ScoreLookup:
             "(`dualtail score --run NAME` names the run of what it writes)"
         )
     if files.costs is not None:
-        scores = concatenate([scores, _read_costs(files.costs)], SCORES)
+        costs = _read_costs(files.costs)
+        try:
+            scores = concatenate([scores, costs], SCORES)
+        except UserError as error:
+            raise UserError(f"{files.scores} and {files.costs}: {error}") from error
     per_class = None
     if classes and files.class_scores is not None:
         per_class = read_frame(files.class_scores, PER_CLASS)
     return ScoreLookup(scores, context, per_class)
 
 
+@contextmanager
+def lookup_of(files: PaperFiles, **given: Any) -> Iterator[ScoreLookup]:
+    """Yield what `read_lookup` reads; a number that it lacks is missing in the file of scores."""
+    try:
+        yield read_lookup(files, **given)
+    except NotScored as error:
+        raise UserError(f"{files.scores}: {error}") from error
+
+
 def _read_costs(path: Path) -> "pd.DataFrame":
     costs = read_frame(path, SCORES)
-    is_rate = costs["metric"].str.endswith("images_per_second")
-    for row in costs[is_rate & (costs["value"] <= 0)].to_dict("records"):
+    is_divided_by = costs["metric"].str.endswith(("images_per_second", "gflops"))
+    for row in costs[is_divided_by & ~(costs["value"] > 0)].to_dict("records"):
         raise UserError(
             f"{path}: {row['metric']} of {row['members']} on {row['dataset']} is {row['value']:g}; it "
             "must be positive: measure it again"
@@ -60,7 +78,9 @@ def _read_costs(path: Path) -> "pd.DataFrame":
     return costs
 
 
-def paper_context(files: PaperFiles) -> PaperContext:
+def paper_context(
+    files: PaperFiles, needs: Mapping[str, type] = MappingProxyType({})
+) -> PaperContext:
     """Names, order, roles, priors and explained images of a run.
 
     Raises:
@@ -72,6 +92,7 @@ def paper_context(files: PaperFiles) -> PaperContext:
         confounder = ConfounderFiles(samples=files.samples, histories=list(files.histories))
     return read_context(
         files.config,
+        needs,
         priors={} if files.priors is None else read_priors(files.priors),
         examples={found.header.dataset: found for found in examples},
         grad_cam=read_shares(files.grad_cam),

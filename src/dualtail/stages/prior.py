@@ -1,6 +1,7 @@
 """Stage prior: the pre-training prior q from a dump of zero-shot outputs."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -152,7 +153,9 @@ def true_prior(image_list: Path, class_names: Path, names: list[str]) -> np.ndar
     """
     corpus_names = read_class_names(class_names)
     counts = read_image_list(image_list, len(corpus_names)).counts(len(corpus_names))
-    by_name = dict(zip(corpus_names, counts.tolist(), strict=True))
+    by_name = Counter[str]()  # a name may come twice
+    for name, count in zip(corpus_names, counts.tolist(), strict=True):
+        by_name[name] += count
     missing = [name for name in names if not by_name.get(name)]
     if missing:
         raise UserError(

@@ -12,8 +12,9 @@ from dualtail.json_text import read_json
 from dualtail.outputs import OutputsHeader, read_outputs
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import write_table
-from dualtail.paper.run_config import read_context
+from dualtail.paper.run_config import BOOTSTRAP, FUSION, read_context
 from dualtail.paper.style import write_figure
+from dualtail.studies.dumps import dump_of
 from dualtail.studies.interventional import (
     Studied,
     interventional_figure,
@@ -27,20 +28,27 @@ from dualtail.studies.interventions import (
     read_probabilities,
     read_visibility,
 )
-from dualtail.study_table import Prediction, file_of, read_study
+from dualtail.study_table import Prediction, read_study
 
 
 def run(
     datasets: Sequence[tuple[str, Path]], study: Path, config: Path, explained: str, out: Path
 ) -> None:
     """Write interventional.csv, interventional.md, and the figure under figures/."""
-    context = read_context(config)
+    context = read_context(config, BOOTSTRAP | FUSION)
     studied = []
     for dataset, truth in datasets:
-        visibility = read_visibility(read_json(truth))
+        try:
+            visibility = read_visibility(read_json(truth), dataset)
+        except UserError as error:
+            raise UserError(f"{truth}: {error}") from error
         for model in _models(read_study(study, dataset), context):
-            file = file_of(model, explained, study)
-            studied.append(_studied(file, visibility, context))
+            if not context.has(model.dataset, model.members, model.peft):
+                raise UserError(
+                    f"{study}: {model.variant} of {model.members} on {dataset} is not in the study of "
+                    f"{config}: give the files of one run"
+                )
+            studied.append(_studied(dump_of(model, explained, study), visibility, context))
     if not studied:
         raise UserError(
             f"{study}: no explained model that is zero-shot or tuned with a loss of fusion.losses "

@@ -15,8 +15,15 @@ from dualtail.studies.prior_recovery import KnownPrior, estimate_all, prior_figu
 
 def run(priors: Sequence[tuple[Path, Path, Path]], config: Path, out: Path) -> None:
     """Write prior.csv, prior.md, and the figure under figures/."""
-    context = read_context(config)
-    estimates = estimate_all([_known(*files, context) for files in priors], context.config["seed"])
+    context = read_context(config, {"seed": int})
+    known = [_known(*files, context) for files in priors]
+    seen: dict[tuple[str, str], str] = {}
+    for one in known:
+        key, source = (one.dataset, one.member), one.outputs.source
+        if key in seen:
+            raise UserError(f"{seen[key]} and {source}: of the same model; give one of them")
+        seen[key] = source
+    estimates = estimate_all(known, context.config["seed"])
     write_table(prior_table(estimates), out)
     write_figure(prior_figure(estimates), out / "figures")
 
@@ -25,10 +32,12 @@ def _known(dump: Path, true_list: Path, true_names: Path, context: PaperContext)
     """Outputs on the split that q is estimated on, and the true prior."""
     identity = read_outputs(dump, splits_of(dump)[0], check=False).header
     dataset, member = identity.dataset, identity.members_key
-    if dataset not in context.datasets or member not in context.members:
+    if not context.has(dataset, member):
         raise UserError(
             f"{dump}: of {member} on {dataset}, which are not in the study of the config"
         )
+    if identity.kind != "zero-shot":
+        raise UserError(f"{dump}: {identity.predictor}; a prior is estimated on zero-shot outputs")
     outputs = read_outputs(dump, context.prior_split(dataset))
     truth = true_prior(true_list, true_names, outputs.header.class_names)
     return KnownPrior(context.datasets[dataset], context.members[member], outputs, truth)

@@ -6,11 +6,11 @@ from pathlib import Path
 from dualtail.paper.files import PaperFiles
 from dualtail.paper.layout import write_table
 from dualtail.paper.tables import build_table
-from dualtail.stages.paper_inputs import read_lookup
+from dualtail.stages.paper_inputs import lookup_of
 
 
 def run(tables: Sequence[int | str], files: PaperFiles, out: Path) -> None:
     """Write tables as CSV, Markdown and LaTeX into a folder."""
-    lookup = read_lookup(files)
-    for table in tables:
-        write_table(build_table(table, lookup), out)
+    with lookup_of(files) as lookup:
+        for table in tables:
+            write_table(build_table(table, lookup), out)

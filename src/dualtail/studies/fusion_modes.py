@@ -1,7 +1,6 @@
 """Fusion by logits against fusion by probabilities, for every set of members: a pivot of the scores."""
 
-from dualtail.errors import UserError
-from dualtail.paper.context import NOTHING_FUSED, PaperContext
+from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.lookup import Predictor, ScoreLookup, fused, over
 from dualtail.paper.style import (
@@ -24,11 +23,7 @@ MARKS = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"))
 def fused_pairs(
     context: PaperContext,
 ) -> dict[tuple[str, str, str], tuple[str, Predictor, Predictor]]:
-    """Return (dataset, tuning, models) in words -> dataset, fused by logits, fused by probabilities.
-
-    Raises:
-        UserError: the run fuses nothing.
-    """
+    """Return (dataset, tuning, models) in words -> dataset, fused by logits, fused by probabilities."""
     fusion = context.config["fusion"]
     tunings = [(peft, loss) for peft in context.pefts for loss in fusion["losses"]]
     kinds = [("zero-shot", "", "")] if fusion["zero_shot"] else []
@@ -41,8 +36,6 @@ def fused_pairs(
                     pair = [fused(subset, peft, loss, mode) for mode in MODES]
                     models = context.members_label("+".join(subset))
                     found[label, what, models] = (dataset, pair[0], pair[1])
-    if not found:
-        raise UserError(NOTHING_FUSED)
     return found
 
 

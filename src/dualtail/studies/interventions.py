@@ -57,22 +57,40 @@ class Distances(NamedTuple):
     """total variation between the predictions with only the head and only the body"""
 
 
-def read_visibility(truth: Mapping) -> Visibility:
+def read_visibility(truth: Mapping, dataset: str) -> Visibility:
     """Take the visibilities out of a dataset's truth.json.
 
     Raises:
-        UserError: it lacks them.
+        UserError: it is of another dataset, lacks them, or they are not shares.
     """
     try:
+        if truth["name"] != dataset:
+            raise UserError(
+                f"of {truth['name']!r}, not {dataset!r}; name the truth.json of {dataset}"
+            )
         creature = np.asarray(truth["creature"], dtype=np.int64)
         downstream = np.asarray(truth["visibility"], dtype=float)
         corpora = {
             name: np.asarray(entry["visibility"], dtype=float)[creature]
             for name, entry in truth["corpora"].items()
         }
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"truth.json: no visibilities of a dataset in it ({error!r})") from error
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"no visibilities of a dataset in it ({error!r}); name the truth.json that the world wrote"
+        ) from error
+    _check_shares(downstream, (len(VISIBLE),), "visibility")
+    for name, shares in corpora.items():
+        _check_shares(shares, (len(creature), len(VISIBLE)), f"corpora.{name}.visibility")
     return Visibility(downstream, corpora)
+
+
+def _check_shares(values: FloatArray, shape: tuple[int, ...], key: str) -> None:
+    if values.shape != shape:
+        raise UserError(
+            f"{key}: of shape {values.shape}, not {shape}; the world writes such a file"
+        )
+    if not (np.all(values >= 0) and np.allclose(values.sum(axis=-1), 1)):
+        raise UserError(f"{key}: not shares of {', '.join(VISIBLE)}, which are positive with sum 1")
 
 
 def distances(

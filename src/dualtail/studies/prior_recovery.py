@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dualtail.bias.prior.calibration import estimate_prior_calibrated
 from dualtail.bias.prior.early_stopping import estimate_prior_early_stopped
 from dualtail.bias.prior.estimate import PriorEstimate, estimate_prior
+from dualtail.errors import UserError
 from dualtail.outputs import Outputs
 from dualtail.paper.layout import Table, grid
 from dualtail.paper.style import (
@@ -66,13 +67,17 @@ def estimate_all(priors: Sequence[KnownPrior], seed: int) -> "pd.DataFrame":
     for known in priors:
         names = known.outputs.header.class_names
         for name, estimate in ESTIMATORS.items():
+            try:
+                q = estimate(known.outputs.logits, known.outputs.labels, seed=seed).q
+            except UserError as error:
+                raise UserError(f"{known.outputs.source}: estimator {name!r}: {error}") from error
             columns = {
                 "dataset": known.dataset,
                 "member": known.member,
                 "estimator": name,
                 "class_index": np.arange(len(names)),
                 "class_name": names,
-                "q": estimate(known.outputs.logits, known.outputs.labels, seed=seed).q,
+                "q": q,
                 "q_true": known.truth,
             }
             parts.append(pd.DataFrame(columns))
