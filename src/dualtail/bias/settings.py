@@ -90,7 +90,7 @@ class FusionSettings(Section):
         """Modes of which nothing is fitted, which fuse images of any kind."""
         return [mode for mode in self.modes if not self.rules[mode].is_fitted]
 
-    @field_validator("modes")
+    @field_validator("modes", "losses")
     @classmethod
     def _no_repetition(cls, value: list[Any]) -> list[Any]:
         return without_repetition(value)

@@ -38,6 +38,7 @@ def check(config: Config) -> None:
         for key, used, known, what in references(config):
             for name in used:
                 known_name(name, known, what, key)
+    _labels(config)
     _methods(config)
     _fusion_weights(config)
     _losses(config)
@@ -69,6 +70,24 @@ def _of_study(config: Config) -> Iterator[Reference]:
     for label, models in config.studies.controls.items():
         where = f"studies.controls.{label}"
         yield Reference(where, models, config.foundation, "foundation model")
+
+
+def _labels(config: Config) -> None:
+    """Rows of tables and marks of figures are told apart by labels."""
+    for section, used in (
+        ("datasets", config.study.datasets),
+        ("foundation", config.models),
+        ("pefts", config.study.pefts),
+    ):
+        seen: dict[str, str] = {}
+        for name in used:
+            label = getattr(config, section)[name].label
+            if label in seen:
+                raise NameProblem(
+                    f"{section}.{name}.label",
+                    f"{label!r} is that of {seen[label]!r}, too; what tables show needs two labels",
+                )
+            seen[label] = name
 
 
 def _of_foundation(config: Config) -> Iterator[Reference]:

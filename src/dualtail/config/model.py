@@ -19,6 +19,7 @@ from dualtail.config.checks import check
 from dualtail.config.derived import fill_in
 from dualtail.config.errors import nested
 from dualtail.config.names import (
+    LONGEST,
     NAME_PATTERN,
     Name,
     NameProblem,
@@ -136,7 +137,7 @@ class Studies(Section):
 class Config(Section):
     """Everything that decides a run."""
 
-    run: str = Field(default="world", pattern=NAME_PATTERN)
+    run: str = Field(default="world", pattern=NAME_PATTERN, max_length=LONGEST)
     """name of the run: outputs go to <results>/<run>/"""
 
     results: ConfigPath = Path("results")

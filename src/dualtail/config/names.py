@@ -10,6 +10,9 @@ Name = str
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.]*$"
 """Names become parts of file names and of `clip+openclip`: letters, digits, `_` and `.`."""
 
+LONGEST = 60
+"""Several names and a method make one file name, and file systems allow 255 bytes."""
+
 
 def fit_into_paths(entries: dict[str, Any]) -> dict[str, Any]:
     """Return entries whose names can be parts of file names.
@@ -20,6 +23,8 @@ def fit_into_paths(entries: dict[str, Any]) -> dict[str, Any]:
     for name in entries:
         if not re.fullmatch(NAME_PATTERN, name):
             raise ValueError(f"name {name!r}: allowed are letters, digits, _ and ., a letter first")
+        if len(name) > LONGEST:
+            raise ValueError(f"name {name[:20]}...: at most {LONGEST} characters")
     return entries
 
 

@@ -8,13 +8,15 @@ LARGEST = 2**53
 """Above it a float is no longer every whole number, and nothing here is as many."""
 
 
-def _not_blank(text: str) -> str:
+def _one_line(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty; write the name that tables and pages show")
+    if not text.isprintable():
+        raise ValueError("has a line break or a control character; write it in one line")
     return text
 
 
-Label = Annotated[str, AfterValidator(_not_blank)]
+Label = Annotated[str, AfterValidator(_one_line)]
 """What tables and pages call an entry."""
 
 
