@@ -173,6 +173,15 @@ def test_mistakes_are_one_line(words: list[str], message: str, model: str, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_one_image_of_each_class_leaves_none_to_test(model: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name / "x.png")
+    result = tune("--model", model, "--images", tmp_path / "photos", "--out", tmp_path / "out")
+    assert "photos: no class has two images, one to train on and one to test" in result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_gpu_that_is_not_there_is_asked_for(photos: Path, model: str, tmp_path: Path) -> None:
     import torch
 

@@ -122,7 +122,7 @@ def test_other_configs_hold_differences_only(root: Path, values: dict[str, Any])
         ("study: {members: []}", "study.members: list should have at least 1 item"),
         ("fusion: {losses: [la, la]}", "fusion.losses: 'la' is listed twice"),
         ("datasets: {world_places: {label: World-Objects}}", "label: 'World-Objects' is that of"),
-        ("foundation: {clip: {label: OpenCLIP}}", "label: 'OpenCLIP' is that of 'clip', too"),
+        ("foundation: {openclip: {label: CLIP}}", "label: 'CLIP' is that of 'clip', too"),
         ("pefts: {vpt: {label: AdaptFormer}}", "label: 'AdaptFormer' is that of 'adaptformer'"),
         ('pefts: {vpt: {label: "a\\nb"}}', "pefts.vpt.label: has a line break or a control"),
         (f"run: {'x' * 61}", "run: string should have at most 60 characters"),

@@ -69,6 +69,10 @@ def find_splits(
         return LabelledSplits(root, names, found)
     images = found.pop("train")
     train, test = stratified_split(images.labels, test_share, seed)
+    if not len(test):
+        raise UserError(
+            f"{root}: no class has two images, one to train on and one to test; add some"
+        )
     parts = {"train": _rows(images, train), "test": _rows(images, test)}
     made = (
         f"no test split: {len(train):,} images for training and {len(test):,} for testing, "
