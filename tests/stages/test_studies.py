@@ -125,6 +125,7 @@ def test_equal_weights_against_fitted_ones(
     ("identity", "times", "message"),
     [
         ({"dataset": "other"}, 1, "of a on other, which are not in the study"),
+        ({"members": ["a", "b"]}, 1, "of a[+]b on toy, which are not in the study"),
         (TUNED, 1, "a tuned p la seed 3; a prior is estimated on zero-shot outputs"),
         ({}, 2, r"o\.safetensors and .*: of the same model; give one of them"),
         ({}, 1, "estimator 'exact, ridge': ridge: .auto. needs at least two images"),
@@ -239,6 +240,13 @@ def test_interventions_cover_zero_shot_and_fused_models(
     ("spoil", "message"),
     [
         (lambda f: f.datasets[0][1].write_text("{"), r"truth\.json: not a readable JSON"),
+        (lambda f: f.datasets[0][1].write_text("[" * 10**5), r"truth\.json: not a readable JSON"),
+        (
+            lambda f: f.datasets[0][1].write_text(
+                f.datasets[0][1].read_text().replace(", 4]", "]")
+            ),
+            r"5 classes, but truth\.json of toy has 4",
+        ),
         (
             lambda f: (f.study.parent / "toy/b/p-la-3.safetensors").unlink(),
             r"b/p-la-3.*no such file",

@@ -82,6 +82,11 @@ def _studied(file: Path, visibility: Visibility, context: PaperContext) -> Studi
     probabilities = read_probabilities(dumps)
     first = next(iter(dumps.values()))
     header, labels = first.header, np.asarray(first.labels)
+    for shares in visibility.corpora.values():
+        if len(shares) != first.n_classes:
+            raise UserError(
+                f"{file}: {first.n_classes} classes, but truth.json of {header.dataset} has {len(shares)}"
+            )
     entries = context.config["foundation"]
     corpora = {
         member: corpus

@@ -32,7 +32,7 @@ def _known(dump: Path, true_list: Path, true_names: Path, context: PaperContext)
     """Outputs on the split that q is estimated on, and the true prior."""
     identity = read_outputs(dump, splits_of(dump)[0], check=False).header
     dataset, member = identity.dataset, identity.members_key
-    if not context.has(dataset, member):
+    if dataset not in context.datasets or member not in context.members:
         raise UserError(
             f"{dump}: of {member} on {dataset}, which are not in the study of the config"
         )
