@@ -151,7 +151,7 @@ class Registry:
             return model.model_validate(dict(options))
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
+            key = ".".join(str(part) for part in first["loc"][:1])  # then tags of a union
             allowed = ", ".join(model.model_fields) or "none"
             raise UserError(
                 f"{self.what} {name!r}: option {key!r}: {first['msg']} (options: {allowed})"

@@ -392,6 +392,7 @@ def test_what_does_not_belong_together(folder: Path, tmp_path: Path) -> None:
         ({"predict_packs": [two]}, "2 classes, but .* has 3"),
         ({"peft": Part("lorra", {}, "x")}, "unknown PEFT method 'lorra', did you mean 'lora'"),
         ({"loss": Part("la", {"taw": 1}, "x")}, "option 'taw'"),
+        ({"peft": Part("lora", {"rank": 0}, "x")}, "option 'rank': Input should be greater than 0"),
         ({"train_pack": tmp_path / "none"}, "none: no such"),
         ({"base": folder / "none"}, "none: no such adapter"),
     ):
