@@ -22,8 +22,8 @@ from dualtail.errors import UserError
 EVIL = "a'b\"c $(touch M1) `touch M2` ; touch M3; \u00e4 \u2603 & | * ? ~ # ! \\ %s $HOME"
 """What a path may hold."""
 
-TEXT = EVIL + " ${IFS}\n touch M4 \n{x} {dataset} {} {{}} <config> \t -- --out"
-"""What a label may hold."""
+TEXT = EVIL + " ${IFS} touch M4 {x} {dataset} {} {{}} <config> -- --out"
+"""What a label may hold: one line."""
 
 
 PROMPT = EVIL + " ${IFS} \t {} -- --out"

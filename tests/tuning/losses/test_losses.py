@@ -219,7 +219,7 @@ def test_priors_need_images_of_every_class(name):
 
 
 def test_a_loss_that_reads_q_gets_a_fitting_one():
-    with pytest.raises(UserError, match=r"reads the pre-training prior q: set .*prior: true"):
+    with pytest.raises(UserError, match=r"reads the pre-training prior q: give --prior"):
         make_loss("gla", np.array([1, 2]))
     for q in ([0.5, 0.2, 0.3], [1.0, 0.0], [1.0, float("nan")]):
         with pytest.raises(UserError, match="q must be 2 positive numbers"):

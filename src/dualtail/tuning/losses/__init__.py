@@ -59,7 +59,7 @@ def make_loss(
         return found(counts.astype(np.float64), options)
     if q is None:
         raise UserError(
-            f"loss {name!r} reads the pre-training prior q: set losses.<entry>.prior: true"
+            f"loss {name!r} reads the pre-training prior q: give --prior, which `dualtail prior` writes"
         )
     if q.shape != counts.shape or not np.all((q > 0) & np.isfinite(q)):
         raise UserError(f"loss {name!r}: q must be {counts.size} positive numbers, one per class")
