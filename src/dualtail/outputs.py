@@ -339,6 +339,15 @@ def splits_of(path: str | Path) -> list[str]:
     return list(_open_dump(Path(path)).headers)
 
 
+def header_of(path: str | Path) -> OutputsHeader:
+    """The header of a dump's first split: what the dump is of, which all its splits share.
+
+    Raises:
+        UserError: see `read_outputs`.
+    """
+    return next(iter(_open_dump(Path(path)).headers.values()))
+
+
 def read_outputs(
     path: str | Path,
     split: str | None = None,

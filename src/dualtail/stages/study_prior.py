@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dualtail.errors import UserError
-from dualtail.outputs import read_outputs, splits_of
+from dualtail.outputs import header_of, read_outputs
 from dualtail.paper.context import PaperContext
 from dualtail.paper.layout import write_table
 from dualtail.paper.run_config import read_context
@@ -30,7 +30,7 @@ def run(priors: Sequence[tuple[Path, Path, Path]], config: Path, out: Path) -> N
 
 def _known(dump: Path, true_list: Path, true_names: Path, context: PaperContext) -> KnownPrior:
     """Outputs on the split that q is estimated on, and the true prior."""
-    identity = read_outputs(dump, splits_of(dump)[0], check=False).header
+    identity = header_of(dump)
     dataset, member = identity.dataset, identity.members_key
     if dataset not in context.datasets or member not in context.members:
         raise UserError(

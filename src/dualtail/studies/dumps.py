@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dualtail.errors import UserError
-from dualtail.outputs import read_outputs, splits_of
+from dualtail.outputs import header_of
 from dualtail.study_table import Prediction, file_of
 
 IDENTITY = ("kind", "dataset", "members", "peft", "loss", "seed", "adjustment", "fusion")
@@ -13,10 +13,10 @@ def dump_of(row: Prediction, pattern: str, listed_in: Path) -> Path:
     """Return the dump of a prediction, see `file_of`.
 
     Raises:
-        UserError: see `file_of` and `read_outputs`; a dump of something else.
+        UserError: see `file_of` and `header_of`; a dump of something else.
     """
     path = file_of(row, pattern, listed_in)
-    header = read_outputs(path, splits_of(path)[0], check=False).header
+    header = header_of(path)
     found = {name: getattr(header, name) for name in IDENTITY} | {"members": header.members_key}
     for name, value in found.items():
         if value != getattr(row, name):
